@@ -1,0 +1,44 @@
+"""What the build reads of an export: `export.json`, the plain data the converter leaves beside its files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from build.errors import BuildError
+
+EXPORT_FILE = "export.json"
+
+
+@dataclass(frozen=True)
+class Exports:
+    """A finished export. `record` is export.json as written, kept whole for the manifest."""
+
+    directory: Path
+    record: dict[str, Any]
+
+    @classmethod
+    def read(cls, directory: Path) -> Exports:
+        """Raises BuildError when the export is missing or unfinished."""
+        path = directory / EXPORT_FILE
+        try:
+            return cls(directory, json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise BuildError(f"{path} cannot be read ({error}); run the conversion first") from error
+
+    @property
+    def language_model(self) -> dict[str, Any]:
+        """`lm.json`: the codebook layout and sizes the engine needs."""
+        return json.loads((self.directory / "lm" / "lm.json").read_text())
+
+    @property
+    def codec(self) -> dict[str, Any]:
+        """sample_rate, hop_length, num_codebooks, context_frames."""
+        return self.record["codec"]["config"]
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        """The checkpoint's own sampling defaults."""
+        return self.record["generation"]

@@ -1,0 +1,139 @@
+"""Assembling the Triton model repository: templates, code, exported networks and settings, nothing from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from build.errors import BuildError
+from build.exports import Exports
+from build.targets import Target
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATES = ROOT / "triton_repo"
+VERSION = "1"
+ENSEMBLE = "higgs_audio_v2"
+PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "pcm")
+_SILENCE_PEAK = 1e-3
+
+
+def assemble(exports: Exports, target: Target, voices: Path | None, repository: Path) -> None:
+    """Write every model of the ensemble into `repository`, which must not exist yet."""
+    for model in (*PYTHON_MODELS, ENSEMBLE):
+        version = repository / model / VERSION
+        version.mkdir(parents=True)
+        _write_config(model, exports, target, repository / model / "config.pbtxt")
+    for model in PYTHON_MODELS:
+        version = repository / model / VERSION
+        _copy_code(TEMPLATES / model, version)
+        _copy_code(TEMPLATES / "common", version / "common")
+        (version / "settings.json").write_text(json.dumps(_settings(model, exports, target), indent=2) + "\n")
+    _copy_code(ROOT / "engine", repository / "lm" / VERSION / "engine")
+    for file in (exports.directory / "lm").iterdir():
+        _place(file, repository / "lm" / VERSION / "weights" / file.name)
+    _place(exports.directory / "codec" / "decoder.onnx", repository / "codec_decoder" / VERSION / "decoder.onnx")
+    _place(exports.directory / "codec" / "encoder.onnx", repository / "codec_encoder" / VERSION / "encoder.onnx")
+    _place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
+    _copy_voices(voices, repository / "prompt" / VERSION / "voices", exports.codec["sample_rate"])
+
+
+def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
+    """What a model reads at its start, each value from the checkpoint or from the target."""
+    codec, lm = exports.codec, exports.language_model
+    layout = lm["layout"]
+    if model == "prompt":
+        return {
+            "max_characters": target.max_characters,
+            "max_positions": target.max_positions,
+            "positions_beside_clip": layout["num_codebooks"] + 1,
+            "reference": {
+                "sample_rate": codec["sample_rate"],
+                "hop_length": codec["hop_length"],
+                "min_seconds": target.reference_min_seconds,
+                "max_seconds": target.reference_max_seconds,
+                "min_peak": _SILENCE_PEAK,
+            },
+            "options": {
+                "codebook_size": layout["codebook_size"],
+                "max_seconds": target.max_seconds,
+                "max_timeout_seconds": target.max_timeout_seconds,
+                "ras_window": exports.generation["ras_win_len"] or 0,
+                "ras_max_repeats": exports.generation["ras_win_max_num_repeat"] or 1,
+                "max_scene_characters": target.max_scene_characters,
+            },
+        }
+    if model == "lm":
+        return {
+            "threads": target.lm_threads,
+            "frame_seconds": codec["hop_length"] / codec["sample_rate"],
+            "limits": {
+                "max_streams": target.max_streams,
+                "max_waiting": target.max_waiting,
+                "max_positions": target.max_positions,
+                "prefill_tokens_per_step": target.prefill_tokens_per_step,
+                "context_frames": codec["context_frames"],
+            },
+        }
+    if model == "codec_encoder":
+        return {"threads": target.codec_threads, "num_codebooks": layout["num_codebooks"], "cache_entries": 1024}
+    if model == "codec_decoder":
+        return {"threads": target.codec_threads}
+    return {"hop_length": codec["hop_length"]}
+
+
+def _write_config(model: str, exports: Exports, target: Target, path: Path) -> None:
+    """The template, checked by Triton's own schema, with what only the build knows filled in."""
+    config = text_format.Parse((TEMPLATES / model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    if model == "codec_decoder":
+        config.max_batch_size = target.max_decode_batch
+    if model == ENSEMBLE:
+        public = {
+            "sample_rate": exports.codec["sample_rate"],
+            "reference_min_seconds": target.reference_min_seconds,
+            "reference_max_seconds": target.reference_max_seconds,
+        }
+        for key, value in public.items():
+            config.parameters[key].string_value = str(value)
+    path.write_text(text_format.MessageToString(config))
+
+
+def _copy_code(source: Path, destination: Path) -> None:
+    destination.mkdir(parents=True, exist_ok=True)
+    for file in source.glob("*.py"):
+        shutil.copyfile(file, destination / file.name)
+
+
+def _place(source: Path, destination: Path) -> None:
+    """Link a large file into the repository where the file system allows it, copy it elsewhere."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copyfile(source, destination)
+
+
+def _copy_voices(source: Path | None, destination: Path, sample_rate: int) -> None:
+    """Voice profiles at the codec's rate, mono. Raises BuildError for a clip without words or not readable."""
+    destination.mkdir(parents=True)
+    for clip in sorted(source.glob("*.wav")) if source else []:
+        transcript = clip.with_suffix(".txt")
+        if not transcript.is_file() or not transcript.read_text().strip():
+            raise BuildError(f"voice {clip.stem} has no {transcript.name} with the words the clip says")
+        try:
+            samples, rate = soundfile.read(clip, dtype="float32", always_2d=True)
+        except RuntimeError as error:
+            raise BuildError(f"voice {clip.stem} cannot be read: {error}") from error
+        mono = soxr.resample(samples.mean(axis=1), rate, sample_rate)
+        soundfile.write(destination / clip.name, np.clip(mono, -1.0, 1.0), sample_rate, subtype="FLOAT")
+        for extra in (transcript, clip.with_suffix(".json")):
+            if extra.is_file():
+                shutil.copyfile(extra, destination / extra.name)

@@ -1,0 +1,55 @@
+"""`python -m convert CHECKPOINT --output DIR`: export a Higgs Audio V2 checkpoint, comparing it with transformers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from convert.errors import ExportError, ModelLoadingError
+from convert.export import EXPORT_FILE, export
+from convert.quantization import PRECISIONS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Convert and report the errors measured; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m convert", description=__doc__)
+    parser.add_argument("checkpoint", help="folder or hub id of the language model")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the exports")
+    parser.add_argument("--revision", help="commit of the hub repository; required for a hub id")
+    parser.add_argument("--codec", help="folder or hub id of the codec; default: the one the checkpoint names")
+    parser.add_argument("--codec-revision", help="commit of the codec's hub repository")
+    parser.add_argument("--precision", choices=sorted(PRECISIONS), default="fp32", help="of the linear layers' weights")
+    parser.add_argument("--max-positions", type=int, default=4096, help="prompt plus generated columns of one stream")
+    parser.add_argument("--fingerprint", help="recorded in export.json for whoever asks whether it is up to date")
+    options = parser.parse_args(arguments)
+    try:
+        export(
+            options.checkpoint,
+            options.output,
+            options.revision,
+            options.codec,
+            options.codec_revision,
+            options.precision,
+            options.max_positions,
+            options.fingerprint,
+        )
+    except (ModelLoadingError, ExportError) as error:
+        print(f"convert: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, above all
+        print(f"convert: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        return 1
+    record = json.loads((options.output / EXPORT_FILE).read_text())
+    logits, codec = record["language_model"]["logits_error"], record["codec"]
+    print(
+        f"{options.output}: against transformers, logits differ by at most {logits['maximum']:.1e} standard deviations, "
+        f"decoded audio by {codec['decoder_error']['max_abs_error']:.1e}, "
+        f"and {codec['encoder_error']['equal_codes']:.0%} of the encoder's codes are equal"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

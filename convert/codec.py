@@ -1,0 +1,123 @@
+"""The audio codec on disk: Higgs Audio V2's tokenizer, in transformers' or Boson's layout, as transformers' class."""
+
+import math
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import HiggsAudioV2TokenizerConfig
+
+from convert.codec_layout import boson_codec_config, transformers_state
+from convert.config import CONFIG_FILE, read_json
+from convert.errors import ModelLoadingError
+from convert.hub import resolve
+from convert.shards import open_shards
+from convert.torchaudio_shim import Codec, codec_class
+
+BOSON_WEIGHTS = "model.pth"
+_CONVOLUTIONS = (nn.Conv1d, nn.ConvTranspose1d)
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """What the rest of the bundle needs to know of the codec."""
+
+    sample_rate: int  # Hz
+    hop_length: int  # samples a frame
+    num_codebooks: int
+    codebook_size: int  # codes a codebook, without the language model's stream BOS and EOS
+    context_frames: int  # how far the decoder looks back and ahead
+
+    @classmethod
+    def from_model(cls, model: Codec) -> "CodecConfig":
+        config = model.config
+        return cls(
+            sample_rate=config.sample_rate,
+            hop_length=config.hop_length,
+            num_codebooks=config.num_quantizers,
+            codebook_size=config.codebook_size,
+            context_frames=context_frames(model),
+        )
+
+
+def load_codec(source: str | os.PathLike[str], revision: str | None = None) -> Codec:
+    """The checkpoint's codec: float32, on the CPU, in evaluation mode.
+
+    `source` is a local folder or a hub id, which needs a `revision`.
+
+    Raises:
+        ModelLoadingError: whatever is wrong with the checkpoint, in one sentence.
+    """
+    directory = resolve(source, revision)
+    config = read_json(directory / CONFIG_FILE)
+    if config.get("model_type") == "higgs_audio_v2_tokenizer":
+        return _load_transformers(directory)
+    if "n_q" in config:
+        return _load_boson(directory, config)
+    raise ModelLoadingError(
+        f"{directory / CONFIG_FILE}: neither transformers' (model_type higgs_audio_v2_tokenizer, found "
+        f"{config.get('model_type')}) nor Boson's description (with n_q) of the codec."
+    )
+
+
+def context_frames(model: Codec) -> int:
+    """How many frames before and after a frame its samples depend on, from the decoder's convolutions.
+
+    Follows the dependency of one frame's samples back through the layers. Where the two sides differ, the larger
+    counts.
+    """
+    first, last = 0, model.config.hop_length - 1  # of the positions that frame 0's samples depend on
+    for layer in reversed([module for module in model.acoustic_decoder.modules() if isinstance(module, _CONVOLUTIONS)]):
+        padding, stride = int(layer.padding[0]), layer.stride[0]
+        reach = (layer.kernel_size[0] - 1) * layer.dilation[0]
+        if isinstance(layer, nn.ConvTranspose1d):
+            # Input i goes to the outputs from i * stride - padding on.
+            first, last = math.ceil((first + padding - reach) / stride), (last + padding) // stride
+        else:
+            first, last = first * stride - padding, last * stride - padding + reach
+    return max(-first, last)
+
+
+def _load_transformers(directory: Path) -> Codec:
+    open_shards(directory)  # a damaged file is better named here than from inside transformers
+    model, report = codec_class().from_pretrained(directory, dtype=torch.float32, output_loading_info=True)
+    if report["mismatched_keys"]:
+        name, found, expected = sorted(report["mismatched_keys"])[0]
+        raise ModelLoadingError(f"{name} has shape {list(found)} in {directory}; {list(expected)} is needed.")
+    if report["missing_keys"]:
+        raise ModelLoadingError(f"{sorted(report['missing_keys'])[0]} is missing from the weights in {directory}.")
+    return _checked(model, directory)
+
+
+def _load_boson(directory: Path, config: dict[str, Any]) -> Codec:
+    file = directory / BOSON_WEIGHTS
+    if not file.is_file():
+        raise ModelLoadingError(f"{file} is missing; Boson's codec keeps its weights there.")
+    try:
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelLoadingError(f"{file} is damaged or holds more than weights; download it again.") from error
+    state = transformers_state(stored)
+    model = codec_class()(HiggsAudioV2TokenizerConfig(**boson_codec_config(config, state, directory))).eval()
+    expected = model.state_dict()
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ModelLoadingError(f"{name} is missing from the weights in {file}.")
+        if state[name].shape != tensor.shape:
+            raise ModelLoadingError(
+                f"{name} has shape {list(state[name].shape)} in {file}; {list(tensor.shape)} is needed."
+            )
+    model.load_state_dict({name: state[name].float() for name in expected})
+    return _checked(model, directory)
+
+
+def _checked(model: Codec, directory: Path) -> Codec:
+    for index, quantizer in enumerate(model.quantizer.quantizers):
+        # transformers initialises codebooks to zero, so a conversion that lost them goes unnoticed otherwise.
+        if not quantizer.codebook.embed.any():
+            raise ModelLoadingError(f"Codebook {index} of the codec in {directory} is all zeros; it was never filled.")
+    return model.eval()

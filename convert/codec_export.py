@@ -1,0 +1,223 @@
+"""The codec as two ONNX graphs, each run in ONNX Runtime against transformers as soon as it is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+from torch.nn import functional
+
+from convert.codec import CodecConfig
+from convert.errors import ExportError
+from convert.torchaudio_shim import Codec, resample
+
+OPSET = 18  # the newest that both ONNX Runtime's and TensorRT's converters have had for long
+PROTOBUF_LIMIT_BYTES = 2**31 - 1  # what a single ONNX file can hold
+# On audio whose standard deviation is about 0.1. ONNX Runtime and torch add up convolutions in different orders, which
+# makes 6e-5 at the real widths: two steps of 16-bit PCM, far below hearing.
+DECODER_TOLERANCE = 1e-4
+# A code is an index: there is no nearly right one. Clips are fixed, so that a tie cannot come and go between runs.
+ENCODER_EQUAL_CODES = 1.0
+DECODER_CHECKS = ((1, 1), (1, 2), (3, 14), (1, 70))  # (batch, frames)
+ENCODER_CHECKS = ((1, 1), (2, 5), (1, 25), (1, 76))
+HUBERT_PADDING = 160  # samples on each side, half of a HuBERT frame
+
+
+@dataclass(frozen=True)
+class DecoderError:
+    """How far the exported decoder is from transformers'."""
+
+    max_abs_error: float  # over all samples of all checks
+    audio_std: float  # of transformers' audio in those checks
+
+
+@dataclass(frozen=True)
+class EncoderError:
+    """How far the exported encoder is from transformers'."""
+
+    equal_codes: float  # fraction, over all checks
+    codes_compared: int
+
+
+class Decoder(nn.Module):
+    """Codes to audio. The lookups, the projections behind them and fc2 are linear: one table a codebook does all."""
+
+    def __init__(self, model: Codec) -> None:
+        super().__init__()
+        tables, offset = [], model.fc2.bias.detach().double()
+        acoustic = model.fc2.weight.detach().double()
+        for quantizer in model.quantizer.quantizers:
+            project = quantizer.project_out
+            tables.append(quantizer.codebook.embed.double() @ (acoustic @ project.weight.detach().double()).T)
+            offset = offset + acoustic @ project.bias.detach().double()
+        self.tables = nn.Buffer(torch.cat(tables).float())  # [codebooks * codebook_size, latent]
+        self.offset = nn.Buffer(offset.float())
+        first_rows = torch.arange(len(tables), dtype=torch.int32) * model.config.codebook_size
+        self.first_rows = nn.Buffer(first_rows[:, None])
+        self.acoustic_decoder = model.acoustic_decoder
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        """codes int32 [batch, codebooks, frames] -> audio float32 [batch, frames * hop]"""
+        latent = functional.embedding(codes + self.first_rows, self.tables).sum(dim=1) + self.offset
+        audio: torch.Tensor = self.acoustic_decoder(latent.transpose(1, 2))
+        return audio[:, 0]
+
+
+class Encoder(nn.Module):
+    """Audio to codes, for whole frames: transformers' `encode` without its padding of other lengths."""
+
+    def __init__(self, model: Codec) -> None:
+        super().__init__()
+        config = model.config
+        self.sample_rate, self.semantic_sample_rate = config.sample_rate, config.semantic_sample_rate
+        self.semantic_stride = max(1, config.semantic_downsample_factor)
+        self.semantic_model, self.encoder_semantic = model.semantic_model, model.encoder_semantic
+        self.acoustic_encoder, self.fc, self.quantizer = model.acoustic_encoder, model.fc, model.quantizer
+
+    def forward(self, audio: torch.Tensor) -> torch.Tensor:
+        """audio float32 [batch, frames * hop] -> codes int32 [batch, codebooks, frames]"""
+        heard = resample(audio, self.sample_rate, self.semantic_sample_rate)
+        heard = functional.pad(heard, (HUBERT_PADDING, HUBERT_PADDING))
+        layers = self.semantic_model(heard, output_hidden_states=True).hidden_states
+        features = torch.stack(layers).mean(dim=0)[:, :: self.semantic_stride]
+        semantic = self.encoder_semantic(features.transpose(1, 2))
+        embeddings = torch.cat([self.acoustic_encoder(audio[:, None]), semantic], dim=1)
+        codes: torch.Tensor = self.quantizer.encode(self.fc(embeddings.transpose(1, 2)).transpose(1, 2))
+        return codes.transpose(0, 1).to(torch.int32)
+
+
+def export_decoder(model: Codec, path: Path) -> DecoderError:
+    """Writes `path`: codes int32 [batch, codebooks, frames] -> audio float32 [batch, frames * hop].
+
+    Raises:
+        ExportError: ONNX Runtime's audio is further than DECODER_TOLERANCE from transformers'.
+    """
+    config = CodecConfig.from_model(model)
+    dimensions = {"codes": {0: torch.export.Dim("batch"), 2: torch.export.Dim("frames")}}
+    _export(Decoder(model).eval(), path, _random_codes(config, 2, 5), "codes", "audio", dimensions)
+    return check_decoder(model, path)
+
+
+def export_encoder(model: Codec, path: Path) -> EncoderError:
+    """Writes `path`: audio float32 [batch, frames * hop] -> codes int32 [batch, codebooks, frames].
+
+    Raises:
+        ExportError: transformers pads whole frames of this codec, or a code differs from transformers'.
+    """
+    config = CodecConfig.from_model(model)
+    _refuse_padding(model, config)
+    frames = torch.export.Dim("frames")
+    dimensions = {"audio": {0: torch.export.Dim("batch"), 1: config.hop_length * frames}}
+    _export(Encoder(model).eval(), path, _test_audio(config, 2, 5), "audio", "codes", dimensions)
+    return check_encoder(model, path)
+
+
+@torch.no_grad()
+def check_decoder(model: Codec, path: Path, checks: Sequence[tuple[int, int]] = DECODER_CHECKS) -> DecoderError:
+    """Runs the exported decoder against `model` for each (batch, frames); raises ExportError above the tolerance."""
+    session = _session(path)
+    config = CodecConfig.from_model(model)
+    errors, expected_audio = [], []
+    for batch, frames in checks:
+        codes = _random_codes(config, batch, frames)
+        expected = model.decode(codes.long()).audio_values[:, 0].numpy()
+        audio = session.run(None, {"codes": codes.numpy()})[0]
+        if audio.shape != (batch, frames * config.hop_length):
+            raise ExportError(
+                f"{path}: {frames} frames for {batch} gave audio {list(audio.shape)}; "
+                f"{[batch, frames * config.hop_length]} is needed."
+            )
+        errors.append(float(np.abs(audio - expected).max()))
+        expected_audio.append(expected.ravel())
+    error = DecoderError(max(errors), float(np.concatenate(expected_audio).std()))
+    if not error.max_abs_error <= DECODER_TOLERANCE:  # so that NaN fails too
+        raise ExportError(
+            f"{path}: its audio is {error.max_abs_error:.1e} away from transformers'; {DECODER_TOLERANCE} is allowed."
+        )
+    return error
+
+
+@torch.no_grad()
+def check_encoder(model: Codec, path: Path, checks: Sequence[tuple[int, int]] = ENCODER_CHECKS) -> EncoderError:
+    """Runs the exported encoder against `model` for each (batch, frames); raises ExportError above the tolerance."""
+    session = _session(path)
+    config = CodecConfig.from_model(model)
+    equal, compared = 0, 0
+    for batch, frames in checks:
+        audio = _test_audio(config, batch, frames)
+        expected = model.encode(audio[:, None]).audio_codes.numpy()
+        codes = session.run(None, {"audio": audio.numpy()})[0]
+        if codes.shape != expected.shape:
+            raise ExportError(f"{path}: codes {list(codes.shape)} where transformers has {list(expected.shape)}.")
+        equal += int((codes == expected).sum())
+        compared += expected.size
+    error = EncoderError(equal / compared, compared)
+    if error.equal_codes < ENCODER_EQUAL_CODES:
+        raise ExportError(f"{path}: {compared - equal} of {compared} codes differ from transformers'; none may.")
+    return error
+
+
+def _export(
+    module: nn.Module, path: Path, example: torch.Tensor, input_name: str, output_name: str, dimensions: dict[str, Any]
+) -> None:
+    _strip_weight_norm(module)
+    num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(
+        module,
+        (example,),
+        path,
+        input_names=[input_name],
+        output_names=[output_name],
+        dynamic_shapes=dimensions,
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=num_bytes > PROTOBUF_LIMIT_BYTES,
+        verbose=False,
+    )
+
+
+def _strip_weight_norm(module: nn.Module) -> None:
+    """Multiplies out the weight norms, which would otherwise be computed in the graph on every run."""
+    for layer in module.modules():
+        if torch.nn.utils.parametrize.is_parametrized(layer, "weight"):
+            torch.nn.utils.parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+
+
+def _refuse_padding(model: Codec, config: CodecConfig) -> None:
+    # transformers pads the acoustic side when the two sides' frame counts differ. For whole frames they must not:
+    # the graph decides it once for all lengths.
+    for frames in range(1, 101):
+        samples = frames * config.hop_length
+        acoustic = model._get_conv1d_output_lengths(samples, model.acoustic_encoder)
+        heard = samples * model.config.semantic_sample_rate // config.sample_rate + 2 * HUBERT_PADDING
+        features = int(model.semantic_model._get_feat_extract_output_lengths(heard))
+        semantic = -(-features // max(1, model.config.semantic_downsample_factor))
+        if not acoustic == semantic == frames:
+            raise ExportError(
+                f"The codec turns {frames} whole frames into {acoustic} acoustic and {semantic} semantic ones; "
+                "the encoder can only be exported if all three are the same."
+            )
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def _random_codes(config: CodecConfig, batch: int, frames: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(frames)
+    shape = (batch, config.num_codebooks, frames)
+    return torch.randint(config.codebook_size, shape, generator=generator, dtype=torch.int32)
+
+
+def _test_audio(config: CodecConfig, batch: int, frames: int) -> torch.Tensor:
+    """A different rising tone over noise for each row: float32 [batch, frames * hop]."""
+    samples = frames * config.hop_length
+    seconds = torch.arange(samples) / config.sample_rate
+    pitches = 120 * torch.arange(1, batch + 1)[:, None]
+    noise = torch.randn(batch, samples, generator=torch.Generator().manual_seed(frames))
+    return 0.2 * torch.sin(2 * torch.pi * pitches * seconds * (1 + 0.2 * seconds)) + 0.03 * noise

@@ -1,0 +1,100 @@
+"""Checkpoint to portable exports: every network written, compared with transformers, and recorded in `export.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from convert import lm, lm_check
+from convert.checkpoint import Checkpoint
+from convert.codec import CodecConfig, load_codec
+from convert.codec_export import export_decoder, export_encoder
+from convert.config import read_json
+from convert.errors import ModelLoadingError
+
+EXPORT_FILE = "export.json"
+FORMAT = 1
+_TOKENIZER_FILE, _PROCESSOR_FILE = "tokenizer.json", "processor_config.json"
+_COMPILERS = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def export(
+    source: str,
+    output: Path,
+    revision: str | None = None,
+    codec: str | None = None,
+    codec_revision: str | None = None,
+    precision: str = "fp32",
+    max_positions: int = 4096,
+    fingerprint: str | None = None,
+) -> None:
+    """Write `lm/`, `codec/`, `tokenizer.json` and, last, `export.json` into `output`, replacing what was there.
+
+    Raises:
+        ModelLoadingError: something is wrong with the checkpoint.
+        ExportError: an exported network differs from transformers by more than its tolerance.
+    """
+    checkpoint = Checkpoint.open(source, revision)
+    codec_source = codec or codec_of(checkpoint.directory)
+    fresh = output.with_name(output.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    codec_record = _export_codec(codec_source, codec_revision, checkpoint, fresh / "codec")
+    lm.export(checkpoint, fresh / "lm", precision, max_positions)
+    logits_error = lm_check.compare(checkpoint, fresh / "lm", precision)
+    tokenizer = checkpoint.directory / _TOKENIZER_FILE
+    if not tokenizer.is_file():
+        raise ModelLoadingError(f"{tokenizer} is missing; the prompt cannot be encoded without it.")
+    shutil.copyfile(tokenizer, fresh / _TOKENIZER_FILE)
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "checkpoint": {"source": source, "revision": revision, "files": checkpoint.file_hashes()},
+        "language_model": {"precision": precision, "logits_error": asdict(logits_error)},
+        "codec": codec_record,
+        "generation": {
+            "ras_win_len": checkpoint.config.ras_win_len,
+            "ras_win_max_num_repeat": checkpoint.config.ras_win_max_num_repeat,
+        },
+        "versions": {package: version(package) for package in _COMPILERS},
+    }
+    (fresh / EXPORT_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    shutil.rmtree(output, ignore_errors=True)
+    os.replace(fresh, output)
+
+
+def codec_of(directory: Path) -> str:
+    """The codec a checkpoint names in its processor_config.json: a folder beside it, or a hub id."""
+    processor = directory / _PROCESSOR_FILE
+    name = None
+    if processor.is_file():
+        name = (read_json(processor).get("audio_tokenizer") or {}).get("audio_tokenizer_name_or_path")
+    if not name:
+        raise ModelLoadingError(f"{directory} does not name its codec; give it with --codec.")
+    beside = directory / Path(name).name
+    return str(beside) if beside.is_dir() else str(name)
+
+
+def _export_codec(source: str, revision: str | None, checkpoint: Checkpoint, directory: Path) -> dict[str, Any]:
+    model = load_codec(source, revision)
+    config = CodecConfig.from_model(model)
+    if config.num_codebooks != checkpoint.config.num_codebooks:
+        raise ModelLoadingError(
+            f"the codec {source} has {config.num_codebooks} codebooks, the language model {checkpoint.config.num_codebooks}."
+        )
+    codes = min(checkpoint.config.stream_bos_id, checkpoint.config.stream_eos_id)
+    if config.codebook_size != codes:
+        raise ModelLoadingError(f"the codec {source} has {config.codebook_size} codes, the language model {codes}.")
+    directory.mkdir()
+    return {
+        "source": source,
+        "revision": revision,
+        "config": asdict(config),
+        "decoder_error": asdict(export_decoder(model, directory / "decoder.onnx")),
+        "encoder_error": asdict(export_encoder(model, directory / "encoder.onnx")),
+    }

@@ -1,0 +1,91 @@
+"""Stands in for torchaudio, which transformers' codec imports for one function: resampling.
+
+torchaudio's releases do not import beside the CPU build of torch that the bundle pins, and its resampler would not
+export to ONNX any better than this one: a band-limited interpolation written as a single strided convolution.
+"""
+
+import importlib
+import importlib.machinery
+import math
+import sys
+from types import ModuleType
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+# torchaudio's documented defaults for its "sinc_interp_hann" method.
+ZERO_CROSSINGS = 6  # of the sinc on each side of its peak
+ROLLOFF = 0.99  # cutoff as a part of the lower of both Nyquist frequencies
+# transformers' HiggsAudioV2TokenizerModel, a class that type checkers cannot see behind transformers' lazy imports.
+Codec: TypeAlias = Any
+
+
+def resample(waveform: torch.Tensor, orig_freq: int, new_freq: int) -> torch.Tensor:
+    """`waveform` float [..., samples] at `orig_freq` Hz, resampled to `new_freq` Hz.
+
+    Returns float [..., ceil(samples * new_freq / orig_freq)].
+    """
+    divisor = math.gcd(orig_freq, new_freq)
+    stride, phases = orig_freq // divisor, new_freq // divisor
+    if stride == phases:
+        return waveform
+    filters, reach = _filters(stride, phases)
+    samples = waveform.shape[-1]
+    rows = waveform.reshape(-1, 1, samples)
+    padded = functional.pad(rows, (reach, reach + stride))
+    # [rows, phases, blocks]: every block of `stride` input samples gives one output sample per phase.
+    outputs = functional.conv1d(padded, filters.to(waveform), stride=stride)
+    interleaved = outputs.transpose(1, 2).reshape(*waveform.shape[:-1], -1)
+    return interleaved[..., : (samples * phases + stride - 1) // stride]
+
+
+def install() -> None:
+    """Makes `import torchaudio` work for transformers; a torchaudio that really imports stays.
+
+    To be called before transformers is first imported: it looks then, and only then, which packages there are, and
+    AutoProcessor goes by what it found.
+    """
+    if "torchaudio" in sys.modules:
+        return
+    try:
+        importlib.import_module("torchaudio")
+    except (ImportError, OSError, RuntimeError):
+        # A failed import may leave parts of the package behind.
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+    else:
+        return
+    functional_module = _module("torchaudio.functional")
+    functional_module.__dict__["resample"] = resample
+    package = _module("torchaudio")
+    package.__dict__["functional"] = functional_module
+    sys.modules |= {"torchaudio": package, "torchaudio.functional": functional_module}
+
+
+def codec_class() -> type[Codec]:
+    """transformers' HiggsAudioV2TokenizerModel, whatever was imported before."""
+    install()
+    # Straight from its module: the package itself hides the class if there was no torchaudio when it was imported.
+    module = importlib.import_module("transformers.models.higgs_audio_v2_tokenizer.modeling_higgs_audio_v2_tokenizer")
+    return cast(type[Codec], module.HiggsAudioV2TokenizerModel)
+
+
+def _module(name: str) -> ModuleType:
+    module = ModuleType(name, doc="A stand-in that has transformers' needs only; see convert/torchaudio_shim.py.")
+    # transformers asks importlib for the spec to see whether the package is there.
+    module.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
+    return module
+
+
+def _filters(stride: int, phases: int) -> tuple[torch.Tensor, int]:
+    """One windowed sinc per output phase, float64 [phases, 1, taps], and its reach in input samples to the left."""
+    # In numpy, so that an ONNX export sees a constant and not the way to it.
+    cutoff = ROLLOFF * min(stride, phases)  # in periods per block
+    reach = math.ceil(ZERO_CROSSINGS * stride / cutoff)
+    taps = np.arange(-reach, reach + stride) / stride
+    centres = np.arange(phases)[:, None] / phases
+    distance = np.clip((taps - centres) * cutoff, -ZERO_CROSSINGS, ZERO_CROSSINGS)
+    window = np.cos(distance * (math.pi / (2 * ZERO_CROSSINGS))) ** 2
+    return torch.from_numpy((np.sinc(distance) * window * (cutoff / stride))[:, None]), reach

@@ -1,0 +1,252 @@
+"""The in-flight batching engine over a model runner: submit a request, receive windows of codec frames, cancel."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from engine.errors import EngineError, InvalidRequestError, ModelLoadingError, classify
+from engine.sampler import Sampler, SamplerState
+from engine.scheduler import Move, Scheduler, Sequence, Step
+from engine.stream import CodeStream
+from engine.types import (
+    CodebookLayout,
+    EngineStats,
+    FinishReason,
+    FrameWindow,
+    Limits,
+    Request,
+    Segment,
+)
+
+Event = FrameWindow | EngineError
+MAX_RAS_WINDOW = 64
+
+
+class ModelRunner(Protocol):
+    """What the engine needs of a model; `onnx_runner.OnnxRunner` explains each call."""
+
+    @property
+    def layout(self) -> CodebookLayout: ...
+    def prefill(self, slot: int, position: int, segment: Segment) -> int: ...
+    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor: ...
+    def move(self, source: int, target: int, positions: int) -> None: ...
+
+
+@dataclass(eq=False)
+class _Stream(Sequence):
+    """A sequence with what the model side needs of it."""
+
+    request: Request = field(kw_only=True)
+    codes: CodeStream = field(kw_only=True)
+    on_event: Callable[[Event], None] = field(kw_only=True)
+
+    @property
+    def positions(self) -> int:
+        """Cache positions in use; the newest column is not in the cache yet."""
+        return self.prefilled + len(self.codes.columns) - 1
+
+
+class Engine:
+    """Runs one step after another on its own thread while there is work.
+
+    Each step reads as: schedule, run, deliver. Events of a request arrive, in order, through its callback on the
+    engine's thread: windows, the last of which has a finish reason, or one error as the last event.
+    """
+
+    def __init__(self, runner: ModelRunner, limits: Limits) -> None:
+        self._runner, self._limits = runner, limits
+        self._sampler = Sampler(runner.layout)
+        self._state = SamplerState(limits.max_streams, runner.layout, MAX_RAS_WINDOW)
+        self._scheduler = Scheduler(limits.max_streams, limits.max_waiting, limits.prefill_tokens_per_step)
+        self._streams: dict[str, _Stream] = {}
+        self._wake = threading.Condition()
+        self._closing = False
+        self._steps = self._frames = self._finished = self._cancelled = self._refused = self._failed = 0
+        self._busy_seconds = 0.0
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request, on_event: Callable[[Event], None]) -> None:
+        """Queue a request.
+
+        Raises:
+            InvalidRequestError: its id is taken, or its prompt leaves no room to speak.
+            OverloadedError: the queue is full.
+        """
+        with self._wake:
+            try:
+                stream = self._admit(request, on_event)
+            except EngineError:
+                self._refused += 1
+                raise
+            self._streams[request.request_id] = stream
+            self._wake.notify()
+
+    def stream(self, request: Request) -> Iterator[FrameWindow]:
+        """Submit and iterate over the windows; leaving the loop early cancels. Raises the request's error."""
+        events: SimpleQueue[Event] = SimpleQueue()
+        self.submit(request, events.put)
+        try:
+            while True:
+                event = events.get()
+                if isinstance(event, EngineError):
+                    raise event
+                yield event
+                if event.finish_reason is not None:
+                    return
+        finally:
+            self.cancel(request.request_id)
+
+    def cancel(self, request_id: str) -> bool:
+        """End a request before the next step; its last event says `cancelled`. False when it is not here."""
+        with self._wake:
+            stream = self._streams.get(request_id)
+            if stream is not None:
+                stream.cancelled = True
+                self._wake.notify()
+            return stream is not None
+
+    def stats(self) -> EngineStats:
+        """A snapshot of now and of the totals since the start."""
+        with self._wake:
+            return EngineStats(
+                live_streams=self._scheduler.live,
+                waiting_requests=len(self._scheduler.waiting),
+                steps=self._steps,
+                frames=self._frames,
+                busy_seconds=self._busy_seconds,
+                finished=self._finished,
+                cancelled=self._cancelled,
+                refused=self._refused,
+                failed=self._failed,
+            )
+
+    def close(self) -> None:
+        """Cancel everything and stop the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _admit(self, request: Request, on_event: Callable[[Event], None]) -> _Stream:
+        layout, limits = self._runner.layout, self._limits
+        if self._closing:
+            raise ModelLoadingError("the engine is stopping")
+        if request.request_id in self._streams:
+            raise InvalidRequestError(f"a request with the id {request.request_id!r} is already being served")
+        # Column 0 and the columns in which the last frame's later codebooks arrive need positions too.
+        room = limits.max_positions - len(request.prompt) - layout.num_codebooks
+        if room < 1:
+            raise InvalidRequestError(
+                f"the prompt takes {len(request.prompt)} positions of {limits.max_positions}, "
+                "which leaves no room to speak"
+            )
+        codes = CodeStream(layout, request.windows, min(request.max_frames, room), limits.context_frames)
+        deadline = time.monotonic() + request.timeout
+        stream = _Stream(
+            request.request_id, len(request.prompt), deadline, request=request, codes=codes, on_event=on_event
+        )
+        self._scheduler.submit(stream)
+        return stream
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while self._scheduler.idle and not self._closing:
+                    self._wake.wait()
+                started = time.monotonic()
+                self._remove_leavers(started)
+                if self._closing:
+                    return
+                step = self._scheduler.schedule()
+            self._execute(step)
+            with self._wake:
+                self._steps += 1
+                self._busy_seconds += time.monotonic() - started
+
+    def _remove_leavers(self, now: float) -> None:
+        for sequence, error in self._scheduler.expired(now):
+            self._fail(self._streams[sequence.request_id], error)
+        for stream in list(self._streams.values()):
+            if stream.cancelled or self._closing:
+                self._cancelled += 1
+                self._finish(stream, stream.codes.last_window(FinishReason.CANCELLED))
+
+    def _execute(self, step: Step) -> None:
+        """Run a step's prefills and its decode; a failure ends the streams it touched and no others."""
+        failed: set[str] = set()
+        for prefill in step.prefills:
+            stream = self._streams[prefill.sequence.request_id]
+            try:
+                self._prefill(stream, prefill.count)
+            except Exception as error:
+                failed.add(stream.request_id)
+                with self._wake:
+                    self._fail(stream, classify(error))
+        decode = [self._streams[s.request_id] for s in step.decode if s.request_id not in failed]
+        decode.sort(key=lambda stream: stream.slot or 0)  # a failed prefill may have moved others
+        if not decode:
+            return
+        try:
+            columns = self._decode(decode)
+        except Exception as error:
+            with self._wake:
+                for stream in decode:
+                    self._fail(stream, classify(error))
+            return
+        self._deliver(decode, columns)
+
+    def _prefill(self, stream: _Stream, count: int) -> None:
+        assert stream.slot is not None
+        start, stop, offset = stream.prefilled, stream.prefilled + count, 0
+        for segment in stream.request.prompt.segments:
+            part = slice(max(0, start - offset), max(0, stop - offset))
+            self._runner.prefill(stream.slot, max(start, offset), segment.slice(part))
+            offset += len(segment)
+        stream.prefilled = stop
+        if stream.is_prefilled:
+            tail = stream.request.prompt.tail
+            self._state.begin(stream.slot, stream.request.sampling, None if tail is None else torch.from_numpy(tail))
+
+    @torch.inference_mode()
+    def _decode(self, streams: list[_Stream]) -> np.ndarray:
+        n = len(streams)
+        logits = self._runner.decode(self._state.last[:n], [stream.positions for stream in streams])
+        return self._sampler.step(self._state, logits).numpy()
+
+    def _deliver(self, streams: list[_Stream], columns: np.ndarray) -> None:
+        for stream, column in zip(streams, columns, strict=True):
+            before = stream.codes.frames
+            stream.codes.append(column)
+            self._frames += stream.codes.frames - before
+            for window in stream.codes.windows():
+                if window.finish_reason is None:
+                    stream.on_event(window)
+                else:
+                    with self._wake:
+                        self._finished += 1
+                        self._finish(stream, window)
+
+    def _fail(self, stream: _Stream, error: EngineError) -> None:
+        self._failed += 1
+        self._finish(stream, error)
+
+    def _finish(self, stream: _Stream, event: Event) -> None:
+        """Free the stream's slot, then tell its owner."""
+        del self._streams[stream.request_id]
+        for move in self._scheduler.release(stream):
+            self._apply(move)
+        stream.on_event(event)
+
+    def _apply(self, move: Move) -> None:
+        moved = self._streams[move.sequence.request_id]
+        self._runner.move(move.source, move.target, moved.positions)
+        self._state.move(move.source, move.target)

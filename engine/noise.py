@@ -1,0 +1,35 @@
+"""Counter-based uniform noise: a value depends only on its key, never on who shares the batch or on the step order.
+
+SplitMix64's finaliser (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014) mixes the
+key; int64 arithmetic wraps in torch, so the same integers come out on every device.
+"""
+
+from __future__ import annotations
+
+import torch
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def _shift_right(value: torch.Tensor, bits: int) -> torch.Tensor:
+    """Logical shift: torch's own keeps the sign bit."""
+    return (value >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(value: torch.Tensor) -> torch.Tensor:
+    value = (value ^ _shift_right(value, 30)) * _MIX_1
+    value = (value ^ _shift_right(value, 27)) * _MIX_2
+    return value ^ _shift_right(value, 31)
+
+
+def uniform(seed: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+    """Noise in the open interval (0, 1) for every key (seed, counter, token).
+
+    seed, counter: int64, broadcast against each other; token: int64, broadcast against them with one more axis at
+    the end. Returns float32 of token's broadcast shape.
+    """
+    key = _mix(_mix(seed * _GOLDEN + _GOLDEN) + counter * _GOLDEN)
+    bits = _shift_right(_mix(key[..., None] + (token + 1) * _GOLDEN), 41)  # 23 bits: (bits + 0.5) is exact in float32
+    return (bits.to(torch.float32) + 0.5) * 2.0**-23

@@ -1,0 +1,135 @@
+"""The language model on ONNX Runtime: one prefill or decode call at a time, the KV cache written in place.
+
+Knows nothing of requests, sampling or scheduling. The cache is one slot-major buffer a layer and kind,
+[slots, num_kv_heads, positions, head_dim]: a prefill writes straight into its slot, a decode step runs over the first
+n slots in one call, and freeing a slot in the middle means moving the last one into it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from engine.errors import ModelLoadingError
+from engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
+
+TEXT_GRAPH, AUDIO_GRAPH, DESCRIPTION = "text.onnx", "audio.onnx", "lm.json"
+
+
+class OnnxRunner:
+    """The two exported graphs and the KV cache of all slots.
+
+    Args:
+        directory: the exported language model (`text.onnx`, `audio.onnx`, their weights, `lm.json`).
+        max_streams: slots.
+        max_positions: prompt plus generated columns a slot can hold.
+        threads: ONNX Runtime's threads for one operator; 0 lets it choose.
+
+    Raises:
+        ModelLoadingError: files are missing or unreadable, or `max_positions` exceeds the exported tables.
+    """
+
+    def __init__(self, directory: Path, max_streams: int, max_positions: int, threads: int = 0) -> None:
+        self.description = ModelDescription.read(directory / DESCRIPTION)
+        if max_positions > self.description.max_positions:
+            raise ModelLoadingError(
+                f"{max_positions} positions are asked for, "
+                f"but the model was exported for {self.description.max_positions}"
+            )
+        self._text = _session(directory / TEXT_GRAPH, threads)
+        self._audio = _session(directory / AUDIO_GRAPH, threads)
+        shape = (max_streams, self.description.num_kv_heads, max_positions, self.description.head_dim)
+        # np.zeros takes memory page by page as positions are written, so an idle slot costs nothing.
+        self._cache = {
+            f"{kind}_{layer}": np.zeros(shape, dtype=np.float32)
+            for layer in range(self.description.num_layers)
+            for kind in ("key", "value")
+        }
+        self._cache_length = np.array(max_positions, dtype=np.int32)
+        self._steps: dict[int, _DecodeStep] = {}
+
+    @property
+    def layout(self) -> CodebookLayout:
+        """How the model lays out a column of codes."""
+        return self.description.layout
+
+    def prefill(self, slot: int, position: int, segment: Segment) -> int:
+        """Read prompt positions into a slot's cache from `position` on; returns how many."""
+        count = len(segment)
+        if count == 0:
+            return 0
+        session = self._text if isinstance(segment, TextSegment) else self._audio
+        # A binding points at memory without owning it: the arrays must outlive the run.
+        last = np.array([position + count - 1], dtype=np.int32)
+        if isinstance(segment, TextSegment):
+            name, values = "ids", np.ascontiguousarray(segment.ids[None], dtype=np.int64)
+        else:
+            name, values = "columns", np.ascontiguousarray(segment.columns[None], dtype=np.int64)
+        binding = self._bind(session, slot, 1)
+        binding.bind_cpu_input("last_positions", last)
+        binding.bind_cpu_input(name, values)
+        if session is self._audio:
+            binding.bind_output("logits")
+        session.run_with_iobinding(binding)
+        return count
+
+    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
+        """One step for the streams in slots 0..n-1.
+
+        columns: int64 [n, num_codebooks], each stream's newest column; positions: where each goes in its cache.
+        Returns float32 [n, num_codebooks, codebook_size], valid until the next call.
+        """
+        rows = len(positions)
+        if rows not in self._steps:
+            self._steps[rows] = _DecodeStep(self._bind(self._audio, 0, rows), rows, self.layout)
+        step = self._steps[rows]
+        step.columns[:, 0] = columns.numpy()
+        step.positions[:] = positions
+        self._audio.run_with_iobinding(step.binding)
+        return torch.from_numpy(step.logits)
+
+    def move(self, source: int, target: int, positions: int) -> None:
+        """Copy the first `positions` of one slot's cache to another slot."""
+        for buffer in self._cache.values():
+            buffer[target, :, :positions] = buffer[source, :, :positions]
+
+    def _bind(self, session: onnxruntime.InferenceSession, slot: int, rows: int) -> onnxruntime.IOBinding:
+        """A binding of the cache's rows `slot` to `slot + rows`, past and present to the same memory."""
+        binding = session.io_binding()
+        binding.bind_cpu_input("cache_length", self._cache_length)
+        for name, buffer in self._cache.items():
+            view = buffer[slot : slot + rows]
+            bound = ("cpu", 0, np.float32, view.shape, view.ctypes.data)
+            binding.bind_input(f"past_{name}", *bound)
+            binding.bind_output(f"present_{name}", *bound)
+        return binding
+
+
+class _DecodeStep:
+    """The buffers of a decode step over so many rows, bound once: binding again would cost more than the sampling."""
+
+    def __init__(self, binding: onnxruntime.IOBinding, rows: int, layout: CodebookLayout) -> None:
+        self.binding = binding
+        self.columns = np.zeros((rows, 1, layout.num_codebooks), dtype=np.int64)
+        self.positions = np.zeros(rows, dtype=np.int32)
+        self.logits = np.empty((rows, layout.num_codebooks, layout.codebook_size), dtype=np.float32)
+        for name, array in (("columns", self.columns), ("last_positions", self.positions)):
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        binding.bind_output("logits", "cpu", 0, np.float32, self.logits.shape, self.logits.ctypes.data)
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads spin between the operators of a run, which are too short to sleep between, and stop with the run:
+    # afterwards the cores belong to the codec and to Triton's other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelLoadingError(f"{path} cannot be loaded by ONNX Runtime: {error}") from error

@@ -1,0 +1,89 @@
+"""One stream's codes: collecting columns, knowing when it ends, and cutting it into windows for the codec."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.delay_pattern import complete_frames, undelay
+from engine.types import CodebookLayout, FinishReason, FrameWindow, WindowPlan
+
+
+class CodeStream:
+    """Columns in, windows out.
+
+    Frames are counted from 0 here. A window leaves as soon as its last frame has `context_frames` frames after it,
+    which is what makes its decoded samples equal those of the whole stream. The stream stops once every frame before
+    the first undecodable one is complete: a frame that holds a mark (the end mark travels down the codebooks, one a
+    column) and everything after it never leaves.
+    """
+
+    def __init__(self, layout: CodebookLayout, plan: WindowPlan, max_frames: int, context_frames: int) -> None:
+        self._layout, self._plan = layout, plan
+        self._max_frames, self._context = max_frames, context_frames
+        self._columns = np.full(
+            (max_frames + layout.num_codebooks, layout.num_codebooks), layout.stream_bos_id, dtype=np.int32
+        )
+        self._count = 1  # column 0, all beginning marks, needs no model
+        self._end = max_frames  # the first frame that will not be emitted
+        self._stopped = False
+        self._emitted = 0
+        self._windows = 0
+
+    @property
+    def columns(self) -> np.ndarray:
+        """The columns so far, int32 [columns, num_codebooks], column 0 included."""
+        return self._columns[: self._count]
+
+    @property
+    def frames(self) -> int:
+        """Frames that can be emitted so far."""
+        return min(self._end, complete_frames(self._count - 1, self._layout.num_codebooks))
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why generation need not go on, or None."""
+        if self.frames < self._end:
+            return None
+        return FinishReason.STOP if self._stopped else FinishReason.LENGTH
+
+    def append(self, column: np.ndarray) -> None:
+        """Add the next column, int [num_codebooks]."""
+        number = self._count
+        self._columns[number] = column
+        self._count += 1
+        codebooks = np.arange(self._layout.num_codebooks)
+        marks = (column >= self._layout.first_special_id) & (codebooks < number)
+        if marks.any():
+            first = number - 1 - int(codebooks[marks].max())
+            if first < self._end:
+                self._end, self._stopped = first, True
+
+    def windows(self) -> list[FrameWindow]:
+        """The windows that became complete; the last one of the stream carries its finish reason."""
+        ready: list[FrameWindow] = []
+        reason = self.finish_reason
+        while True:
+            size = self._plan.size(self._windows)
+            if reason is not None and self.frames <= self._emitted + size + self._context:
+                ready.append(self._window(self.frames - self._emitted, reason))
+                return ready
+            if self.frames < self._emitted + size + self._context:
+                return ready
+            ready.append(self._window(size, None))
+
+    def last_window(self, reason: FinishReason) -> FrameWindow:
+        """An empty final window, for a stream that ends early."""
+        return FrameWindow(self._windows, self._codes(0, 0), 0, 0, self._emitted, reason)
+
+    def _window(self, count: int, reason: FinishReason | None) -> FrameWindow:
+        start = self._emitted
+        if count == 0:
+            return self.last_window(reason or FinishReason.STOP)
+        left, right = max(0, start - self._context), min(self.frames, start + count + self._context)
+        window = FrameWindow(self._windows, self._codes(left, right), start - left, count, start, reason)
+        self._emitted += count
+        self._windows += 1
+        return window
+
+    def _codes(self, start: int, stop: int) -> np.ndarray:
+        return undelay(self._columns, start + 1, stop + 1)

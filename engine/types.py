@@ -1,0 +1,201 @@
+"""Every type that crosses the engine's boundary, and the configuration it is started with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import InvalidRequestError, ModelLoadingError
+
+
+@dataclass(frozen=True)
+class CodebookLayout:
+    """How the model lays out a column of codes; every value comes from the checkpoint.
+
+    `codebook_size` counts the two stream marks, so a column's logits are [num_codebooks, codebook_size].
+    """
+
+    num_codebooks: int
+    codebook_size: int
+    stream_bos_id: int
+    stream_eos_id: int
+
+    @property
+    def first_special_id(self) -> int:
+        """Ids from here up are marks, not codes, and must never reach the codec."""
+        return min(self.stream_bos_id, self.stream_eos_id)
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The language model as the exporter wrote it down (`lm.json` beside the graphs)."""
+
+    layout: CodebookLayout
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    max_positions: int
+    reference_token_id: int
+
+    @classmethod
+    def read(cls, path: Path) -> ModelDescription:
+        """Read `lm.json`; raises ModelLoadingError when it is missing or lacks a field."""
+        try:
+            values = json.loads(path.read_text())
+            layout = CodebookLayout(**values.pop("layout"))
+            names = {field.name for field in fields(cls)} - {"layout"}
+            return cls(layout=layout, **{name: values[name] for name in names})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelLoadingError(f"{path} does not describe a language model: {error}") from error
+
+
+@dataclass(frozen=True)
+class TextSegment:
+    """Consecutive text positions of a prompt. `ids`: int64 [positions]."""
+
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def slice(self, part: slice) -> TextSegment:
+        """A piece of it."""
+        return TextSegment(self.ids[part])
+
+
+@dataclass(frozen=True)
+class AudioSegment:
+    """Consecutive audio positions of a prompt, already delayed. `columns`: int64 [positions, num_codebooks]."""
+
+    columns: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def slice(self, part: slice) -> AudioSegment:
+        """A piece of it."""
+        return AudioSegment(self.columns[part])
+
+
+Segment = TextSegment | AudioSegment
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads before it speaks; ends where the first generated column begins."""
+
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        return sum(len(segment) for segment in self.segments)
+
+    @property
+    def tail(self) -> np.ndarray | None:
+        """The last reference clip's columns (int64 [positions, num_codebooks]), None without a clip."""
+        for segment in reversed(self.segments):
+            if isinstance(segment, AudioSegment):
+                return segment.columns
+        return None
+
+
+@dataclass(frozen=True)
+class SamplingParameters:
+    """How the next code of each codebook is chosen. temperature 0 is greedy; top_k 0 and top_p 1 are off.
+
+    Repetition-aware sampling draws again from the unmodified distribution when the chosen code already occurs
+    `ras_max_repeats` times among its codebook's last `ras_window` columns; `ras_window` 0 turns it off.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    ras_window: int
+    ras_max_repeats: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How many new frames each emitted window carries: `first`, then `growth` times more, up to `maximum`."""
+
+    first: int
+    growth: float
+    maximum: int
+
+    def size(self, index: int) -> int:
+        """Frames of window `index` (from 0)."""
+        # The exponent is capped: beyond it the maximum has long been reached, and a float would overflow.
+        return max(1, min(self.maximum, int(self.first * self.growth ** min(index, 64))))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One stream of speech to generate. `timeout` in seconds from submission; `max_frames` of the codec."""
+
+    request_id: str
+    prompt: Prompt
+    sampling: SamplingParameters
+    windows: WindowPlan
+    max_frames: int
+    timeout: float
+
+
+class FinishReason(str, Enum):
+    """Why a stream ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class FrameWindow:
+    """New frames with the context the codec needs to decode them as if it saw the whole stream.
+
+    `codes`: int32 [num_codebooks, frames]; the new ones are `codes[:, context : context + count]`, and the first
+    of them is frame `start` of the stream. `finish_reason` is set on the last window only; a last window without
+    new frames has `count` 0 and no codes.
+    """
+
+    index: int
+    codes: np.ndarray
+    context: int
+    count: int
+    start: int
+    finish_reason: FinishReason | None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the engine admits. `max_positions` counts prompt and generated columns of one stream."""
+
+    max_streams: int
+    max_waiting: int
+    max_positions: int
+    prefill_tokens_per_step: int
+    context_frames: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < (0 if field.name in ("max_waiting", "context_frames") else 1):
+                raise InvalidRequestError(f"limit {field.name} is {getattr(self, field.name)}, too small")
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """A snapshot: streams now, and totals since the start (seconds, frames, requests)."""
+
+    live_streams: int
+    waiting_requests: int
+    steps: int
+    frames: int
+    busy_seconds: float
+    finished: int
+    cancelled: int
+    refused: int
+    failed: int

@@ -1,0 +1,110 @@
+"""In-flight batching without a model: order, budget, slots, limits. The last test plays thousands of random turns."""
+
+import random
+
+import pytest
+
+from engine.errors import OverloadedError
+from engine.scheduler import Scheduler, Sequence, Step
+
+
+def sequence(name: str, length: int = 10, deadline: float = 1e9) -> Sequence:
+    return Sequence(name, length, deadline)
+
+
+def run(scheduler: Scheduler) -> Step:
+    """Schedule one step and do what an engine does with it."""
+    step = scheduler.schedule()
+    for prefill in step.prefills:
+        prefill.sequence.prefilled += prefill.count
+    scheduler.check()
+    return step
+
+
+def test_a_lone_prompt_is_read_at_once_and_decodes_in_the_same_step() -> None:
+    scheduler = Scheduler(max_streams=2, max_waiting=2, prefill_tokens_per_step=4)
+    scheduler.submit(sequence("a", 100))
+    step = run(scheduler)
+    assert [p.count for p in step.prefills] == [100]
+    assert [s.request_id for s in step.decode] == ["a"]
+
+
+def test_a_long_prompt_never_takes_more_than_the_budget_from_running_streams() -> None:
+    scheduler = Scheduler(max_streams=2, max_waiting=2, prefill_tokens_per_step=16)
+    scheduler.submit(sequence("running", 5))
+    run(scheduler)
+    scheduler.submit(sequence("long", 100))
+    pieces = []
+    while scheduler.prefilling or scheduler.waiting:
+        step = run(scheduler)
+        pieces.append(sum(p.count for p in step.prefills))
+        assert step.decode[0].request_id == "running", "the running stream must decode in every step"
+    assert max(pieces) <= 16 and sum(pieces) == 100
+
+
+def test_requests_are_served_in_the_order_they_came() -> None:
+    scheduler = Scheduler(max_streams=2, max_waiting=10, prefill_tokens_per_step=100)
+    for name in "abcd":
+        scheduler.submit(sequence(name))
+    assert [s.request_id for s in run(scheduler).decode] == ["a", "b"]
+    scheduler.release(scheduler.decoding[0])
+    assert {s.request_id for s in run(scheduler).decode} == {"b", "c"}
+
+
+def test_a_full_queue_refuses_and_says_so() -> None:
+    scheduler = Scheduler(max_streams=1, max_waiting=2, prefill_tokens_per_step=100)
+    for name in "abc":
+        scheduler.submit(sequence(name))
+    with pytest.raises(OverloadedError, match="try again later"):
+        scheduler.submit(sequence("d"))
+    run(scheduler)
+    with pytest.raises(OverloadedError):
+        scheduler.submit(sequence("e"))
+
+
+def test_the_last_stream_moves_into_the_hole_and_a_prefill_follows() -> None:
+    scheduler = Scheduler(max_streams=4, max_waiting=4, prefill_tokens_per_step=100)
+    for name in "abc":
+        scheduler.submit(sequence(name))
+    run(scheduler)
+    scheduler.submit(sequence("long", 500))
+    run(scheduler)
+    a, _, c = scheduler.decoding
+    moves = scheduler.release(a)
+    assert [(m.source, m.target) for m in moves] == [(2, 0), (3, 2)]
+    assert c.slot == 0 and scheduler.prefilling is not None and scheduler.prefilling.slot == 2
+    scheduler.check()
+
+
+def test_deadlines_reach_waiting_and_running_sequences_alike() -> None:
+    scheduler = Scheduler(max_streams=1, max_waiting=4, prefill_tokens_per_step=100)
+    scheduler.submit(sequence("running", deadline=5.0))
+    run(scheduler)
+    scheduler.submit(sequence("waiting", deadline=4.0))
+    assert [s.request_id for s, _ in scheduler.expired(4.5)] == ["waiting"]
+    assert {s.request_id for s, _ in scheduler.expired(5.0)} == {"running", "waiting"}
+
+
+def test_slots_stay_dense_over_thousands_of_random_turns() -> None:
+    rng = random.Random(0)
+    scheduler = Scheduler(max_streams=5, max_waiting=7, prefill_tokens_per_step=8)
+    place: dict[int, str] = {}  # slot -> whose contents it holds, as a model runner would see it
+    for turn in range(5000):
+        if rng.random() < 0.4:
+            try:
+                scheduler.submit(sequence(f"s{turn}", rng.randint(1, 40)))
+            except OverloadedError:
+                assert len(scheduler.waiting) >= 7
+        for step_prefill in scheduler.schedule().prefills:
+            step_prefill.sequence.prefilled += step_prefill.count
+            assert step_prefill.sequence.slot is not None
+            place[step_prefill.sequence.slot] = step_prefill.sequence.request_id
+        scheduler.check()
+        everyone = scheduler.sequences()
+        if everyone and rng.random() < 0.4:
+            for move in scheduler.release(rng.choice(everyone)):
+                place[move.target] = place[move.source]
+        scheduler.check()
+        for live in scheduler.sequences():
+            if live.slot is not None and live.prefilled:
+                assert place[live.slot] == live.request_id, f"turn {turn}: slot {live.slot} holds somebody else"

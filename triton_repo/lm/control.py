@@ -1,0 +1,122 @@
+"""Control requests: a client cancels its stream, or leaves a watch that tells when it has gone away.
+
+Cancelling an ensemble request never reaches the models inside, so clients talk to this model directly, under the
+request id of the stream they mean. `cancel` ends the stream. `watch` is held open until the stream ends; when its
+client vanishes Triton marks the watch as cancelled, and the stream is ended for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from engine.engine import Engine
+from engine.errors import InvalidRequestError
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+_LOOK_SECONDS = 0.005  # Triton has no callback for a vanished client; only asking tells
+_EARLY_SECONDS = 60.0  # how long a control request may be ahead of its stream
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True)
+class _Watch:
+    sender: Any
+    since: float
+
+
+class Controls:
+    """Matches control requests with streams; either may arrive first."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._watches: dict[str, _Watch] = {}
+        self._live: set[str] = set()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._cancelled_early: OrderedDict[str, None] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._look, name="watches", daemon=True)
+        self._thread.start()
+
+    def stream_begins(self, request_id: str) -> bool:
+        """Note a stream; False when it was cancelled before it came. Raises InvalidRequestError for an id in use."""
+        with self._changed:
+            if request_id in self._live:
+                raise InvalidRequestError(f"a request with the id {request_id!r} is already being served")
+            if request_id in self._cancelled_early:
+                del self._cancelled_early[request_id]
+                return False
+            self._live.add(request_id)
+            return True
+
+    def stream_ended(self, request_id: str) -> None:
+        """Let go of whoever watches it."""
+        with self._changed:
+            self._live.discard(request_id)
+            _remember(self._ended, request_id)
+            watch = self._watches.pop(request_id, None)
+        if watch is not None:
+            watch.sender.send(flags=FINAL)
+
+    def cancel(self, request_id: str, sender: Any) -> None:
+        """End a stream, now or when it comes."""
+        with self._changed:
+            if request_id not in self._live and request_id not in self._ended:
+                _remember(self._cancelled_early, request_id)
+        self._engine.cancel(request_id)
+        sender.send(flags=FINAL)
+
+    def watch(self, request_id: str, sender: Any) -> None:
+        """Hold a watch open."""
+        with self._changed:
+            if request_id not in self._ended:
+                self._watches[request_id] = _Watch(sender, time.monotonic())
+                self._changed.notify()
+                return
+        sender.send(flags=FINAL)
+
+    def close(self) -> None:
+        """Stop looking and let every watch go."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        for request_id in list(self._watches):
+            self.stream_ended(request_id)
+
+    def _look(self) -> None:
+        while True:
+            with self._changed:
+                while not self._watches and not self._closing:
+                    self._changed.wait()
+                self._changed.wait(_LOOK_SECONDS)
+                if self._closing:
+                    return
+                watches = list(self._watches.items())
+            for request_id, watch in watches:
+                self._look_at(request_id, watch)
+
+    def _look_at(self, request_id: str, watch: _Watch) -> None:
+        gone = watch.sender.is_cancelled()
+        if gone:
+            with self._changed:
+                if request_id not in self._live:
+                    _remember(self._cancelled_early, request_id)
+            self._engine.cancel(request_id)
+        with self._changed:
+            forgotten = request_id not in self._live and time.monotonic() - watch.since > _EARLY_SECONDS
+            if not (gone or forgotten) or self._watches.pop(request_id, None) is None:
+                return
+        watch.sender.send(flags=FINAL)
+
+
+def _remember(ids: OrderedDict[str, None], request_id: str) -> None:
+    ids[request_id] = None
+    while len(ids) > _REMEMBERED:
+        ids.popitem(last=False)

@@ -1,0 +1,66 @@
+"""The language-model stage's metrics, on Triton's metrics port."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from engine.types import EngineStats
+
+
+class EngineMetrics:
+    """Gauges follow the engine's snapshot; counters only ever grow.
+
+    Time to first audio and real-time factor are published as sum and count: the average over any time span is the
+    ratio of their increases.
+    """
+
+    def __init__(self, stats: EngineStats) -> None:
+        self._last = stats
+        self._families: list[Any] = []  # a family dies with its last reference
+        self._live = self._metric("higgs_live_streams", "Streams being generated", gauge=True)
+        self._waiting = self._metric("higgs_waiting_requests", "Requests waiting for a stream", gauge=True)
+        self._frames = self._metric("higgs_frames_total", "Codec frames generated")
+        self._steps = self._metric("higgs_steps_total", "Engine steps run")
+        self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
+        self._cancelled = self._metric("higgs_cancelled_total", "Streams cancelled by their clients")
+        self._finished = self._metric("higgs_finished_total", "Streams that ended by themselves")
+        self._failed = self._metric("higgs_failed_total", "Streams that ended with an error")
+        self._first_sum = self._metric(
+            "higgs_time_to_first_audio_seconds_sum", "Arrival to first window, summed over streams"
+        )
+        self._first_count = self._metric("higgs_time_to_first_audio_seconds_count", "Streams with a first window")
+        self._factor_sum = self._metric(
+            "higgs_real_time_factor_sum", "Seconds taken per second of audio, summed over finished streams"
+        )
+        self._factor_count = self._metric("higgs_real_time_factor_count", "Finished streams with audio")
+
+    def follow(self, stats: EngineStats) -> None:
+        """Publish the engine's snapshot."""
+        self._live.set(stats.live_streams)
+        self._waiting.set(stats.waiting_requests)
+        last, self._last = self._last, stats
+        self._frames.increment(stats.frames - last.frames)
+        self._steps.increment(stats.steps - last.steps)
+        self._busy.increment(stats.busy_seconds - last.busy_seconds)
+        self._cancelled.increment(stats.cancelled - last.cancelled)
+        self._finished.increment(stats.finished - last.finished)
+        self._failed.increment(stats.failed - last.failed)
+
+    def first_window(self, seconds: float) -> None:
+        """A stream's first window left after so many seconds."""
+        self._first_sum.increment(seconds)
+        self._first_count.increment(1)
+
+    def finished(self, seconds: float, audio_seconds: float) -> None:
+        """A stream ended by itself, after so many seconds, with so much audio."""
+        if audio_seconds > 0:
+            self._factor_sum.increment(seconds / audio_seconds)
+            self._factor_count.increment(1)
+
+    def _metric(self, name: str, description: str, gauge: bool = False) -> Any:
+        kind = pb_utils.MetricFamily.GAUGE if gauge else pb_utils.MetricFamily.COUNTER
+        family = pb_utils.MetricFamily(name=name, description=description, kind=kind)
+        self._families.append(family)
+        return family.Metric(labels={})

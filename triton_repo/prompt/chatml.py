@@ -1,0 +1,96 @@
+"""The prompt as token ids: Higgs Audio V2's chat format, with what the user wrote kept apart from its marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from common.errors import ModelLoadingError
+from normalization import EVENT_TAG
+
+SYSTEM_TEXT = "Generate audio following instruction."
+REFERENCE_MARK = "<|AUDIO_OUT|>"
+_MARKS = (
+    "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|scene_desc_start|>",
+    "<|scene_desc_end|>", "<|audio_out_bos|>", "<|audio_eos|>", REFERENCE_MARK,
+    "<SE>", "</SE>", "<SE_s>", "</SE_s>", "<SE_e>", "</SE_e>",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange the model is shown before it speaks: words, and the reference clip that says them."""
+
+    text: str
+
+
+class PromptEncoder:
+    """Text to ids. What users write can never become a mark, except the sound-event tags that belong in text.
+
+    Raises ModelLoadingError when the tokenizer cannot be read or lacks one of the format's marks.
+    """
+
+    def __init__(self, tokenizer_file: Path) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        except Exception as error:
+            raise ModelLoadingError(f"{tokenizer_file.name} cannot be read: {error}") from error
+        self._tokenizer.encode_special_tokens = True  # a mark's spelling inside a text is just text
+        self._marks: dict[str, int] = {}
+        for mark in _MARKS:
+            token = self._tokenizer.token_to_id(mark)
+            if token is None:
+                raise ModelLoadingError(f"{tokenizer_file.name} has no token {mark}")
+            self._marks[mark] = token
+
+    def encode(self, text: str, scene: str = "", references: tuple[Turn, ...] = ()) -> np.ndarray:
+        """int32 ids that end where audio begins; each reference clip is one REFERENCE_MARK for the engine to fill."""
+        return np.fromiter(self._ids(text, scene, references), dtype=np.int32)
+
+    def _ids(self, text: str, scene: str, references: tuple[Turn, ...]) -> Iterator[int]:
+        yield from self._mark("<|begin_of_text|>")
+        yield from self._header("system")
+        if scene.strip():
+            yield from self._plain(f"{SYSTEM_TEXT}\n\n", before="\n\n")
+            yield from self._mark("<|scene_desc_start|>")
+            yield from self._plain(f"{scene.strip()}\n", before="\n")
+            yield from self._mark("<|scene_desc_end|>")
+        else:
+            yield from self._plain(SYSTEM_TEXT, before="\n\n")
+        yield from self._mark("<|eot_id|>")
+        for turn in references:
+            yield from self._user(turn.text)
+            yield from self._assistant()
+            yield from self._mark(REFERENCE_MARK, "<|audio_eos|>", "<|eot_id|>")
+        yield from self._user(text)
+        yield from self._assistant()
+
+    def _user(self, text: str) -> Iterator[int]:
+        yield from self._header("user")
+        yield from self._plain(text.strip(), before="\n\n")
+        yield from self._mark("<|eot_id|>")
+
+    def _assistant(self) -> Iterator[int]:
+        yield from self._header("assistant")
+        yield from self._plain("", before="\n\n")
+        yield from self._mark("<|audio_out_bos|>")
+
+    def _header(self, role: str) -> Iterator[int]:
+        yield from self._mark("<|start_header_id|>")
+        yield from self._plain(role)
+        yield from self._mark("<|end_header_id|>")
+
+    def _mark(self, *marks: str) -> Iterator[int]:
+        return (self._marks[mark] for mark in marks)
+
+    def _plain(self, text: str, before: str = "") -> Iterator[int]:
+        """Text as the tokenizer splits it between marks; `before` belongs to the same stretch."""
+        for part in EVENT_TAG.split(before + text):
+            if part in self._marks:
+                yield self._marks[part]
+            elif part:
+                yield from self._tokenizer.encode(part, add_special_tokens=False).ids
