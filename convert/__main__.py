@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     record = json.loads((options.output / EXPORT_FILE).read_text())
     logits, codec = record["language_model"]["logits_error"], record["codec"]
     print(
-        f"{options.output}: against transformers, logits differ by at most {logits['maximum']:.1e} standard deviations, "
+        f"{options.output}: against transformers, logits are at most {logits['maximum']:.1e} standard deviations off, "
         f"decoded audio by {codec['decoder_error']['max_abs_error']:.1e}, "
         f"and {codec['encoder_error']['equal_codes']:.0%} of the encoder's codes are equal"
     )

@@ -16,7 +16,7 @@ from convert.config import CONFIG_FILE, read_json
 from convert.errors import ModelLoadingError
 from convert.hub import resolve
 from convert.shards import open_shards
-from convert.torchaudio_shim import Codec, codec_class
+from convert.torchaudio_shim import Codec, codec_class, install
 
 BOSON_WEIGHTS = "model.pth"
 _CONVOLUTIONS = (nn.Conv1d, nn.ConvTranspose1d)
@@ -53,6 +53,7 @@ def load_codec(source: str | os.PathLike[str], revision: str | None = None) -> C
         ModelLoadingError: whatever is wrong with the checkpoint, in one sentence.
     """
     directory = resolve(source, revision)
+    install()
     config = read_json(directory / CONFIG_FILE)
     if config.get("model_type") == "higgs_audio_v2_tokenizer":
         return _load_transformers(directory)

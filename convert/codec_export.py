@@ -1,5 +1,6 @@
 """The codec as two ONNX graphs, each run in ONNX Runtime against transformers as soon as it is written."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import onnxruntime
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers.models.dac.modeling_dac import Snake1d
 
 from convert.codec import CodecConfig
 from convert.errors import ExportError
@@ -41,6 +43,20 @@ class EncoderError:
 
     equal_codes: float  # fraction, over all checks
     codes_compared: int
+
+
+class Snake(nn.Module):
+    """transformers' activation x + sin²(a x) / a without its reshapes, two of which would surround each in the graph."""
+
+    def __init__(self, snake: Snake1d) -> None:
+        super().__init__()
+        self.alpha = nn.Buffer(snake.alpha.detach())
+        self.inverse = nn.Buffer((snake.alpha.detach() + 1e-9).reciprocal())
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden float32 [batch, channels, length], and so is what it returns"""
+        wave = torch.sin(self.alpha * hidden)
+        return hidden + self.inverse * (wave * wave)
 
 
 class Decoder(nn.Module):
@@ -164,7 +180,7 @@ def check_encoder(model: Codec, path: Path, checks: Sequence[tuple[int, int]] = 
 def _export(
     module: nn.Module, path: Path, example: torch.Tensor, input_name: str, output_name: str, dimensions: dict[str, Any]
 ) -> None:
-    _strip_weight_norm(module)
+    module = _plain_copy(module)
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
@@ -181,11 +197,15 @@ def _export(
     )
 
 
-def _strip_weight_norm(module: nn.Module) -> None:
-    """Multiplies out the weight norms, which would otherwise be computed in the graph on every run."""
-    for layer in module.modules():
+def _plain_copy(module: nn.Module) -> nn.Module:
+    """A copy without what only training needs; `module` itself stays as the reference for the checks."""
+    module = copy.deepcopy(module)
+    for name, layer in list(module.named_modules()):
         if torch.nn.utils.parametrize.is_parametrized(layer, "weight"):
             torch.nn.utils.parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        elif isinstance(layer, Snake1d):
+            module.set_submodule(name, Snake(layer))
+    return module
 
 
 def _refuse_padding(model: Codec, config: CodecConfig) -> None:

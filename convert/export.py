@@ -85,7 +85,8 @@ def _export_codec(source: str, revision: str | None, checkpoint: Checkpoint, dir
     config = CodecConfig.from_model(model)
     if config.num_codebooks != checkpoint.config.num_codebooks:
         raise ModelLoadingError(
-            f"the codec {source} has {config.num_codebooks} codebooks, the language model {checkpoint.config.num_codebooks}."
+            f"the codec {source} has {config.num_codebooks} codebooks, "
+            f"the language model {checkpoint.config.num_codebooks}."
         )
     codes = min(checkpoint.config.stream_bos_id, checkpoint.config.stream_eos_id)
     if config.codebook_size != codes:

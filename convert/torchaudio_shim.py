@@ -20,6 +20,8 @@ ZERO_CROSSINGS = 6  # of the sinc on each side of its peak
 ROLLOFF = 0.99  # cutoff as a part of the lower of both Nyquist frequencies
 # transformers' HiggsAudioV2TokenizerModel, a class that type checkers cannot see behind transformers' lazy imports.
 Codec: TypeAlias = Any
+CODEC_CLASS = "HiggsAudioV2TokenizerModel"
+CODEC_MODULE = "transformers.models.higgs_audio_v2_tokenizer.modeling_higgs_audio_v2_tokenizer"
 
 
 def resample(waveform: torch.Tensor, orig_freq: int, new_freq: int) -> torch.Tensor:
@@ -42,34 +44,33 @@ def resample(waveform: torch.Tensor, orig_freq: int, new_freq: int) -> torch.Ten
 
 
 def install() -> None:
-    """Makes `import torchaudio` work for transformers; a torchaudio that really imports stays.
+    """Makes transformers' codec usable without torchaudio; a torchaudio that really imports stays."""
+    if "torchaudio" not in sys.modules and not _real_one_imports():
+        functional_module = _module("torchaudio.functional")
+        functional_module.__dict__["resample"] = resample
+        package = _module("torchaudio")
+        package.__dict__["functional"] = functional_module
+        sys.modules |= {"torchaudio": package, "torchaudio.functional": functional_module}
+    if "transformers" in sys.modules:
+        # transformers looks for torchaudio once, when it is imported, and hides the codec's class, from AutoProcessor
+        # too, if there was none then.
+        sys.modules["transformers"].__dict__[CODEC_CLASS] = codec_class()
 
-    To be called before transformers is first imported: it looks then, and only then, which packages there are, and
-    AutoProcessor goes by what it found.
-    """
-    if "torchaudio" in sys.modules:
-        return
+
+def codec_class() -> type[Codec]:
+    """The class itself, whatever was imported before; after install()."""
+    return cast(type[Codec], getattr(importlib.import_module(CODEC_MODULE), CODEC_CLASS))
+
+
+def _real_one_imports() -> bool:
     try:
         importlib.import_module("torchaudio")
     except (ImportError, OSError, RuntimeError):
         # A failed import may leave parts of the package behind.
         for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
-    else:
-        return
-    functional_module = _module("torchaudio.functional")
-    functional_module.__dict__["resample"] = resample
-    package = _module("torchaudio")
-    package.__dict__["functional"] = functional_module
-    sys.modules |= {"torchaudio": package, "torchaudio.functional": functional_module}
-
-
-def codec_class() -> type[Codec]:
-    """transformers' HiggsAudioV2TokenizerModel, whatever was imported before."""
-    install()
-    # Straight from its module: the package itself hides the class if there was no torchaudio when it was imported.
-    module = importlib.import_module("transformers.models.higgs_audio_v2_tokenizer.modeling_higgs_audio_v2_tokenizer")
-    return cast(type[Codec], module.HiggsAudioV2TokenizerModel)
+        return False
+    return True
 
 
 def _module(name: str) -> ModuleType:

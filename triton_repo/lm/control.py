@@ -103,16 +103,19 @@ class Controls:
                 self._look_at(request_id, watch)
 
     def _look_at(self, request_id: str, watch: _Watch) -> None:
-        gone = watch.sender.is_cancelled()
-        if gone:
-            with self._changed:
-                if request_id not in self._live:
-                    _remember(self._cancelled_early, request_id)
-            self._engine.cancel(request_id)
         with self._changed:
-            forgotten = request_id not in self._live and time.monotonic() - watch.since > _EARLY_SECONDS
-            if not (gone or forgotten) or self._watches.pop(request_id, None) is None:
+            # Asking about a watch that has been answered crashes Triton: under the lock it is still registered.
+            if self._watches.get(request_id) is not watch:
                 return
+            gone = watch.sender.is_cancelled()
+            if gone and request_id not in self._live:
+                _remember(self._cancelled_early, request_id)
+            forgotten = request_id not in self._live and time.monotonic() - watch.since > _EARLY_SECONDS
+            if not gone and not forgotten:
+                return
+            del self._watches[request_id]
+        if gone:
+            self._engine.cancel(request_id)
         watch.sender.send(flags=FINAL)
 
 

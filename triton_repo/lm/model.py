@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import torch
 
 from common import tensors
 from common.errors import RequestError

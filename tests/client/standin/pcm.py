@@ -1,0 +1,27 @@
+"""Stand-in for the bundle's `pcm` model: hands the LM's samples out under the ensemble's output names.
+
+A fault of the LM travels here as data and becomes an error: an error response of a decoupled model inside an
+ensemble would leave Triton with an inference that never ends.
+"""
+
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+NAMES = {"samples": "audio", "start": "start_sample", "reason": "finish_reason"}
+
+
+class TritonPythonModel:
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request: Any) -> Any:
+        fault = pb_utils.get_input_tensor_by_name(request, "fault").as_numpy()[0].decode()
+        if fault:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(fault))
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor(after, pb_utils.get_input_tensor_by_name(request, before).as_numpy())
+                for before, after in NAMES.items()
+            ]
+        )

@@ -1,0 +1,251 @@
+"""The command line as a process of its own. Run: python -m pytest tests/client/test_command.py"""
+
+import json
+import re
+import resource
+import signal
+import socket
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from higgs_tts import GenerationParams
+from higgs_tts.arguments import generation_params, parse_arguments
+from higgs_tts.command import main
+
+from .conftest import Command
+from .standin.server import StandInServer
+from .test_reference import tone
+from .test_stream import RATE, sine
+
+LONG = "seconds=60 chunk=0.1 pace=0.05"
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def finish(process: "subprocess.Popen[bytes]", stdin: bytes | None = None) -> tuple[int, bytes, str]:
+    """Exit status, standard output, standard error."""
+    output, errors = process.communicate(stdin, timeout=15)
+    return process.returncode, output, errors.decode()
+
+
+def last_request(server: StandInServer) -> str:
+    return str([note for note in server.events() if note["event"] == "start"][-1]["id"])
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg"])
+def test_a_text_becomes_a_file(
+    settled: StandInServer, command: Command, tmp_path: Path, extension: str
+) -> None:
+    name = f"out.{extension}"
+    status, output, errors = finish(command("seconds=1.5", "-o", name, "--url", settled.url))
+    assert (status, output) == (0, b"")
+    samples, rate = soundfile.read(tmp_path / name, dtype="float32")
+    assert rate == RATE
+    np.testing.assert_allclose(samples, sine(1.5), atol=0.05)
+    summary = r"out\.\w+: 1\.50 s of speech, first audio after \d+ ms, RTF \d+\.\d\d, finished: stop\n"
+    assert re.fullmatch(summary, errors), errors
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_options_reach_the_server(settled: StandInServer, command: Command, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "me.wav", tone(16000), 16000)
+    words = [
+        "hi",
+        "--url",
+        settled.url,
+        "--voice",
+        "belinda",
+        "--reference",
+        "me.wav",
+        "--reference-text",
+        "la",
+    ]
+    words += ["--preset", "fast_generation", "--seed", "7", "--top-p", "0.9", "--scene", "A hall"]
+    assert finish(command(*words))[0] == 0
+    assert (tmp_path / "speech.wav").exists()
+    start = settled.wait_for(last_request(settled), "start")
+    assert start["reference_samples"] == 2 * RATE
+    assert start["order"] == {
+        "text": "hi",
+        "voice": "belinda",
+        "reference_text": "la",
+        "options": {"preset": "fast_generation", "seed": 7, "top_p": 0.9, "scene": "A hall"},
+    }
+
+
+def test_every_generation_parameter_is_an_option() -> None:
+    values = {field.name: "x" if "str" in str(field.type) else "3" for field in fields(GenerationParams)}
+    words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
+    params = generation_params(parse_arguments(["hi", *words]))
+    assert {name: str(value).removesuffix(".0") for name, value in params.to_options().items()} == values
+
+
+@pytest.mark.parametrize("words", [["-"], []])
+def test_the_text_comes_from_standard_input(
+    settled: StandInServer, command: Command, words: list[str]
+) -> None:
+    text = "seconds=0.3 Grüße\n"
+    status, _, errors = finish(command(*words, "--url", settled.url), text.encode())
+    assert status == 0, errors
+    assert settled.wait_for(last_request(settled), "start")["order"]["text"] == text
+
+
+def test_the_text_comes_from_a_file(settled: StandInServer, in_empty_folder: None, tmp_path: Path) -> None:
+    (tmp_path / "chapter.txt").write_text("seconds=0.3 静か", "utf-8")
+    assert main(["--text-file", "chapter.txt", "--url", settled.url]) == 0
+    assert settled.wait_for(last_request(settled), "start")["order"]["text"] == "seconds=0.3 静か"
+
+
+def test_standard_output_gets_pcm_and_nothing_else(settled: StandInServer, command: Command) -> None:
+    status, output, errors = finish(command("seconds=1", "-o", "-", "--quiet", "--url", settled.url))
+    assert (status, errors) == (0, "")
+    np.testing.assert_array_equal(np.frombuffer(output, "<i2"), np.rint(sine(1) * 32767))
+
+
+def test_pcm_flows_while_the_rest_is_made(settled: StandInServer, command: Command) -> None:
+    process = command(LONG, "-o", "-", "--url", settled.url)
+    assert process.stdout is not None
+    assert len(process.stdout.read(4800)) == 4800
+    process.send_signal(signal.SIGTERM)
+    status, _, errors = finish(process)
+    assert (status, errors) == (128 + signal.SIGTERM, "")
+    settled.wait_for(last_request(settled), "cancel")
+
+
+def test_a_reader_that_leaves_ends_the_generation_quietly(settled: StandInServer, command: Command) -> None:
+    process = command(LONG, "-o", "-", "--url", settled.url)
+    assert process.stdout is not None
+    process.stdout.read(1000)
+    process.stdout.close()
+    process.stdout = None
+    assert finish(process) == (128 + signal.SIGPIPE, None, "")
+    settled.wait_for(last_request(settled), "cancel")
+
+
+@pytest.mark.parametrize(("words", "left"), [([], []), (["--keep-partial"], ["out.wav"])])
+def test_ctrl_c_ends_the_generation_and_tidies_up(
+    settled: StandInServer, command: Command, tmp_path: Path, words: list[str], left: list[str]
+) -> None:
+    before = last_request(settled) if settled.events() else None
+    process = command(LONG, "-o", "out.wav", "--url", settled.url, *words)
+    while not settled.live() or last_request(settled) == before:
+        assert process.poll() is None
+    (partial,) = tmp_path.glob(".out.wav.*.partial")
+    while partial.stat().st_size < 10_000:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert finish(process) == (130, b"", "higgs-tts: interrupted\n")
+    settled.wait_for(last_request(settled), "cancel")
+    assert [path.name for path in tmp_path.iterdir()] == left
+    for name in left:
+        samples, _ = soundfile.read(tmp_path / name, dtype="float32")
+        np.testing.assert_allclose(samples, sine(len(samples) / RATE), atol=1 / 32767)
+
+
+def test_an_error_is_one_line_and_leaves_no_file(
+    settled: StandInServer, command: Command, tmp_path: Path
+) -> None:
+    status, output, errors = finish(
+        command("seconds=1 error=CUDAFailureError error_after=3", "--url", settled.url)
+    )
+    assert (status, output) == (1, b"")
+    assert errors == "higgs-tts: CUDAFailureError: the stand-in was told to fail.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_survives_an_error(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path
+) -> None:
+    (tmp_path / "speech.wav").write_bytes(b"precious")
+    assert main(["error=OverloadedError", "--url", settled.url]) == 1
+    assert (tmp_path / "speech.wav").read_bytes() == b"precious"
+
+
+def test_no_server_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    assert main(["hi", "--url", address]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"higgs-tts: ServerUnavailableError: No server answers at {address}")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["hi", "-o", "nowhere/out.wav"], "nowhere/out.wav: No such file or directory"),
+        (["hi", "-o", "/proc/out.wav"], "/proc/out.wav: "),
+        (["hi", "-o", "."], "end its name in .wav"),
+        (["hi", "-o", "out.doc"], "Cannot write 'out.doc': end its name in .wav"),
+        (["--text-file", "none.txt"], "none.txt: No such file"),
+        ([""], "The text is empty"),
+        (["hi", "--reference", "none.wav"], "Cannot read the reference audio 'none.wav': No such file"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line(
+    settled: StandInServer,
+    in_empty_folder: None,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
+) -> None:
+    assert main([*words, "--url", settled.url]) == 1
+    errors = capsys.readouterr().err
+    assert sentence in errors
+    assert errors.count("\n") == 1
+
+
+def test_text_that_is_not_utf8_is_refused(settled: StandInServer, command: Command) -> None:
+    status, _, errors = finish(command("-", "--url", settled.url), b"caf\xe9")
+    assert (status, errors.count("\n")) == (1, 1)
+    assert "not UTF-8" in errors
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg"])
+def test_a_full_disk_is_one_line(
+    settled: StandInServer, command: Command, tmp_path: Path, extension: str
+) -> None:
+    process = command(
+        "seconds=600 chunk=5", "-o", f"out.{extension}", "--url", settled.url, stdin=subprocess.DEVNULL
+    )
+    # A limit on the file's size fails the same system call as a full disk.
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    status, _, errors = finish(process)
+    assert (status, errors) == (1, f"higgs-tts: out.{extension}: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_has_the_summary(
+    settled: StandInServer, in_empty_folder: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["seconds=2", "--json", "--quiet", "--url", settled.url]) == 0
+    output, errors = capsys.readouterr()
+    summary = json.loads(output)
+    assert errors == ""
+    assert (summary["output"], summary["seconds"], summary["finish_reason"]) == ("speech.wav", 2.0, "stop")
+    assert 0 < summary["time_to_first_audio"] <= summary["elapsed"]
+    assert summary["real_time_factor"] == pytest.approx(summary["elapsed"] / 2)
+
+
+@pytest.mark.parametrize(
+    "words", [["hi", "--text-file", "x"], ["hi", "--reference-text", "x"], ["hi", "--json", "-o", "-"]]
+)
+def test_a_contradictory_command_line_is_a_usage_error(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_arguments(words)
+    assert caught.value.code == 2
+    assert "usage: higgs-tts" in capsys.readouterr().err
+
+
+def test_version(command: Command) -> None:
+    status, output, _ = finish(command("--version"))
+    assert (status, output) == (0, b"higgs-tts 0.1.0\n")

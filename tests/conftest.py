@@ -1,0 +1,56 @@
+"""The demo checkpoint and its bundle, made once and kept in artifacts/test while nothing they are made of changes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from build.fingerprint import fingerprint
+from demo.make_checkpoint import make_checkpoint
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "artifacts" / "test"
+VOICE_TRANSCRIPT = "a rising tone"
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Path:
+    """A demo-size checkpoint with random weights."""
+    mark = fingerprint([], code=[ROOT / "demo"])[:12]
+    directory = KEPT / f"checkpoint-{mark}"
+    finished = directory / ".finished"
+    if not finished.exists():
+        for old in KEPT.glob("checkpoint-*"):
+            shutil.rmtree(old)
+        make_checkpoint(directory, size="demo")
+        finished.touch()
+    return directory
+
+
+@pytest.fixture(scope="session")
+def voices() -> Path:
+    """One voice profile: a synthetic tone, 44.1 kHz stereo, so that the assembler has something to convert."""
+    directory = KEPT / "voices"
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        seconds = np.arange(44100) / 44100
+        tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds)
+        soundfile.write(directory / "tone.wav", np.stack([tone, tone * 0.5], axis=1), 44100)
+        (directory / "tone.txt").write_text(VOICE_TRANSCRIPT)
+        (directory / "tone.json").write_text('{"language": "none", "source": "synthetic"}')
+    return directory
+
+
+@pytest.fixture(scope="session")
+def bundle(checkpoint: Path, voices: Path) -> Path:
+    """The CPU bundle of the demo checkpoint, built by the command users run."""
+    output = KEPT / "bundle"
+    build = [sys.executable, "-m", "build", "--target", "cpu", "--checkpoint", str(checkpoint)]
+    subprocess.run([*build, "--voices", str(voices), "--output", str(output)], cwd=ROOT, check=True)
+    return output

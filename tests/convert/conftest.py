@@ -1,0 +1,32 @@
+"""Made checkpoints for the conversion tests, each written once a session."""
+
+import pytest
+
+from convert.codec import load_codec
+from demo.make_checkpoint import CODEC_FOLDER, make_checkpoint
+
+
+@pytest.fixture(scope="session")
+def transformers_checkpoint(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("transformers")
+    make_checkpoint(directory, size="tiny")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def boson_checkpoint(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("boson")
+    make_checkpoint(directory, size="tiny", layout="boson")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def sharded_checkpoint(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("sharded")
+    make_checkpoint(directory, size="tiny", shard_bytes=1_000_000)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def codec(transformers_checkpoint):
+    return load_codec(transformers_checkpoint / CODEC_FOLDER)

@@ -1,0 +1,36 @@
+"""Many streams at once: all complete, and nobody's audio depends on who else is being served."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from higgs_tts import GenerationParams, HiggsClient, Speech
+
+STREAMS = 64
+
+
+def speak(client: HiggsClient, seed: int) -> Speech:
+    params = GenerationParams(seed=seed, temperature=0.8, max_seconds=0.8 + 0.04 * (seed % 20))
+    return client.synthesize(f"Stream number {seed} says its own sentence.", params=params)
+
+
+def test_sixty_four_streams_equal_their_single_runs(client: HiggsClient) -> None:
+    alone = [speak(client, seed) for seed in range(STREAMS)]
+    with ThreadPoolExecutor(STREAMS) as pool:
+        together = list(pool.map(lambda seed: speak(client, seed), range(STREAMS)))
+    assert all(speech.finish_reason in ("stop", "length") for speech in together)
+    different = [
+        seed
+        for seed in range(STREAMS)
+        if len(alone[seed].samples) != len(together[seed].samples)
+        or np.abs(alone[seed].samples - together[seed].samples).max() > 1e-4
+    ]
+    assert not different, f"streams {different} sound different in company"
+
+
+def test_seeds_change_the_speech_and_nothing_else_does(client: HiggsClient) -> None:
+    first, again, other = speak(client, 3), speak(client, 3), speak(client, 23)
+    np.testing.assert_array_equal(first.samples, again.samples)
+    assert len(first.samples) == len(other.samples)
+    assert np.abs(first.samples - other.samples).max() > 0.01

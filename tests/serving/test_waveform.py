@@ -1,0 +1,52 @@
+"""Streamed audio equals transformers' full decode of the same codes: at the start, at every seam, at the end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from higgs_tts import GenerationParams, HiggsClient, Reference
+
+from tests.serving.higgs import Higgs
+
+TOLERANCE = 1e-4  # of full scale; audio here has a standard deviation of about 0.1, and PCM16 steps are 3e-5
+GREEDY = {"temperature": 0.0, "ras_window": 0, "max_seconds": 8.0}
+PLANS = {
+    "one frame a chunk": {"first_chunk_seconds": 0.04, "chunk_growth": 1.0, "max_chunk_seconds": 0.04},
+    "early, then growing": {"first_chunk_seconds": 0.2, "chunk_growth": 1.5, "max_chunk_seconds": 2.0},
+    "half a second": {"first_chunk_seconds": 0.52, "chunk_growth": 1.0, "max_chunk_seconds": 0.52},
+    "all at once": {"first_chunk_seconds": 10.0, "chunk_growth": 1.0, "max_chunk_seconds": 10.0},
+}
+TEXT, WORDS = "Seams are where streams go wrong.", "A tone that glides."
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("cloned", [False, True], ids=["no reference", "reference clip"])
+def test_streamed_samples_are_those_of_the_full_decode(
+    client: HiggsClient, higgs: Higgs, clip: np.ndarray, plan: str, cloned: bool
+) -> None:
+    expected = higgs.generate(200, TEXT, clip if cloned else None, WORDS)
+    audio = np.clip(higgs.audio(expected.codes), -1, 1)
+    reference = Reference((clip, 24000), WORDS) if cloned else None
+    params = GenerationParams(**GREEDY, **PLANS[plan])
+    with client.stream(TEXT, reference=reference, params=params) as stream:
+        chunks = list(stream)
+    positions = [chunk.start_sample for chunk in chunks]
+    assert positions == np.cumsum([0] + [len(chunk.samples) for chunk in chunks])[:-1].tolist()
+    streamed = np.concatenate([chunk.samples for chunk in chunks])
+    assert len(streamed) == len(audio)
+    error = np.abs(streamed - audio)
+    places = {"start": slice(0, 960), "end": slice(-960, None), "everywhere": slice(None)}
+    places |= {f"seam at {p}": slice(p - 480, p + 480) for p in positions[1:]}
+    for place, part in places.items():
+        assert error[part].max() <= TOLERANCE, f"{place}: {error[part].max():.1e}"
+    assert audio.std() > 0.01, "silence would equal anything"
+
+
+def test_a_stream_that_ends_by_itself_drops_the_frames_behind_its_end(client: HiggsClient) -> None:
+    for seed in range(40):
+        params = GenerationParams(temperature=1.0, seed=seed, max_seconds=20.0)
+        speech = client.synthesize("It ends when it likes.", params=params)
+        assert len(speech.samples) % 960 == 0
+        if speech.finish_reason == "stop":
+            return
+    pytest.fail("no stream of forty ended by itself")
