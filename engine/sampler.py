@@ -28,15 +28,17 @@ class SamplerState:
     """
 
     def __init__(self, slots: int, layout: CodebookLayout, max_ras_window: int, device: str = "cpu") -> None:
-        integers = {"dtype": torch.int64, "device": device}
-        self.last = torch.full((slots, layout.num_codebooks), layout.stream_bos_id, **integers)
-        self.history = torch.full((slots, max_ras_window, layout.num_codebooks), layout.stream_bos_id, **integers)
-        self.column = torch.zeros(slots, **integers)
-        self.eos_age = torch.zeros(slots, **integers)
-        self.seed = torch.zeros(slots, **integers)
-        self.top_k = torch.zeros(slots, **integers)
-        self.ras_window = torch.zeros(slots, **integers)
-        self.ras_max_repeats = torch.ones(slots, **integers)
+        def integers(*shape: int, fill: int = 0) -> torch.Tensor:
+            return torch.full(shape, fill, dtype=torch.int64, device=device)
+
+        self.last = integers(slots, layout.num_codebooks, fill=layout.stream_bos_id)
+        self.history = integers(slots, max_ras_window, layout.num_codebooks, fill=layout.stream_bos_id)
+        self.column = integers(slots)
+        self.eos_age = integers(slots)
+        self.seed = integers(slots)
+        self.top_k = integers(slots)
+        self.ras_window = integers(slots)
+        self.ras_max_repeats = integers(slots, fill=1)
         self.temperature = torch.zeros(slots, dtype=torch.float32, device=device)
         self.top_p = torch.ones(slots, dtype=torch.float32, device=device)
         self._candidates = [1] * slots  # known without asking the device

@@ -152,7 +152,7 @@ def test_a_script_that_ends_with_an_open_stream_ends_its_generation(
 ) -> None:
     script = f"""
         from higgs_tts import HiggsClient
-        stream = HiggsClient("{settled.url}").stream("{LONG}")
+        stream = HiggsClient("{settled.url}", watch=False).stream("{LONG}")
         next(stream)
         print(stream.request_id, flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 
 import numpy as np
@@ -83,13 +84,13 @@ def among_seven(url: str, ids: np.ndarray, clip: np.ndarray) -> tuple[np.ndarray
     ],
 )
 @pytest.mark.parametrize("scene", ["", "Audio is recorded from a quiet room."])
-def test_the_prompt_is_the_checkpoints_chat_template(
-    server: TritonServer, higgs: Higgs, text: str, scene: str
-) -> None:
-    options = '{"scene": "%s"}' % scene
+def test_the_prompt_is_the_checkpoints_chat_template(server: TritonServer, higgs: Higgs, text: str, scene: str) -> None:
+    options = json.dumps({"scene": scene})
     ids = infer(server.grpc_url, "prompt", {"text": text, "options": options}, ["input_ids"])["input_ids"]
     tokenizer = higgs.processor.tokenizer
-    spoken = tokenizer.decode(ids).split("user<|end_header_id|>\n\n")[1].split("<|eot_id|><|start_header_id|>assistant")[0]
+    spoken = (
+        tokenizer.decode(ids).split("user<|end_header_id|>\n\n")[1].split("<|eot_id|><|start_header_id|>assistant")[0]
+    )
     # A mark's spelling in a text is a mark to transformers; everything else must agree token for token.
     if "<|" not in text:
         expected = higgs.inputs(spoken, scene=scene)["input_ids"][0].numpy()

@@ -3,23 +3,18 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import sysconfig
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from .repository import write_repository
+from serve.installation import find_installation
 
-# Looked up, not imported: the package's Python side has dependencies that only the binaries inside do not
-# need.
-PYTRITON = Path(sysconfig.get_path("purelib")) / "pytriton"
+from .repository import write_repository
 
 
 class StandInServer:
@@ -30,7 +25,7 @@ class StandInServer:
         self.events_file = folder / "events.jsonl"
         self.events_file.touch()
         write_repository(folder / "models", self.events_file)
-        _write_backend(folder / "backends" / "python")
+        self._triton = find_installation(folder)
         self.grpc_port, self.http_port = _free_ports(2)
         self.url = f"127.0.0.1:{self.grpc_port}"
         self.start()
@@ -39,7 +34,7 @@ class StandInServer:
         """Start, also again after a stop; returns when every model is ready."""
         with (self._folder / "triton.log").open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(), env=_environment(), stdout=log, stderr=log, start_new_session=True
+                self._command(), env=self._triton.environment, stdout=log, stderr=log, start_new_session=True
             )
         self._wait_until_ready()
 
@@ -47,10 +42,10 @@ class StandInServer:
         return (self._folder / "triton.log").read_text()
 
     def _command(self) -> list[str]:
-        models, backends = self._folder / "models", self._folder / "backends"
+        backends = self._triton.backends
         return [
-            str(PYTRITON / "tritonserver" / "bin" / "tritonserver"), f"--model-repository={models}",
-            f"--backend-directory={backends}", "--disable-auto-complete-config",
+            str(self._triton.executable), *([f"--backend-directory={backends}"] if backends else []),
+            f"--model-repository={self._folder / 'models'}", "--disable-auto-complete-config",
             "--grpc-address=127.0.0.1", f"--grpc-port={self.grpc_port}",
             "--http-address=127.0.0.1", f"--http-port={self.http_port}", "--allow-metrics=false",
         ]  # fmt: skip
@@ -117,23 +112,9 @@ class StandInServer:
         self.process.wait()
 
 
-def _write_backend(folder: Path) -> None:
-    """The Python backend with the stub for this interpreter beside it, where Triton looks for it."""
-    shutil.copytree(PYTRITON / "tritonserver" / "backends" / "python", folder)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stubs = PYTRITON / "tritonserver" / "python_backend_stubs"
-    shutil.copy(stubs / version / "triton_python_backend_stub", folder)
-
-
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
     return ports
-
-
-def _environment() -> dict[str, str]:
-    libraries = f"{sysconfig.get_config_var('LIBDIR')}:{PYTRITON.parent / 'nvidia_pytriton.libs'}"
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "LD_LIBRARY_PATH": libraries, "PATH": path}

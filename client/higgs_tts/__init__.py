@@ -1,0 +1,44 @@
+"""Speech from a Triton server that runs the Higgs Audio V2 bundle."""
+
+from .aio import AsyncHiggsClient, AsyncSpeechStream
+from .audio import Reference
+from .client import HiggsClient, SpeechStream
+from .errors import (
+    AudioFormatError,
+    AudioTokenizationError,
+    CUDAFailureError,
+    GenerationTimeoutError,
+    HiggsError,
+    InvalidRequestError,
+    MemoryExhaustionError,
+    ModelLoadingError,
+    OverloadedError,
+    ServerUnavailableError,
+    StreamStalledError,
+)
+from .params import GenerationParams
+from .speech import AudioChunk, Speech
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncHiggsClient",
+    "AsyncSpeechStream",
+    "AudioChunk",
+    "AudioFormatError",
+    "AudioTokenizationError",
+    "CUDAFailureError",
+    "GenerationParams",
+    "GenerationTimeoutError",
+    "HiggsClient",
+    "HiggsError",
+    "InvalidRequestError",
+    "MemoryExhaustionError",
+    "ModelLoadingError",
+    "OverloadedError",
+    "Reference",
+    "ServerUnavailableError",
+    "Speech",
+    "SpeechStream",
+    "StreamStalledError",
+]

@@ -1,0 +1,143 @@
+"""Reference audio: from whatever the caller has to the mono samples the server wants."""
+
+import io
+from dataclasses import dataclass
+from os import PathLike
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from .errors import AudioFormatError
+
+MIN_SAMPLE_RATE = 8_000
+MAX_SAMPLE_RATE = 384_000
+MAX_CHANNELS = 32
+UNKNOWN_LENGTH = 2**62  # a stream whose header does not tell states the largest number there is
+SILENT_PEAK = 0.001  # of full scale: -60 dB
+# Float recordings may go a little over full scale; this much over it, the numbers are on another scale.
+MAX_PEAK = 4.0
+
+AudioSource = str | PathLike[str] | bytes | BinaryIO | tuple[NDArray[np.generic], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A voice to speak in: a recording, and the words spoken in it.
+
+    `audio` is a path, the bytes of a file, an open binary file, or (samples, sample rate in Hz) with samples
+    [n] or [n, channels] as float in [-1, 1] or as signed integers.
+    """
+
+    audio: AudioSource
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceLimits:
+    """What the server accepts as reference audio."""
+
+    sample_rate: int  # Hz
+    min_seconds: float
+    max_seconds: float
+
+
+def load_reference(source: AudioSource, limits: ReferenceLimits) -> NDArray[np.float32]:
+    """Read, check, mix down to mono by the mean, and resample. Returns samples [n] in [-1, 1].
+
+    Raises AudioFormatError, with one sentence that says which value is wrong and what would be right.
+    """
+    samples, rate = _from_array(*source) if isinstance(source, tuple) else _decode(source, limits)
+    _check_length(len(samples), rate, limits)
+    if not np.isfinite(samples).all():
+        raise AudioFormatError(
+            "The reference audio contains NaN or infinite samples; every sample must be finite."
+        )
+    mono = samples.mean(axis=1, dtype=np.float32)
+    peak = float(np.abs(mono).max())
+    if peak < SILENT_PEAK:
+        raise AudioFormatError(
+            f"The reference audio is silent: it peaks at {peak:.5f} of full scale; {SILENT_PEAK} is least."
+        )
+    if peak > MAX_PEAK:
+        raise AudioFormatError(f"The reference audio peaks at {peak:.4g}; full scale must be 1.0.")
+    resampled = soxr.resample(mono, rate, limits.sample_rate, quality="HQ").astype(np.float32)
+    # The resampling filter overshoots at steep edges.
+    return resampled / max(1.0, float(np.abs(resampled).max()))
+
+
+def _from_array(samples: NDArray[np.generic], rate: int) -> tuple[NDArray[np.float32], int]:
+    """Samples [n, channels] as float, and the sample rate."""
+    samples = np.asarray(samples)
+    if samples.ndim == 1:
+        samples = samples[:, None]
+    if samples.ndim != 2 or samples.shape[1] > MAX_CHANNELS:
+        raise AudioFormatError(
+            f"The reference samples have shape {samples.shape}; give [n] or [n, channels]."
+        )
+    scaled = samples.astype(np.float32)
+    if np.issubdtype(samples.dtype, np.signedinteger):
+        scaled /= -float(np.iinfo(samples.dtype.name).min)
+    elif not np.issubdtype(samples.dtype, np.floating):
+        raise AudioFormatError(f"The reference samples are {samples.dtype}; give floats or signed integers.")
+    return scaled, _checked_rate(rate)
+
+
+def _decode(source: AudioSource, limits: ReferenceLimits) -> tuple[NDArray[np.float32], int]:
+    """Samples [n, channels] and sample rate of a file. Decodes no further than the longest length allowed."""
+    name = f" {str(source)!r}" if isinstance(source, (str, PathLike)) else ""
+    try:
+        with soundfile.SoundFile(_openable(source)) as file:
+            rate = _checked_rate(file.samplerate)
+            too_many = int(limits.max_seconds * rate) + 1
+            if file.frames < UNKNOWN_LENGTH:
+                _check_length(file.frames, rate, limits)
+            samples = file.read(too_many, dtype="float32", always_2d=True)
+            if len(samples) == too_many:
+                raise _wrong_length("too long", limits)
+            return samples, rate
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).rpartition(": ")[2]
+        raise AudioFormatError(
+            f"Cannot read the reference audio{name}: {str(reason).rstrip('.')}."
+        ) from error
+
+
+def _openable(source: AudioSource) -> str | BinaryIO:
+    """What soundfile can open and seek in. Raises OSError, also for a path that is missing or a folder."""
+    if isinstance(source, (str, PathLike)):
+        # libsndfile says "System error" for a missing file; the system call says which.
+        with open(source, "rb"):
+            return str(source)
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if not isinstance(source, tuple) and hasattr(source, "read"):
+        return io.BytesIO(source.read())
+    raise TypeError(f"a {type(source).__name__} is neither a path, nor bytes, a file or (samples, rate)")
+
+
+def _checked_rate(rate: int) -> int:
+    if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
+        raise AudioFormatError(
+            f"The reference audio has a sample rate of {rate} Hz; "
+            f"it must be from {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz."
+        )
+    return int(rate)
+
+
+def _check_length(frames: int, rate: int, limits: ReferenceLimits) -> None:
+    seconds = frames / rate
+    if frames == 0:
+        raise AudioFormatError("The reference audio is empty.")
+    if seconds < limits.min_seconds:
+        raise _wrong_length(f"too short: {seconds:.2f} s", limits)
+    if seconds > limits.max_seconds:
+        raise _wrong_length(f"too long: {seconds:.2f} s", limits)
+
+
+def _wrong_length(fault: str, limits: ReferenceLimits) -> AudioFormatError:
+    return AudioFormatError(
+        f"The reference audio is {fault}; it must last {limits.min_seconds:g} to {limits.max_seconds:g} s."
+    )

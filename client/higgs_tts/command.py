@@ -1,0 +1,141 @@
+"""The command line at work: text in, audio out as it arrives, one line of summary or of error."""
+
+import json
+import math
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from .arguments import STANDARD_STREAM, generation_params, parse_arguments
+from .audio import Reference
+from .client import HiggsClient
+from .errors import HiggsError, InvalidRequestError
+from .pcm import AudioFile, PcmStream, audio_format
+from .speech import AudioChunk, Speech
+
+FAILED = 1
+INTERRUPTED = 128 + signal.SIGINT
+READER_LEFT = 128 + signal.SIGPIPE
+TERMINATED = 128 + signal.SIGTERM
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command; return its exit status: 0, 1 after an error, 128 + signal after a signal."""
+    arguments = parse_arguments(words)
+    try:
+        speech = _speak(arguments)
+    except BrokenPipeError:
+        return READER_LEFT
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except HiggsError as error:
+        return _fail(f"{type(error).__name__}: {error}", FAILED)
+    except OSError as error:
+        return _fail(f"{error.filename or arguments.output}: {error.strerror or error}", FAILED)
+    if arguments.json:
+        print(json.dumps(_summary(arguments.output, speech)))
+    if not arguments.quiet:
+        print(_summary_line(arguments.output, speech), file=sys.stderr)
+    return 0
+
+
+def _speak(arguments: Namespace) -> Speech:
+    if arguments.output != STANDARD_STREAM:
+        audio_format(arguments.output)
+    text = _read_text(arguments)
+    reference = Reference(arguments.reference, arguments.reference_text) if arguments.reference else None
+    with (
+        HiggsClient(
+            arguments.url, arguments.chunk_timeout, first_chunk_timeout=arguments.first_chunk_timeout
+        ) as client,
+        _open_output(arguments, client.sample_rate) as output,
+        client.stream(
+            text, voice=arguments.voice, reference=reference, params=generation_params(arguments)
+        ) as stream,
+    ):
+        chunks = []
+        for chunk in _with_progress(stream, stream.started_at, hidden=arguments.quiet):
+            output.write(chunk.samples)
+            chunks.append(chunk)
+        return Speech.from_chunks(chunks, stream.started_at)
+
+
+def _read_text(arguments: Namespace) -> str:
+    """The text to speak. Raises InvalidRequestError when there is none or it is not UTF-8; OSError."""
+    if arguments.text not in (None, STANDARD_STREAM):
+        return str(arguments.text)
+    try:
+        if arguments.text_file is not None:
+            return str(arguments.text_file.read_text("utf-8"))
+        if arguments.text is None and sys.stdin.isatty():
+            raise InvalidRequestError(
+                "There is no text: give it as an argument, with --text-file or on standard input."
+            )
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"The text is not UTF-8: {error.reason} at byte {error.start}.") from None
+
+
+def _open_output(arguments: Namespace, sample_rate: int) -> AudioFile | PcmStream:
+    if arguments.output == STANDARD_STREAM:
+        return PcmStream(sys.stdout.buffer)
+    return AudioFile(arguments.output, sample_rate, keep_partial=arguments.keep_partial)
+
+
+def _with_progress(chunks: Iterator[AudioChunk], started_at: float, *, hidden: bool) -> Iterator[AudioChunk]:
+    """Pass the chunks on and, on a terminal, show the seconds of audio so far and the real-time factor."""
+    # tqdm hides itself off a terminal when told None.
+    with tqdm(
+        bar_format="{n:.1f} s of audio{postfix}",
+        leave=False,
+        file=sys.stderr,
+        disable=True if hidden else None,
+    ) as bar:
+        for chunk in chunks:
+            bar.update(len(chunk.samples) / chunk.sample_rate)
+            if bar.n:
+                bar.set_postfix_str(f"RTF {(chunk.received_at - started_at) / bar.n:.2f}")
+            yield chunk
+
+
+def _summary(output: str, speech: Speech) -> dict[str, str | float | None]:
+    factor = speech.real_time_factor
+    return {
+        "output": output,
+        "seconds": speech.seconds,
+        "sample_rate": speech.sample_rate,
+        "time_to_first_audio": speech.time_to_first_audio,
+        "elapsed": speech.elapsed,
+        "real_time_factor": factor if math.isfinite(factor) else None,
+        "finish_reason": speech.finish_reason,
+    }
+
+
+def _summary_line(output: str, speech: Speech) -> str:
+    first = "no audio"
+    if speech.time_to_first_audio is not None:
+        first = (
+            f"first audio after {speech.time_to_first_audio * 1000:.0f} ms, RTF {speech.real_time_factor:.2f}"
+        )
+    return f"{output}: {speech.seconds:.2f} s of speech, {first}, finished: {speech.finish_reason}"
+
+
+def _fail(message: str, status: int) -> int:
+    line = " ".join(message.split())
+    print(f"higgs-tts: {line}", file=sys.stderr)
+    return status
+
+
+def _exit_terminated(number: int, frame: object) -> NoReturn:
+    raise SystemExit(TERMINATED)
+
+
+def run() -> NoReturn:
+    """The console script."""
+    # An exit unwinds the stack as Ctrl-C does, so that the generation is ended on the server.
+    signal.signal(signal.SIGTERM, _exit_terminated)
+    sys.exit(main())

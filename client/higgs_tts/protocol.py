@@ -1,0 +1,93 @@
+"""The server's contract on the wire: model and tensor names, requests, responses. Sends nothing itself."""
+
+import json
+import struct
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import InferResult, service_pb2
+
+from .speech import AudioChunk
+
+ENSEMBLE = "higgs_audio_v2"
+LM = "lm"
+OUTPUTS = {"audio", "start_sample", "finish_reason"}
+CANCEL = "cancel"  # end this generation now
+WATCH = "watch"  # stay open as long as this generation; if the connection breaks, end it
+
+
+def speech_request(
+    text: str,
+    *,
+    voice: str | None = None,
+    reference_audio: NDArray[np.float32] | None = None,
+    reference_text: str | None = None,
+    options: Mapping[str, str | int | float] | None = None,
+) -> Any:
+    """A `ModelInferRequest` for the ensemble, with a new id. `reference_audio`: [n] at the server's rate."""
+    request = _request(ENSEMBLE, uuid.uuid4().hex)
+    _add_string(request, "text", text)
+    if voice is not None:
+        _add_string(request, "voice", voice)
+    if reference_audio is not None:
+        _add_tensor(
+            request, "reference_audio", "FP32", reference_audio.size, reference_audio.astype("<f4").tobytes()
+        )
+    if reference_text is not None:
+        _add_string(request, "reference_text", reference_text)
+    if options:
+        _add_string(request, "options", json.dumps(options, ensure_ascii=False))
+    return request
+
+
+def control_request(request_id: str, word: str) -> Any:
+    """A `ModelInferRequest` straight to the LM, about the generation that runs under `request_id`."""
+    request = _request(LM, request_id)
+    _add_string(request, "control", word)
+    return request
+
+
+def read_chunk(response: Any, sample_rate: int) -> AudioChunk | None:
+    """The audio of one `ModelStreamInferResponse`; None when it carries only the end of the stream.
+
+    Raises ValueError for a response of another kind.
+    """
+    names = {output.name for output in response.infer_response.outputs}
+    if not names:
+        return None
+    if not names >= OUTPUTS:
+        raise ValueError(f"a response has the outputs {sorted(names)} instead of {sorted(OUTPUTS)}")
+    result = InferResult(response.infer_response)
+    return AudioChunk(
+        samples=result.as_numpy("audio").astype(np.float32).reshape(-1),
+        start_sample=int(result.as_numpy("start_sample").item()),
+        sample_rate=sample_rate,
+        finish_reason=result.as_numpy("finish_reason").item().decode() or None,
+        received_at=time.monotonic(),
+    )
+
+
+def is_final(response: Any) -> bool:
+    """Whether this `ModelStreamInferResponse` ends its request."""
+    return bool(response.infer_response.parameters["triton_final_response"].bool_param)
+
+
+def _request(model: str, request_id: str) -> Any:
+    request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
+    # Without it Triton swallows an end that comes with no data, and a stream ends unseen.
+    request.parameters["triton_enable_empty_final_response"].bool_param = True
+    return request
+
+
+def _add_string(request: Any, name: str, value: str) -> None:
+    data = value.encode()
+    _add_tensor(request, name, "BYTES", 1, struct.pack("<I", len(data)) + data)
+
+
+def _add_tensor(request: Any, name: str, datatype: str, size: int, content: bytes) -> None:
+    request.inputs.add(name=name, datatype=datatype, shape=[size])
+    request.raw_input_contents.append(content)

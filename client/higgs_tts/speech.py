@@ -1,0 +1,67 @@
+"""What comes back: chunks while the speech is made, the whole speech at the end."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pcm import AudioFile
+
+
+@dataclass(frozen=True, eq=False)
+class AudioChunk:
+    """A piece of the stream. Only the last one has a finish reason, and it may hold no samples."""
+
+    samples: NDArray[np.float32]  # [n], mono, in [-1, 1]
+    start_sample: int  # position of the first sample in the stream
+    sample_rate: int  # Hz
+    finish_reason: str | None  # stop | length | runaway | cancelled
+    received_at: float  # seconds on the clock of time.monotonic()
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """A finished stream in one piece."""
+
+    samples: NDArray[np.float32]  # [n], mono, in [-1, 1]
+    sample_rate: int  # Hz
+    finish_reason: str  # stop | length | runaway | cancelled
+    time_to_first_audio: float | None  # seconds from sending the request; None when no sample came
+    elapsed: float  # seconds from sending the request to the last chunk
+
+    @classmethod
+    def from_chunks(cls, chunks: Sequence[AudioChunk], started_at: float) -> "Speech":
+        """Join the chunks of one finished stream, of which there is at least one.
+
+        `started_at`: when the request was sent, on the clock of time.monotonic().
+        """
+        last = chunks[-1]
+        first_audio = next((chunk.received_at for chunk in chunks if len(chunk.samples)), None)
+        return cls(
+            samples=np.concatenate([chunk.samples for chunk in chunks]),
+            sample_rate=last.sample_rate,
+            finish_reason=last.finish_reason or "cancelled",
+            time_to_first_audio=None if first_audio is None else first_audio - started_at,
+            elapsed=last.received_at - started_at,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return len(self.samples) / self.sample_rate
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of waiting per second of audio: below 1 beats real time. Infinite without audio."""
+        return self.elapsed / self.seconds if len(self.samples) else math.inf
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write an audio file; the name's extension chooses the format (wav, flac, ogg, ...).
+
+        Raises AudioFormatError for an extension that cannot be written and OSError when the disk refuses.
+        """
+        with AudioFile(path, self.sample_rate) as file:
+            file.write(self.samples)

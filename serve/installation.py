@@ -1,0 +1,74 @@
+"""Finding a Triton to run: NVIDIA's container has one, elsewhere the nvidia-pytriton wheel brings one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from serve.errors import LaunchError
+
+CONTAINER_ROOT = Path("/opt/tritonserver")
+_STUB = "triton_python_backend_stub"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An executable, the environment it needs, and its backend folder (None: the one it was built with)."""
+
+    executable: Path
+    environment: dict[str, str]
+    backends: Path | None
+
+
+def find_installation(scratch: Path) -> Installation:
+    """The container's Triton where there is one, otherwise the wheel's, its backends laid out below `scratch`.
+
+    Raises LaunchError when there is neither, or when this Python cannot run the wheel's Python backend.
+    """
+    executable = CONTAINER_ROOT / "bin" / "tritonserver"
+    if executable.exists():
+        return Installation(executable, dict(os.environ), None)
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or spec.origin is None:
+        raise LaunchError("no Triton was found; on a machine without NVIDIA's container run: make setup")
+    package = Path(spec.origin).parent
+    return Installation(
+        package / "tritonserver" / "bin" / "tritonserver",
+        _environment(package.parent),
+        _backends(package / "tritonserver", scratch / "backends"),
+    )
+
+
+def _backends(triton: Path, backends: Path) -> Path:
+    """A backend folder with the stub for this Python beside the Python backend; nothing is written into the wheel."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = triton / "python_backend_stubs" / version / _STUB
+    if not stub.is_file():
+        known = ", ".join(sorted(folder.name for folder in stub.parent.parent.glob("3.*")))
+        raise LaunchError(f"Triton's Python backend has no stub for Python {version}; it has them for {known}")
+    python = backends / "python"
+    python.mkdir(parents=True)
+    for file in (triton / "backends" / "python").iterdir():
+        if file.is_file():
+            (python / file.name).symlink_to(file)
+    shutil.copy(stub, python / _STUB)  # a copy: the stub finds its own folder through /proc
+    return backends
+
+
+def _environment(site_packages: Path) -> dict[str, str]:
+    library = sysconfig.get_config_var("INSTSONAME") or ""
+    folders = [sysconfig.get_config_var("LIBDIR"), os.path.join(sys.base_prefix, "lib")]
+    home = next((folder for folder in folders if folder and (Path(folder) / library).is_file()), None)
+    if not library.startswith("libpython3") or ".so" not in library or home is None:
+        raise LaunchError("this Python has no shared libpython, which Triton's Python backend needs; use one that has")
+    environment = dict(os.environ)
+    paths = [home, str(site_packages / "nvidia_pytriton.libs"), environment.get("LD_LIBRARY_PATH", "")]
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in paths if path)
+    # The stub starts whatever `python3` comes first on the path: it must be this environment's.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    return environment

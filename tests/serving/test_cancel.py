@@ -1,0 +1,94 @@
+"""Clients that go away: politely, suddenly, a hundred times. The server frees what they held and stops cleanly."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from higgs_tts import GenerationParams, HiggsClient
+
+from serve.triton import TritonServer
+from tests.serving.raw import metrics
+
+LONG = GenerationParams(seed=1, temperature=1.0, max_seconds=100.0, first_chunk_seconds=0.04)
+VANISHING = """
+import sys, time
+from higgs_tts import GenerationParams, HiggsClient
+stream = HiggsClient(sys.argv[1]).stream("I will be gone soon.", params=GenerationParams(seed=1, max_seconds=100.0))
+next(stream)
+print("speaking", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def own_server(bundle: Path) -> Iterator[TritonServer]:
+    """A server nobody else uses, to be counted and stopped."""
+    with TritonServer(bundle) as running:
+        yield running
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> float:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, f"not within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def idle(server: TritonServer) -> bool:
+    page = metrics(server.metrics_url)
+    return page["higgs_live_streams"] == 0 and page["higgs_waiting_requests"] == 0
+
+
+def test_a_hundred_cancelled_streams_leave_nothing_behind(own_server: TritonServer) -> None:
+    with HiggsClient(own_server.grpc_url) as client:
+        for _ in range(10):  # memory is measured once everything has been used
+            abandon(client)
+        before = own_server.memory_bytes()
+        for _ in range(100):
+            abandon(client)
+        # The page follows the engine within a quarter of a second.
+        wait_for(lambda: metrics(own_server.metrics_url)["higgs_cancelled_total"] == 110, 5)
+        assert idle(own_server)
+        growth = own_server.memory_bytes() - before
+        assert growth < 20 * 2**20, f"memory grew by {growth / 2**20:.1f} MiB over 100 cancelled streams"
+        assert client.synthesize("Still here.", params=GenerationParams(max_seconds=0.4)).seconds > 0
+    assert own_server.stop() < 10
+    assert "Found 0 model versions that have in-flight inferences" in own_server.log.read_text()
+
+
+def abandon(client: HiggsClient) -> None:
+    with client.stream("Nobody will hear the end of this.", params=LONG) as stream:
+        next(stream)
+
+
+def test_a_killed_client_frees_its_slot_and_the_server_still_stops_cleanly(own_server: TritonServer) -> None:
+    command = [sys.executable, "-c", VANISHING, own_server.grpc_url]
+    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in clients:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "speaking\n"
+    wait_for(lambda: metrics(own_server.metrics_url)["higgs_live_streams"] == 3, 5)
+    for process in clients:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    wait_for(lambda: idle(own_server), 3)
+    assert metrics(own_server.metrics_url)["higgs_cancelled_total"] == 3
+    assert own_server.stop() < 10
+    assert "Found 0 model versions that have in-flight inferences" in own_server.log.read_text()
+
+
+def test_a_cancelled_stream_says_so_and_others_go_on(client: HiggsClient) -> None:
+    other = client.stream("I keep speaking.", params=GenerationParams(seed=2, max_seconds=3.0))
+    stream = client.stream("I am cut short.", params=LONG)
+    next(stream)
+    stream.cancel()
+    reasons = [chunk.finish_reason for chunk in stream]
+    assert reasons[-1] == "cancelled"
+    assert [chunk.finish_reason for chunk in other][-1] in ("length", "stop")

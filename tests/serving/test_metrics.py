@@ -1,0 +1,32 @@
+"""The bundle's own metrics stand on Triton's metrics port and move with the work."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from higgs_tts import GenerationParams, HiggsClient
+
+from serve.triton import TritonServer
+from tests.serving.raw import metrics
+
+
+def test_metrics_follow_a_stream(server: TritonServer, client: HiggsClient) -> None:
+    before = metrics(server.metrics_url)
+    stream = client.stream("Count me.", params=GenerationParams(seed=5, max_seconds=60.0, temperature=0.0))
+    next(stream)
+    time.sleep(0.6)  # a gauge is published four times a second, and the page follows it
+    assert metrics(server.metrics_url)["higgs_live_streams"] == 1
+    stream.close()
+    speech = client.synthesize("Count me.", params=GenerationParams(seed=5, max_seconds=2.0))
+    time.sleep(0.6)
+    after = metrics(server.metrics_url)
+    grown = {name: after[name] - before[name] for name in before if name.startswith("higgs_") and name in after}
+    assert after["higgs_live_streams"] == after["higgs_waiting_requests"] == 0
+    assert grown["higgs_cancelled_total"] == 1
+    assert grown["higgs_finished_total"] == 1
+    assert grown["higgs_frames_total"] >= speech.seconds * 25
+    assert grown["higgs_time_to_first_audio_seconds_count"] == 2
+    assert grown["higgs_real_time_factor_sum"] == pytest.approx(speech.real_time_factor, rel=0.5)
+    assert grown["higgs_busy_seconds_total"] > 0
+    assert grown["higgs_steps_total"] >= 50

@@ -1,0 +1,99 @@
+"""Bad requests get one clear sentence of the right class, cost nothing, and hurt nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from higgs_tts import AudioFormatError, GenerationParams, HiggsClient, InvalidRequestError
+from tritonclient.utils import InferenceServerException
+
+from serve.triton import TritonServer
+from tests.serving.raw import metrics, stream
+
+OUTPUTS = ["audio", "start_sample", "finish_reason"]
+TONE = (0.3 * np.sin(np.arange(48000) * 0.05)).astype(np.float32)
+
+
+def ask(server: TritonServer, **values: Any) -> None:
+    stream(server.grpc_url, "higgs_audio_v2", values, OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    "values, sentence",
+    [
+        ({"text": ""}, "InvalidRequestError: text is empty"),
+        ({"text": " \n\t "}, "InvalidRequestError: text is empty"),
+        ({"text": "?!..."}, "InvalidRequestError: text holds no letter or digit"),
+        ({"text": "a" * 5000}, "InvalidRequestError: text has 5000 characters; at most 4096"),
+        ({"text": "a\x00b"}, "InvalidRequestError: text holds the control character U+0000"),
+        ({"text": np.array([b"\xff\xfe"], dtype=object)}, "InvalidRequestError: text is not UTF-8"),
+        ({"text": "x 1" * 1360}, "InvalidRequestError: text and reference take"),
+        ({"text": "Hi", "voice": "nobody"}, "InvalidRequestError: voice 'nobody' is unknown; there are: tone"),
+        ({"text": "Hi", "options": "{"}, "InvalidRequestError: options is not valid JSON"),
+        ({"text": "Hi", "options": "[1]"}, "InvalidRequestError: options must be a JSON object, not list"),
+        ({"text": "Hi", "options": '{"speed": 2}'}, "InvalidRequestError: option 'speed' is unknown; there are preset"),
+        ({"text": "Hi", "options": '{"preset": "best"}'}, "InvalidRequestError: preset 'best' is unknown"),
+        ({"text": "Hi", "options": '{"temperature": -1}'}, "temperature is -1; it must be from 0.0 to 2.0"),
+        ({"text": "Hi", "options": '{"temperature": NaN}'}, "temperature is nan; it must be from 0.0 to 2.0"),
+        ({"text": "Hi", "options": '{"temperature": "hot"}'}, "temperature must be a number, not 'hot'"),
+        ({"text": "Hi", "options": '{"top_k": 1.5}'}, "top_k must be an integer, not 1.5"),
+        ({"text": "Hi", "options": '{"top_k": true}'}, "top_k must be an integer, not True"),
+        ({"text": "Hi", "options": '{"top_p": 0}'}, "top_p is 0; it must be from 0.01 to 1.0"),
+        ({"text": "Hi", "options": '{"seed": -3}'}, "seed is -3; it must be from 0 to"),
+        ({"text": "Hi", "options": '{"max_seconds": 1e9}'}, "max_seconds is 1000000000.0; it must be from 0.04 to 120"),
+        ({"text": "Hi", "options": '{"scene": 7}'}, "scene must be a string, not 7"),
+        ({"text": "Hi", "reference_audio": TONE}, "InvalidRequestError: reference_audio needs reference_text"),
+        ({"text": "Hi", "reference_text": "words"}, "reference_text comes with reference_audio only"),
+        ({"text": "Hi", "voice": "tone", "reference_audio": TONE, "reference_text": "w"}, "exclude each other"),
+        ({"text": "Hi", "reference_audio": TONE * np.nan, "reference_text": "w"}, "AudioFormatError: the reference audio holds NaN"),
+        ({"text": "Hi", "reference_audio": TONE * 0, "reference_text": "w"}, "AudioFormatError: the reference audio is silent"),
+        ({"text": "Hi", "reference_audio": TONE * 9, "reference_text": "w"}, "AudioFormatError: the reference audio peaks at"),
+        ({"text": "Hi", "reference_audio": TONE[:2400], "reference_text": "w"}, "the reference audio has 0.10 s; it must have 0.5 to 30.0"),
+        ({"text": "Hi", "reference_audio": np.tile(TONE, 20), "reference_text": "w"}, "the reference audio has 40.00 s"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)  # fmt: skip
+def test_bad_requests_are_refused_with_a_sentence(server: TritonServer, values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InferenceServerException) as refusal:
+        ask(server, **values)
+    assert sentence in str(refusal.value)
+
+
+def test_refusals_reach_the_client_as_exceptions_of_their_class(client: HiggsClient) -> None:
+    with pytest.raises(InvalidRequestError, match="top_p is 3"):
+        client.synthesize("Hi", params=GenerationParams(top_p=3.0))
+    with pytest.raises(AudioFormatError):
+        from higgs_tts import Reference  # noqa: PLC0415
+
+        client.synthesize("Hi", reference=Reference((TONE * 0, 24000), "w"))
+
+
+def test_a_refusal_in_the_middle_of_others_changes_nothing_for_them(server: TritonServer, client: HiggsClient) -> None:
+    params = GenerationParams(seed=4, max_seconds=2.0)
+    expected = client.synthesize("Undisturbed.", params=params)
+    running = client.stream("Undisturbed.", params=params)
+    first = next(running)
+    with pytest.raises(InferenceServerException):
+        ask(server, text="")
+    rest = np.concatenate([first.samples] + [chunk.samples for chunk in running])
+    np.testing.assert_allclose(rest, expected.samples, atol=1e-4)
+
+
+def test_an_overdue_stream_ends_with_a_timeout_behind_its_audio(client: HiggsClient) -> None:
+    params = GenerationParams(seed=1, max_seconds=120.0, timeout_seconds=0.8, first_chunk_seconds=0.04)
+    chunks = 0
+    with pytest.raises(Exception, match="time limit passed") as timeout, client.stream("Slow.", params=params) as slow:
+        for _ in slow:
+            chunks += 1
+    assert type(timeout.value).__name__ == "GenerationTimeoutError"
+    assert chunks > 0, "what was spoken in time must arrive first"
+
+
+def test_refusals_are_counted_by_class(server: TritonServer) -> None:
+    label = 'higgs_refused_total{error="InvalidRequestError",stage="prompt"}'
+    before = metrics(server.metrics_url).get(label, 0)
+    with pytest.raises(InferenceServerException):
+        ask(server, text="")
+    assert metrics(server.metrics_url)[label] == before + 1
