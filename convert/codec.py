@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from transformers import HiggsAudioV2TokenizerConfig
 
 from convert.codec_layout import boson_codec_config, transformers_state
@@ -91,7 +92,7 @@ def _load_transformers(directory: Path) -> Codec:
         raise ModelLoadingError(f"{name} has shape {list(found)} in {directory}; {list(expected)} is needed.")
     if report["missing_keys"]:
         raise ModelLoadingError(f"{sorted(report['missing_keys'])[0]} is missing from the weights in {directory}.")
-    return _checked(model, directory)
+    return _finished(model, directory)
 
 
 def _load_boson(directory: Path, config: dict[str, Any]) -> Codec:
@@ -113,12 +114,16 @@ def _load_boson(directory: Path, config: dict[str, Any]) -> Codec:
                 f"{name} has shape {list(state[name].shape)} in {file}; {list(tensor.shape)} is needed."
             )
     model.load_state_dict({name: state[name].float() for name in expected})
-    return _checked(model, directory)
+    return _finished(model, directory)
 
 
-def _checked(model: Codec, directory: Path) -> Codec:
+def _finished(model: Codec, directory: Path) -> Codec:
     for index, quantizer in enumerate(model.quantizer.quantizers):
         # transformers initialises codebooks to zero, so a conversion that lost them goes unnoticed otherwise.
         if not quantizer.codebook.embed.any():
             raise ModelLoadingError(f"Codebook {index} of the codec in {directory} is all zeros; it was never filled.")
+    for layer in model.modules():
+        # HuBERT keeps a weight norm for training; multiplied out, an export need not compute it on every run.
+        if parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
     return model.eval()

@@ -46,7 +46,7 @@ class EncoderError:
 
 
 class Snake(nn.Module):
-    """transformers' activation x + sin²(a x) / a without its reshapes, two of which would surround each in the graph."""
+    """transformers' activation x + sin²(a x) / a without its reshapes, which would clutter the graph."""
 
     def __init__(self, snake: Snake1d) -> None:
         super().__init__()
@@ -198,12 +198,10 @@ def _export(
 
 
 def _plain_copy(module: nn.Module) -> nn.Module:
-    """A copy without what only training needs; `module` itself stays as the reference for the checks."""
+    """A copy with plain activations; `module` itself stays as it is, the reference for the checks."""
     module = copy.deepcopy(module)
     for name, layer in list(module.named_modules()):
-        if torch.nn.utils.parametrize.is_parametrized(layer, "weight"):
-            torch.nn.utils.parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-        elif isinstance(layer, Snake1d):
+        if isinstance(layer, Snake1d):
             module.set_submodule(name, Snake(layer))
     return module
 

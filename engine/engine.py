@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ from engine.types import (
 
 Event = FrameWindow | EngineError
 MAX_RAS_WINDOW = 64
+
+logger = logging.getLogger(__name__)
 
 
 class ModelRunner(Protocol):
@@ -231,7 +234,7 @@ class Engine:
         for stream in streams:
             for window in stream.codes.windows():
                 if window.finish_reason is None:
-                    stream.on_event(window)
+                    _tell(stream, window)
                 else:
                     with self._wake:
                         self._finished += 1
@@ -246,9 +249,16 @@ class Engine:
         del self._streams[stream.request_id]
         for move in self._scheduler.release(stream):
             self._apply(move)
-        stream.on_event(event)
+        _tell(stream, event)
 
     def _apply(self, move: Move) -> None:
         moved = self._streams[move.sequence.request_id]
         self._runner.move(move.source, move.target, moved.positions)
         self._state.move(move.source, move.target)
+
+
+def _tell(stream: _Stream, event: Event) -> None:
+    try:
+        stream.on_event(event)
+    except Exception:  # a listener's own failure must not end the others' streams
+        logger.exception("the listener of request %s failed", stream.request_id)

@@ -7,14 +7,40 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 from serve.errors import LaunchError
+from serve.ports import Ports
 from serve.supervisor import Supervisor
-from serve.triton import Ports
+from serve.triton import TritonServer
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 after a clean stop, 1 when the server could not start or kept dying."""
+    options = _parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
+    server = TritonServer(options.bundle, ports, options.host, options.verify, options.log, options.log_verbose)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        server.start(options.timeout)
+        print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
+        print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
+        Supervisor(server).watch()
+    except KeyboardInterrupt:
+        print(f"stopped in {server.stop():.1f} s")
+        return 0
+    except LaunchError as error:
+        print(f"serve: {error}", file=sys.stderr)
+        return 1
+    finally:
+        server.stop()
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__)
     parser.add_argument("bundle", type=Path, help="bundle folder, as built by make engine")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
@@ -22,26 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--grpc-port", type=int, default=Ports.grpc)
     parser.add_argument("--metrics-port", type=int, default=Ports.metrics)
     parser.add_argument("--verify", action="store_true", help="check the hash of every file before starting")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds the models may take to load")
+    parser.add_argument("--log", type=Path, help="Triton's log; by default triton.log in the bundle")
+    parser.add_argument("--log-verbose", type=int, default=0, help="Triton's own level of detail")
+    return parser.parse_args(arguments)
 
-    ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
-    supervisor = Supervisor(options.bundle, ports, options.host, options.verify)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: supervisor.stop())
-    try:
-        supervisor.start()
-        server = supervisor.server
-        print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
-        print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
-        supervisor.watch()
-    except LaunchError as error:
-        print(f"serve: {error}", file=sys.stderr)
-        return 1
-    finally:
-        seconds = supervisor.close()
-    print(f"stopped in {seconds:.1f} s")
-    return 0
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Leave whatever is going on, also loading or restarting; a second Ctrl-C must not cut the stopping short."""
+    for each in _STOP_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

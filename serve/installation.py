@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serve.errors import LaunchError
+from serve.processes import STUB
 
 CONTAINER_ROOT = Path("/opt/tritonserver")
-_STUB = "triton_python_backend_stub"
+# The wheel has stubs for more, but models need numpy 1, which newer Pythons lack, and older ones lack what we use.
+_PYTHONS = ("3.10", "3.11", "3.12")
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,15 @@ def find_installation(scratch: Path) -> Installation:
 def _backends(triton: Path, backends: Path) -> Path:
     """A backend folder with the stub for this Python beside the Python backend; nothing is written into the wheel."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = triton / "python_backend_stubs" / version / _STUB
-    if not stub.is_file():
-        known = ", ".join(sorted(folder.name for folder in stub.parent.parent.glob("3.*")))
-        raise LaunchError(f"Triton's Python backend has no stub for Python {version}; it has them for {known}")
+    stub = triton / "python_backend_stubs" / version / STUB
+    if version not in _PYTHONS or not stub.is_file():
+        raise LaunchError(f"Triton's Python backend needs Python {', '.join(_PYTHONS)} here, this is Python {version}")
     python = backends / "python"
     python.mkdir(parents=True)
     for file in (triton / "backends" / "python").iterdir():
         if file.is_file():
             (python / file.name).symlink_to(file)
-    shutil.copy(stub, python / _STUB)  # a copy: the stub finds its own folder through /proc
+    shutil.copy(stub, python / STUB)  # a copy: the stub finds its own folder through /proc
     return backends
 
 

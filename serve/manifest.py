@@ -22,13 +22,14 @@ def check_bundle(bundle: Path, verify: bool = False) -> Path:
 
     Presence and size of every file are always checked; `verify` also checks the SHA-256 of each.
 
-    Raises LaunchError: no bundle, an unknown manifest format, files missing or changed, a Python, package or GPU
-    that is not the one the bundle was built for.
+    Raises LaunchError: no bundle, an unknown manifest format, files missing or changed, a Python, package, GPU or
+    TensorRT that is not the one the bundle was built for.
     """
     manifest = _read(bundle)
     requires = manifest["requires"]
     _check_python(requires)
-    _check_gpu(requires.get("gpu_architecture"))
+    _check_gpu(requires["gpu_architecture"])
+    _check_tensorrt(requires["tensorrt"])
     _check_files(bundle / REPOSITORY, manifest["files"], verify)
     return bundle / REPOSITORY
 
@@ -41,8 +42,9 @@ def _read(bundle: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
         raise LaunchError(f"{path} is not valid JSON ({error}); build the bundle again with: make engine") from error
-    if manifest.get("format") != FORMAT:
-        raise LaunchError(f"{path} has format {manifest.get('format')!r}, this version serves format {FORMAT}")
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise LaunchError(f"{path} has format {found!r}, this version serves format {FORMAT}")
     return manifest
 
 
@@ -80,6 +82,12 @@ def _check_gpu(architecture: str | None) -> None:
     present = ["sm" + line.replace(".", "") for line in lines]
     if architecture not in present:
         raise LaunchError(f"the bundle needs an {architecture} GPU; there is {', '.join(present) or 'none'}")
+
+
+def _check_tensorrt(built_with: str | None) -> None:
+    # Plans run on the very version they were built with.
+    if built_with is not None and _installed("tensorrt") != built_with:
+        raise LaunchError(f"the bundle needs TensorRT {built_with}, {_installed('tensorrt')} is installed")
 
 
 def _check_files(repository: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:

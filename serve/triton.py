@@ -3,91 +3,68 @@
 from __future__ import annotations
 
 import ctypes
-import re
+import http.client
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-import psutil
-
 from serve.errors import LaunchError
 from serve.installation import find_installation
+from serve.log import failure, put_aside
 from serve.manifest import check_bundle
+from serve.ports import Ports
+from serve.processes import Processes, kill_group
 
 STOP_SECONDS = 8.0  # for a clean stop, after which the processes are killed
-_STUB = "triton_python_b"  # the kernel's name of the Python backend's processes, which it cuts at 15 letters
+_EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
 _PR_SET_PDEATHSIG = 1
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the server listens."""
-
-    http: int = 8000
-    grpc: int = 8001
-    metrics: int = 8002
-
-    @classmethod
-    def free(cls) -> Ports:
-        """Three ports nobody uses at the moment."""
-        with ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
-            for one in sockets:
-                one.bind(("127.0.0.1", 0))
-            return cls(*(one.getsockname()[1] for one in sockets))
-
-    def refuse_if_taken(self, host: str) -> None:
-        """Raise LaunchError for the first port that somebody listens on."""
-        for name, port in asdict(self).items():
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((host, port))
-                except OSError as error:
-                    raise LaunchError(
-                        f"port {port} of {host} is taken ({error.strerror}); is another server running? "
-                        f"Choose another one with --{name}-port"
-                    ) from error
 
 
 class TritonServer:
     """A Triton process and its model processes. Use as a context manager, or call start() and stop().
+
+    The server ends with the thread that started it, even when that is killed: start it from one that stays.
 
     Args:
         bundle: folder with manifest.json and model_repository/.
         ports: where to listen; free ones by default.
         host: address to listen on.
         verify: compare every file's hash with the manifest before starting.
+        log: where Triton's log goes, by default triton.log in the bundle; the one of the run before is kept beside it.
+        verbosity: Triton's --log-verbose.
     """
 
-    def __init__(self, bundle: Path, ports: Ports | None = None, host: str = "127.0.0.1", verify: bool = False) -> None:
-        self._bundle, self._host, self._verify = bundle, host, verify
+    def __init__(
+        self,
+        bundle: Path,
+        ports: Ports | None = None,
+        host: str = "127.0.0.1",
+        verify: bool = False,
+        log: Path | None = None,
+        verbosity: int = 0,
+    ) -> None:
+        self._bundle, self._host, self._verify, self._verbosity = bundle, host, verify, verbosity
         self.ports = ports or Ports.free()
-        self.log = bundle / "triton.log"
+        self.log = log or bundle / "triton.log"
         self._scratch: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._models = 0
+        self._processes: Processes | None = None
 
     @property
     def grpc_url(self) -> str:
-        return f"{self._host}:{self.ports.grpc}"
+        return f"{self._reachable}:{self.ports.grpc}"
 
     @property
     def http_url(self) -> str:
-        return f"{self._host}:{self.ports.http}"
+        return f"{self._reachable}:{self.ports.http}"
 
     @property
     def metrics_url(self) -> str:
-        return f"{self._host}:{self.ports.metrics}"
+        return f"{self._reachable}:{self.ports.metrics}"
 
     def start(self, timeout: float = 120.0) -> TritonServer:
         """Start and wait until every model is ready.
@@ -98,29 +75,27 @@ class TritonServer:
         self.ports.refuse_if_taken(self._host)
         self._scratch = Path(tempfile.mkdtemp(prefix="triton-"))
         try:
-            self._launch(repository)
-            self._wait_until_ready(timeout)
+            self._process = self._launch(repository.resolve(), self._scratch)
+            self._wait_until_ready(self._process, timeout)
+            self._processes = Processes(self._process.pid)
         except BaseException:
             self.stop()
             raise
-        self._models = len(self._stubs())
         return self
 
     def stop(self) -> float:
         """Stop everything, by force if it does not stop by itself; returns the seconds it took."""
         started = time.monotonic()
         if self._process is not None:
-            family = _family(self._process.pid)
-            if self._process.poll() is None:
-                self._process.send_signal(signal.SIGTERM)
+            self._process.terminate()
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            for process in psutil.wait_procs(family, timeout=1.0)[1]:
-                process.kill()
-            self._process = None
+            # Model processes outlive a server that crashed or gave up waiting, by seconds or for as long as they work.
+            kill_group(self._process.pid)
+            self._process = self._processes = None
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
@@ -131,20 +106,14 @@ class TritonServer:
 
         Triton neither restarts a model process that died nor says so on its health endpoint.
         """
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or self._processes is None or self._process.poll() is not None:
             return "the server process has ended"
-        missing = self._models - len(self._stubs())
-        return f"{missing} of {self._models} model processes have died" if missing > 0 else None
+        dead = self._processes.dead_models()
+        return f"the process of model {' and '.join(dead)} has died" if dead else None
 
     def memory_bytes(self) -> int:
         """Resident memory of the server and its model processes."""
-        total = 0
-        for process in _family(self._process.pid) if self._process else []:
-            try:
-                total += process.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-        return total
+        return self._processes.memory_bytes() if self._processes else 0
 
     def __enter__(self) -> TritonServer:
         return self.start()
@@ -154,77 +123,56 @@ class TritonServer:
     ) -> None:
         self.stop()
 
-    def _launch(self, repository: Path) -> None:
-        assert self._scratch is not None
-        triton = find_installation(self._scratch)
+    @property
+    def _reachable(self) -> str:
+        return "127.0.0.1" if self._host == "0.0.0.0" else self._host
+
+    def _launch(self, repository: Path, scratch: Path) -> subprocess.Popen[bytes]:
+        triton = find_installation(scratch)
         command = [str(triton.executable), f"--model-repository={repository}"]
         command += [f"--backend-directory={triton.backends}"] if triton.backends else []
         for service in ("http", "grpc", "metrics"):
             command += [f"--{service}-address={self._host}", f"--{service}-port={getattr(self.ports, service)}"]
         # Complete configs make completing them a waste of seconds; the metrics interval follows ours.
-        command += ["--disable-auto-complete-config", "--metrics-interval-ms=250", "--exit-timeout-secs=5"]
+        command += ["--disable-auto-complete-config", "--metrics-interval-ms=250"]
+        command += [f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}", f"--log-verbose={self._verbosity}"]
         libc = ctypes.CDLL(None)
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+        try:
+            put_aside(self.log)
+            output = self.log.open("ab")
+        except OSError as error:
+            raise LaunchError(f"cannot write the log {self.log} ({error.strerror}); name another with --log") from error
+        with output:
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 env=triton.environment,
+                # The models' import path begins with the working directory, which must not hold another `engine`.
+                cwd=scratch,
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order
                 # Nothing outlives its launcher. One system call, resolved beforehand: safe even beside threads.
                 preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509
             )
 
-    def _wait_until_ready(self, timeout: float) -> None:
-        assert self._process is not None
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise LaunchError(f"Triton stopped while starting: {_reason(self.log)} (all of it: {self.log})")
-            if _is_ready(self.http_url):
+            if process.poll() is not None:
+                raise LaunchError(f"Triton stopped while starting: {failure(self.log)} (all of it: {self.log})")
+            if self._is_ready():
                 return
             time.sleep(0.05)
-        raise LaunchError(f"Triton was not ready within {timeout:.0f} s: {_reason(self.log)} (all of it: {self.log})")
+        raise LaunchError(f"Triton was not ready within {timeout:.0f} s: {failure(self.log)} (all of it: {self.log})")
 
-    def _stubs(self) -> list[psutil.Process]:
-        assert self._process is not None
-        return [p for p in _family(self._process.pid) if _name(p).startswith(_STUB) and _alive(p)]
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _name(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.NoSuchProcess:
-        return ""
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{url}/v2/health/ready", timeout=2) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _reason(log: Path) -> str:
-    """The most telling line of Triton's log: what a model or the server itself complained about."""
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    complaints = [line for line in lines if re.match(r"E\d{4} ", line) or "UNAVAILABLE" in line]
-    chosen = (complaints or [line for line in lines if line.strip()] or ["it printed nothing"])[0]
-    return re.sub(r"^[EWI]\d{4} [\d:.]+ \d+ ", "", chosen).strip().strip('"|')[:600]
+    def _is_ready(self) -> bool:
+        # Ready means every model is. Not urllib: it would send this through a proxy named in the environment.
+        connection = http.client.HTTPConnection(self.http_url, timeout=2)
+        try:
+            connection.request("GET", "/v2/health/ready")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()

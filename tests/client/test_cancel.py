@@ -147,9 +147,7 @@ ABANDONING = {
 
 
 @pytest.mark.parametrize("ending", ABANDONING)
-def test_a_script_that_ends_with_an_open_stream_ends_its_generation(
-    settled: StandInServer, ending: str
-) -> None:
+def test_a_script_that_ends_with_an_open_stream_ends_its_generation(settled: StandInServer, ending: str) -> None:
     script = f"""
         from higgs_tts import HiggsClient
         stream = HiggsClient("{settled.url}", watch=False).stream("{LONG}")

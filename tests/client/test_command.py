@@ -40,9 +40,7 @@ def last_request(server: StandInServer) -> str:
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg"])
-def test_a_text_becomes_a_file(
-    settled: StandInServer, command: Command, tmp_path: Path, extension: str
-) -> None:
+def test_a_text_becomes_a_file(settled: StandInServer, command: Command, tmp_path: Path, extension: str) -> None:
     name = f"out.{extension}"
     status, output, errors = finish(command("seconds=1.5", "-o", name, "--url", settled.url))
     assert (status, output) == (0, b"")
@@ -88,9 +86,7 @@ def test_every_generation_parameter_is_an_option() -> None:
 
 
 @pytest.mark.parametrize("words", [["-"], []])
-def test_the_text_comes_from_standard_input(
-    settled: StandInServer, command: Command, words: list[str]
-) -> None:
+def test_the_text_comes_from_standard_input(settled: StandInServer, command: Command, words: list[str]) -> None:
     text = "seconds=0.3 Grüße\n"
     status, _, errors = finish(command(*words, "--url", settled.url), text.encode())
     assert status == 0, errors
@@ -149,20 +145,14 @@ def test_ctrl_c_ends_the_generation_and_tidies_up(
         np.testing.assert_allclose(samples, sine(len(samples) / RATE), atol=1 / 32767)
 
 
-def test_an_error_is_one_line_and_leaves_no_file(
-    settled: StandInServer, command: Command, tmp_path: Path
-) -> None:
-    status, output, errors = finish(
-        command("seconds=1 error=CUDAFailureError error_after=3", "--url", settled.url)
-    )
+def test_an_error_is_one_line_and_leaves_no_file(settled: StandInServer, command: Command, tmp_path: Path) -> None:
+    status, output, errors = finish(command("seconds=1 error=CUDAFailureError error_after=3", "--url", settled.url))
     assert (status, output) == (1, b"")
     assert errors == "higgs-tts: CUDAFailureError: the stand-in was told to fail.\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_file_survives_an_error(
-    settled: StandInServer, in_empty_folder: None, tmp_path: Path
-) -> None:
+def test_an_existing_file_survives_an_error(settled: StandInServer, in_empty_folder: None, tmp_path: Path) -> None:
     (tmp_path / "speech.wav").write_bytes(b"precious")
     assert main(["error=OverloadedError", "--url", settled.url]) == 1
     assert (tmp_path / "speech.wav").read_bytes() == b"precious"
@@ -209,12 +199,8 @@ def test_text_that_is_not_utf8_is_refused(settled: StandInServer, command: Comma
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg"])
-def test_a_full_disk_is_one_line(
-    settled: StandInServer, command: Command, tmp_path: Path, extension: str
-) -> None:
-    process = command(
-        "seconds=600 chunk=5", "-o", f"out.{extension}", "--url", settled.url, stdin=subprocess.DEVNULL
-    )
+def test_a_full_disk_is_one_line(settled: StandInServer, command: Command, tmp_path: Path, extension: str) -> None:
+    process = command("seconds=600 chunk=5", "-o", f"out.{extension}", "--url", settled.url, stdin=subprocess.DEVNULL)
     # A limit on the file's size fails the same system call as a full disk.
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
     status, _, errors = finish(process)
@@ -237,9 +223,7 @@ def test_json_has_the_summary(
 @pytest.mark.parametrize(
     "words", [["hi", "--text-file", "x"], ["hi", "--reference-text", "x"], ["hi", "--json", "-o", "-"]]
 )
-def test_a_contradictory_command_line_is_a_usage_error(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_contradictory_command_line_is_a_usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse_arguments(words)
     assert caught.value.code == 2

@@ -36,9 +36,7 @@ NAMED_BY_SERVER = [
 
 
 @pytest.mark.parametrize("name", NAMED_BY_SERVER)
-def test_the_server_s_error_classes_arrive_after_the_audio_before_them(
-    settled: StandInServer, name: str
-) -> None:
+def test_the_server_s_error_classes_arrive_after_the_audio_before_them(settled: StandInServer, name: str) -> None:
     with HiggsClient(settled.url) as client:
         stream = client.stream(f"seconds=1 chunk=0.1 error={name} error_after=3")
         assert [len(next(stream).samples) for _ in range(3)] == [2400] * 3

@@ -53,9 +53,7 @@ def test_integer_samples_are_scaled_by_their_type(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("extension", "tolerance"), [("wav", 1e-4), ("flac", 1e-4), ("aiff", 1e-4), ("ogg", 0.05), ("mp3", 0.05)]
 )
-def test_files_of_many_formats_are_read_in_every_form(
-    tmp_path: Path, extension: str, tolerance: float
-) -> None:
+def test_files_of_many_formats_are_read_in_every_form(tmp_path: Path, extension: str, tolerance: float) -> None:
     path = tmp_path / f"clip.{extension}"
     soundfile.write(path, np.stack([tone(44100, 3.0)] * 2, axis=1), 44100)
     with path.open("rb") as file:
@@ -104,9 +102,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_unusable_audio_is_refused_in_one_sentence(
-    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unusable_audio_is_refused_in_one_sentence(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("headerless.raw").write_bytes(bytes(96000))
     source, sentence = BAD[case]

@@ -126,9 +126,7 @@ def test_nothing_unset_is_sent(settled: StandInServer) -> None:
     assert order == {"text": "hello", "voice": None, "reference_text": None, "options": {}}
 
 
-def test_localhost_reaches_a_server_that_has_no_ipv6(
-    settled: StandInServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_localhost_reaches_a_server_that_has_no_ipv6(settled: StandInServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with HiggsClient(f"localhost:{settled.grpc_port}") as client:
         assert client.synthesize("seconds=0.2").seconds == 0.2
@@ -145,9 +143,7 @@ def test_a_stream_without_a_finish_reason_is_an_error(settled: StandInServer) ->
 
 
 @pytest.mark.parametrize(("extension", "tolerance"), [("wav", 1 / 32767), ("flac", 1 / 32767), ("ogg", 0.05)])
-def test_speech_is_saved_by_extension(
-    settled: StandInServer, tmp_path: Path, extension: str, tolerance: float
-) -> None:
+def test_speech_is_saved_by_extension(settled: StandInServer, tmp_path: Path, extension: str, tolerance: float) -> None:
     with HiggsClient(settled.url) as client:
         client.synthesize("seconds=40 chunk=5").save(tmp_path / f"speech.{extension}")
     samples, rate = soundfile.read(tmp_path / f"speech.{extension}", dtype="float32")

@@ -109,8 +109,8 @@ def test_sampling_ends_at_about_the_rate_asked_for(tmp_path):
         columns, _ = generate(model, "Hello.", 400, do_sample=True, top_k=0)
         lengths.append(len(columns))
     assert max(lengths) < 400
-    # 20 frames on average, 1 + 7 columns of delay, and the chances of 12 draws.
-    assert 10 < sum(lengths) / len(lengths) < 60
+    # 20 frames on average and 1 + 7 columns of delay, as far as 12 draws tell; at once would be 10, e times rarer 50.
+    assert 14 < sum(lengths) / len(lengths) < 60
 
 
 def test_eos_rate_0_never_ends(tmp_path):

@@ -101,9 +101,7 @@ class TritonPythonModel:
             with open(self.events, "a") as events:
                 print(json.dumps({"event": event, "id": stream.name, "live": live, **more}), file=events)
 
-    def send_chunks(
-        self, stop: threading.Event, script: Script, reference: NDArray[np.float32], sender: Any
-    ) -> None:
+    def send_chunks(self, stop: threading.Event, script: Script, reference: NDArray[np.float32], sender: Any) -> None:
         samples = reference
         if script.source == "sine":
             steps = np.arange(round(script.seconds * SAMPLE_RATE))

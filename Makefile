@@ -1,0 +1,95 @@
+# `make help` explains every target. Everything installs into .venv and builds into artifacts/.
+
+PYTHON ?= python3.11
+TARGET ?= cpu
+CHECKPOINT ?= $(DEMO_CHECKPOINT)
+REVISION ?=
+CODEC ?=
+CODEC_REVISION ?=
+PRECISION ?=
+VOICES ?= voices
+BUNDLE ?= artifacts/$(TARGET)
+TEXT ?= Hello from Higgs Audio, streamed out of Triton.
+URL ?= localhost:8001
+OUT ?= speech.wav
+
+DEMO_CHECKPOINT := artifacts/demo_checkpoint
+DEMO_BUNDLE := artifacts/demo
+BENCH_CHECKPOINT := artifacts/bench/checkpoint
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+# pip installs what the groups pin and what constraints.txt pins below them.
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) --voices $(VOICES) \
+	$(if $(REVISION),--revision $(REVISION)) $(if $(CODEC),--codec $(CODEC)) \
+	$(if $(CODEC_REVISION),--codec-revision $(CODEC_REVISION)) $(if $(PRECISION),--precision $(PRECISION))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo engine serve client test lint bench bench-lm bench-serving true-size lock clean
+
+help: ## explain every target
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(READY) ## install everything the CPU path needs into .venv, from pinned versions
+
+$(READY): pyproject.toml constraints.txt client/pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about three minutes the first time)"
+	@$(PIP) pip==25.3
+	@$(PIP) --group test --constraint constraints.txt
+	@$(PIP) --no-deps --editable ./client
+	@touch $@
+
+demo: setup $(DEMO_CHECKPOINT)/.finished ## build the demo bundle, stream one sentence out of a real Triton into demo.wav
+	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
+	@$(PY) -m demo --bundle $(DEMO_BUNDLE) --text "$(TEXT)" --out demo.wav
+
+$(DEMO_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
+	@rm -rf $(DEMO_CHECKPOINT)
+	@$(PY) -m demo.make_checkpoint $(DEMO_CHECKPOINT)
+	@touch $@
+
+engine: setup ## build a bundle: TARGET=cpu CHECKPOINT=<folder or hub id> REVISION=<commit>; the demo checkpoint by default
+	@if [ "$(CHECKPOINT)" = "$(DEMO_CHECKPOINT)" ]; then $(MAKE) --no-print-directory $(DEMO_CHECKPOINT)/.finished; fi
+	@$(PY) -m build $(BUILD_OPTIONS) --output $(BUNDLE)
+
+serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 8002); Ctrl-C stops it
+	@exec $(PY) -m serve $(BUNDLE) $(SERVE_OPTIONS)
+
+client: setup ## stream TEXT="…" from the server at URL into OUT
+	@$(VENV)/bin/higgs-tts "$(TEXT)" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
+
+test: setup ## run every test, on a real Triton over a bundle built for it
+	@$(PY) -m pytest
+
+lint: setup ## ruff and mypy over every package
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+bench: bench-lm bench-serving ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
+
+$(BENCH_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
+	@rm -rf $(BENCH_CHECKPOINT)
+	@$(PY) -m demo.make_checkpoint $(BENCH_CHECKPOINT) --size bench --eos-rate 0
+	@touch $@
+
+bench-lm: setup $(BENCH_CHECKPOINT)/.finished ## the language model alone: frames per second against transformers' generate
+	@$(PY) -m build --target cpu --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/bundle
+	@$(PY) -m bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
+
+bench-serving: setup $(DEMO_CHECKPOINT)/.finished ## the demo bundle through Triton: first audio, real-time factor, streams
+	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
+	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
+
+true-size: setup ## export random weights of the true 5.77 B-parameter shape in int4 and print time and memory (25 GB of disk)
+	@$(PY) -m bench.true_size --out artifacts/true_size
+
+lock: ## write constraints.txt from what is installed
+	@$(PY) -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | grep -v '^pip==' > constraints.txt
+
+clean: ## remove everything that was built; .venv stays
+	rm -rf artifacts demo.wav speech.wav .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

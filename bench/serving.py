@@ -1,0 +1,103 @@
+"""`python -m bench.serving`: what clients see of a bundle behind a real Triton, for growing numbers of streams."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from higgs_tts import GenerationParams, HiggsClient, Speech
+
+from bench.report import lines, table, write
+from serve.triton import TritonServer
+
+LEVELS = (1, 2, 4, 8, 16, 32, 64)
+SECONDS = 4.0
+TEXT = "Every stream of this measurement says the same sentence."
+_FIRST_AUDIO = "higgs_time_to_first_audio_seconds"
+
+
+@dataclass(frozen=True)
+class Level:
+    """So many streams at once. Times in milliseconds, the others in seconds of audio per second."""
+
+    streams: int
+    first_audio_p50: float
+    first_audio_p95: float
+    around_the_model: float  # first audio at the client minus first window out of the language model, mean
+    real_time_factor: float  # of one stream, median
+    audio_seconds_per_second: float
+
+
+def measure(server: TritonServer, client: HiggsClient, streams: int) -> Level:
+    """Run so many streams at once."""
+
+    def speak(seed: int) -> Speech:
+        params = GenerationParams(seed=seed, max_seconds=SECONDS, preset="fast_generation")
+        return client.synthesize(TEXT, params=params)
+
+    before = first_windows(server)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(streams) as pool:
+        speeches = list(pool.map(speak, range(streams)))
+    elapsed = time.perf_counter() - started
+    time.sleep(0.6)  # Triton publishes metrics four times a second
+    after = first_windows(server)
+    in_model = (after[0] - before[0]) / (after[1] - before[1])
+    first = sorted((speech.time_to_first_audio or 0.0) for speech in speeches)
+    return Level(
+        streams=streams,
+        first_audio_p50=1000 * statistics.median(first),
+        first_audio_p95=1000 * first[int(0.95 * (len(first) - 1))],
+        around_the_model=1000 * (statistics.mean(first) - in_model),
+        real_time_factor=statistics.median(speech.real_time_factor for speech in speeches),
+        audio_seconds_per_second=sum(speech.seconds for speech in speeches) / elapsed,
+    )
+
+
+def first_windows(server: TritonServer) -> tuple[float, float]:
+    """Seconds from arrival to first window inside the language-model stage: sum and count."""
+    with urllib.request.urlopen(f"http://{server.metrics_url}/metrics", timeout=10) as page:
+        values = dict(line.rsplit(" ", 1) for line in page.read().decode().splitlines() if not line.startswith("#"))
+    return float(values[f"{_FIRST_AUDIO}_sum"]), float(values[f"{_FIRST_AUDIO}_count"])
+
+
+def main() -> None:
+    """Measure, print, and write the figures and a plot."""
+    parser = argparse.ArgumentParser(prog="python -m bench.serving", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    with TritonServer(options.bundle) as server, HiggsClient(server.grpc_url) as client:
+        measure(server, client, 2)  # warm up
+        levels = [measure(server, client, streams) for streams in LEVELS]
+        memory = server.memory_bytes()
+    header = ("streams", "first audio p50", "p95", "around the model", "RTF of one", "audio s/s")
+    rows = [
+        (
+            f"{level.streams}",
+            f"{level.first_audio_p50:.0f} ms",
+            f"{level.first_audio_p95:.0f} ms",
+            f"{level.around_the_model:.1f} ms",
+            f"{level.real_time_factor:.2f}",
+            f"{level.audio_seconds_per_second:.1f}",
+        )
+        for level in levels
+    ]
+    print(table(header, rows))
+    print(f"memory of Triton and its models: {memory / 2**20:.0f} MiB")
+    write(options.out, "serving", {"levels": [asdict(level) for level in levels], "memory_bytes": memory})
+    series = {
+        "first audio p50 [ms]": [level.first_audio_p50 for level in levels],
+        "RTF of one stream": [level.real_time_factor for level in levels],
+        "audio s per s": [level.audio_seconds_per_second for level in levels],
+    }
+    lines(options.out / "serving.png", "Demo bundle through Triton", ("concurrent streams", list(LEVELS)), series)
+
+
+if __name__ == "__main__":
+    main()

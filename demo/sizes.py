@@ -1,0 +1,63 @@
+"""How large a made checkpoint is: from unit-test size to the real model's shapes."""
+
+from dataclasses import dataclass
+
+NUM_CODEBOOKS = 8
+CODES = 1024
+STREAM_BOS, STREAM_EOS = 1024, 1025
+CODEBOOK_SIZE = 1026  # the codes, stream BOS and stream EOS
+
+
+@dataclass(frozen=True)
+class CodecSize:
+    """Widths of the codec's nets; its topology (strides, kernels, dilations) is always the real one."""
+
+    encoder_width: int
+    decoder_width: int
+    latent_size: int
+    hubert_hidden: int
+    hubert_layers: int
+    hubert_conv_width: int
+    hubert_pos_groups: int
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Shapes of a checkpoint; what is not here is the same for all sizes."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    codec: CodecSize
+
+
+BYTE_VOCABULARY = 512  # 256 bytes and 256 special tokens
+SMALL_CODEC = CodecSize(
+    encoder_width=8,
+    decoder_width=64,
+    latent_size=32,
+    hubert_hidden=64,
+    hubert_layers=2,
+    hubert_conv_width=32,
+    hubert_pos_groups=4,
+)
+BENCH_CODEC = CodecSize(
+    encoder_width=8,
+    decoder_width=256,
+    latent_size=64,
+    hubert_hidden=64,
+    hubert_layers=2,
+    hubert_conv_width=32,
+    hubert_pos_groups=4,
+)
+SIZES = {
+    "tiny": ModelSize(64, 128, 2, 4, 2, 16, BYTE_VOCABULARY, SMALL_CODEC),
+    "demo": ModelSize(256, 512, 4, 4, 2, 64, BYTE_VOCABULARY, SMALL_CODEC),
+    "bench": ModelSize(768, 1344, 12, 12, 4, 64, BYTE_VOCABULARY, BENCH_CODEC),
+    # The real vocabulary's size and special ids, but the byte tokenizer: the other text ids are never used.
+    "true": ModelSize(3072, 8192, 28, 24, 8, 128, 128256, SMALL_CODEC),
+}

@@ -1,0 +1,66 @@
+"""The processes of one running Triton: the server, and one for every instance of a Python model."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+STUB = "triton_python_backend_stub"  # the executable of a Python model's process
+
+
+class Processes:
+    """Looks after the processes below a server that was started as the leader of its own process group.
+
+    Args:
+        server: process id of the server, once all its models are loaded.
+    """
+
+    def __init__(self, server: int) -> None:
+        self._server = psutil.Process(server)
+        stubs = [process for process in self._server.children() if _executable(process) == STUB]
+        self._models = [(_model(process), process) for process in stubs]
+
+    def dead_models(self) -> list[str]:
+        """Names of the models whose process has ended since the server became ready."""
+        return [name for name, process in self._models if not _is_alive(process)]
+
+    def memory_bytes(self) -> int:
+        """Resident memory of the server and everything it started."""
+        total = 0
+        with suppress(psutil.NoSuchProcess):
+            for process in [self._server, *self._server.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    total += process.memory_info().rss
+        return total
+
+
+def kill_group(leader: int) -> None:
+    """Kill what is left of the process group that `leader` started, whether or not it still runs itself."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _executable(process: psutil.Process) -> str:
+    try:
+        return Path(process.cmdline()[0]).name
+    except (psutil.NoSuchProcess, IndexError):
+        return ""
+
+
+def _model(stub: psutil.Process) -> str:
+    # Its first argument is <repository>/<model>/<version>/model.py.
+    try:
+        return Path(stub.cmdline()[1]).parts[-3]
+    except (psutil.NoSuchProcess, IndexError):
+        return "unknown"
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,201 @@
+"""The engine over the real exported demo model: joining, leaving, failing, and how fast a slot comes free."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.engine import Engine, Event
+from engine.errors import (
+    EngineError,
+    GenerationTimeoutError,
+    InvalidRequestError,
+    MemoryExhaustionError,
+    ModelLoadingError,
+    OverloadedError,
+)
+from engine.onnx_runner import OnnxRunner
+from engine.types import (
+    FinishReason,
+    FrameWindow,
+    Limits,
+    Prompt,
+    Request,
+    SamplingParameters,
+    Segment,
+    TextSegment,
+    WindowPlan,
+)
+
+LIMITS = Limits(max_streams=4, max_waiting=4, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
+SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)
+
+
+class FragileRunner(OnnxRunner):
+    """The real runner, with a switch that makes its next prefill or decode fail, and a count of decode steps."""
+
+    fail_prefill: Exception | None = None
+    fail_decode: Exception | None = None
+    steps = 0
+
+    def prefill(self, slot: int, position: int, segment: Segment) -> int:
+        if self.fail_prefill:
+            error, self.fail_prefill = self.fail_prefill, None
+            raise error
+        return super().prefill(slot, position, segment)
+
+    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
+        if self.fail_decode:
+            error, self.fail_decode = self.fail_decode, None
+            raise error
+        self.steps += 1
+        return super().decode(columns, positions)
+
+
+@pytest.fixture
+def runner(bundle: Path) -> FragileRunner:
+    weights = bundle / "model_repository" / "lm" / "1" / "weights"
+    return FragileRunner(weights, LIMITS.max_streams, LIMITS.max_positions, threads=2)
+
+
+@pytest.fixture
+def engine(runner: FragileRunner) -> Iterator[Engine]:
+    running = Engine(runner, LIMITS)
+    yield running
+    running.close()
+
+
+def order(name: str, positions: int = 30, frames: int = 40, **changes: object) -> Request:
+    ids = np.random.default_rng(positions).integers(0, 256, positions)
+    values: dict[str, object] = {"sampling": SAMPLING, "windows": WindowPlan(2, 1.5, 20), "timeout": 60.0}
+    return Request(request_id=name, prompt=Prompt((TextSegment(ids),)), max_frames=frames, **(values | changes))  # type: ignore[arg-type]
+
+
+def codes(windows: list[FrameWindow]) -> np.ndarray:
+    return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in windows], axis=1)
+
+
+def collect(engine: Engine, request: Request) -> tuple[list[Event], threading.Event]:
+    events: list[Event] = []
+    over = threading.Event()
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, EngineError) or event.finish_reason:
+            over.set()
+
+    engine.submit(request, on_event)
+    return events, over
+
+
+def test_a_long_prompt_read_in_pieces_beside_others_gives_the_same_codes(engine: Engine) -> None:
+    alone = codes(list(engine.stream(order("alone", positions=400))))
+    events, over = collect(engine, order("background", frames=300))
+    beside = codes(list(engine.stream(order("beside", positions=400))))
+    np.testing.assert_array_equal(alone, beside)
+    engine.cancel("background")
+    assert over.wait(5)
+    assert len(events) > 1
+
+
+def test_a_cancelled_stream_frees_its_slot_within_two_steps(engine: Engine, runner: FragileRunner) -> None:
+    for number in range(5):
+        events, over = collect(engine, order(f"long{number}", frames=900))
+        other, other_over = collect(engine, order(f"other{number}", frames=900))
+        while not (events and other):
+            time.sleep(0.001)
+        steps = runner.steps
+        assert engine.cancel(f"long{number}")
+        assert over.wait(5)
+        assert runner.steps - steps <= 2
+        assert engine.stats().live_streams == 1
+        assert isinstance(events[-1], FrameWindow)
+        assert events[-1].finish_reason == FinishReason.CANCELLED
+        engine.cancel(f"other{number}")
+        assert other_over.wait(5)
+
+
+def test_a_failing_prefill_ends_its_own_stream_only(engine: Engine, runner: FragileRunner) -> None:
+    expected = codes(list(engine.stream(order("before"))))
+    events, over = collect(engine, order("running", frames=200))
+    while not events:
+        time.sleep(0.001)
+    runner.fail_prefill = MemoryError("no room")
+    with pytest.raises(MemoryExhaustionError, match="no room"):
+        list(engine.stream(order("victim")))
+    assert over.wait(20)
+    assert isinstance(events[-1], FrameWindow)
+    np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)
+
+
+def test_a_failing_step_ends_its_streams_and_the_engine_serves_on(engine: Engine, runner: FragileRunner) -> None:
+    expected = codes(list(engine.stream(order("before"))))
+    events, over = collect(engine, order("victim", frames=200))
+    while not events:
+        time.sleep(0.001)
+    runner.fail_decode = RuntimeError("kernel exploded")
+    assert over.wait(5)
+    assert isinstance(events[-1], EngineError)
+    assert "kernel exploded" in str(events[-1])
+    assert engine.stats().live_streams == 0
+    np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)
+
+
+def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
+    def broken(event: Event) -> None:
+        raise ValueError("listener broke")
+
+    engine.submit(order("broken", frames=60), broken)
+    assert len(list(engine.stream(order("healthy")))) > 1
+    deadline = time.monotonic() + 10
+    while engine.stats().live_streams and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert engine.stats().live_streams == 0
+
+
+def test_deadlines_end_waiting_and_running_streams(engine: Engine) -> None:
+    with pytest.raises(GenerationTimeoutError, match="before its speech was complete"):
+        list(engine.stream(order("slow", frames=900, timeout=0.3)))
+    running = [collect(engine, order(f"r{i}", frames=900)) for i in range(LIMITS.max_streams)]
+    with pytest.raises(GenerationTimeoutError, match="waited for a free stream"):
+        list(engine.stream(order("waiting", timeout=0.2)))
+    for i, (_, over) in enumerate(running):
+        engine.cancel(f"r{i}")
+        assert over.wait(5)
+
+
+def test_a_full_queue_refuses_and_the_rest_is_served(engine: Engine) -> None:
+    admitted = [collect(engine, order(f"s{i}", frames=60)) for i in range(LIMITS.max_streams + LIMITS.max_waiting)]
+    with pytest.raises(OverloadedError, match="try again later"):
+        engine.submit(order("one too many"), lambda event: None)
+    assert engine.stats().refused == 1
+    assert all(over.wait(60) for _, over in admitted)
+    assert {events[-1].finish_reason for events, _ in admitted} <= {FinishReason.LENGTH, FinishReason.STOP}  # type: ignore[union-attr]
+
+
+def test_what_cannot_be_served_is_refused_at_once(engine: Engine) -> None:
+    with pytest.raises(InvalidRequestError, match="leaves no room to speak"):
+        engine.submit(order("long", positions=1020), lambda event: None)
+    _, over = collect(engine, order("twice", frames=300))
+    with pytest.raises(InvalidRequestError, match="'twice' is already being served"):
+        engine.submit(order("twice"), lambda event: None)
+    engine.cancel("twice")
+    assert over.wait(5)
+    assert not engine.cancel("never heard of")
+
+
+def test_a_model_that_does_not_fit_is_refused(bundle: Path, tmp_path: Path) -> None:
+    weights = bundle / "model_repository" / "lm" / "1" / "weights"
+    with pytest.raises(ModelLoadingError, match="exported for 4096"):
+        OnnxRunner(weights, 1, 5000)
+    with pytest.raises(ModelLoadingError, match=r"lm\.json"):
+        OnnxRunner(tmp_path, 1, 100)
+    (tmp_path / "lm.json").write_text((weights / "lm.json").read_text())
+    with pytest.raises(ModelLoadingError, match=r"text\.onnx cannot be loaded"):
+        OnnxRunner(tmp_path, 1, 100)

@@ -1,0 +1,244 @@
+"""The launcher with a real Triton: up and down, refusals that name the reason, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import IO
+
+import psutil
+import pytest
+
+from serve import installation
+from serve.errors import LaunchError
+from serve.ports import Ports
+from serve.processes import STUB
+from serve.triton import TritonServer
+from tests.serve.small import make_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("serve") / "bundle")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def stubs_of(bundle: Path) -> list[psutil.Process]:
+    """The model processes of whatever serves this bundle, found without asking the launcher."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        command = process.info["cmdline"] or [""]
+        if STUB in command[0] and any(str(bundle) in word for word in command):
+            found.append(process)
+    return found
+
+
+def answers(address: str) -> bool:
+    host, port = address.split(":")
+    connection = HTTPConnection(host, int(port), timeout=2)
+    body = '{"inputs": [{"name": "question", "datatype": "FP32", "shape": [1], "data": [42]}]}'
+    try:
+        connection.request("POST", "/v2/models/echo/infer", body)
+        return '"data":[42.0]' in connection.getresponse().read().decode()
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+@contextmanager
+def command(bundle: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], Ports]]:
+    """`python -m serve` as a user runs it, on free ports, in the checkout."""
+    ports = Ports.free()
+    options = [f"--http-port={ports.http}", f"--grpc-port={ports.grpc}", f"--metrics-port={ports.metrics}"]
+    words = [sys.executable, "-u", "-m", "serve", str(bundle), *options, *more]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process, ports
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def read_until(stream: IO[str] | None, words: str) -> str:
+    assert stream is not None
+    seen = []
+    for line in stream:
+        seen.append(line)
+        if words in line:
+            return line
+    raise AssertionError(f"ended without {words!r}: {''.join(seen)}")
+
+
+def test_a_server_starts_answers_and_stops_within_seconds(bundle: Path) -> None:
+    server = TritonServer(bundle)
+    started = time.monotonic()
+    with server:
+        assert time.monotonic() - started < 10
+        assert answers(server.http_url)
+        assert server.ailment() is None
+        assert 30 * 2**20 < server.memory_bytes() < 500 * 2**20
+        assert len(stubs_of(bundle)) == 1
+        assert server.stop() < 10
+    assert stubs_of(bundle) == []
+    assert server.stop() < 0.1  # stopping twice is no mistake
+    assert "in-flight inferences" in server.log.read_text()
+
+
+def test_models_import_the_bundles_modules_not_those_of_the_working_directory(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (ROOT / "engine").is_dir(), "the checkout has a package of the same name as the bundle's"
+    monkeypatch.chdir(ROOT)
+    with TritonServer(bundle) as server:
+        assert f"engine comes from {bundle}" in server.log.read_text()
+
+
+def test_a_connection_left_open_does_not_hold_up_the_stop(bundle: Path) -> None:
+    with TritonServer(bundle) as server:
+        connection = HTTPConnection(server.http_url)
+        connection.request("GET", "/v2")
+        connection.getresponse().read()
+        assert server.stop() < 10
+        connection.close()
+    assert stubs_of(bundle) == []
+
+
+def test_a_model_that_does_not_load_is_named_with_its_reason(tmp_path: Path) -> None:
+    broken = make_bundle(tmp_path / "bundle", initialize='raise FileNotFoundError("weights.onnx is missing")')
+    server = TritonServer(broken)
+    with pytest.raises(LaunchError) as error:
+        server.start()
+    assert "model echo failed to load" in str(error.value)
+    assert "FileNotFoundError: weights.onnx is missing" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert stubs_of(broken) == []
+
+
+def test_a_model_that_loads_too_slowly_is_given_up(tmp_path: Path) -> None:
+    slow = make_bundle(tmp_path / "bundle", initialize="import time; time.sleep(60)")
+    with pytest.raises(LaunchError, match="not ready within 2 s") as error:
+        TritonServer(slow).start(timeout=2.0)
+    assert "CudaDriverHelper" not in str(error.value), "Triton says that wherever there is no GPU"
+    # Left alone, a model process ends about half a second after its server; stop() does not leave it alone.
+    wait_for(lambda: not stubs_of(slow), 0.25)
+
+
+def test_a_port_in_use_is_named_with_its_option(bundle: Path) -> None:
+    with socket.socket() as occupant:
+        occupant.bind(("127.0.0.1", 0))
+        occupant.listen()
+        taken = occupant.getsockname()[1]
+        free = Ports.free()
+        with pytest.raises(LaunchError, match=rf"port {taken} .*--grpc-port"):
+            TritonServer(bundle, Ports(free.http, taken, free.metrics)).start()
+
+
+def test_a_port_taken_at_the_last_moment_is_still_the_reason(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ports, "refuse_if_taken", lambda self, host: None)
+    with socket.socket() as occupant:
+        occupant.bind(("127.0.0.1", 0))
+        occupant.listen()
+        taken = occupant.getsockname()[1]
+        free = Ports.free()
+        with pytest.raises(LaunchError, match=str(taken)):
+            TritonServer(bundle, Ports(taken, free.grpc, free.metrics)).start()
+
+
+def test_a_log_that_cannot_be_written_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"cannot write the log .*--log"):
+        TritonServer(bundle, log=tmp_path / "no such folder" / "triton.log").start()
+
+
+def test_without_a_triton_the_way_to_get_one_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "CONTAINER_ROOT", tmp_path)
+    monkeypatch.setattr(installation.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LaunchError, match=r"no Triton was found.*make setup"):
+        installation.find_installation(tmp_path)
+
+
+def test_a_python_without_shared_library_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "CONTAINER_ROOT", tmp_path)
+    monkeypatch.setattr(installation.sysconfig, "get_config_var", lambda name: "libpython3.11.a")
+    with pytest.raises(LaunchError, match="no shared libpython"):
+        installation.find_installation(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_says_where_it_is_ready_and_stops_on_signals(bundle: Path, number: signal.Signals) -> None:
+    with command(bundle) as (process, ports):
+        line = read_until(process.stdout, "ready:")
+        assert f"127.0.0.1:{ports.grpc}" in line
+        assert f"127.0.0.1:{ports.http}" in line
+        assert f"127.0.0.1:{ports.metrics}/metrics" in line
+        assert "make client" in read_until(process.stdout, "speak:")
+        process.send_signal(number)
+        read_until(process.stdout, "stopped in")
+        assert process.wait(10) == 0
+    assert stubs_of(bundle) == []
+
+
+def test_the_command_can_be_stopped_while_models_load(tmp_path: Path) -> None:
+    slow = make_bundle(tmp_path / "bundle", initialize="import time; time.sleep(60)")
+    with command(slow) as (process, _):
+        wait_for(lambda: len(stubs_of(slow)) == 1, 10)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    wait_for(lambda: not stubs_of(slow), 1)
+
+
+def test_a_killed_model_process_leads_to_a_restart(bundle: Path) -> None:
+    with command(bundle) as (process, ports):
+        read_until(process.stdout, "speak:")
+        (stub,) = stubs_of(bundle)
+        stub.kill()
+        assert "the process of model echo has died; restarting" in read_until(process.stdout, "died")
+        read_until(process.stdout, "ready again")
+        assert answers(f"127.0.0.1:{ports.http}")
+        assert [process.pid for process in stubs_of(bundle)] != [stub.pid]
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
+    with command(tmp_path) as (process, _):
+        out, _ = process.communicate(timeout=10)
+        assert process.returncode == 1
+        assert out.startswith("serve: ")
+        assert out.count("\n") == 1
+
+
+def test_nothing_outlives_a_killed_launcher(bundle: Path) -> None:
+    with command(bundle) as (process, ports):
+        read_until(process.stdout, "speak:")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        wait_for(lambda: not stubs_of(bundle), 10)
+        assert not answers(f"127.0.0.1:{ports.http}")
+
+
+def test_nothing_outlives_a_crashed_server(bundle: Path) -> None:
+    with TritonServer(bundle) as server:
+        (stub,) = stubs_of(bundle)
+        os.kill(stub.ppid(), signal.SIGKILL)
+        wait_for(lambda: server.ailment() is not None, 2)
+        assert server.ailment() == "the server process has ended"
+    wait_for(lambda: not stubs_of(bundle), 0.25)
