@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
+import warnings
 from pathlib import Path
+
+from transformers.utils import logging as transformers_logging
 
 from convert.errors import ExportError, ModelLoadingError
 from convert.export import EXPORT_FILE, export
@@ -24,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--max-positions", type=int, default=4096, help="prompt plus generated columns of one stream")
     parser.add_argument("--fingerprint", help="recorded in export.json for whoever asks whether it is up to date")
     options = parser.parse_args(arguments)
+    _silence_libraries()
     try:
         export(
             options.checkpoint,
@@ -49,6 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
         f"and {codec['encoder_error']['equal_codes']:.0%} of the encoder's codes are equal"
     )
     return 0
+
+
+def _silence_libraries() -> None:
+    """What torch and transformers say while exporting is about their own insides; errors still come through."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ def export(
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
+    print(f"exporting the codec {codec_source}", flush=True)
     codec_record = _export_codec(codec_source, codec_revision, checkpoint, fresh / "codec")
+    print(f"exporting the language model {source} in {precision}, and comparing it with transformers", flush=True)
     lm.export(checkpoint, fresh / "lm", precision, max_positions)
     logits_error = lm_check.compare(checkpoint, fresh / "lm", precision)
     tokenizer = checkpoint.directory / _TOKENIZER_FILE

@@ -48,10 +48,8 @@ def _speak(url: str, text: str) -> Speech:
             chunks = []
             for chunk in stream:
                 chunks.append(chunk)
-                start = chunk.start_sample / chunk.sample_rate
-                print(
-                    f"  {chunk.received_at - stream.started_at:6.2f} s  audio from {start:5.2f} s, {len(chunk.samples)} samples"
-                )
+                arrived, begins = chunk.received_at - stream.started_at, chunk.start_sample / chunk.sample_rate
+                print(f"  {arrived:6.2f} s  audio from {begins:5.2f} s, {len(chunk.samples)} samples")
             return Speech.from_chunks(chunks, stream.started_at)
 
 

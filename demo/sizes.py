@@ -54,10 +54,19 @@ BENCH_CODEC = CodecSize(
     hubert_conv_width=32,
     hubert_pos_groups=4,
 )
+TRUE_CODEC = CodecSize(
+    encoder_width=64,
+    decoder_width=1024,
+    latent_size=256,
+    hubert_hidden=768,
+    hubert_layers=12,
+    hubert_conv_width=512,
+    hubert_pos_groups=16,
+)
 SIZES = {
     "tiny": ModelSize(64, 128, 2, 4, 2, 16, BYTE_VOCABULARY, SMALL_CODEC),
     "demo": ModelSize(256, 512, 4, 4, 2, 64, BYTE_VOCABULARY, SMALL_CODEC),
     "bench": ModelSize(768, 1344, 12, 12, 4, 64, BYTE_VOCABULARY, BENCH_CODEC),
     # The real vocabulary's size and special ids, but the byte tokenizer: the other text ids are never used.
-    "true": ModelSize(3072, 8192, 28, 24, 8, 128, 128256, SMALL_CODEC),
+    "true": ModelSize(3072, 8192, 28, 24, 8, 128, 128256, TRUE_CODEC),
 }

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         server.start(options.timeout)
         print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
         print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
-        Supervisor(server).watch()
+        Supervisor(server, options.timeout).watch()
     except KeyboardInterrupt:
         print(f"stopped in {server.stop():.1f} s")
         return 0

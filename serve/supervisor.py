@@ -18,10 +18,15 @@ logger = logging.getLogger(__name__)
 
 class Supervisor:
     """Looks after a started server. It starts everything again rather than reloading the one model: the streams
-    that were in flight hang, and only a new server tells their clients."""
+    that were in flight hang, and only a new server tells their clients.
 
-    def __init__(self, server: TritonServer) -> None:
-        self._server = server
+    Args:
+        server: a server that has been started.
+        timeout: seconds its models may take to load again.
+    """
+
+    def __init__(self, server: TritonServer, timeout: float) -> None:
+        self._server, self._timeout = server, timeout
         self._restarts: deque[float] = deque(maxlen=MAX_RESTARTS_PER_MINUTE)
 
     def watch(self) -> NoReturn:
@@ -39,5 +44,5 @@ class Supervisor:
         self._restarts.append(now)
         logger.warning("%s; restarting", ailment)
         self._server.stop()
-        self._server.start()
+        self._server.start(self._timeout)
         logger.warning("ready again")

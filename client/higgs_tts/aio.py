@@ -35,9 +35,7 @@ class AsyncHiggsClient(BaseClient, AbstractAsyncContextManager["AsyncHiggsClient
         """The stream of chunks. The request is sent, and any HiggsError raised, once it is iterated."""
 
         async def start(deliver: Callable[[Event], None]) -> Exchange:
-            request = await asyncio.to_thread(
-                prepare_request, self._connection, text, voice, reference, params
-            )
+            request = await asyncio.to_thread(prepare_request, self._connection, text, voice, reference, params)
             return self._connection.open(request, deliver)
 
         return AsyncSpeechStream(self, start, self._first_chunk_timeout, self._chunk_timeout)

@@ -36,9 +36,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 def generation_params(arguments: argparse.Namespace) -> GenerationParams:
     """The generation options among the parsed arguments."""
-    return GenerationParams(
-        **{field.name: getattr(arguments, field.name) for field in fields(GenerationParams)}
-    )
+    return GenerationParams(**{field.name: getattr(arguments, field.name) for field in fields(GenerationParams)})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,12 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     generation("--temperature", type=float, metavar="T", help="0 takes the most likely code")
     generation("--top-k", type=int, metavar="K", help="draw from the K most likely codes")
     generation("--top-p", type=float, metavar="P", help="draw from the most likely codes that add up to P")
-    generation(
-        "--ras-window", type=int, metavar="FRAMES", help="look-back of repetition-aware sampling; 0: off"
-    )
-    generation(
-        "--ras-max-repeats", type=int, metavar="N", help="repeats in the window before a code is drawn again"
-    )
+    generation("--ras-window", type=int, metavar="FRAMES", help="look-back of repetition-aware sampling; 0: off")
+    generation("--ras-max-repeats", type=int, metavar="N", help="repeats in the window before a code is drawn again")
     generation("--seed", type=int, metavar="N", help="the same text and seed give the same audio")
     generation("--max-seconds", type=float, metavar="S", help="longest audio")
     generation("--first-chunk-seconds", type=float, metavar="S", help="length of the first chunk")

@@ -52,9 +52,7 @@ def load_reference(source: AudioSource, limits: ReferenceLimits) -> NDArray[np.f
     samples, rate = _from_array(*source) if isinstance(source, tuple) else _decode(source, limits)
     _check_length(len(samples), rate, limits)
     if not np.isfinite(samples).all():
-        raise AudioFormatError(
-            "The reference audio contains NaN or infinite samples; every sample must be finite."
-        )
+        raise AudioFormatError("The reference audio contains NaN or infinite samples; every sample must be finite.")
     mono = samples.mean(axis=1, dtype=np.float32)
     peak = float(np.abs(mono).max())
     if peak < SILENT_PEAK:
@@ -74,9 +72,7 @@ def _from_array(samples: NDArray[np.generic], rate: int) -> tuple[NDArray[np.flo
     if samples.ndim == 1:
         samples = samples[:, None]
     if samples.ndim != 2 or samples.shape[1] > MAX_CHANNELS:
-        raise AudioFormatError(
-            f"The reference samples have shape {samples.shape}; give [n] or [n, channels]."
-        )
+        raise AudioFormatError(f"The reference samples have shape {samples.shape}; give [n] or [n, channels].")
     scaled = samples.astype(np.float32)
     if np.issubdtype(samples.dtype, np.signedinteger):
         scaled /= -float(np.iinfo(samples.dtype.name).min)
@@ -100,9 +96,7 @@ def _decode(source: AudioSource, limits: ReferenceLimits) -> tuple[NDArray[np.fl
             return samples, rate
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).rpartition(": ")[2]
-        raise AudioFormatError(
-            f"Cannot read the reference audio{name}: {str(reason).rstrip('.')}."
-        ) from error
+        raise AudioFormatError(f"Cannot read the reference audio{name}: {str(reason).rstrip('.')}.") from error
 
 
 def _openable(source: AudioSource) -> str | BinaryIO:

@@ -194,6 +194,4 @@ def prepare_request(
 
 def stalled(seconds: float) -> StreamStalledError:
     """The error for a stream that brought nothing for `seconds`."""
-    return StreamStalledError(
-        f"No audio came for {seconds:g} s; the server may be overloaded or its model dead."
-    )
+    return StreamStalledError(f"No audio came for {seconds:g} s; the server may be overloaded or its model dead.")

@@ -53,9 +53,7 @@ def _speak(arguments: Namespace) -> Speech:
             arguments.url, arguments.chunk_timeout, first_chunk_timeout=arguments.first_chunk_timeout
         ) as client,
         _open_output(arguments, client.sample_rate) as output,
-        client.stream(
-            text, voice=arguments.voice, reference=reference, params=generation_params(arguments)
-        ) as stream,
+        client.stream(text, voice=arguments.voice, reference=reference, params=generation_params(arguments)) as stream,
     ):
         chunks = []
         for chunk in _with_progress(stream, stream.started_at, hidden=arguments.quiet):
@@ -118,9 +116,7 @@ def _summary(output: str, speech: Speech) -> dict[str, str | float | None]:
 def _summary_line(output: str, speech: Speech) -> str:
     first = "no audio"
     if speech.time_to_first_audio is not None:
-        first = (
-            f"first audio after {speech.time_to_first_audio * 1000:.0f} ms, RTF {speech.real_time_factor:.2f}"
-        )
+        first = f"first audio after {speech.time_to_first_audio * 1000:.0f} ms, RTF {speech.real_time_factor:.2f}"
     return f"{output}: {speech.seconds:.2f} s of speech, {first}, finished: {speech.finish_reason}"
 
 

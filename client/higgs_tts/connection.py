@@ -151,6 +151,4 @@ class Connection:
             return ServerUnavailableError(
                 f"The server at {self.address} did not answer within {self._connect_timeout:g} s."
             )
-        return ServerUnavailableError(
-            f"The server at {self.address} does not serve {ENSEMBLE!r}: {error.details()}."
-        )
+        return ServerUnavailableError(f"The server at {self.address} does not serve {ENSEMBLE!r}: {error.details()}.")

@@ -80,7 +80,5 @@ def error_from_server(message: str, address: str) -> HiggsError:
     if _NOT_SERVING.search(message):
         return ServerUnavailableError(f"The server at {address} cannot serve speech now: {sentence}")
     if _BAD_TENSOR.search(message):
-        return InvalidRequestError(
-            f"The server at {address} takes other inputs than this client sends: {sentence}"
-        )
+        return InvalidRequestError(f"The server at {address} takes other inputs than this client sends: {sentence}")
     return HiggsError(f"The server at {address} failed: {sentence}")

@@ -87,9 +87,7 @@ class Exchange:
             for response in self._call:
                 self._take(response)
             if not self._ended:
-                self._end(
-                    ServerUnavailableError(f"The server at {self._address} closed the stream before its end.")
-                )
+                self._end(ServerUnavailableError(f"The server at {self._address} closed the stream before its end."))
         except grpc.RpcError as error:
             if not self._ended:
                 self._end(self._broken(error))
@@ -141,11 +139,7 @@ class Exchange:
             return StreamStalledError(
                 f"The server at {self._address} did not end the stream within {self._drain_timeout:g} s."
             )
-        heard = (
-            f"after {self._position / self._sample_rate:.2f} s of audio"
-            if self._position
-            else "before any audio"
-        )
+        heard = f"after {self._position / self._sample_rate:.2f} s of audio" if self._position else "before any audio"
         return ServerUnavailableError(
             f"The connection to the server at {self._address} broke {heard}: {error.details()}."
         )

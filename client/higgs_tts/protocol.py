@@ -34,9 +34,7 @@ def speech_request(
     if voice is not None:
         _add_string(request, "voice", voice)
     if reference_audio is not None:
-        _add_tensor(
-            request, "reference_audio", "FP32", reference_audio.size, reference_audio.astype("<f4").tobytes()
-        )
+        _add_tensor(request, "reference_audio", "FP32", reference_audio.size, reference_audio.astype("<f4").tobytes())
     if reference_text is not None:
         _add_string(request, "reference_text", reference_text)
     if options:

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from higgs_tts import AudioFormatError, GenerationParams, HiggsClient, InvalidRequestError
+from higgs_tts import (
+    AudioFormatError,
+    GenerationParams,
+    GenerationTimeoutError,
+    HiggsClient,
+    InvalidRequestError,
+    Reference,
+)
 from tritonclient.utils import InferenceServerException
 
 from serve.triton import TritonServer
@@ -50,8 +57,8 @@ def ask(server: TritonServer, **values: Any) -> None:
         ({"text": "Hi", "reference_audio": TONE * np.nan, "reference_text": "w"}, "the reference audio holds NaN"),
         ({"text": "Hi", "reference_audio": TONE * 0, "reference_text": "w"}, "the reference audio is silent"),
         ({"text": "Hi", "reference_audio": TONE * 9, "reference_text": "w"}, "the reference audio peaks at"),
-        ({"text": "Hi", "reference_audio": TONE[:2400], "reference_text": "w"}, "audio has 0.10 s; it must have 0.5 to 30.0"),
-        ({"text": "Hi", "reference_audio": np.tile(TONE, 20), "reference_text": "w"}, "the reference audio has 40.00 s"),
+        ({"text": "Hi", "reference_audio": TONE[:2400], "reference_text": "w"}, "has 0.10 s; it must have 0.5 to"),
+        ({"text": "Hi", "reference_audio": np.tile(TONE, 20), "reference_text": "w"}, "has 40.00 s; it must have"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )  # fmt: skip
@@ -64,10 +71,9 @@ def test_bad_requests_are_refused_with_a_sentence(server: TritonServer, values: 
 def test_refusals_reach_the_client_as_exceptions_of_their_class(client: HiggsClient) -> None:
     with pytest.raises(InvalidRequestError, match="top_p is 3"):
         client.synthesize("Hi", params=GenerationParams(top_p=3.0))
+    silence = Reference((TONE * 0, 24000), "w")
     with pytest.raises(AudioFormatError):
-        from higgs_tts import Reference  # noqa: PLC0415
-
-        client.synthesize("Hi", reference=Reference((TONE * 0, 24000), "w"))
+        client.synthesize("Hi", reference=silence)
 
 
 def test_a_refusal_in_the_middle_of_others_changes_nothing_for_them(server: TritonServer, client: HiggsClient) -> None:
@@ -83,12 +89,10 @@ def test_a_refusal_in_the_middle_of_others_changes_nothing_for_them(server: Trit
 
 def test_an_overdue_stream_ends_with_a_timeout_behind_its_audio(client: HiggsClient) -> None:
     params = GenerationParams(seed=1, max_seconds=120.0, timeout_seconds=0.8, first_chunk_seconds=0.04)
-    chunks = 0
-    with pytest.raises(Exception, match="time limit passed") as timeout, client.stream("Slow.", params=params) as slow:
-        for _ in slow:
-            chunks += 1
-    assert type(timeout.value).__name__ == "GenerationTimeoutError"
-    assert chunks > 0, "what was spoken in time must arrive first"
+    with client.stream("Slow.", params=params) as slow:
+        assert len(next(slow).samples) > 0, "what was spoken in time must arrive first"
+        with pytest.raises(GenerationTimeoutError, match="time limit passed"):
+            list(slow)
 
 
 def test_refusals_are_counted_by_class(server: TritonServer) -> None:

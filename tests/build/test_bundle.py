@@ -1,0 +1,90 @@
+"""What `python -m build` leaves behind: a repository that needs nothing else, a manifest that says what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from build.errors import BuildError
+from build.exports import Exports
+from build.repository import assemble
+from build.targets import load_target
+from serve.manifest import check_bundle
+from serve.triton import TritonServer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "build", *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_bundle_that_is_up_to_date_is_left_alone(bundle: Path, checkpoint: Path, voices: Path) -> None:
+    stamps = {file: file.stat().st_mtime_ns for file in bundle.rglob("*") if file.suffix in (".onnx", ".json")}
+    again = build("--checkpoint", str(checkpoint), "--voices", str(voices), "--output", str(bundle))
+    assert again.stdout.strip() == f"{bundle} is up to date"
+    assert stamps == {file: file.stat().st_mtime_ns for file in stamps}
+
+
+def test_the_manifest_lists_every_file_with_its_hash(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    repository = bundle / "model_repository"
+    present = {str(file.relative_to(repository)) for file in repository.rglob("*") if file.is_file()}
+    assert set(manifest["files"]) == {name for name in present if "__pycache__" not in name}
+    model = repository / "lm" / "1" / "model.py"
+    assert manifest["files"]["lm/1/model.py"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert manifest["target"] == "cpu"
+    assert manifest["checkpoint"]["files"]["model.safetensors"]
+    assert manifest["language_model"]["logits_error"]["maximum"] < 1e-4
+    assert manifest["codec"]["encoder_error"]["equal_codes"] == 1.0
+
+
+def test_a_bundle_serves_from_anywhere_with_nothing_else_around(bundle: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(bundle, moved, ignore=shutil.ignore_patterns("exports", "*.log*"))
+    assert not [file for file in moved.rglob("*") if file.is_symlink()]
+    root = str(ROOT).encode()
+    for file in (moved / "model_repository").rglob("*"):
+        if file.suffix in (".py", ".json", ".pbtxt"):
+            assert root not in file.read_bytes(), f"{file} points at the folder it was built in"
+    check_bundle(moved, verify=True)
+    with TritonServer(moved) as server:
+        assert server.ailment() is None
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--target", "toaster", "--checkpoint", "x"], "target 'toaster' is unknown; there are cpu"),
+        (["--checkpoint", "no/such/folder/here"], "There is no folder no/such/folder/here"),
+        (["--checkpoint", "owner/name"], "The hub id owner/name needs a revision"),
+        (["--checkpoint", "demo"], "config.json is missing"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_in_one_sentence(tmp_path: Path, options: list[str], sentence: str) -> None:
+    refused = build(*options, "--output", str(tmp_path))
+    assert refused.returncode == 1
+    assert sentence in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_voices_are_stored_at_the_codecs_rate_and_need_their_words(bundle: Path, tmp_path: Path) -> None:
+    stored = bundle / "model_repository" / "prompt" / "1" / "voices" / "tone.wav"
+    assert soundfile.info(stored).samplerate == 24000
+    assert soundfile.info(stored).channels == 1
+    assert soundfile.info(stored).duration == pytest.approx(1.0, abs=0.01)
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    soundfile.write(voices / "mute.wav", np.zeros(100), 8000)
+    with pytest.raises(BuildError, match=r"voice mute has no mute\.txt"):
+        assemble(Exports.read(bundle / "exports"), load_target("cpu"), voices, tmp_path / "repository")
