@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,25 @@ import soundfile
 from build.fingerprint import fingerprint
 from demo.make_checkpoint import make_checkpoint
 
+FIGURES = pytest.StashKey[dict[str, str]]()
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "artifacts" / "test"
 VOICE_TRANSCRIPT = "a rising tone"
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Call with a name and a measured value to have it printed at the end of the run."""
+    return request.config.stash.setdefault(FIGURES, {}).__setitem__
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what the tests measured."""
+    figures = config.stash.get(FIGURES, {})
+    if figures:
+        terminalreporter.section("measured")
+        for name, value in figures.items():
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture(scope="session")

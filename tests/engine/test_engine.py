@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,10 @@ def test_a_long_prompt_read_in_pieces_beside_others_gives_the_same_codes(engine:
     assert len(events) > 1
 
 
-def test_a_cancelled_stream_frees_its_slot_within_two_steps(engine: Engine, runner: FragileRunner) -> None:
+def test_a_cancelled_stream_frees_its_slot_within_two_steps(
+    engine: Engine, runner: FragileRunner, figure: Callable[[str, str], None]
+) -> None:
+    taken = 0
     for number in range(5):
         events, over = collect(engine, order(f"long{number}", frames=900))
         other, other_over = collect(engine, order(f"other{number}", frames=900))
@@ -113,12 +116,14 @@ def test_a_cancelled_stream_frees_its_slot_within_two_steps(engine: Engine, runn
         steps = runner.steps
         assert engine.cancel(f"long{number}")
         assert over.wait(5)
-        assert runner.steps - steps <= 2
+        taken = max(taken, runner.steps - steps)
+        assert taken <= 2
         assert engine.stats().live_streams == 1
         assert isinstance(events[-1], FrameWindow)
         assert events[-1].finish_reason == FinishReason.CANCELLED
         engine.cancel(f"other{number}")
         assert other_over.wait(5)
+    figure("a cancelled stream's slot is free after", f"{taken} steps at most")
 
 
 def test_a_failing_prefill_ends_its_own_stream_only(engine: Engine, runner: FragileRunner) -> None:

@@ -1,5 +1,7 @@
 """From columns to windows: exact context, early first windows, ends, and no mark ever leaving."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -46,11 +48,14 @@ def test_windows_carry_every_frame_once_with_its_context(plan: WindowPlan, frame
 
 
 @pytest.mark.parametrize("first", [1, 5, 10, 25])
-def test_the_first_window_of_n_frames_leaves_with_the_n_plus_18th_column(first: int) -> None:
+def test_the_first_window_of_n_frames_leaves_with_the_n_plus_18th_column(
+    first: int, figure: Callable[[str, str], None]
+) -> None:
     codes = np.random.default_rng(0).integers(0, 1024, (8, 200))
     windows, left_at = play(CodeStream(LAYOUT, WindowPlan(first, 2.0, 50), 1000, 10), delay(codes, LAYOUT))
     assert windows[0].count == first
     assert left_at[0] == first + 18
+    figure(f"a first window of {first} frames leaves with", f"column {left_at[0]}")
 
 
 def test_the_length_limit_keeps_every_complete_frame() -> None:

@@ -46,7 +46,9 @@ def idle(server: TritonServer) -> bool:
     return page["higgs_live_streams"] == 0 and page["higgs_waiting_requests"] == 0
 
 
-def test_a_hundred_cancelled_streams_leave_nothing_behind(own_server: TritonServer) -> None:
+def test_a_hundred_cancelled_streams_leave_nothing_behind(
+    own_server: TritonServer, figure: Callable[[str, str], None]
+) -> None:
     with HiggsClient(own_server.grpc_url) as client:
         for _ in range(10):  # memory is measured once everything has been used
             abandon(client)
@@ -59,7 +61,9 @@ def test_a_hundred_cancelled_streams_leave_nothing_behind(own_server: TritonServ
         growth = own_server.memory_bytes() - before
         assert growth < 20 * 2**20, f"memory grew by {growth / 2**20:.1f} MiB over 100 cancelled streams"
         assert client.synthesize("Still here.", params=GenerationParams(max_seconds=0.4)).seconds > 0
-    assert own_server.stop() < 10
+    seconds = own_server.stop()
+    assert seconds < 10
+    figure("100 cancelled streams", f"memory grew by {growth / 2**20:.1f} MiB, the server stopped in {seconds:.1f} s")
     assert "Found 0 model versions that have in-flight inferences" in own_server.log.read_text()
 
 

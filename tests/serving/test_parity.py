@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -35,7 +36,12 @@ def marked(ids: np.ndarray, clip: np.ndarray, audio_token: int, delay_token: int
 @pytest.mark.parametrize("cloned", [False, True], ids=["no reference", "reference clip"])
 @pytest.mark.parametrize("company", [False, True], ids=["alone", "among seven"])
 def test_greedy_codes_equal_transformers(
-    server: TritonServer, higgs: Higgs, clip: np.ndarray, cloned: bool, company: bool
+    server: TritonServer,
+    higgs: Higgs,
+    clip: np.ndarray,
+    cloned: bool,
+    company: bool,
+    figure: Callable[[str, str], None],
 ) -> None:
     expected = higgs.generate(FRAMES, TEXT, clip if cloned else None, WORDS)
     assert expected.codes.shape[1] >= 200, "too short to mean much"
@@ -47,6 +53,8 @@ def test_greedy_codes_equal_transformers(
         codes, visitors = among_seven(server.grpc_url, ids, expected.clip)
         assert visitors >= 14, "the others must join and leave while the stream runs"
     np.testing.assert_array_equal(codes, expected.codes)
+    case = f"{'with' if cloned else 'without'} a clip, {'among seven' if company else 'alone'}"
+    figure(f"greedy codes against transformers, {case}", f"{codes.shape[1]} frames x {codes.shape[0]}, all equal")
 
 
 def among_seven(url: str, ids: np.ndarray, clip: np.ndarray) -> tuple[np.ndarray, int]:

@@ -12,20 +12,16 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import triton_python_backend_utils as pb_utils
 
 from common import tensors
+from common.onnx import session
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings["threads"]
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = tensors.version_directory(args) / "decoder.onnx"
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = session(tensors.version_directory(args) / "decoder.onnx", settings["threads"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         windows = [tensors.array(request, "codes") for request in requests]

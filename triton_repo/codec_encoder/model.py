@@ -15,22 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import triton_python_backend_utils as pb_utils
 
 from common import tensors
 from common.errors import AudioTokenizationError, sentence
 from common.metrics import Refusals
+from common.onnx import session
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings["threads"]
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = tensors.version_directory(args) / "encoder.onnx"
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = session(tensors.version_directory(args) / "encoder.onnx", settings["threads"])
         self._no_codes = np.zeros((settings["num_codebooks"], 0), np.int32)
         self._cache: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._cache_entries: int = settings["cache_entries"]
