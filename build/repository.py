@@ -86,15 +86,13 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
     if model == "codec_encoder":
         return {"threads": target.codec_threads, "num_codebooks": layout["num_codebooks"], "cache_entries": 1024}
     if model == "codec_decoder":
-        return {"threads": target.codec_threads}
+        return {"threads": target.codec_threads, "max_batch": target.max_decode_batch}
     return {"hop_length": codec["hop_length"]}
 
 
 def _write_config(model: str, exports: Exports, target: Target, path: Path) -> None:
     """The template, checked by Triton's own schema, with what only the build knows filled in."""
     config = text_format.Parse((TEMPLATES / model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
-    if model == "codec_decoder":
-        config.max_batch_size = target.max_decode_batch
     if model == ENSEMBLE:
         public = {
             "sample_rate": exports.codec["sample_rate"],

@@ -16,10 +16,14 @@ from serve.triton import TritonServer
 from tests.serving.raw import metrics
 
 LONG = GenerationParams(seed=1, temperature=1.0, max_seconds=100.0, first_chunk_seconds=0.04)
+VANISHED = 12  # clients killed in mid-stream; short chunks keep windows of theirs under way at any moment
 VANISHING = """
 import sys, time
 from higgs_tts import GenerationParams, HiggsClient
-stream = HiggsClient(sys.argv[1]).stream("I will be gone soon.", params=GenerationParams(seed=1, max_seconds=100.0))
+params = GenerationParams(
+    temperature=0.0, ras_window=0, max_seconds=120.0, first_chunk_seconds=0.04, max_chunk_seconds=0.2
+)
+stream = HiggsClient(sys.argv[1]).stream("I will be gone soon.", params=params)
 next(stream)
 print("speaking", flush=True)
 time.sleep(60)
@@ -74,16 +78,17 @@ def abandon(client: HiggsClient) -> None:
 
 def test_a_killed_client_frees_its_slot_and_the_server_still_stops_cleanly(own_server: TritonServer) -> None:
     command = [sys.executable, "-c", VANISHING, own_server.grpc_url]
-    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(VANISHED)]
     for process in clients:
         assert process.stdout is not None
         assert process.stdout.readline() == "speaking\n"
-    wait_for(lambda: metrics(own_server.metrics_url)["higgs_live_streams"] == 3, 5)
+    wait_for(lambda: metrics(own_server.metrics_url)["higgs_live_streams"] == VANISHED, 5)
     for process in clients:
         process.send_signal(signal.SIGKILL)
+    for process in clients:
         process.wait()
-    wait_for(lambda: idle(own_server), 3)
-    assert metrics(own_server.metrics_url)["higgs_cancelled_total"] == 3
+    wait_for(lambda: metrics(own_server.metrics_url)["higgs_cancelled_total"] == VANISHED, 3)
+    assert idle(own_server)
     assert own_server.stop() < 10
     assert "Found 0 model versions that have in-flight inferences" in own_server.log.read_text()
 

@@ -12,6 +12,7 @@ from tests.serving.raw import metrics
 
 
 def test_metrics_follow_a_stream(server: TritonServer, client: HiggsClient) -> None:
+    time.sleep(0.6)  # what earlier tests did is published by then
     before = metrics(server.metrics_url)
     stream = client.stream("Count me.", params=GenerationParams(seed=5, max_seconds=60.0, temperature=0.0))
     next(stream)

@@ -1,0 +1,49 @@
+"""Dynamic batching of windows: together when they wait together, in order, and nobody fails for another."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from triton_repo.codec_decoder.batcher import WindowBatcher
+
+
+class Decoder:
+    """Stands in for the network: samples are the codes' own values, and the first call waits to let others queue."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, ...]] = []
+        self.go = threading.Event()
+
+    def __call__(self, codes: np.ndarray) -> np.ndarray:
+        self.go.wait(5)
+        self.batches.append(codes.shape)
+        if codes.shape[-1] == 13:
+            raise RuntimeError("thirteen frames are unlucky")
+        return codes[:, 0, :].astype(np.float32)
+
+
+def window(ticket: int, frames: int) -> np.ndarray:
+    return np.full((1, 8, frames), ticket, dtype=np.int32)
+
+
+@pytest.mark.parametrize("max_batch", [1, 4, 16])
+def test_waiting_windows_are_decoded_together_and_answered_in_order(max_batch: int) -> None:
+    decoder, answers = Decoder(), []
+    batcher = WindowBatcher(decoder, lambda ticket, result: answers.append((ticket, result)), max_batch)
+    lengths = [20, 20, 30, 20, 13, 30, 20, 13, 20, 20]
+    for ticket, frames in enumerate(lengths):
+        batcher.put(ticket, window(ticket, frames))
+    decoder.go.set()
+    batcher.close()
+    assert [ticket for ticket, _ in answers] == list(range(len(lengths)))
+    for (ticket, result), frames in zip(answers, lengths, strict=True):
+        if frames == 13:
+            assert "unlucky" in str(result)
+        else:
+            np.testing.assert_array_equal(result, np.full((1, frames), ticket, dtype=np.float32))
+    assert max(shape[0] for shape in decoder.batches) <= max_batch
+    if max_batch == 16:
+        assert len(decoder.batches) <= 4, "one call for the first, then one a length"

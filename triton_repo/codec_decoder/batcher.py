@@ -1,0 +1,73 @@
+"""Dynamic batching of windows: whatever waits is decoded together, and answers leave in the order requests came.
+
+Triton has a batcher of its own, but in 2.51 it drops the windows of a client that vanished with an error while the
+language model still sends, and an ensemble request that meets both is never counted down: the server then cannot
+stop in order, and each such client costs memory for good.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+
+Decode = Callable[[np.ndarray], np.ndarray]
+Answer = Callable[[Any, "np.ndarray | Exception"], None]
+
+
+class WindowBatcher:
+    """A queue and the thread that empties it.
+
+    Args:
+        decode: codes int32 [batch, num_codebooks, frames] to samples float32 [batch, samples].
+        answer: called with a request's ticket and its samples float32 [1, samples], or the error.
+        max_batch: windows decoded in one call.
+    """
+
+    def __init__(self, decode: Decode, answer: Answer, max_batch: int) -> None:
+        self._decode, self._answer, self._max_batch = decode, answer, max_batch
+        self._waiting: SimpleQueue[tuple[Any, np.ndarray] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="codec", daemon=True)
+        self._thread.start()
+
+    def put(self, ticket: Any, codes: np.ndarray) -> None:
+        """Queue one window, int32 [1, num_codebooks, frames]."""
+        self._waiting.put((ticket, codes))
+
+    def close(self) -> None:
+        """Answer what is queued and stop."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            batch = [self._waiting.get()]
+            while batch[-1] is not None and len(batch) < self._max_batch:
+                try:
+                    batch.append(self._waiting.get_nowait())
+                except Empty:
+                    break
+            closing = batch[-1] is None
+            self._serve([window for window in batch if window is not None])
+
+    def _serve(self, batch: list[tuple[Any, np.ndarray]]) -> None:
+        """Decode windows of equal length together; a length that fails fails alone."""
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for index, (_, codes) in enumerate(batch):
+            by_length[codes.shape[-1]].append(index)
+        results: list[np.ndarray | Exception] = [np.empty(0)] * len(batch)
+        for indices in by_length.values():
+            try:
+                rows = self._decode(np.concatenate([batch[index][1] for index in indices]))
+                for index, row in zip(indices, rows, strict=True):
+                    results[index] = row[None]
+            except Exception as error:
+                for index in indices:
+                    results[index] = error
+        for (ticket, _), result in zip(batch, results, strict=True):
+            self._answer(ticket, result)
