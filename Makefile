@@ -7,11 +7,12 @@ REVISION ?=
 CODEC ?=
 CODEC_REVISION ?=
 PRECISION ?=
-VOICES ?= voices
+VOICES ?=
 BUNDLE ?= artifacts/$(TARGET)
 TEXT ?= Hello from Higgs Audio, streamed out of Triton.
 URL ?= localhost:8001
 OUT ?= speech.wav
+export TEXT
 
 DEMO_CHECKPOINT := artifacts/demo_checkpoint
 DEMO_BUNDLE := artifacts/demo
@@ -21,7 +22,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 # pip installs what the groups pin and what constraints.txt pins below them.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
-BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) --voices $(VOICES) \
+BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--voices $(VOICES)) \
 	$(if $(REVISION),--revision $(REVISION)) $(if $(CODEC),--codec $(CODEC)) \
 	$(if $(CODEC_REVISION),--codec-revision $(CODEC_REVISION)) $(if $(PRECISION),--precision $(PRECISION))
 
@@ -43,8 +44,8 @@ $(READY): pyproject.toml constraints.txt client/pyproject.toml
 	@touch $@
 
 demo: setup $(DEMO_CHECKPOINT)/.finished ## build the demo bundle, stream one sentence out of a real Triton into demo.wav
-	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
-	@$(PY) -m demo --bundle $(DEMO_BUNDLE) --text "$(TEXT)" --out demo.wav
+	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --output $(DEMO_BUNDLE)
+	@$(PY) -m demo --bundle $(DEMO_BUNDLE) --text "$$TEXT" --out demo.wav
 
 $(DEMO_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 	@rm -rf $(DEMO_CHECKPOINT)
@@ -59,7 +60,7 @@ serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 80
 	@exec $(PY) -m serve $(BUNDLE) $(SERVE_OPTIONS)
 
 client: setup ## stream TEXT="…" from the server at URL into OUT
-	@$(VENV)/bin/higgs-tts "$(TEXT)" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
+	@$(VENV)/bin/higgs-tts "$$TEXT" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
 
 test: setup ## run every test, on a real Triton over a bundle built for it
 	@$(PY) -m pytest
@@ -81,7 +82,7 @@ bench-lm: setup $(BENCH_CHECKPOINT)/.finished ## the language model alone: frame
 	@$(PY) -m bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
 
 bench-serving: setup $(DEMO_CHECKPOINT)/.finished ## the demo bundle through Triton: first audio, real-time factor, streams
-	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
+	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --output $(DEMO_BUNDLE)
 	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
 true-size: setup ## export random weights of the true 5.77 B-parameter shape in int4 and print time and memory (25 GB of disk)

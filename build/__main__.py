@@ -14,7 +14,7 @@ from pathlib import Path
 from build.errors import BuildError
 from build.exports import EXPORT_FILE, Exports
 from build.fingerprint import fingerprint
-from build.manifest import MANIFEST_FILE, write_manifest
+from build.manifest import MANIFEST_FILE, is_whole, requirements, write_manifest
 from build.repository import ROOT, assemble
 from build.targets import Target, load_target
 
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--codec", help="folder or hub id of the codec; default: the one the checkpoint names")
     parser.add_argument("--codec-revision", help="commit of the codec's hub repository")
     parser.add_argument("--precision", help="override the target's precision (fp32, int8, int4)")
-    parser.add_argument("--voices", type=Path, default=ROOT / "voices", help="folder of voice profiles")
+    parser.add_argument("--voices", type=Path, help="folder of voice profiles: NAME.wav with NAME.txt")
     parser.add_argument("--output", type=Path, help="bundle folder; default artifacts/TARGET")
     return parser
 
@@ -52,9 +52,11 @@ def _parser() -> argparse.ArgumentParser:
 def _build(options: argparse.Namespace, target: Target, bundle: Path) -> None:
     exported = _export(options, target, bundle / "exports")
     mark = fingerprint(
-        (exported, target), code=[ROOT / name for name in ("build", "engine", "triton_repo")], data=[options.voices]
+        (exported, target, requirements()),
+        code=[ROOT / name for name in ("build", "engine", "triton_repo")],
+        data=[options.voices] if options.voices else [],
     )
-    if _recorded(bundle / MANIFEST_FILE) == mark:
+    if is_whole(bundle, bundle / "model_repository", mark):
         print(f"{bundle} is up to date")
         return
     exports = Exports.read(bundle / "exports")

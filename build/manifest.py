@@ -19,6 +19,28 @@ FORMAT = 1
 _SERVING_PACKAGES = ("onnxruntime", "torch", "tokenizers", "soundfile")
 
 
+def requirements() -> dict[str, Any]:
+    """What a machine must have to serve what this one builds."""
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "numpy_below": "2",
+        "packages": {name: version(name) for name in _SERVING_PACKAGES},
+        "gpu_architecture": None,
+        "tensorrt": None,
+    }
+
+
+def is_whole(bundle: Path, repository: Path, fingerprint: str) -> bool:
+    """Whether the bundle was built from exactly this, and every file is still there in its size."""
+    try:
+        manifest = json.loads((bundle / MANIFEST_FILE).read_text())
+        return manifest["fingerprint"] == fingerprint and all(
+            (repository / name).stat().st_size == file["bytes"] for name, file in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def write_manifest(bundle: Path, repository: Path, exports: Exports, target: Target, fingerprint: str) -> None:
     """Describe a finished repository in `bundle/manifest.json`; written last, so its presence means finished."""
     manifest: dict[str, Any] = {
@@ -30,20 +52,15 @@ def write_manifest(bundle: Path, repository: Path, exports: Exports, target: Tar
         "codec": exports.record["codec"],
         "language_model": exports.record["language_model"],
         "compilers": exports.record["versions"],
-        "requires": {
-            "python": ".".join(platform.python_version_tuple()[:2]),
-            "numpy_below": "2",
-            "packages": {name: version(name) for name in _SERVING_PACKAGES},
-            "gpu_architecture": None,
-            "tensorrt": None,
-        },
+        "requires": requirements(),
         "files": {str(file.relative_to(repository)): _describe(file) for file in _files(repository)},
     }
     (bundle / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def _files(repository: Path) -> list[Path]:
-    return sorted(file for file in repository.rglob("*") if file.is_file())
+    # Python leaves its caches beside the models once they have run.
+    return sorted(file for file in repository.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
 def _describe(file: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tritonclient.grpc import model_config_pb2
 from build.errors import BuildError
 from build.exports import Exports
 from build.targets import Target
+from engine.types import MAX_RAS_WINDOW
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "triton_repo"
@@ -43,7 +44,7 @@ def assemble(exports: Exports, target: Target, voices: Path | None, repository: 
     _place(exports.directory / "codec" / "decoder.onnx", repository / "codec_decoder" / VERSION / "decoder.onnx")
     _place(exports.directory / "codec" / "encoder.onnx", repository / "codec_encoder" / VERSION / "encoder.onnx")
     _place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
-    _copy_voices(voices, repository / "prompt" / VERSION / "voices", exports.codec["sample_rate"])
+    _copy_voices(voices, repository / "prompt" / VERSION / "voices", exports.codec["sample_rate"], target)
 
 
 def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
                 "max_timeout_seconds": target.max_timeout_seconds,
                 "ras_window": exports.generation["ras_win_len"] or 0,
                 "ras_max_repeats": exports.generation["ras_win_max_num_repeat"] or 1,
+                "max_ras_window": MAX_RAS_WINDOW,
                 "max_scene_characters": target.max_scene_characters,
             },
         }
@@ -84,9 +86,18 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
             },
         }
     if model == "codec_encoder":
-        return {"threads": target.codec_threads, "num_codebooks": layout["num_codebooks"], "cache_entries": 1024}
+        return {
+            "threads": target.codec_threads,
+            "num_codebooks": codec["num_codebooks"],
+            "cache_entries": target.reference_cache_entries,
+        }
     if model == "codec_decoder":
-        return {"threads": target.codec_threads, "max_batch": target.max_decode_batch}
+        return {
+            "threads": target.codec_threads,
+            "max_batch": target.max_decode_batch,
+            "num_codebooks": codec["num_codebooks"],
+            "codebook_size": codec["codebook_size"],
+        }
     return {"hop_length": codec["hop_length"]}
 
 
@@ -119,9 +130,11 @@ def _place(source: Path, destination: Path) -> None:
         shutil.copyfile(source, destination)
 
 
-def _copy_voices(source: Path | None, destination: Path, sample_rate: int) -> None:
-    """Voice profiles at the codec's rate, mono. Raises BuildError for a clip without words or not readable."""
+def _copy_voices(source: Path | None, destination: Path, sample_rate: int, target: Target) -> None:
+    """Voice profiles at the codec's rate, mono. Raises BuildError for a clip that cannot be used."""
     destination.mkdir(parents=True)
+    if source is not None and not source.is_dir():
+        raise BuildError(f"there is no folder {source} with voices")
     for clip in sorted(source.glob("*.wav")) if source else []:
         transcript = clip.with_suffix(".txt")
         if not transcript.is_file() or not transcript.read_text().strip():
@@ -130,6 +143,12 @@ def _copy_voices(source: Path | None, destination: Path, sample_rate: int) -> No
             samples, rate = soundfile.read(clip, dtype="float32", always_2d=True)
         except RuntimeError as error:
             raise BuildError(f"voice {clip.stem} cannot be read: {error}") from error
+        seconds = len(samples) / rate
+        if not target.reference_min_seconds <= seconds <= target.reference_max_seconds:
+            raise BuildError(
+                f"voice {clip.stem} has {seconds:.2f} s; a reference must have "
+                f"{target.reference_min_seconds} to {target.reference_max_seconds} s"
+            )
         mono = soxr.resample(samples.mean(axis=1), rate, sample_rate)
         soundfile.write(destination / clip.name, np.clip(mono, -1.0, 1.0), sample_rate, subtype="FLOAT")
         for extra in (transcript, clip.with_suffix(".json")):

@@ -18,8 +18,6 @@ class Target:
 
     name: str
     description: str
-    lm_engine: str
-    codec_engine: str
     precision: str
     max_streams: int
     max_waiting: int
@@ -32,6 +30,7 @@ class Target:
     max_scene_characters: int
     reference_min_seconds: float
     reference_max_seconds: float
+    reference_cache_entries: int
     lm_threads: int
     codec_threads: int
 

@@ -40,7 +40,15 @@ def export(
         ExportError: an exported network differs from transformers by more than its tolerance.
     """
     checkpoint = Checkpoint.open(source, revision)
+    tokenizer = checkpoint.directory / _TOKENIZER_FILE
+    if not tokenizer.is_file():
+        raise ModelLoadingError(f"{tokenizer} is missing; the prompt cannot be encoded without it.")
     codec_source = codec or codec_of(checkpoint.directory)
+    if codec_revision is None and not Path(codec_source).is_dir():
+        raise ModelLoadingError(
+            f"The codec {codec_source} is on the hub and needs a revision of its own: "
+            "--codec-revision (make: CODEC_REVISION)."
+        )
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -49,9 +57,6 @@ def export(
     print(f"exporting the language model {source} in {precision}, and comparing it with transformers", flush=True)
     lm.export(checkpoint, fresh / "lm", precision, max_positions)
     logits_error = lm_check.compare(checkpoint, fresh / "lm", precision)
-    tokenizer = checkpoint.directory / _TOKENIZER_FILE
-    if not tokenizer.is_file():
-        raise ModelLoadingError(f"{tokenizer} is missing; the prompt cannot be encoded without it.")
     shutil.copyfile(tokenizer, fresh / _TOKENIZER_FILE)
     record: dict[str, Any] = {
         "format": FORMAT,

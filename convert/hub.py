@@ -1,6 +1,7 @@
 """Where a checkpoint's files lie: a local folder, or a pinned revision of a hub repository."""
 
 import os
+import re
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -33,6 +34,11 @@ def resolve(source: str | os.PathLike[str], revision: str | None = None) -> Path
         raise ModelLoadingError(
             f"The hub id {repo} needs a revision (a commit hash): the files of Higgs Audio V2 on the hub were "
             "replaced in place in 2026, so a name alone does not say which weights are meant."
+        )
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise ModelLoadingError(
+            f"The revision {revision!r} of {repo} is not a commit hash (40 hexadecimal digits); "
+            "a branch or a tag can move."
         )
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=list(NEEDED_FILES)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -18,6 +19,7 @@ from engine.sampler import Sampler, SamplerState
 from engine.scheduler import Move, Scheduler, Sequence, Step
 from engine.stream import CodeStream
 from engine.types import (
+    MAX_RAS_WINDOW,
     CodebookLayout,
     EngineStats,
     FinishReason,
@@ -28,7 +30,6 @@ from engine.types import (
 )
 
 Event = FrameWindow | EngineError
-MAX_RAS_WINDOW = 64
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,8 @@ class Engine:
         self._streams: dict[str, _Stream] = {}
         self._wake = threading.Condition()
         self._closing = False
-        self._steps = self._frames = self._finished = self._cancelled = self._refused = self._failed = 0
+        self._steps = self._frames = self._finished = self._cancelled = self._refused = 0
+        self._failed: Counter[str] = Counter()
         self._busy_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -97,16 +99,17 @@ class Engine:
         """Submit and iterate over the windows; leaving the loop early cancels. Raises the request's error."""
         events: SimpleQueue[Event] = SimpleQueue()
         self.submit(request, events.put)
+        over = False
         try:
-            while True:
+            while not over:
                 event = events.get()
+                over = isinstance(event, EngineError) or event.finish_reason is not None
                 if isinstance(event, EngineError):
                     raise event
                 yield event
-                if event.finish_reason is not None:
-                    return
         finally:
-            self.cancel(request.request_id)
+            if not over:
+                self.cancel(request.request_id)
 
     def cancel(self, request_id: str) -> bool:
         """End a request before the next step; its last event says `cancelled`. False when it is not here."""
@@ -129,7 +132,7 @@ class Engine:
                 finished=self._finished,
                 cancelled=self._cancelled,
                 refused=self._refused,
-                failed=self._failed,
+                failed=dict(self._failed),
             )
 
     def close(self) -> None:
@@ -165,15 +168,35 @@ class Engine:
             with self._wake:
                 while self._scheduler.idle and not self._closing:
                     self._wake.wait()
-                started = time.monotonic()
-                self._remove_leavers(started)
-                if self._closing:
-                    return
-                step = self._scheduler.schedule()
-            self._execute(step)
+            started = time.monotonic()
+            try:
+                self._turn(started)
+            except Exception as error:  # an error of ours: nobody may wait for ever because of it
+                logger.exception("the engine's turn failed")
+                self._collapse(error)
             with self._wake:
+                if self._closing:
+                    self._remove_leavers(started)
+                    return
                 self._steps += 1
                 self._busy_seconds += time.monotonic() - started
+
+    def _turn(self, now: float) -> None:
+        with self._wake:
+            self._remove_leavers(now)
+            step = self._scheduler.schedule()
+        self._execute(step)
+
+    def _collapse(self, error: Exception) -> None:
+        """Fail every stream and begin with an empty scheduler."""
+        with self._wake:
+            streams, self._streams = list(self._streams.values()), {}
+            limits = self._limits
+            self._scheduler = Scheduler(limits.max_streams, limits.max_waiting, limits.prefill_tokens_per_step)
+            for stream in streams:
+                failure = classify(error)
+                self._failed[type(failure).__name__] += 1
+                _tell(stream, failure)
 
     def _remove_leavers(self, now: float) -> None:
         for sequence, error in self._scheduler.expired(now):
@@ -241,7 +264,7 @@ class Engine:
                         self._finish(stream, window)
 
     def _fail(self, stream: _Stream, error: EngineError) -> None:
-        self._failed += 1
+        self._failed[type(error).__name__] += 1
         self._finish(stream, error)
 
     def _finish(self, stream: _Stream, event: Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
@@ -10,6 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import InvalidRequestError, ModelLoadingError
+
+MAX_RAS_WINDOW = 64  # columns of history kept for each stream
+MAX_WINDOW_GROWTH = 16.0
+
+
+def _require(condition: bool, name: str, value: object) -> None:
+    if not condition:
+        raise InvalidRequestError(f"{name} is {value!r}, which is out of range")
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,14 @@ class SamplingParameters:
     ras_max_repeats: int
     seed: int
 
+    def __post_init__(self) -> None:
+        _require(0 <= self.temperature < math.inf, "temperature", self.temperature)
+        _require(self.top_k >= 0, "top_k", self.top_k)
+        _require(0 < self.top_p <= 1, "top_p", self.top_p)
+        _require(0 <= self.ras_window <= MAX_RAS_WINDOW, "ras_window", self.ras_window)
+        _require(self.ras_max_repeats >= 1, "ras_max_repeats", self.ras_max_repeats)
+        _require(0 <= self.seed < 2**63, "seed", self.seed)
+
 
 @dataclass(frozen=True)
 class WindowPlan:
@@ -126,6 +143,11 @@ class WindowPlan:
     first: int
     growth: float
     maximum: int
+
+    def __post_init__(self) -> None:
+        _require(self.first >= 1, "first", self.first)
+        _require(1 <= self.growth <= MAX_WINDOW_GROWTH, "growth", self.growth)
+        _require(self.maximum >= self.first, "maximum", self.maximum)
 
     def size(self, index: int) -> int:
         """Frames of window `index` (from 0)."""
@@ -143,6 +165,10 @@ class Request:
     windows: WindowPlan
     max_frames: int
     timeout: float
+
+    def __post_init__(self) -> None:
+        _require(self.max_frames >= 1, "max_frames", self.max_frames)
+        _require(0 < self.timeout < math.inf, "timeout", self.timeout)
 
 
 class FinishReason(str, Enum):
@@ -198,4 +224,4 @@ class EngineStats:
     finished: int
     cancelled: int
     refused: int
-    failed: int
+    failed: dict[str, int]  # by error class

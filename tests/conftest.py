@@ -54,8 +54,8 @@ def checkpoint() -> Path:
 def voices() -> Path:
     """One voice profile: a synthetic tone, 44.1 kHz stereo, so that the assembler has something to convert."""
     directory = KEPT / "voices"
-    if not directory.exists():
-        directory.mkdir(parents=True)
+    if not (directory / "tone.json").exists():
+        directory.mkdir(parents=True, exist_ok=True)
         seconds = np.arange(44100) / 44100
         tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds)
         soundfile.write(directory / "tone.wav", np.stack([tone, tone * 0.5], axis=1), 44100)

@@ -99,6 +99,7 @@ class Exchange:
         if self._ended:
             return
         if response.error_message:
+            self.cancel()  # whatever of it still runs on the server, or waits there for it, has nobody to run for
             self._end(error_from_server(response.error_message, self._address))
             return
         try:

@@ -207,5 +207,7 @@ def test_folder_that_is_not_there_is_not_taken_for_a_hub_id(tmp_path):
 
 def test_hub_that_cannot_be_reached_is_one_sentence(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelLoadingError, match="Could not get owner/model at revision 0123abc"):
-        resolve("owner/model", "0123abc")
+    with pytest.raises(
+        ModelLoadingError, match="Could not get owner/model at revision 0123456789abcdef0123456789abcdef01234567"
+    ):
+        resolve("owner/model", "0123456789abcdef0123456789abcdef01234567")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ from engine.types import (
 
 LIMITS = Limits(max_streams=4, max_waiting=4, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
 SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)
+
+ENDLESS = replace(SAMPLING, temperature=0.0, ras_window=0)  # the demo model never ends when greedy
 
 
 class FragileRunner(OnnxRunner):
@@ -96,7 +99,7 @@ def collect(engine: Engine, request: Request) -> tuple[list[Event], threading.Ev
 
 def test_a_long_prompt_read_in_pieces_beside_others_gives_the_same_codes(engine: Engine) -> None:
     alone = codes(list(engine.stream(order("alone", positions=400))))
-    events, over = collect(engine, order("background", frames=300))
+    events, over = collect(engine, order("background", frames=900, sampling=ENDLESS))
     beside = codes(list(engine.stream(order("beside", positions=400))))
     np.testing.assert_array_equal(alone, beside)
     engine.cancel("background")
@@ -109,8 +112,8 @@ def test_a_cancelled_stream_frees_its_slot_within_two_steps(
 ) -> None:
     taken = 0
     for number in range(5):
-        events, over = collect(engine, order(f"long{number}", frames=900))
-        other, other_over = collect(engine, order(f"other{number}", frames=900))
+        events, over = collect(engine, order(f"long{number}", frames=900, sampling=ENDLESS))
+        other, other_over = collect(engine, order(f"other{number}", frames=900, sampling=ENDLESS))
         while not (events and other):
             time.sleep(0.001)
         steps = runner.steps
@@ -141,7 +144,7 @@ def test_a_failing_prefill_ends_its_own_stream_only(engine: Engine, runner: Frag
 
 def test_a_failing_step_ends_its_streams_and_the_engine_serves_on(engine: Engine, runner: FragileRunner) -> None:
     expected = codes(list(engine.stream(order("before"))))
-    events, over = collect(engine, order("victim", frames=200))
+    events, over = collect(engine, order("victim", frames=900, sampling=ENDLESS))
     while not events:
         time.sleep(0.001)
     runner.fail_decode = RuntimeError("kernel exploded")
@@ -166,8 +169,8 @@ def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
 
 def test_deadlines_end_waiting_and_running_streams(engine: Engine) -> None:
     with pytest.raises(GenerationTimeoutError, match="before its speech was complete"):
-        list(engine.stream(order("slow", frames=900, timeout=0.3)))
-    running = [collect(engine, order(f"r{i}", frames=900)) for i in range(LIMITS.max_streams)]
+        list(engine.stream(order("slow", frames=900, timeout=0.2, sampling=ENDLESS)))
+    running = [collect(engine, order(f"r{i}", frames=900, sampling=ENDLESS)) for i in range(LIMITS.max_streams)]
     with pytest.raises(GenerationTimeoutError, match="waited for a free stream"):
         list(engine.stream(order("waiting", timeout=0.2)))
     for i, (_, over) in enumerate(running):
@@ -187,7 +190,7 @@ def test_a_full_queue_refuses_and_the_rest_is_served(engine: Engine) -> None:
 def test_what_cannot_be_served_is_refused_at_once(engine: Engine) -> None:
     with pytest.raises(InvalidRequestError, match="leaves no room to speak"):
         engine.submit(order("long", positions=1020), lambda event: None)
-    _, over = collect(engine, order("twice", frames=300))
+    _, over = collect(engine, order("twice", frames=900, sampling=ENDLESS))
     with pytest.raises(InvalidRequestError, match="'twice' is already being served"):
         engine.submit(order("twice"), lambda event: None)
     engine.cancel("twice")
@@ -204,3 +207,18 @@ def test_a_model_that_does_not_fit_is_refused(bundle: Path, tmp_path: Path) -> N
     (tmp_path / "lm.json").write_text((weights / "lm.json").read_text())
     with pytest.raises(ModelLoadingError, match=r"text\.onnx cannot be loaded"):
         OnnxRunner(tmp_path, 1, 100)
+
+
+def test_an_error_of_its_own_ends_every_stream_and_the_engine_serves_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = codes(list(engine.stream(order("before"))))
+    events, over = collect(engine, order("victim", frames=900, sampling=ENDLESS))
+    while not events:
+        time.sleep(0.001)
+    with monkeypatch.context() as broken:
+        broken.setattr(engine._scheduler, "schedule", lambda: 1 / 0)
+        assert over.wait(5)
+    assert isinstance(events[-1], EngineError)
+    assert "ZeroDivisionError" in str(events[-1])
+    np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)

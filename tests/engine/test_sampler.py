@@ -26,8 +26,9 @@ def with_(parameters: SamplingParameters, **values: object) -> SamplingParameter
 
 
 def test_greedy_takes_the_largest_logit_of_each_codebook() -> None:
-    logits = torch.randn(3, 8, 1026)
+    logits = torch.randn(3, 8, 1026, generator=torch.Generator().manual_seed(0))
     logits[..., 1024] = 50.0  # a beginning mark is never sampled
+    logits[..., 1025] = -50.0
     codes = Sampler(LAYOUT).step(begun(GREEDY, 3), logits)
     torch.testing.assert_close(codes, logits[..., :1024].argmax(-1))
 

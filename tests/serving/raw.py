@@ -52,9 +52,10 @@ def stream(
                 return answers
 
 
-def codes_of(url: str, ids: np.ndarray, clip: np.ndarray, parameters: dict[str, Any]) -> tuple[np.ndarray, str]:
+def codes_of(url: str, ids: np.ndarray, clip: np.ndarray, parameters: dict[str, Any] | str) -> tuple[np.ndarray, str]:
     """Generate with the `lm` model alone: int32 [num_codebooks, frames] and the finish reason."""
-    values = {"input_ids": ids, "reference_codes": clip, "parameters": json.dumps(parameters)}
+    text = parameters if isinstance(parameters, str) else json.dumps(parameters)
+    values = {"input_ids": ids, "reference_codes": clip, "parameters": text}
     windows = stream(url, "lm", values, ["codes", "context", "count", "finish_reason"])
     pieces = [w["codes"][0, :, int(w["context"][0]) :][:, : int(w["count"][0])] for w in windows]
     return np.concatenate(pieces, axis=1), windows[-1]["finish_reason"][0].decode()

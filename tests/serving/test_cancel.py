@@ -15,13 +15,13 @@ from higgs_tts import GenerationParams, HiggsClient
 from serve.triton import TritonServer
 from tests.serving.raw import metrics
 
-LONG = GenerationParams(seed=1, temperature=1.0, max_seconds=100.0, first_chunk_seconds=0.04)
+LONG = GenerationParams(temperature=0.0, ras_window=0, max_seconds=100.0, first_chunk_seconds=0.04)
 VANISHED = 12  # clients killed in mid-stream; short chunks keep windows of theirs under way at any moment
 VANISHING = """
 import sys, time
 from higgs_tts import GenerationParams, HiggsClient
 params = GenerationParams(
-    temperature=0.0, ras_window=0, max_seconds=120.0, first_chunk_seconds=0.04, max_chunk_seconds=0.2
+    temperature=0.0, ras_window=0, max_seconds=120.0, first_chunk_seconds=0.04
 )
 stream = HiggsClient(sys.argv[1]).stream("I will be gone soon.", params=params)
 next(stream)

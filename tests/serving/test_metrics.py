@@ -14,7 +14,9 @@ from tests.serving.raw import metrics
 def test_metrics_follow_a_stream(server: TritonServer, client: HiggsClient) -> None:
     time.sleep(0.6)  # what earlier tests did is published by then
     before = metrics(server.metrics_url)
-    stream = client.stream("Count me.", params=GenerationParams(seed=5, max_seconds=60.0, temperature=0.0))
+    stream = client.stream(
+        "Count me.", params=GenerationParams(seed=5, max_seconds=60.0, temperature=0.0, ras_window=0)
+    )
     next(stream)
     time.sleep(0.6)  # a gauge is published four times a second, and the page follows it
     assert metrics(server.metrics_url)["higgs_live_streams"] == 1

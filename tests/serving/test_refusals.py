@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from higgs_tts import (
 from tritonclient.utils import InferenceServerException
 
 from serve.triton import TritonServer
-from tests.serving.raw import metrics, stream
+from tests.serving.raw import codes_of, infer, metrics, stream
 
 OUTPUTS = ["audio", "start_sample", "finish_reason"]
 TONE = (0.3 * np.sin(np.arange(48000) * 0.05)).astype(np.float32)
@@ -34,7 +36,7 @@ def ask(server: TritonServer, **values: Any) -> None:
         ({"text": " \n\t "}, "InvalidRequestError: text is empty"),
         ({"text": "?!..."}, "InvalidRequestError: text holds no letter or digit"),
         ({"text": "a" * 5000}, "InvalidRequestError: text has 5000 characters; at most 4096"),
-        ({"text": "a\x00b"}, "InvalidRequestError: text holds the control character U+0000"),
+        ({"text": "a\x00b"}, "InvalidRequestError: text holds the character U+0000"),
         ({"text": np.array([b"\xff\xfe"], dtype=object)}, "InvalidRequestError: text is not UTF-8"),
         ({"text": "x 1" * 1360}, "InvalidRequestError: text and reference take"),
         ({"text": "Hi", "voice": "nobody"}, "InvalidRequestError: voice 'nobody' is unknown; there are: tone"),
@@ -42,6 +44,8 @@ def ask(server: TritonServer, **values: Any) -> None:
         ({"text": "Hi", "options": "[1]"}, "InvalidRequestError: options must be a JSON object, not list"),
         ({"text": "Hi", "options": '{"speed": 2}'}, "InvalidRequestError: option 'speed' is unknown; there are preset"),
         ({"text": "Hi", "options": '{"preset": "best"}'}, "InvalidRequestError: preset 'best' is unknown"),
+        ({"text": "Hi", "options": '{"preset": []}'}, "InvalidRequestError: preset [] is unknown"),
+        ({"text": "Hi", "options": '{"scene": "\\ud800"}'}, "InvalidRequestError: scene holds the character U+D800"),
         ({"text": "Hi", "options": '{"temperature": -1}'}, "temperature is -1; it must be from 0.0 to 2.0"),
         ({"text": "Hi", "options": '{"temperature": NaN}'}, "temperature is nan; it must be from 0.0 to 2.0"),
         ({"text": "Hi", "options": '{"temperature": "hot"}'}, "temperature must be a number, not 'hot'"),
@@ -87,12 +91,52 @@ def test_a_refusal_in_the_middle_of_others_changes_nothing_for_them(server: Trit
     np.testing.assert_allclose(rest, expected.samples, atol=1e-4)
 
 
-def test_an_overdue_stream_ends_with_a_timeout_behind_its_audio(client: HiggsClient) -> None:
-    params = GenerationParams(seed=1, max_seconds=120.0, timeout_seconds=0.8, first_chunk_seconds=0.04)
+def test_an_overdue_stream_ends_with_a_timeout_behind_its_audio(server: TritonServer, client: HiggsClient) -> None:
+    params = GenerationParams(
+        temperature=0.0, ras_window=0, max_seconds=120.0, timeout_seconds=0.8, first_chunk_seconds=0.04
+    )
     with client.stream("Slow.", params=params) as slow:
         assert len(next(slow).samples) > 0, "what was spoken in time must arrive first"
         with pytest.raises(GenerationTimeoutError, match="time limit passed"):
             list(slow)
+    time.sleep(0.6)
+    assert metrics(server.metrics_url)['higgs_failed_total{error="GenerationTimeoutError"}'] >= 1
+
+
+GOOD = {
+    "sampling": {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "ras_window": 0, "ras_max_repeats": 1, "seed": 0},
+    "windows": {"first": 10, "growth": 1.5, "maximum": 50},
+    "max_frames": 10,
+    "timeout": 60.0,
+}
+IDS = np.arange(65, 90, dtype=np.int32)
+NO_CLIP = np.zeros((8, 0), np.int32)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "{",
+        "[" * 100_000,
+        json.dumps(GOOD | {"max_frames": -100}),
+        json.dumps(GOOD | {"timeout": float("nan")}),
+        json.dumps(GOOD | {"windows": {"first": "a", "growth": 1.0, "maximum": 5}}),
+        json.dumps(GOOD | {"windows": {"first": 1, "growth": 1e300, "maximum": 5}}),
+        json.dumps(GOOD | {"sampling": {**GOOD["sampling"], "top_p": 0}}),  # type: ignore[dict-item]
+    ],
+    ids=["no JSON", "deep JSON", "frames", "timeout", "window", "growth", "top_p"],
+)
+def test_nonsense_sent_to_the_inner_models_ends_there(server: TritonServer, parameters: str) -> None:
+    with pytest.raises(InferenceServerException, match="InvalidRequestError"):
+        codes_of(server.grpc_url, IDS, NO_CLIP, parameters)
+    codes, _ = codes_of(server.grpc_url, IDS, NO_CLIP, GOOD)
+    assert codes.shape == (8, 10), "the engine serves on"
+
+
+@pytest.mark.parametrize("codes", [np.full((1, 8, 5), 1024), np.zeros((1, 3, 5)), np.zeros((2, 8, 5))])
+def test_codes_the_codec_cannot_decode_are_refused(server: TritonServer, codes: np.ndarray) -> None:
+    with pytest.raises(InferenceServerException, match="InvalidRequestError: codes must"):
+        infer(server.grpc_url, "codec_decoder", {"codes": codes.astype(np.int32)}, ["samples"])
 
 
 def test_refusals_are_counted_by_class(server: TritonServer) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from higgs_tts import GenerationParams, HiggsClient, Reference
 
+from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
+from tests.serving.raw import codes_of, infer
 
 TOLERANCE = 1e-4  # of full scale; audio here has a standard deviation of about 0.1, and PCM16 steps are 3e-5
 GREEDY = {"temperature": 0.0, "ras_window": 0, "max_seconds": 8.0}
@@ -46,11 +48,23 @@ def test_streamed_samples_are_those_of_the_full_decode(
     figure(f"streamed audio against the full decode, {case}", f"{len(chunks)} chunks, off by {error.max():.1e} at most")
 
 
-def test_a_stream_that_ends_by_itself_drops_the_frames_behind_its_end(client: HiggsClient) -> None:
+def test_a_stream_that_ends_by_itself_is_decoded_to_its_last_frame_and_no_further(
+    server: TritonServer, client: HiggsClient, higgs: Higgs
+) -> None:
+    ids = infer(server.grpc_url, "prompt", {"text": TEXT}, ["input_ids"])["input_ids"]
     for seed in range(40):
-        params = GenerationParams(temperature=1.0, seed=seed, max_seconds=20.0)
-        speech = client.synthesize("It ends when it likes.", params=params)
-        assert len(speech.samples) % 960 == 0
-        if speech.finish_reason == "stop":
-            return
-    pytest.fail("no stream of forty ended by itself")
+        sampling = {"temperature": 1.0, "top_k": 50, "top_p": 0.9, "ras_window": 0, "ras_max_repeats": 1, "seed": seed}
+        windows = {"first": 10, "growth": 1.5, "maximum": 50}
+        parameters = {"sampling": sampling, "windows": windows, "max_frames": 500, "timeout": 60.0}
+        codes, reason = codes_of(server.grpc_url, ids, np.zeros((8, 0), np.int32), parameters)
+        if reason == "stop":
+            break
+    else:
+        pytest.fail("no stream of forty ended by itself")
+    params = GenerationParams(temperature=1.0, ras_window=0, seed=seed, max_seconds=20.0)
+    speech = client.synthesize(TEXT, params=params)
+    assert speech.finish_reason == "stop"
+    assert codes.max() < 1024
+    audio = np.clip(higgs.audio(codes), -1, 1)
+    assert len(speech.samples) == len(audio)
+    assert np.abs(speech.samples - audio).max() <= TOLERANCE

@@ -7,6 +7,7 @@ stop in order, and each such client costs memory for good.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 Decode = Callable[[np.ndarray], np.ndarray]
 Answer = Callable[[Any, "np.ndarray | Exception"], None]
@@ -70,4 +73,7 @@ class WindowBatcher:
                 for index in indices:
                     results[index] = error
         for (ticket, _), result in zip(batch, results, strict=True):
-            self._answer(ticket, result)
+            try:
+                self._answer(ticket, result)
+            except Exception:  # one answer that cannot be delivered must not silence the others
+                logger.exception("an answer could not be delivered")

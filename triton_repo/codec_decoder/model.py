@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils
 
 from batcher import WindowBatcher
 from common import tensors
-from common.errors import sentence
+from common.errors import AudioTokenizationError, InvalidRequestError, RequestError, sentence
 from common.onnx import session
 
 
@@ -21,24 +21,41 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
         decoder = session(tensors.version_directory(args) / "decoder.onnx", settings["threads"])
+        self._num_codebooks: int = settings["num_codebooks"]
+        self._codebook_size: int = settings["codebook_size"]
         self._batcher = WindowBatcher(
             lambda codes: decoder.run(None, {"codes": codes})[0], self._answer, settings["max_batch"]
         )
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
-            codes = tensors.array(request, "codes")
-            assert codes is not None
+            sender = request.get_response_sender()
+            try:
+                codes = self._checked(tensors.array(request, "codes"))
+            except InvalidRequestError as error:
+                self._answer(sender, error)
+                continue
             # A copy: the tensor's memory is Triton's, and goes back to it with this call.
-            self._batcher.put(request.get_response_sender(), codes.copy())
+            self._batcher.put(sender, codes.copy())
 
     def finalize(self) -> None:
         self._batcher.close()
 
+    def _checked(self, codes: np.ndarray | None) -> np.ndarray:
+        """A window the network can decode: whoever shares its batch must not fail for it."""
+        if codes is None or codes.ndim != 3 or codes.shape[:2] != (1, self._num_codebooks) or codes.shape[2] == 0:
+            raise InvalidRequestError(f"codes must be [1, {self._num_codebooks}, frames], with 1 frame or more")
+        if codes.min() < 0 or codes.max() >= self._codebook_size:
+            raise InvalidRequestError(f"codes must lie from 0 to {self._codebook_size - 1}")
+        return codes
+
     @staticmethod
     def _answer(sender: Any, result: np.ndarray | Exception) -> None:
-        if isinstance(result, Exception):
+        if isinstance(result, RequestError):
             response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(result)))
+        elif isinstance(result, Exception):
+            failure = AudioTokenizationError(f"the codec could not decode a window: {result}")
+            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(failure)))
         else:
             response = pb_utils.InferenceResponse([tensors.tensor("samples", result, np.float32)])
         sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

@@ -58,20 +58,23 @@ class TritonPythonModel:
             return self._cache.get(key)
 
     def _encode(self, sender: Any, key: bytes, samples: np.ndarray) -> None:
-        try:
-            codes = self._cached(key)  # another request may have brought the same clip meanwhile
-            if codes is None:
+        codes = self._cached(key)  # another request may have brought the same clip meanwhile
+        if codes is None:
+            try:
                 codes = self._session.run(None, {"audio": samples[None]})[0][0].astype(np.int32)
-                with self._lock:
-                    self._cache[key] = codes
-                    while len(self._cache) > self._cache_entries:
-                        self._cache.popitem(last=False)
-            self._respond(sender, codes)
-        except Exception as error:
-            refusal = AudioTokenizationError(f"the codec could not encode the reference audio: {error}")
-            self._refusals.count(refusal)
-            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(refusal)))
-            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            except Exception as error:
+                self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
+                return
+            with self._lock:
+                self._cache[key] = codes
+                while len(self._cache) > self._cache_entries:
+                    self._cache.popitem(last=False)
+        self._respond(sender, codes)
+
+    def _refuse(self, sender: Any, refusal: AudioTokenizationError) -> None:
+        self._refusals.count(refusal)
+        response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(refusal)))
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _respond(self, sender: Any, codes: np.ndarray) -> None:
         response = pb_utils.InferenceResponse([tensors.tensor("reference_codes", codes, np.int32)])

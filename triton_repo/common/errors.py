@@ -16,7 +16,7 @@ class AudioFormatError(RequestError):
 
 
 class AudioTokenizationError(RequestError):
-    """The codec could not turn the reference audio into codes."""
+    """The codec could not turn reference audio into codes, or codes into audio."""
 
 
 class ModelLoadingError(RequestError):

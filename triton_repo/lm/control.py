@@ -19,7 +19,7 @@ from engine.engine import Engine
 from engine.errors import InvalidRequestError
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-_LOOK_SECONDS = 0.005  # Triton has no callback for a vanished client; only asking tells
+_LOOK_SECONDS = 0.01  # Triton has no callback for a vanished client; only asking tells
 _EARLY_SECONDS = 60.0  # how long a control request may be ahead of its stream
 _REMEMBERED = 4096
 
@@ -37,8 +37,8 @@ class Controls:
         self._engine = engine
         self._watches: dict[str, _Watch] = {}
         self._live: set[str] = set()
-        self._ended: OrderedDict[str, None] = OrderedDict()
-        self._cancelled_early: OrderedDict[str, None] = OrderedDict()
+        self._ended = _Recent()
+        self._cancelled_early = _Recent()
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._look, name="watches", daemon=True)
@@ -49,8 +49,8 @@ class Controls:
         with self._changed:
             if request_id in self._live:
                 raise InvalidRequestError(f"a request with the id {request_id!r} is already being served")
-            if request_id in self._cancelled_early:
-                del self._cancelled_early[request_id]
+            self._ended.forget(request_id)
+            if self._cancelled_early.forget(request_id):
                 return False
             self._live.add(request_id)
             return True
@@ -59,23 +59,27 @@ class Controls:
         """Let go of whoever watches it."""
         with self._changed:
             self._live.discard(request_id)
-            _remember(self._ended, request_id)
+            self._ended.add(request_id)
             watch = self._watches.pop(request_id, None)
         if watch is not None:
             watch.sender.send(flags=FINAL)
 
     def cancel(self, request_id: str, sender: Any) -> None:
-        """End a stream, now or when it comes."""
+        """End a stream, now or when it comes; a watch over one that is not here has nothing left to watch."""
+        watch = None
         with self._changed:
-            if request_id not in self._live and request_id not in self._ended:
-                _remember(self._cancelled_early, request_id)
+            if request_id not in self._live:
+                watch = self._watches.pop(request_id, None)
+                if request_id not in self._ended:
+                    self._cancelled_early.add(request_id)
         self._engine.cancel(request_id)
-        sender.send(flags=FINAL)
+        for answered in filter(None, (sender, watch.sender if watch else None)):
+            answered.send(flags=FINAL)
 
     def watch(self, request_id: str, sender: Any) -> None:
-        """Hold a watch open."""
+        """Hold a watch open; of two over one stream the second is let go at once."""
         with self._changed:
-            if request_id not in self._ended:
+            if request_id not in self._ended and request_id not in self._watches:
                 self._watches[request_id] = _Watch(sender, time.monotonic())
                 self._changed.notify()
                 return
@@ -107,19 +111,38 @@ class Controls:
             # Asking about a watch that has been answered crashes Triton: under the lock it is still registered.
             if self._watches.get(request_id) is not watch:
                 return
-            gone = watch.sender.is_cancelled()
-            if gone and request_id not in self._live:
-                _remember(self._cancelled_early, request_id)
-            forgotten = request_id not in self._live and time.monotonic() - watch.since > _EARLY_SECONDS
-            if not gone and not forgotten:
+            gone, live = watch.sender.is_cancelled(), request_id in self._live
+            if not gone and (live or time.monotonic() - watch.since < _EARLY_SECONDS):
+                return
+            if gone and not live:
+                self._cancelled_early.add(request_id)
+        if live and not self._engine.cancel(request_id):
+            return  # between its beginning and its submission: the next look cancels it
+        with self._changed:
+            if self._watches.get(request_id) is not watch:
                 return
             del self._watches[request_id]
-        if gone:
-            self._engine.cancel(request_id)
         watch.sender.send(flags=FINAL)
 
 
-def _remember(ids: OrderedDict[str, None], request_id: str) -> None:
-    ids[request_id] = None
-    while len(ids) > _REMEMBERED:
-        ids.popitem(last=False)
+class _Recent:
+    """Ids of the last minute, and not too many of them."""
+
+    def __init__(self) -> None:
+        self._since: OrderedDict[str, float] = OrderedDict()
+
+    def add(self, request_id: str) -> None:
+        self._since[request_id] = time.monotonic()
+        self._since.move_to_end(request_id)
+        while len(self._since) > _REMEMBERED:
+            self._since.popitem(last=False)
+
+    def forget(self, request_id: str) -> bool:
+        """Drop an id; whether it was here."""
+        known = request_id in self
+        self._since.pop(request_id, None)
+        return known
+
+    def __contains__(self, request_id: object) -> bool:
+        since = self._since.get(str(request_id))
+        return since is not None and time.monotonic() - since < _EARLY_SECONDS

@@ -33,7 +33,7 @@ def engine_request(
         values: dict[str, Any] = json.loads(parameters)
         sampling, windows = SamplingParameters(**values["sampling"]), WindowPlan(**values["windows"])
         max_frames, timeout = int(values["max_frames"]), float(values["timeout"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidRequestError(f"parameters are not what the prompt stage writes: {error!r}") from error
     return Request(request_id, prompt(ids, codes, model), sampling, windows, max_frames, timeout)
 

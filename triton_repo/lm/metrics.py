@@ -26,7 +26,8 @@ class EngineMetrics:
         self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
         self._cancelled = self._metric("higgs_cancelled_total", "Streams cancelled by their clients")
         self._finished = self._metric("higgs_finished_total", "Streams that ended by themselves")
-        self._failed = self._metric("higgs_failed_total", "Streams that ended with an error")
+        self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
+        self._failed: dict[str, Any] = {}
         self._first_sum = self._metric(
             "higgs_time_to_first_audio_seconds_sum", "Arrival to first window, summed over streams"
         )
@@ -46,7 +47,10 @@ class EngineMetrics:
         self._busy.increment(stats.busy_seconds - last.busy_seconds)
         self._cancelled.increment(stats.cancelled - last.cancelled)
         self._finished.increment(stats.finished - last.finished)
-        self._failed.increment(stats.failed - last.failed)
+        for error, count in stats.failed.items():
+            if error not in self._failed:
+                self._failed[error] = self._failures.Metric(labels={"error": error})
+            self._failed[error].increment(count - last.failed.get(error, 0))
 
     def first_window(self, seconds: float) -> None:
         """A stream's first window left after so many seconds."""
@@ -60,7 +64,11 @@ class EngineMetrics:
             self._factor_count.increment(1)
 
     def _metric(self, name: str, description: str, gauge: bool = False) -> Any:
-        kind = pb_utils.MetricFamily.GAUGE if gauge else pb_utils.MetricFamily.COUNTER
-        family = pb_utils.MetricFamily(name=name, description=description, kind=kind)
+        family = self._family(name, description, gauge)
         self._families.append(family)
         return family.Metric(labels={})
+
+    @staticmethod
+    def _family(name: str, description: str, gauge: bool = False) -> Any:
+        kind = pb_utils.MetricFamily.GAUGE if gauge else pb_utils.MetricFamily.COUNTER
+        return pb_utils.MetricFamily(name=name, description=description, kind=kind)

@@ -21,7 +21,7 @@ from common.metrics import Refusals
 from control import Controls
 from delivery import Delivery, Stream
 from engine.engine import Engine, Event
-from engine.errors import EngineError, InvalidRequestError
+from engine.errors import EngineError, InvalidRequestError, classify
 from engine.onnx_runner import OnnxRunner
 from engine.types import FinishReason, FrameWindow, Limits
 from incoming import engine_request
@@ -60,9 +60,10 @@ class TritonPythonModel:
                     self._generate(request, sender)
                 else:
                     self._control(control, request.request_id(), sender)
-            except (EngineError, RequestError) as error:
-                self._refusals.count(error)
-                Stream(sender, self._delivery).refuse(error)
+            except Exception as error:
+                refusal = error if isinstance(error, RequestError) else classify(error)
+                self._refusals.count(refusal)
+                Stream(sender, self._delivery).refuse(refusal)
 
     def finalize(self) -> None:
         self._controls.close()
@@ -92,7 +93,7 @@ class TritonPythonModel:
             return
         try:
             self._engine.submit(order, on_event)
-        except EngineError:
+        except BaseException:
             self._controls.stream_ended(request_id)
             raise
 

@@ -1,7 +1,7 @@
 """Triton model `prompt`: checks a request and turns it into what the next stages need, before it costs anything.
 
 in:  text, voice?, reference_audio?, reference_text?, options?
-out: input_ids int32 [positions], reference_audio float32 [samples] (whole codec frames; empty without a reference),
+out: input_ids int32 [positions], reference_samples float32 [samples] (whole codec frames; empty without a reference),
      parameters (JSON in the engine's units)
 """
 
@@ -48,6 +48,7 @@ class TritonPythonModel:
     def _prompt(self, request: Any) -> Any:
         text = self._speakable(tensors.text(request, "text"), "text")
         params = parse_options(tensors.text(request, "options"), self._options)
+        _refuse_unprintable(params.scene, "scene")
         clip, words = self._reference(request)
         turns = () if clip is None else (Turn(words),)
         ids = self._encoder.encode(text, params.scene, turns)
@@ -69,11 +70,7 @@ class TritonPythonModel:
             raise InvalidRequestError(f"{name} is empty; there is nothing to say")
         if len(text) > self._max_characters:
             raise InvalidRequestError(f"{name} has {len(text)} characters; at most {self._max_characters} are allowed")
-        unwanted = next((c for c in text if ord(c) < 32 and c not in "\n\r\t"), None)
-        if unwanted is not None:
-            raise InvalidRequestError(
-                f"{name} holds the control character U+{ord(unwanted):04X}; it must be plain text"
-            )
+        _refuse_unprintable(text, name)
         normalized = normalize(text)
         if not any(c.isalnum() for c in normalized):
             raise InvalidRequestError(f"{name} holds no letter or digit; there is nothing to say")
@@ -106,3 +103,10 @@ class TritonPythonModel:
                 f"text and reference take {positions} positions, which leaves less than a second of speech within "
                 f"the engine's {self._max_positions}; shorten them"
             )
+
+
+def _refuse_unprintable(text: str, name: str) -> None:
+    """Control characters and halves of characters are no text; raises InvalidRequestError."""
+    unwanted = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or 0xD800 <= ord(c) <= 0xDFFF), None)
+    if unwanted is not None:
+        raise InvalidRequestError(f"{name} holds the character U+{ord(unwanted):04X}; it must be plain text")

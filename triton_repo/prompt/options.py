@@ -10,7 +10,6 @@ from typing import Any
 from common.errors import InvalidRequestError
 
 MAX_SEED = 2**63 - 1
-MAX_RAS_WINDOW = 64  # columns of history the sampler keeps
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class OptionLimits:
     max_timeout_seconds: float
     ras_window: int
     ras_max_repeats: int
+    max_ras_window: int
     max_scene_characters: int
 
 
@@ -58,7 +58,7 @@ def parse_options(text: str | None, limits: OptionLimits) -> GenerationParams:
     """Resolve a request's options. Raises InvalidRequestError with the key, the value and the range."""
     given = _json_object(text)
     preset = given.pop("preset", DEFAULT_PRESET)
-    if preset not in AUDIO_QUALITY_PRESETS:
+    if not isinstance(preset, str) or preset not in AUDIO_QUALITY_PRESETS:
         raise InvalidRequestError(f"preset {preset!r} is unknown; there are {', '.join(AUDIO_QUALITY_PRESETS)}")
     known = {field.name: field.type for field in fields(GenerationParams)}
     for key in given:
@@ -122,8 +122,8 @@ def _ranges(limits: OptionLimits) -> dict[str, tuple[float, float]]:
         "temperature": (0.0, 2.0),
         "top_k": (0, limits.codebook_size),
         "top_p": (0.01, 1.0),
-        "ras_window": (0, MAX_RAS_WINDOW),
-        "ras_max_repeats": (1, MAX_RAS_WINDOW),
+        "ras_window": (0, limits.max_ras_window),
+        "ras_max_repeats": (1, limits.max_ras_window),
         "seed": (0, MAX_SEED),
         "max_seconds": (0.04, limits.max_seconds),
         "first_chunk_seconds": (0.04, 10.0),
