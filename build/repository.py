@@ -76,6 +76,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
     if model == "lm":
         return {
             "threads": target.lm_threads,
+            "nice": target.lm_nice,
             "frame_seconds": codec["hop_length"] / codec["sample_rate"],
             "limits": {
                 "max_streams": target.max_streams,

@@ -32,6 +32,7 @@ class Target:
     reference_max_seconds: float
     reference_cache_entries: int
     lm_threads: int
+    lm_nice: int
     codec_threads: int
 
 

@@ -8,6 +8,7 @@ out: codes int32 [1, num_codebooks, frames], context / count int32 [1] (frames b
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 from uuid import uuid4
@@ -34,6 +35,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
         torch.set_num_threads(1)  # sampling is many small operations; a second thread only takes a core from the model
+        os.nice(settings["nice"])
         limits = Limits(**settings["limits"])
         runner = OnnxRunner(
             tensors.version_directory(args) / "weights",
