@@ -33,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a full disk, above all; the manifest is written last, so nothing half-built is served
+        print(f"build: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        return 1
     return 0
 
 
