@@ -24,17 +24,17 @@ _COMPILERS = ("torch", "transformers", "onnx", "onnxruntime", "numpy")
 def main(arguments: list[str] | None = None) -> int:
     """Build and report; returns the exit code."""
     options = _parser().parse_args(arguments)
+    bundle = options.output or Path("artifacts") / options.target
     try:
         target = load_target(options.target)
         if options.precision:
             target = replace(target, precision=options.precision)
-        bundle = options.output or Path("artifacts") / target.name
         _build(options, target, bundle)
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # a full disk, above all; the manifest is written last, so nothing half-built is served
-        print(f"build: {error.strerror or error}: {error.filename}", file=sys.stderr)
+    except OSError as error:  # a full disk, above all, which names no file
+        print(f"build: {error.strerror or error}: {error.filename or bundle}", file=sys.stderr)
         return 1
     return 0
 
@@ -65,7 +65,11 @@ def _build(options: argparse.Namespace, target: Target, bundle: Path) -> None:
     exports = Exports.read(bundle / "exports")
     fresh, final = bundle / "model_repository.new", bundle / "model_repository"
     shutil.rmtree(fresh, ignore_errors=True)
-    assemble(exports, target, options.voices, fresh)
+    try:
+        assemble(exports, target, options.voices, fresh)
+    except BaseException:  # the bundle that was there stays; half of a new one would only hold disk space
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     (bundle / MANIFEST_FILE).unlink(missing_ok=True)
     shutil.rmtree(final, ignore_errors=True)
     fresh.rename(final)

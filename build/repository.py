@@ -51,6 +51,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
     """What a model reads at its start, each value from the checkpoint or from the target."""
     codec, lm = exports.codec, exports.language_model
     layout = lm["layout"]
+    frame_seconds = codec["hop_length"] / codec["sample_rate"]
     if model == "prompt":
         return {
             "max_characters": target.max_characters,
@@ -65,6 +66,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
             },
             "options": {
                 "codebook_size": layout["codebook_size"],
+                "frame_seconds": frame_seconds,
                 "max_seconds": target.max_seconds,
                 "max_timeout_seconds": target.max_timeout_seconds,
                 "ras_window": exports.generation["ras_win_len"] or 0,
@@ -77,7 +79,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
         return {
             "threads": target.lm_threads,
             "nice": target.lm_nice,
-            "frame_seconds": codec["hop_length"] / codec["sample_rate"],
+            "frame_seconds": frame_seconds,
             "limits": {
                 "max_streams": target.max_streams,
                 "max_waiting": target.max_waiting,
@@ -151,7 +153,10 @@ def _copy_voices(source: Path | None, destination: Path, sample_rate: int, targe
                 f"{target.reference_min_seconds} to {target.reference_max_seconds} s"
             )
         mono = soxr.resample(samples.mean(axis=1), rate, sample_rate)
-        soundfile.write(destination / clip.name, np.clip(mono, -1.0, 1.0), sample_rate, subtype="FLOAT")
+        try:
+            soundfile.write(destination / clip.name, np.clip(mono, -1.0, 1.0), sample_rate, subtype="FLOAT")
+        except RuntimeError as error:
+            raise BuildError(f"voice {clip.stem} cannot be stored: {error}") from error
         for extra in (transcript, clip.with_suffix(".json")):
             if extra.is_file():
                 shutil.copyfile(extra, destination / extra.name)

@@ -43,8 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ModelLoadingError, ExportError) as error:
         print(f"convert: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # a full disk, above all
-        print(f"convert: {error.strerror or error}: {error.filename}", file=sys.stderr)
+    except OSError as error:  # a full disk, above all, which names no file
+        print(f"convert: {error.strerror or error}: {error.filename or options.output}", file=sys.stderr)
         return 1
     record = json.loads((options.output / EXPORT_FILE).read_text())
     logits, codec = record["language_model"]["logits_error"], record["codec"]

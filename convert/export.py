@@ -52,25 +52,29 @@ def export(
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    print(f"exporting the codec {codec_source}", flush=True)
-    codec_record = _export_codec(codec_source, codec_revision, checkpoint, fresh / "codec")
-    print(f"exporting the language model {source} in {precision}, and comparing it with transformers", flush=True)
-    lm.export(checkpoint, fresh / "lm", precision, max_positions)
-    logits_error = lm_check.compare(checkpoint, fresh / "lm", precision)
-    shutil.copyfile(tokenizer, fresh / _TOKENIZER_FILE)
-    record: dict[str, Any] = {
-        "format": FORMAT,
-        "fingerprint": fingerprint,
-        "checkpoint": {"source": source, "revision": revision, "files": checkpoint.file_hashes()},
-        "language_model": {"precision": precision, "logits_error": asdict(logits_error)},
-        "codec": codec_record,
-        "generation": {
-            "ras_win_len": checkpoint.config.ras_win_len,
-            "ras_win_max_num_repeat": checkpoint.config.ras_win_max_num_repeat,
-        },
-        "versions": {package: version(package) for package in _COMPILERS},
-    }
-    (fresh / EXPORT_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    try:
+        print(f"exporting the codec {codec_source}", flush=True)
+        codec_record = _export_codec(codec_source, codec_revision, checkpoint, fresh / "codec")
+        print(f"exporting the language model {source} in {precision}, and comparing it with transformers", flush=True)
+        lm.export(checkpoint, fresh / "lm", precision, max_positions)
+        logits_error = lm_check.compare(checkpoint, fresh / "lm", precision)
+        shutil.copyfile(tokenizer, fresh / _TOKENIZER_FILE)
+        record: dict[str, Any] = {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "checkpoint": {"source": source, "revision": revision, "files": checkpoint.file_hashes()},
+            "language_model": {"precision": precision, "logits_error": asdict(logits_error)},
+            "codec": codec_record,
+            "generation": {
+                "ras_win_len": checkpoint.config.ras_win_len,
+                "ras_win_max_num_repeat": checkpoint.config.ras_win_max_num_repeat,
+            },
+            "versions": {package: version(package) for package in _COMPILERS},
+        }
+        (fresh / EXPORT_FILE).write_text(json.dumps(record, indent=2) + "\n")
+    except BaseException:  # the exports that were there stay; half of new ones would only hold disk space
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     shutil.rmtree(output, ignore_errors=True)
     os.replace(fresh, output)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,27 @@ def test_what_cannot_be_built_is_refused_in_one_sentence(tmp_path: Path, options
     assert refused.returncode == 1
     assert sentence in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_full_disk_ends_in_one_sentence_and_leaves_the_old_bundle(
+    bundle: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """A limit on the size of a file fails a write as a full disk does, in the middle, and needs no disk to fill."""
+    old = tmp_path / "bundle"
+    shutil.copytree(bundle, old, ignore=shutil.ignore_patterns("*.log*"))
+    command = [sys.executable, "-B", "-m", "build", "--checkpoint", str(checkpoint), "--output", str(old)]
+    refused = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=lambda: limit_files(1000)
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("build: File too large: /"), refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not (old / "model_repository.new").exists()
+    check_bundle(old, verify=True)
+
+
+def limit_files(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def test_voices_are_stored_at_the_codecs_rate_and_need_their_words(bundle: Path, tmp_path: Path) -> None:

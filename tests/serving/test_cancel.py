@@ -21,7 +21,7 @@ VANISHING = """
 import sys, time
 from higgs_tts import GenerationParams, HiggsClient
 params = GenerationParams(
-    temperature=0.0, ras_window=0, max_seconds=120.0, first_chunk_seconds=0.04
+    temperature=0.0, ras_window=0, max_seconds=120.0, first_chunk_seconds=0.04, max_chunk_seconds=0.2
 )
 stream = HiggsClient(sys.argv[1]).stream("I will be gone soon.", params=params)
 next(stream)

@@ -46,6 +46,7 @@ class OptionLimits:
     """What the engine behind this bundle allows; part of the model's settings."""
 
     codebook_size: int
+    frame_seconds: float
     max_seconds: float
     max_timeout_seconds: float
     ras_window: int
@@ -125,10 +126,10 @@ def _ranges(limits: OptionLimits) -> dict[str, tuple[float, float]]:
         "ras_window": (0, limits.max_ras_window),
         "ras_max_repeats": (1, limits.max_ras_window),
         "seed": (0, MAX_SEED),
-        "max_seconds": (0.04, limits.max_seconds),
-        "first_chunk_seconds": (0.04, 10.0),
+        "max_seconds": (limits.frame_seconds, limits.max_seconds),
+        "first_chunk_seconds": (limits.frame_seconds, 10.0),
         "chunk_growth": (1.0, 4.0),
-        "max_chunk_seconds": (0.04, 10.0),
+        "max_chunk_seconds": (limits.frame_seconds, 10.0),
         "timeout_seconds": (0.1, limits.max_timeout_seconds),
         "scene": (0, limits.max_scene_characters),
     }

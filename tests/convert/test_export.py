@@ -1,0 +1,28 @@
+"""`python -m convert` as a command: what it says and leaves when the disk is full."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_full_disk_ends_in_one_sentence_and_leaves_the_old_exports(transformers_checkpoint, tmp_path):
+    """A limit on the size of a file fails a write as a full disk does, and needs no disk to fill."""
+    output = tmp_path / "exports"
+    output.mkdir()
+    (output / "export.json").write_text(json.dumps({"format": 1}))
+    refused = subprocess.run(
+        [sys.executable, "-B", "-m", "convert", str(transformers_checkpoint), "--output", str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert refused.returncode == 1
+    assert refused.stderr == f"convert: File too large: {output}\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["exports"]
+    assert json.loads((output / "export.json").read_text()) == {"format": 1}
