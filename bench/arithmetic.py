@@ -1,0 +1,198 @@
+"""`python -m bench.arithmetic`: what a decode step must read and compute on a GPU, and the speech that allows.
+
+No measurement: bytes and operations follow from the model's shapes, the GPUs' figures from NVIDIA's data sheets (dense,
+without sparsity). A step can be no faster than the slower of the two; how near an engine comes is for a GPU to show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.report import table
+from demo.codec import SAMPLE_RATE, STRIDES
+from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, ModelSize
+
+GIB = 2**30
+FRAMES_PER_SECOND = SAMPLE_RATE / math.prod(STRIDES)
+BATCHES = (1, 8, 32, 64)
+# Of a stream half way through: a 10 s reference clip, 100 text positions, 5 s of speech.
+MEAN_POSITIONS = int(15 * FRAMES_PER_SECOND) + 100
+PROMPT_POSITIONS = int(10 * FRAMES_PER_SECOND) + 100
+FIRST_FRAMES, LOOKAHEAD = 10, 18  # a first chunk of 0.4 s leaves with column n + 18
+BF16, FP8 = 2.0, 1.0
+BEGIN, END = "<!-- python -m bench.arithmetic -->", "<!-- end -->"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Memory in GiB, bandwidth in bytes a second, operations a second in bf16 and fp8 (None: not in hardware)."""
+
+    name: str
+    memory: float
+    bandwidth: float
+    bf16: float
+    fp8: float | None
+
+
+GPUS = (
+    Gpu("L4", 24, 300e9, 121e12, 242e12),
+    Gpu("L40S", 48, 864e9, 362e12, 733e12),
+    Gpu("A100 80 GB", 80, 2039e9, 312e12, None),
+    Gpu("H100 SXM", 80, 3350e9, 989e12, 1979e12),
+    Gpu("RTX 4090", 24, 1008e9, 165e12, 330e12),
+)
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """One decode step over a batch: bytes read, operations, and the seconds they take at least."""
+
+    bytes_read: float
+    operations: float
+
+    def seconds(self, gpu: Gpu, weight_bytes: float) -> float:
+        speed = gpu.bf16 if weight_bytes > FP8 else gpu.fp8 or gpu.bf16
+        return max(self.bytes_read / gpu.bandwidth, self.operations / speed)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters of a model by what uses them."""
+
+    attention: int
+    ffn: int  # one of the two
+    text_vocabulary: int  # embedding or head, each
+    audio_head: int
+
+    @classmethod
+    def of(cls, size: ModelSize) -> Weights:
+        """Of all layers together; the norms are left out, they are a ten-thousandth."""
+        queries, keys = size.num_heads * size.head_dim, size.num_kv_heads * size.head_dim
+        return cls(
+            attention=size.num_layers * 2 * size.hidden_size * (queries + keys),
+            ffn=size.num_layers * 3 * size.hidden_size * size.intermediate_size,
+            text_vocabulary=size.vocab_size * size.hidden_size,
+            audio_head=NUM_CODEBOOKS * CODEBOOK_SIZE * size.hidden_size,
+        )
+
+    @property
+    def audio(self) -> int:
+        """What a step of audio positions reads."""
+        return self.attention + self.ffn + self.audio_head
+
+    @property
+    def total(self) -> int:
+        """What stands in memory."""
+        return self.attention + 2 * self.ffn + 2 * self.text_vocabulary + 2 * self.audio_head
+
+
+def kv_bytes(size: ModelSize) -> int:
+    """Of one position's keys and values, in bf16."""
+    return int(2 * size.num_layers * size.num_kv_heads * size.head_dim * BF16)
+
+
+def decode_step(size: ModelSize, batch: int, weight_bytes: float) -> StepCost:
+    """One audio column for each of `batch` streams of MEAN_POSITIONS."""
+    weights = Weights.of(size)
+    attended = 4 * size.num_layers * size.num_heads * size.head_dim * MEAN_POSITIONS
+    return StepCost(
+        bytes_read=weights.audio * weight_bytes + batch * MEAN_POSITIONS * kv_bytes(size),
+        operations=batch * (2 * weights.audio + attended),
+    )
+
+
+def prefill_seconds(size: ModelSize, gpu: Gpu, weight_bytes: float) -> float:
+    """Reading a prompt of PROMPT_POSITIONS, text and clip, once all weights are read."""
+    weights = Weights.of(size)
+    operations = 2 * PROMPT_POSITIONS * (weights.attention + weights.ffn)
+    return StepCost((weights.attention + 2 * weights.ffn) * weight_bytes, operations).seconds(gpu, weight_bytes)
+
+
+def max_streams(size: ModelSize, gpu: Gpu, weight_bytes: float) -> int:
+    """Streams whose keys and values fit beside the weights, a tenth of the memory kept free; 0 when nothing fits."""
+    free = 0.9 * gpu.memory * GIB - Weights.of(size).total * weight_bytes
+    return max(0, int(free / (MEAN_POSITIONS * kv_bytes(size))))
+
+
+def real_time_streams(size: ModelSize, gpu: Gpu, weight_bytes: float) -> int:
+    """Streams for which a step takes no longer than a frame lasts, and that fit."""
+    low, high = 0, max_streams(size, gpu, weight_bytes)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = decode_step(size, middle, weight_bytes).seconds(gpu, weight_bytes) * FRAMES_PER_SECOND <= 1
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low
+
+
+def host_budget(size: ModelSize, gpu: Gpu, batch: int, weight_bytes: float) -> float:
+    """Seconds between a step's own time and a frame's duration: what the host may take before speech falls behind."""
+    return 1 / FRAMES_PER_SECOND - decode_step(size, batch, weight_bytes).seconds(gpu, weight_bytes)
+
+
+def first_audio_seconds(size: ModelSize, gpu: Gpu, batch: int, weight_bytes: float) -> float:
+    """Prompt read, then as many columns as the first chunk waits for, in a batch of that many streams."""
+    columns = FIRST_FRAMES + LOOKAHEAD
+    step = decode_step(size, batch, weight_bytes).seconds(gpu, weight_bytes)
+    return prefill_seconds(size, gpu, weight_bytes) + columns * step
+
+
+def tables(size: ModelSize) -> str:
+    """Everything as Markdown."""
+    weights, position = Weights.of(size), kv_bytes(size)
+    parts = [
+        f"A decode step reads {weights.audio * BF16 / 1e9:.2f} GB of weights in bf16 ({weights.audio / 1e6:,.0f} M "
+        f"parameters: attention {weights.attention / 1e6:,.0f} M, audio FFN {weights.ffn / 1e6:,.0f} M, audio head "
+        f"{weights.audio_head / 1e6:,.0f} M) and, for each stream, {MEAN_POSITIONS * position / 1e6:.0f} MB of keys "
+        f"and values ({MEAN_POSITIONS} positions of {position / 1024:.0f} KiB). Both FFNs and the text head would make "
+        f"it {(weights.audio + weights.ffn + weights.text_vocabulary) * BF16 / 1e9:.2f} GB."
+    ]
+    for name, weight_bytes in (("bf16", BF16), ("fp8", FP8)):
+        rows: list[tuple[str, ...]] = []
+        for gpu in GPUS:
+            if weight_bytes == FP8 and gpu.fp8 is None:
+                continue
+            for batch in BATCHES:
+                step = decode_step(size, batch, weight_bytes).seconds(gpu, weight_bytes)
+                fits = batch <= max_streams(size, gpu, weight_bytes)
+                rows.append(
+                    (
+                        gpu.name,
+                        f"{batch}",
+                        f"{1000 * step:.2f} ms" if fits else "does not fit",
+                        f"{step * FRAMES_PER_SECOND:.3f}" if fits else "",
+                        f"{batch / (step * FRAMES_PER_SECOND):.0f}" if fits else "",
+                        f"{1000 * first_audio_seconds(size, gpu, batch, weight_bytes):.0f} ms" if fits else "",
+                        f"{1000 * host_budget(size, gpu, batch, weight_bytes):.1f} ms" if fits else "",
+                    )
+                )
+        header = ("GPU", "streams", "step", "RTF", "audio s/s", "first audio", "left for the host")
+        parts.append(f"**{name} weights**\n\n" + table(header, rows))
+    streams = [
+        (
+            gpu.name,
+            *(f"{max_streams(size, gpu, kind)}" for kind in (BF16, FP8)),
+            *(f"{real_time_streams(size, gpu, kind)}" for kind in (BF16, FP8)),
+        )
+        for gpu in GPUS
+    ]
+    kinds = ("GPU", "fit, bf16", "fit, fp8 weights", "in real time, bf16", "in real time, fp8")
+    parts.append("**Streams**\n\n" + table(kinds, streams))
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.arithmetic", description=__doc__)
+    parser.add_argument("--out", type=Path, help="write the tables into this page, between its marks")
+    options = parser.parse_args()
+    text = tables(SIZES["true"])
+    print(text)
+    if options.out:
+        before, _, rest = options.out.read_text().partition(BEGIN)
+        options.out.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()
