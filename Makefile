@@ -16,18 +16,20 @@ export TEXT
 
 DEMO_CHECKPOINT := artifacts/demo_checkpoint
 DEMO_BUNDLE := artifacts/demo
+TRAINED := artifacts/trained
 BENCH_CHECKPOINT := artifacts/bench/checkpoint
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-# pip installs what the groups pin and what constraints.txt pins below them.
+# pip installs what the groups pin and what constraints.txt pins below them. Of Resemblyzer only the weights in its wheel
+# are used: what it depends on needs a compiler.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--voices $(VOICES)) \
 	$(if $(REVISION),--revision $(REVISION)) $(if $(CODEC),--codec $(CODEC)) \
 	$(if $(CODEC_REVISION),--codec-revision $(CODEC_REVISION)) $(if $(PRECISION),--precision $(PRECISION))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo engine serve client test lint bench bench-lm bench-serving true-size lock clean
+.PHONY: help setup demo demo-voice engine serve client test lint bench bench-lm bench-serving bench-voice arithmetic true-size lock clean
 
 help: ## explain every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +42,7 @@ $(READY): pyproject.toml constraints.txt client/pyproject.toml
 	@echo "installing into $(VENV) (about three minutes the first time)"
 	@$(PIP) pip==25.3
 	@$(PIP) --group test --constraint constraints.txt
+	@$(PIP) --no-deps resemblyzer==0.1.4
 	@$(PIP) --no-deps --editable ./client
 	@touch $@
 
@@ -84,6 +87,16 @@ bench-lm: setup $(BENCH_CHECKPOINT)/.finished ## the language model alone: frame
 bench-serving: setup $(DEMO_CHECKPOINT)/.finished ## the demo bundle through Triton: first audio, real-time factor, streams
 	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --output $(DEMO_BUNDLE)
 	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
+
+demo-voice: setup ## train a checkpoint on flite's speech (apt install flite): hours, may be stopped; so far it does not read well
+	@$(PY) -m demo.training --work $(TRAINED)/work --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
+
+bench-voice: setup ## what demo-voice trained, in other ears: word errors, lengths, cloned voices, against flite
+	@$(PY) -m build --target cpu --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices --output $(TRAINED)/bundle
+	@$(PY) -m bench.voice --bundle $(TRAINED)/bundle --work $(TRAINED)/work --out artifacts/bench
+
+arithmetic: setup ## bytes and operations of a decode step on GPUs, written into docs/gpu-arithmetic.md
+	@$(PY) -m bench.arithmetic --out docs/gpu-arithmetic.md
 
 true-size: setup ## export random weights of the true 5.77 B-parameter shape in int4 and print time and memory (25 GB of disk)
 	@$(PY) -m bench.true_size --out artifacts/true_size

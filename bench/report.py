@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 from matplotlib import pyplot
@@ -64,5 +65,20 @@ def lines(path: Path, title: str, x: tuple[str, Sequence[float]], series: Mappin
     panels[-1, 0].set_xticks(list(values), [str(value) for value in values])
     panels[-1, 0].set_xlabel(label)
     figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def spectrograms(path: Path, clips: Sequence[tuple[str, np.ndarray]], sample_rate: int) -> None:
+    """Spectrograms up to 8 kHz below each other, one a (title, samples)."""
+    figure, panels = pyplot.subplots(
+        len(clips), 1, sharex=True, squeeze=False, figsize=(8, 2.4 * len(clips)), layout="constrained"
+    )
+    for axes, (title, samples) in zip(panels[:, 0], clips, strict=True):
+        axes.specgram(samples + 1e-7, NFFT=512, Fs=sample_rate, noverlap=384, vmin=-140, vmax=-40, cmap="magma")
+        axes.set_ylim(0, 8000)
+        axes.set_ylabel("Hz")
+        axes.set_title(title, fontsize=10)
+    panels[-1, 0].set_xlabel("seconds")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -33,14 +33,24 @@ WEIGHTS_BYTES = 2_000_000_000  # more than any of these codecs has: one file
 def write_codec(directory: Path, size: CodecSize, seed: int, layout: str) -> None:
     """Writes the codec's configuration, weights (float32) and feature extractor into `directory`."""
     model = build_codec(size, seed)
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     if layout == "boson":
         write_json(directory / "config.json", boson_codec_config(model.config))
-        torch.save(_boson_state(state), directory / "model.pth")
+        torch.save(_boson_state(model.state_dict()), directory / "model.pth")
+        write_feature_extractor(directory, hop_length=math.prod(STRIDES))
     else:
-        model.config.save_pretrained(directory)
-        specs = [TensorSpec(name, tuple(tensor.shape), tensor.dtype) for name, tensor in state.items()]
-        write_weights(directory, specs, lambda spec: state[spec.name], WEIGHTS_BYTES)
+        write_codec_model(directory, model, torch.float32)
+
+
+def write_codec_model(directory: Path, model: Codec, dtype: torch.dtype) -> None:
+    """Writes `model` in transformers' layout, weights stored in `dtype` and meant for computing in float32."""
+    model.config.dtype = torch.float32
+    model.config.save_pretrained(directory)
+    state = model.state_dict()
+    specs = [
+        TensorSpec(name, tuple(tensor.shape), dtype if tensor.is_floating_point() else tensor.dtype)
+        for name, tensor in state.items()
+    ]
+    write_weights(directory, specs, lambda spec: state[spec.name], WEIGHTS_BYTES)
     write_feature_extractor(directory, hop_length=math.prod(STRIDES))
 
 

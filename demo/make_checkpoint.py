@@ -11,7 +11,7 @@ from pathlib import Path
 from demo.codec import write_codec
 from demo.language_model import MAX_POSITIONS, write_language_model
 from demo.sizes import SIZES
-from demo.tokenizer import write_text_side
+from demo.tokenizer import build_tokenizer, write_text_side
 
 CODEC_FOLDER = "audio_tokenizer"
 EOS_RATE = 1 / 150  # a clip of 6 s on average
@@ -36,7 +36,8 @@ def make_checkpoint(
     codec_directory = directory / CODEC_FOLDER
     codec_directory.mkdir(parents=True, exist_ok=True)
     write_language_model(directory, model_size, seed, layout, eos_rate, dtype, shard_bytes)
-    write_text_side(directory, codec_directory, model_size.vocab_size, MAX_POSITIONS)
+    tokenizer = build_tokenizer(model_size.vocab_size)
+    write_text_side(directory, str(codec_directory.resolve()), tokenizer, MAX_POSITIONS)
     write_codec(codec_directory, model_size.codec, seed, layout)
 
 

@@ -36,10 +36,21 @@ class ModelSize:
 
 
 BYTE_VOCABULARY = 512  # 256 bytes and 256 special tokens
+TRAINED_VOCABULARY = 1024  # and 512 merges
 SMALL_CODEC = CodecSize(
     encoder_width=8,
     decoder_width=64,
     latent_size=32,
+    hubert_hidden=64,
+    hubert_layers=2,
+    hubert_conv_width=32,
+    hubert_pos_groups=4,
+)
+# What the trained demo checkpoint has: narrow but for the decoder, which is what makes speech intelligible.
+TRAINED_CODEC = CodecSize(
+    encoder_width=8,
+    decoder_width=384,
+    latent_size=96,
     hubert_hidden=64,
     hubert_layers=2,
     hubert_conv_width=32,
@@ -66,6 +77,7 @@ TRUE_CODEC = CodecSize(
 SIZES = {
     "tiny": ModelSize(64, 128, 2, 4, 2, 16, BYTE_VOCABULARY, SMALL_CODEC),
     "demo": ModelSize(256, 512, 4, 4, 2, 64, BYTE_VOCABULARY, SMALL_CODEC),
+    "trained": ModelSize(192, 512, 5, 6, 2, 32, TRAINED_VOCABULARY, TRAINED_CODEC),
     "bench": ModelSize(768, 1344, 12, 12, 4, 64, BYTE_VOCABULARY, BENCH_CODEC),
     # The real vocabulary's size and special ids, but the byte tokenizer: the other text ids are never used.
     "true": ModelSize(3072, 8192, 28, 24, 8, 128, 128256, TRUE_CODEC),

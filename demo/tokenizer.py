@@ -1,10 +1,11 @@
-"""The made checkpoint's text side: a byte tokenizer with Llama-3's special tokens, a chat template, a processor.
+"""The made checkpoint's text side: a byte-level tokenizer with Llama-3's special tokens, a chat template, a processor.
 
-Each byte of text is a token of its own. The special tokens follow in the real order, from id 256 on (the real ids
-minus 128000 plus 256), or from 128000 on as in the real one if the vocabulary is as large as the real one.
+Each byte of text is a token of its own unless merges are given. The special tokens follow in the real order as the
+vocabulary's last 256 ids: from 128000 on, as in the real one, if the vocabulary is as large as the real one.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -109,12 +110,13 @@ def byte_characters() -> list[str]:
     return [chr(byte if byte in printable else NUM_BYTES + hidden.index(byte)) for byte in range(NUM_BYTES)]
 
 
-def build_tokenizer(vocab_size: int) -> Tokenizer:
-    """Byte-level BPE without a single merge, cut and wrapped as Llama-3's."""
-    # Without merges nothing but bytes is ever produced; the unused entries only put the special tokens in place.
-    entries = byte_characters() + [f"unused_{index}" for index in range(NUM_BYTES, vocab_size - NUM_SPECIAL)]
+def build_tokenizer(vocab_size: int, merges: Sequence[tuple[str, str]] = ()) -> Tokenizer:
+    """Byte-level BPE with `merges`, the earlier ones first, cut and wrapped as Llama-3's."""
+    entries = byte_characters() + [left + right for left, right in merges]
+    # Entries that no merge makes only put the special tokens in place.
+    entries += [f"unused_{index}" for index in range(len(entries), vocab_size - NUM_SPECIAL)]
     vocabulary = {entry: index for index, entry in enumerate(entries)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges)))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(LLAMA3_SPLIT), behavior="isolated"),
@@ -131,13 +133,13 @@ def build_tokenizer(vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
-def write_text_side(directory: Path, codec_directory: Path, vocab_size: int, max_length: int) -> None:
+def write_text_side(directory: Path, codec_path: str, tokenizer: Tokenizer, max_length: int) -> None:
     """Writes the tokenizer, chat template and processor files into `directory`.
 
-    transformers opens `audio_tokenizer_name_or_path` relative to the working directory, never to the processor's own
-    folder; so the codec's absolute path goes in, and a moved checkpoint needs that one line changed.
+    transformers opens `codec_path` relative to the working directory, never to the processor's own folder: it is either
+    absolute, or relative to the folder from which the checkpoint is meant to be opened.
     """
-    build_tokenizer(vocab_size).save(str(directory / "tokenizer.json"))
+    tokenizer.save(str(directory / "tokenizer.json"))
     (directory / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     names = {"bos_token": BOS_TOKEN, "eos_token": EOS_TOKEN, "pad_token": EOS_TOKEN}
     tokenizer_config = {
@@ -157,7 +159,7 @@ def write_text_side(directory: Path, codec_directory: Path, vocab_size: int, max
         "audio_token": "<|AUDIO_OUT|>",
         "audio_tokenizer": {
             "audio_tokenizer_class": "HiggsAudioV2TokenizerModel",
-            "audio_tokenizer_name_or_path": str(codec_directory.resolve()),
+            "audio_tokenizer_name_or_path": codec_path,
         },
         "processor_class": "HiggsAudioV2Processor",
     }

@@ -10,7 +10,13 @@ import torch
 
 from demo.tokenizer import write_json
 
-SAFETENSORS_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16"}
+SAFETENSORS_NAMES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.bool: "BOOL",
+}
 
 
 @dataclass(frozen=True)

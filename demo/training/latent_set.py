@@ -1,0 +1,85 @@
+"""A speech set in latents and codes, computed once and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from demo.sizes import CODES, NUM_CODEBOOKS
+from demo.training.features import LatentSpace
+from demo.training.loop import SEED
+from demo.training.quantizer import fit_codebooks, quantize
+from demo.training.speech_set import SpeechSet, Utterance
+
+FIT_CLIPS = 900
+SPACE_FILE = "latent_space.pt"
+
+
+@dataclass(frozen=True)
+class CodeSpace:
+    """The latents and the codes that stand for them; `codebooks` float32 [codebooks, codes, size]."""
+
+    latents: LatentSpace
+    codebooks: torch.Tensor
+
+    @classmethod
+    def of(cls, directory: Path, speech: SpeechSet) -> CodeSpace:
+        """The space in `directory`, fitted to `speech` if it is not there yet."""
+        file = directory / SPACE_FILE
+        if not file.exists():
+            _fit(speech, file)
+        state = torch.load(file, weights_only=True)
+        return cls(LatentSpace(state["mean"], state["components"]), state["codebooks"])
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance: `latents` float32 [frames, size] and its `codes` int64 [codebooks, frames]."""
+
+    utterance: Utterance
+    latents: np.ndarray
+    codes: np.ndarray
+
+
+def clips(speech: SpeechSet, space: CodeSpace, file: Path) -> list[Clip]:
+    """Every utterance of `speech`; the latents are kept in `file`, and read from it if it is there."""
+    utterances = list(speech.utterances())
+    if not file.exists():
+        parts = [
+            space.latents.latents(utterance.audio)
+            for utterance in tqdm(utterances, desc=file.stem, unit="clip", mininterval=20)
+        ]
+        codes = [quantize(part, space.codebooks)[0] for part in parts]
+        partial = file.with_suffix(".part")
+        with partial.open("wb") as stream:
+            np.savez(
+                stream,
+                latents=torch.cat(parts).numpy(),
+                codes=torch.cat(codes).T.to(torch.int16).numpy(),
+                frames=[len(part) for part in parts],
+            )
+        partial.rename(file)
+    with np.load(file) as stored:
+        latents, codes, ends = stored["latents"], stored["codes"].astype(np.int64), np.cumsum(stored["frames"])
+    starts = [0, *ends[:-1]]
+    return [
+        Clip(utterance, latents[start:end], codes[:, start:end])
+        for utterance, start, end in zip(utterances, starts, ends, strict=True)
+    ]
+
+
+def _fit(speech: SpeechSet, file: Path) -> None:
+    generator = torch.Generator().manual_seed(SEED)
+    audio = [utterance.audio for utterance in speech.utterances()]
+    chosen = [audio[index] for index in torch.randperm(len(audio), generator=generator)[:FIT_CLIPS].tolist()]
+    space = LatentSpace.fit(chosen)
+    latents = torch.cat([space.latents(clip) for clip in tqdm(chosen, desc="latents", unit="clip", mininterval=20)])
+    codebooks, left = fit_codebooks(latents, NUM_CODEBOOKS, CODES, generator)
+    print(
+        f"latents hold {space.explained(chosen):.1%} of the features' variance, eight codes leave {left:.1%} of theirs"
+    )
+    torch.save({"mean": space.mean, "components": space.components, "codebooks": codebooks}, file)

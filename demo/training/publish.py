@@ -1,0 +1,84 @@
+"""`python -m demo.training.publish`: the trained parts as a checkpoint in the real one's files and names, and voices.
+
+Voices are one clip a synthesiser's voice, saying who it is. Beside the checkpoint stand the held-out sentences with the
+synthesiser's durations, for tests that run without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import soundfile
+import torch
+
+from demo.codec import SAMPLE_RATE, write_codec_model
+from demo.language_model import MAX_POSITIONS, config_json, write_configs
+from demo.make_checkpoint import CODEC_FOLDER, SHARD_BYTES
+from demo.sizes import SIZES
+from demo.tokenizer import write_json, write_text_side
+from demo.training.flite import VOICES, speak
+from demo.training.latent_set import CodeSpace
+from demo.training.speech_set import CODEC_SET, HELD_OUT, SpeechSet
+from demo.training.train_codec import HELD_OUT_COUNT, SENTENCES, load_parts
+from demo.training.vocabulary import trained_tokenizer
+from demo.weights import TensorSpec, write_weights
+
+LANGUAGE_MODEL_DTYPE = "bfloat16"
+HELD_OUT_FILE = "held_out.json"
+PROFILES = {
+    "slt": ("female", "My name is Laura and I live in Boston."),
+    "rms": ("male", "My name is Robert and I live in Chicago."),
+    "awb": ("male", "My name is James and I live in Dublin."),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder in which the training ran")
+    parser.add_argument("--out", type=Path, required=True, help="the checkpoint, as a path from the repository's root")
+    parser.add_argument("--voices", type=Path, required=True, help="folder for the voice profiles")
+    arguments = parser.parse_args()
+    work, out = arguments.work, arguments.out
+    codec_directory = out / CODEC_FOLDER
+    codec_directory.mkdir(parents=True, exist_ok=True)
+    space = CodeSpace.of(work, SpeechSet(work / "speech_train", SENTENCES, *CODEC_SET, SAMPLE_RATE))
+    write_codec_model(codec_directory, load_parts(work, space, "encoder", "polish").codec, torch.float16)
+    config = config_json(SIZES["trained"], LANGUAGE_MODEL_DTYPE)
+    write_configs(out, config, config)
+    state = torch.load(work / "language_model.pt", weights_only=True)["module"]
+    dtype = getattr(torch, LANGUAGE_MODEL_DTYPE)
+    specs = [TensorSpec(name, tuple(tensor.shape), dtype) for name, tensor in state.items()]
+    write_weights(out, specs, lambda spec: state[spec.name], SHARD_BYTES)
+    write_json(out / HELD_OUT_FILE, _held_out(work))
+    write_text_side(out, codec_directory.as_posix(), trained_tokenizer(), MAX_POSITIONS)
+    _write_voices(arguments.voices)
+
+
+def _held_out(work: Path) -> list[dict[str, object]]:
+    """Each held-out sentence as heard and as written, with the seconds the synthesiser's first voice takes."""
+    speech = SpeechSet(work / "speech_held_out", HELD_OUT_COUNT, *HELD_OUT, SAMPLE_RATE)
+    return [
+        {"sentence": one.sentence, "written": one.written, "seconds": round(len(one.audio) / SAMPLE_RATE, 3)}
+        for one in speech.utterances()
+        if one.voice == VOICES[0]
+    ]
+
+
+def _write_voices(directory: Path) -> None:
+    directory.mkdir(exist_ok=True)
+    for voice, (gender, words) in PROFILES.items():
+        soundfile.write(directory / f"{voice}.wav", speak(words, voice, SAMPLE_RATE), SAMPLE_RATE, subtype="PCM_16")
+        (directory / f"{voice}.txt").write_text(words + "\n")
+        metadata = {
+            "language": "en",
+            "gender": gender,
+            "description": f"flite's voice {voice}, made from a CMU ARCTIC recording",
+            "source": "synthetic: flite",
+            "licence": "flite's own, free for any use",
+        }
+        write_json(directory / f"{voice}.json", metadata)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The demo voice's recipe: its parts fit each other, and fit what transformers makes of the same input.
+
+Run: python -m pytest tests/demo/test_recipe.py
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import AutoProcessor
+
+from convert.torchaudio_shim import install
+from demo.codec import SAMPLE_RATE
+from demo.domain import Domain, is_held_out
+from demo.listener import word_error_rate, word_errors
+from demo.tokenizer import write_text_side
+from demo.training.codec_parts import CodecParts
+from demo.training.examples import IGNORED, LAYOUT, SCENE, ExampleMaker
+from demo.training.features import HOP, LatentSpace, frame_features
+from demo.training.flite import VOICES
+from demo.training.latent_set import Clip, CodeSpace
+from demo.training.loop import Training
+from demo.training.quantizer import fit_codebooks, quantize
+from demo.training.speech_set import Utterance
+from demo.training.vocabulary import trained_tokenizer
+
+FRAMES = 60
+
+
+@pytest.fixture(scope="module")
+def speech() -> list[np.ndarray]:
+    """Gliding tones in noise, as different from frame to frame as speech is; float32."""
+    noise = np.random.default_rng(3)
+    seconds = np.arange(FRAMES * HOP) / SAMPLE_RATE
+    return [
+        (
+            0.2
+            * np.sin(2 * np.pi * (120 + 400 * noise.random() * seconds) * seconds)
+            * noise.random(FRAMES).repeat(HOP)
+            + 0.02 * noise.standard_normal(FRAMES * HOP)
+        ).astype(np.float32)
+        for _ in range(30)
+    ]
+
+
+@pytest.fixture(scope="module")
+def space(speech: list[np.ndarray]) -> CodeSpace:
+    latents = LatentSpace.fit(speech)
+    points = torch.cat([latents.latents(clip) for clip in speech])
+    return CodeSpace(latents, fit_codebooks(points, 8, 1024, torch.Generator().manual_seed(0))[0])
+
+
+@pytest.fixture(scope="module")
+def parts(space: CodeSpace) -> CodecParts:
+    return CodecParts(space)
+
+
+@pytest.fixture(scope="module")
+def clips(space: CodeSpace) -> list[Clip]:
+    """Two sentences a voice with codes of their own."""
+    domain, noise = Domain.load(), np.random.default_rng(0)
+    return [
+        Clip(
+            Utterance(sentence, domain.written(sentence), voice, np.zeros(0, np.float32)),
+            np.zeros((frames, 64), np.float32),
+            noise.integers(0, 1024, (8, frames)),
+        )
+        for sentence, frames in zip(domain.sentences(2, 0, False), (20, 31), strict=True)
+        for voice in VOICES
+    ]
+
+
+def test_held_out_sentences_are_never_trained_on_and_all_words_are():
+    domain = Domain.load()
+    taught, unseen = domain.sentences(3000, 1, False), domain.sentences(300, 2, True)
+    assert not set(taught) & set(unseen)
+    assert all(is_held_out(sentence) for sentence in unseen)
+    assert {word for sentence in taught for word in sentence.split()} == set(domain.words)
+    assert len(domain.words) >= 120
+
+
+def test_written_sentences_hold_the_same_words():
+    domain = Domain.load()
+    for sentence in domain.sentences(200, 4, False):
+        written = domain.written(sentence)
+        assert written.lower().rstrip(".?") == sentence
+        assert domain.unknown_words(written) == []
+        assert written[0].isupper() and written[-1] in ".?"
+    assert domain.unknown_words("Hello, Zanzibar!") == ["zanzibar"]
+
+
+@pytest.mark.parametrize(
+    "heard, errors", [("a b c", 0), ("a c", 1), ("a b x c", 1), ("x y z", 3), ("", 3), ("b c a", 2)]
+)
+def test_word_errors_are_counted(heard, errors):
+    assert word_errors("a b c", heard) == errors
+    assert word_error_rate([("a b c", heard), ("d", "d")]) == errors / 4
+
+
+def test_the_tokenizer_is_the_same_each_time_and_keeps_any_text():
+    tokenizer = trained_tokenizer()
+    assert tokenizer.to_str() == trained_tokenizer().to_str()
+    assert tokenizer.token_to_id("<|begin_of_text|>") == 768
+    for text in ("Hello from Higgs Audio.", "Zürich, 12 €!", "早上好"):
+        assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids) == text
+
+
+def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(clips, tmp_path: Path, checkpoint):
+    tokenizer = trained_tokenizer()
+    write_text_side(tmp_path, str(checkpoint / "audio_tokenizer"), tokenizer, 2048)
+    install()
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    audio_id, audio_eos = (tokenizer.token_to_id(name) for name in ("<|AUDIO_OUT|>", "<|audio_eos|>"))
+    seen = set()
+    for batch in ExampleMaker(clips, tokenizer).batches(120, 1, random.Random(1)):
+        ids = batch.ids[0].tolist()
+        text = tokenizer.decode(ids, skip_special_tokens=False)
+        words = re.findall(r"<\|start_header_id\|>user<\|end_header_id\|>\n\n(.*?)<\|eot_id\|>", text)
+        has_clip, has_scene = audio_eos in ids, SCENE in text
+        seen.add((has_clip, has_scene))
+        turns = [("system", "Generate audio following instruction.")] + ([("scene", SCENE)] if has_scene else [])
+        conversation = [{"role": role, "content": [{"type": "text", "text": words_}]} for role, words_ in turns]
+        if has_clip:
+            conversation.append({"role": "user", "content": [{"type": "text", "text": words[0]}]})
+            silence = np.zeros(
+                HOP, np.float32
+            )  # one frame: only the number of its positions differs from the example's
+            conversation.append({"role": "assistant", "content": [{"type": "audio", "audio": silence}]})
+        conversation.append({"role": "user", "content": [{"type": "text", "text": words[-1]}]})
+        expected = processor.apply_chat_template(
+            conversation, add_generation_prompt=True, tokenize=True, return_dict=True, sampling_rate=SAMPLE_RATE,
+            return_tensors="pt",
+        )["input_ids"][0].tolist()  # fmt: skip
+        delay_id = tokenizer.token_to_id("<|reserved_special_token_6|>")
+        prompt = ids[: len(ids) - ids[::-1].index(tokenizer.token_to_id("<|audio_out_bos|>"))]
+        assert [one for one in prompt if one != audio_id] == [
+            one for one in expected if one not in (audio_id, delay_id)
+        ]
+        assert ids[len(prompt) :] == [audio_id] * (len(ids) - len(prompt))
+    assert len(seen) == 4
+
+
+def test_targets_are_the_next_column_and_end_in_the_models_own_way(clips):
+    maker = ExampleMaker([clip for clip in clips if clip.codes.shape[1] == 20], trained_tokenizer())
+    by_codes = {}
+    for batch in maker.batches(20, 1, random.Random(2)):
+        spoken = batch.targets[(batch.targets != IGNORED).any(dim=1)].numpy()
+        assert len(spoken) == 20 + 8
+        for codebook in range(8):
+            column = spoken[:, codebook]
+            assert (column[:codebook] == IGNORED).all()
+            assert (column[codebook + 20 :] == LAYOUT.stream_eos_id).all()
+        codes = np.stack([spoken[k : k + 20, k] for k in range(8)])
+        by_codes[codes.tobytes()] = True
+    assert set(by_codes) <= {clip.codes.tobytes() for clip in clips}
+
+
+def test_padding_and_order_do_not_mix_examples(clips):
+    maker = ExampleMaker(clips, trained_tokenizer())
+    batch = maker.batches(1, 6, random.Random(3))[0]
+    audio_id = trained_tokenizer().token_to_id("<|AUDIO_OUT|>")
+    counts = (batch.ids == audio_id).sum(dim=1)
+    assert counts.sum() == len(batch.columns) == len(batch.targets)
+
+
+def test_latents_hold_what_a_frame_sounds_like(space, speech):
+    assert space.latents.explained(speech) > 0.9
+    latents = space.latents.latents(speech[0])
+    assert latents.shape == (FRAMES, 64)
+    # A frame's features end with its windows: they see a half window to each side and nothing else.
+    changed = speech[0].copy()
+    changed[30 * HOP :] = 0.0
+    same = (frame_features(changed) == frame_features(speech[0])).all(dim=1)
+    assert same[:29].all() and not same[31:].any()
+
+
+def test_each_codebook_brings_the_sum_nearer(space, speech):
+    latents = space.latents.latents(speech[0])
+    codes, sums = quantize(latents, space.codebooks)
+    left = (sums - latents[:, None]).square().mean(dim=(0, 2))
+    assert (left[1:] < left[:-1]).all()
+    assert torch.equal(sums[:, -1], sum(book[codes[:, index]] for index, book in enumerate(space.codebooks)))
+
+
+@torch.no_grad()
+def test_transformers_codec_computes_what_was_trained(parts, space, speech):
+    audio = torch.from_numpy(speech[0])[None]
+    codes, sums = quantize(parts.encode(audio)[0], space.codebooks)
+    theirs = parts.codec.encode(audio[None]).audio_codes[0].T
+    assert (codes == theirs).float().mean() > 0.99  # a near tie may fall to either side
+    decoded = parts.codec.decode(codes.T[None]).audio_values[0, 0]
+    assert torch.allclose(decoded, parts.decode(sums[None, :, -1])[0], atol=1e-5)
+
+
+class _Line(Training):
+    """A line through noisy points, the noise drawn from the step's number."""
+
+    def __init__(self, file: Path) -> None:
+        torch.manual_seed(0)
+        self.line = nn.Linear(3, 1)
+        super().__init__(self.line, torch.optim.AdamW(self.line.parameters(), lr=1e-2), file, steps=40)
+
+    def loss(self) -> torch.Tensor:
+        points = torch.randn(16, 3, generator=torch.Generator().manual_seed(self.step))
+        return (self.line(points) - points.sum(dim=1, keepdim=True)).square().mean()
+
+    def report(self) -> str:
+        return ""
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path):
+    unbroken = _Line(tmp_path / "unbroken.pt")
+    unbroken.run()
+    _Line(tmp_path / "killed.pt").run(until=13)
+    resumed = _Line(tmp_path / "killed.pt")
+    assert resumed.step == 13
+    resumed.run()
+    for ours, theirs in zip(resumed.line.parameters(), unbroken.line.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
