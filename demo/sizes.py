@@ -36,7 +36,7 @@ class ModelSize:
 
 
 BYTE_VOCABULARY = 512  # 256 bytes and 256 special tokens
-TRAINED_VOCABULARY = 1024  # and 512 merges
+TRAINED_VOCABULARY = 1280  # and 768 merges
 SMALL_CODEC = CodecSize(
     encoder_width=8,
     decoder_width=64,
@@ -52,9 +52,9 @@ TRAINED_CODEC = CodecSize(
     decoder_width=384,
     latent_size=96,
     hubert_hidden=64,
-    hubert_layers=2,
+    hubert_layers=1,
     hubert_conv_width=32,
-    hubert_pos_groups=4,
+    hubert_pos_groups=16,
 )
 BENCH_CODEC = CodecSize(
     encoder_width=8,

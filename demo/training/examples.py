@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,31 +12,60 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from demo.domain import Domain
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS
 from demo.training.flite import VOICES
-from demo.training.latent_set import Clip
+from demo.training.reading_set import Reading
 from engine.delay_pattern import delay
 from engine.types import CodebookLayout
 
 LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100
 SCENE = "Audio is recorded from a quiet room."
-WITH_REFERENCE, WITH_SCENE, LOWER_CASE, WITH_COMMA, OTHER_MARK = 0.5, 0.1, 0.2, 0.2, 0.15
-# Of the columns the model reads back while it learns: it must trust the text more than what it said by mistake.
-CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.08, 0.05
+LOWER_CASE, WITH_COMMA, OTHER_MARK = 0.2, 0.2, 0.15
+# Half of the examples are sentences as the domain's grammar deals them out; the others are any readings there are.
+AS_DEALT = 0.5
+# Of the columns the model reads back while it learns: it must trust the text more than what it said. Besides single
+# codes and columns, runs of columns are replaced, so that a word cannot always be continued from its beginning.
+CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.05, 0.05
+CORRUPTED_RUNS, RUN_COLUMNS = 0.04, 6  # columns in which a run begins, and its length
+# Some columns of a reference clip are learned as well; none of its beginning, where the voice cannot be known.
+VOICE_KNOWN, REFERENCE_LEARNED = 16, 0.4
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How many of the examples have a reference clip, and how many a scene."""
+
+    reference: float = 0.5
+    scene: float = 0.1
 
 
 @dataclass(frozen=True)
 class Batch:
     """Examples padded on the right to one length.
 
-    `ids` int64 [batch, length], audio positions holding the audio token; `columns` int64 [audio positions, codebooks]
-    in the order of those positions; `targets` int64 [audio positions, codebooks], what follows each, or IGNORED.
+    `ids` int64 [batch, length], audio positions holding the audio token; in the order of those positions: `columns`
+    int64 [audio positions, codebooks]; `targets` int64 [audio positions, codebooks], what follows each, or IGNORED;
+    `spoken` and `coming` int64 [audio positions, 2], first and last + 1 of the text positions of the word that the
+    following column speaks and of the word after it, empty ranges where there is nothing to follow.
     """
 
     ids: torch.Tensor
     columns: torch.Tensor
     targets: torch.Tensor
+    spoken: torch.Tensor
+    coming: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A clip on its way into an example: where its words stand in the prompt's text, and what is said and learned."""
+
+    spans: list[tuple[int, int]]
+    columns: np.ndarray
+    targets: np.ndarray
+    words: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -43,51 +73,93 @@ class _Example:
     ids: list[int]
     columns: np.ndarray
     targets: np.ndarray
+    spoken: np.ndarray
+    coming: np.ndarray
 
 
 class ExampleMaker:
-    """Draws examples from clips; the same generator state gives the same examples."""
+    """Draws examples from readings; the same generator state gives the same examples."""
 
-    def __init__(self, clips: Sequence[Clip], tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, readings: Sequence[Reading], tokenizer: Tokenizer) -> None:
+        self._tokenizer, self._domain = tokenizer, Domain.load()
         self._audio, self._pad = _id(tokenizer, "<|AUDIO_OUT|>"), _id(tokenizer, "<|end_of_text|>")
-        self._by_voice: dict[str, list[Clip]] = defaultdict(list)
-        for clip in clips:
-            self._by_voice[clip.utterance.voice].append(clip)
+        self._by_voice: dict[str, list[Reading]] = defaultdict(list)
+        self._references: dict[str, list[Reading]] = defaultdict(list)
+        self._by_sentence: dict[tuple[str, str], Reading] = {}
+        for reading in readings:
+            self._by_voice[reading.voice].append(reading)
+            self._by_sentence[reading.voice, reading.sentence] = reading
+            if reading.heard is not None:
+                self._references[reading.voice].append(reading)
 
-    def batches(self, count: int, size: int, generator: random.Random) -> list[Batch]:
+    def batches(self, count: int, size: int, generator: random.Random, shares: Shares) -> list[Batch]:
         """`count` batches of `size` examples, those of similar length together."""
-        examples = sorted((self._draw(generator) for _ in range(count * size)), key=lambda example: len(example.ids))
+        drawn = (self._draw(generator, shares) for _ in range(count * size))
+        examples = sorted(drawn, key=lambda example: len(example.ids))
         made = [self._pad_together(examples[start : start + size]) for start in range(0, len(examples), size)]
         generator.shuffle(made)
         return made
 
-    def _draw(self, generator: random.Random) -> _Example:
-        has_reference = generator.random() < WITH_REFERENCE
-        clips = self._by_voice[generator.choice(VOICES) if has_reference else VOICES[0]]
-        clip = generator.choice(clips)
-        reference = generator.choice(clips) if has_reference else None
-        scene = f"\n\n<|scene_desc_start|>\n{SCENE}\n<|scene_desc_end|>" if generator.random() < WITH_SCENE else ""
+    def _draw(self, generator: random.Random, shares: Shares) -> _Example:
+        has_reference = generator.random() < shares.reference
+        voice = generator.choice(VOICES) if has_reference else VOICES[0]
+        scene = f"\n\n<|scene_desc_start|>\n{SCENE}\n<|scene_desc_end|>" if generator.random() < shares.scene else ""
         prompt = f"<|begin_of_text|>{_header('system')}Generate audio following instruction.{scene}<|eot_id|>"
-        columns, targets = [], []
-        if reference:
-            said = delay(reference.codes, LAYOUT)
-            columns.append(said)
-            targets.append(np.full_like(said, IGNORED))
-            prompt += f"{_header('user')}{self._written(reference, generator)}<|eot_id|>{_header('assistant')}"
-            prompt += f"<|audio_out_bos|>{'<|AUDIO_OUT|>' * len(said)}<|audio_eos|><|eot_id|>"
-        prompt += f"{_header('user')}{self._written(clip, generator)}<|eot_id|>{_header('assistant')}"
-        spoken = delay(clip.codes, LAYOUT)
-        columns.append(_corrupted(spoken[:-1], generator))
-        following = spoken[1:]
-        targets.append(np.where(following == STREAM_BOS, IGNORED, following))
-        ids = self._tokenizer.encode(prompt + "<|audio_out_bos|>", add_special_tokens=False).ids
-        ids += [self._audio] * (len(spoken) - 1)
-        return _Example(ids, np.concatenate(columns), np.concatenate(targets))
+        turns = []
+        if has_reference:
+            reference = generator.choice(self._references[voice])
+            said, following = delay(_heard(reference), LAYOUT), delay(reference.codes, LAYOUT)
+            targets = np.vstack([following[1:], np.full_like(following[:1], IGNORED)])
+            left_out = np.random.default_rng(generator.getrandbits(64)).random(len(targets)) >= REFERENCE_LEARNED
+            left_out[:VOICE_KNOWN] = True
+            targets[left_out] = IGNORED
+            prompt, spans = self._user_turn(prompt, reference, generator)
+            prompt += f"{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * len(said)}<|audio_eos|><|eot_id|>"
+            turns.append(_Turn(spans, said, targets, reference.words))
+        reading = self._choose(voice, generator)
+        prompt, spans = self._user_turn(prompt, reading, generator)
+        columns = delay(reading.codes, LAYOUT)
+        turns.append(_Turn(spans, _corrupted(columns[:-1], generator), columns[1:], reading.words))
+        prompt += f"{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * (len(columns) - 1)}"
+        return self._example(prompt, turns)
 
-    def _written(self, clip: Clip, generator: random.Random) -> str:
-        """One of the ways in which users write the clip's sentence; all are spoken alike."""
-        text = clip.utterance.written
+    def _choose(self, voice: str, generator: random.Random) -> Reading:
+        if generator.random() < AS_DEALT:
+            dealt = self._by_sentence.get((voice, self._domain.draw(generator)))
+            if dealt is not None:
+                return dealt
+        return generator.choice(self._by_voice[voice])
+
+    def _user_turn(self, prompt: str, reading: Reading, generator: random.Random) -> tuple[str, list[tuple[int, int]]]:
+        """The prompt with the text of a turn, and where in it each word and the end of the turn stand."""
+        start = len(prompt + _header("user"))
+        text = self._written(reading, generator)
+        spans = [(start + word.start(), start + word.end()) for word in re.finditer(r" ?\S+", text)]
+        end = start + len(text)
+        return f"{prompt}{_header('user')}{text}<|eot_id|>", [*spans, (end, end + 1)]
+
+    def _example(self, prompt: str, turns: Sequence[_Turn]) -> _Example:
+        encoded = self._tokenizer.encode(prompt, add_special_tokens=False)
+        first = np.array([start for start, _ in encoded.offsets])  # each token's first character
+        spoken, coming = [], []
+        for turn in turns:
+            ranges = np.array(
+                [(np.searchsorted(first, start), np.searchsorted(first, stop)) for start, stop in turn.spans]
+            )
+            frames = np.minimum(np.arange(len(turn.columns)), len(turn.words) - 1)
+            word = turn.words[frames]
+            learned = (turn.targets != IGNORED).any(axis=1, keepdims=True)
+            spoken.append(ranges[word] * learned)
+            coming.append(ranges[np.minimum(word + 1, len(ranges) - 1)] * learned)
+        columns, targets = ([getattr(turn, name) for turn in turns] for name in ("columns", "targets"))
+        joined = np.concatenate(targets)
+        # Beginning marks are forced, not chosen: there is nothing to learn.
+        joined = np.where(joined == STREAM_BOS, IGNORED, joined)
+        return _Example(encoded.ids, np.concatenate(columns), joined, np.concatenate(spoken), np.concatenate(coming))
+
+    def _written(self, reading: Reading, generator: random.Random) -> str:
+        """One of the ways in which users write the sentence; all are spoken alike."""
+        text = reading.written
         if generator.random() < LOWER_CASE:
             text = text.lower()
         if generator.random() < OTHER_MARK:
@@ -103,9 +175,17 @@ class ExampleMaker:
     def _pad_together(self, examples: Sequence[_Example]) -> Batch:
         length = max(len(example.ids) for example in examples)
         ids = torch.tensor([example.ids + [self._pad] * (length - len(example.ids)) for example in examples])
-        columns = torch.from_numpy(np.concatenate([example.columns for example in examples]))
-        targets = torch.from_numpy(np.concatenate([example.targets for example in examples]))
-        return Batch(ids, columns, targets)
+        arrays = (
+            np.concatenate([getattr(example, name) for example in examples])
+            for name in ("columns", "targets", "spoken", "coming")
+        )
+        return Batch(ids, *(torch.from_numpy(array) for array in arrays))
+
+
+def _heard(reading: Reading) -> np.ndarray:
+    if reading.heard is None:
+        raise ValueError(f"{reading.written!r} was not encoded as a reference")
+    return reading.heard
 
 
 def _id(tokenizer: Tokenizer, token: str) -> int:
@@ -124,6 +204,8 @@ def _corrupted(columns: np.ndarray, generator: random.Random) -> np.ndarray:
     if generator.random() >= CORRUPTED_CLIPS:
         return columns
     noise = np.random.default_rng(generator.getrandbits(64))
-    hit = noise.random((len(columns), 1)) < CORRUPTED_COLUMNS
+    begins = noise.random(len(columns)) < CORRUPTED_RUNS
+    runs = np.convolve(begins, np.ones(RUN_COLUMNS))[: len(columns)] > 0
+    hit = (runs | (noise.random(len(columns)) < CORRUPTED_COLUMNS))[:, None]
     hit = (hit | (noise.random(columns.shape) < CORRUPTED_CODES)) & (columns < CODES)
     return np.where(hit, noise.integers(0, CODES, columns.shape), columns)

@@ -1,6 +1,9 @@
 """`python -m demo.training.train_language_model`: trains the demo language model; may be killed and resumed.
 
-It learns the codes of the fixed code space, so it needs neither half of the codec.
+It learns codes of the fixed code space. Left to itself a model this small continues from its own history and never
+learns to look at the word it is to say, so a few attention heads are guided (Tachibana et al. 2018, with exact timings
+in place of a diagonal): flite tells when it speaks which word, and the heads learn to attend to that word's text. What
+they fetch must be known half way up: the text head, which is never used while speaking, learns to name it there.
 """
 
 from __future__ import annotations
@@ -16,19 +19,26 @@ from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneratio
 from demo.codec import SAMPLE_RATE
 from demo.language_model import config_json
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES
-from demo.training.examples import IGNORED, Batch, ExampleMaker
-from demo.training.latent_set import CodeSpace, clips
+from demo.training.examples import IGNORED, Batch, ExampleMaker, Shares
+from demo.training.latent_set import CodeSpace
 from demo.training.loop import SEED, Training
+from demo.training.reading_set import ReadingSet
 from demo.training.speech_set import CODEC_SET, HELD_OUT, LANGUAGE_MODEL_SET, SpeechSet
-from demo.training.train_codec import HELD_OUT_COUNT
+from demo.training.train_codec import HELD_OUT_COUNT, load_parts
 from demo.training.train_codec import SENTENCES as CODEC_SENTENCES
 from demo.training.vocabulary import trained_tokenizer
 
-SENTENCES, STEPS = 2500, 5000
+SENTENCES, STEPS = 5000, 6000
 BATCH, POOL = 16, 25  # examples a step, and steps whose examples are drawn together
+# Reading is learned on short prompts first; then come references and scenes.
+FIRST_STEPS, FIRST, LATER = 1000, Shares(0.0, 0.0), Shares(0.5, 0.1)
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.05
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
 CODEBOOK_DECAY = 0.85
+# (layer, head) of the heads guided to the word being spoken, and of those guided to the one after it.
+ON_SPOKEN, ON_COMING = ((1, 0), (2, 0), (3, 0)), ((2, 3),)
+GUIDANCE = 0.3  # of the guided heads' loss beside the codes'
+NAMING, NAMED_AFTER = 0.3, 3  # of the loss of naming the word being spoken, and the layers it is named after
 HELD_OUT_BATCHES = 6
 
 
@@ -39,9 +49,9 @@ class LanguageModelTraining(Training):
 
     def __init__(self, train: ExampleMaker, held_out: ExampleMaker, file: Path) -> None:
         self._train, self._pool = train, list[Batch]()
-        self._held_out = held_out.batches(HELD_OUT_BATCHES, BATCH, random.Random(SEED))
+        self._held_out = held_out.batches(HELD_OUT_BATCHES, BATCH, random.Random(SEED), LATER)
         torch.manual_seed(SEED)
-        config = HiggsAudioV2Config(**config_json(SIZES["trained"], "float32"))
+        config = HiggsAudioV2Config(**config_json(SIZES["trained"], "float32"), attn_implementation="eager")
         self.model = HiggsAudioV2ForConditionalGeneration(config, use_text_head=True)
         groups = [
             {"params": [one for one in self.model.parameters() if one.dim() > 1], "weight_decay": WEIGHT_DECAY},
@@ -53,31 +63,57 @@ class LanguageModelTraining(Training):
         super().__init__(self.model, optimizer, file, STEPS, final_share=0.03, max_gradient=1.0)
 
     def loss(self) -> torch.Tensor:
-        """Cross-entropy a code, the first codebooks weighing more."""
+        """Cross-entropy a code, the first codebooks weighing more, that of the guided heads, and that of naming."""
         place = self.step % POOL
         if place == 0 or not self._pool:
-            self._pool = self._train.batches(POOL, BATCH, random.Random(SEED + self.step - place))
-        return self._measure(self._pool[place])[0] @ self._weights
+            shares = FIRST if self.step < FIRST_STEPS else LATER
+            self._pool = self._train.batches(POOL, BATCH, random.Random(SEED + self.step - place), shares)
+        losses, _, guided, naming = self._measure(self._pool[place])
+        return losses @ self._weights + GUIDANCE * guided.mean() + NAMING * naming.sum()
 
     @torch.no_grad()
     def report(self) -> str:
         measured = [self._measure(batch) for batch in self._held_out]
-        losses, hits = (torch.stack(parts).mean(dim=0).tolist() for parts in zip(*measured, strict=True))
-        loss, accuracy = (" ".join(f"{value:.2f}" for value in values) for values in (losses, hits))
-        return f"held out, by codebook: loss {loss}, accuracy {accuracy}"
+        means = (torch.stack(parts).mean(dim=0).tolist() for parts in zip(*measured, strict=True))
+        loss, accuracy, guided, naming = (" ".join(f"{value:.2f}" for value in values) for values in means)
+        return f"held out: loss {loss}, accuracy {accuracy}, guided heads {guided}, naming {naming}"
 
-    def _measure(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropy and accuracy of each codebook, float32 [codebooks]."""
+    def _measure(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Cross-entropy and accuracy of each codebook, float32 [codebooks]; cross-entropy of each guided head, and of
+        naming the word, float32 [1]."""
         # Padding stands behind everything, where a causal model cannot see it: no attention mask is needed.
-        hidden = self.model.model(input_ids=batch.ids, audio_input_ids=batch.columns, use_cache=False).last_hidden_state
+        output = self.model.model(
+            input_ids=batch.ids,
+            audio_input_ids=batch.columns,
+            use_cache=False,
+            output_attentions=True,
+            output_hidden_states=True,
+        )
         wanted = (batch.targets != IGNORED).any(dim=1)
-        audio = hidden[batch.ids == self.model.config.audio_token_id]
-        logits = self.model.audio_lm_head(audio[wanted]).view(-1, NUM_CODEBOOKS, CODEBOOK_SIZE)
-        targets = batch.targets[wanted]
+        is_audio = batch.ids == self.model.config.audio_token_id
+        logits = self.model.audio_lm_head(output.last_hidden_state[is_audio][wanted])
+        logits, targets = logits.view(-1, NUM_CODEBOOKS, CODEBOOK_SIZE), batch.targets[wanted]
         losses = functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
         counted = targets != IGNORED
         hits = (logits.argmax(dim=-1) == targets) & counted
-        return losses.sum(dim=0) / counted.sum(dim=0), hits.sum(dim=0) / counted.sum(dim=0)
+        guided = [
+            _attended(output.attentions[layer][:, head][is_audio][wanted], ranges[wanted])
+            for heads, ranges in ((ON_SPOKEN, batch.spoken), (ON_COMING, batch.coming))
+            for layer, head in heads
+        ]
+        example = torch.arange(len(batch.ids)).repeat_interleave(is_audio.sum(dim=1))[wanted]
+        names = batch.ids[example, batch.spoken[wanted, 0]]
+        between = self.model.model.norm(output.hidden_states[NAMED_AFTER][is_audio][wanted])
+        naming = functional.cross_entropy(self.model.text_lm_head(between), names)
+        number = counted.sum(dim=0)
+        return losses.sum(dim=0) / number, hits.sum(dim=0) / number, torch.stack(guided), naming[None]
+
+
+def _attended(attention: torch.Tensor, ranges: torch.Tensor) -> torch.Tensor:
+    """How surprised a head, float32 [rows, positions], is by the word it should attend to: mean of -log of its mass."""
+    position = torch.arange(attention.shape[1])
+    inside = (position >= ranges[:, :1]) & (position < ranges[:, 1:])
+    return -(attention * inside).sum(dim=1).clamp(min=1e-9).log().mean()
 
 
 def main() -> None:
@@ -87,14 +123,15 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work
     space = CodeSpace.of(work, SpeechSet(work / "speech_train", CODEC_SENTENCES, *CODEC_SET, SAMPLE_RATE))
+    parts = load_parts(work, space, "encoder")
     tokenizer, makers = trained_tokenizer(), []
     for name, count, kind in (
-        ("speech_language_model", SENTENCES, LANGUAGE_MODEL_SET),
-        ("speech_held_out", HELD_OUT_COUNT, HELD_OUT),
+        ("reading_train", SENTENCES, LANGUAGE_MODEL_SET),
+        ("reading_held_out", HELD_OUT_COUNT, HELD_OUT),
     ):
-        speech = SpeechSet(work / name, count, *kind, SAMPLE_RATE)
-        speech.make()
-        makers.append(ExampleMaker(clips(speech, space, work / f"latents_{name}.npz"), tokenizer))
+        readings = ReadingSet(work / name, count, *kind)
+        readings.make(space, parts)
+        makers.append(ExampleMaker(list(readings.readings()), tokenizer))
     LanguageModelTraining(*makers, file=work / "language_model.pt").run(arguments.until)
 
 

@@ -1,4 +1,7 @@
-"""The demo checkpoint's tokenizer: byte-level BPE whose merges are learned from the domain's sentences."""
+"""The demo checkpoint's tokenizer: byte-level BPE whose merges make one token of every word of the domain.
+
+A model this small should not have to put words together from pieces first; any other text is cut into more pieces.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from demo.domain import Domain
 from demo.sizes import TRAINED_VOCABULARY
 from demo.tokenizer import NUM_SPECIAL, build_tokenizer, byte_characters
 
-CORPUS_SENTENCES = 20000
+CORPUS_SENTENCES = 30000  # enough to meet every word at the start and in the middle of a sentence
 SEED = 5
+REPETITIONS = 50  # of each form: all are equally common, so that rare words are merged too
 PROMPT_WORDS = ("system", "user", "assistant", "\n\nGenerate audio following instruction.")
 
 
@@ -29,8 +33,11 @@ def trained_tokenizer() -> Tokenizer:
 
 
 def _corpus() -> list[str]:
-    """Sentences as users may write them, and the fixed words of every prompt."""
+    """Every form in which a word of the domain is written, and the fixed words of every prompt."""
     domain, generator = Domain.load(), random.Random(SEED)
-    sentences = [domain.draw(generator) for _ in range(CORPUS_SENTENCES)]
-    written = [domain.written(sentence) for sentence in sentences]
-    return [*sentences, *written, *PROMPT_WORDS * (CORPUS_SENTENCES // 10)]
+    forms = set()
+    for _ in range(CORPUS_SENTENCES):
+        first, *others = domain.written(domain.draw(generator))[:-1].split()
+        forms |= {first, *(f" {word}" for word in others)}
+    forms |= {form.lower() for form in forms}
+    return [*sorted(forms), *PROMPT_WORDS] * REPETITIONS

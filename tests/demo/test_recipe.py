@@ -21,14 +21,15 @@ from demo.domain import Domain, is_held_out
 from demo.listener import word_error_rate, word_errors
 from demo.tokenizer import write_text_side
 from demo.training.codec_parts import CodecParts
-from demo.training.examples import IGNORED, LAYOUT, SCENE, ExampleMaker
+from demo.training.examples import IGNORED, LAYOUT, SCENE, VOICE_KNOWN, ExampleMaker, Shares
 from demo.training.features import HOP, LatentSpace, frame_features
-from demo.training.flite import VOICES
-from demo.training.latent_set import Clip, CodeSpace
+from demo.training.flite import PAUSE, VOICES, Phone
+from demo.training.latent_set import CodeSpace
 from demo.training.loop import Training
 from demo.training.quantizer import fit_codebooks, quantize
-from demo.training.speech_set import Utterance
+from demo.training.reading_set import Reading
 from demo.training.vocabulary import trained_tokenizer
+from demo.training.word_timing import word_of_frames
 
 FRAMES = 60
 TIE = 1e-5  # of a latent's length: float32's rounding of sums of 64 squares
@@ -63,18 +64,16 @@ def parts(space: CodeSpace) -> CodecParts:
 
 
 @pytest.fixture(scope="module")
-def clips(space: CodeSpace) -> list[Clip]:
-    """Two sentences a voice with codes of their own."""
+def readings() -> list[Reading]:
+    """Two sentences a voice with codes of their own, each word as many frames long as the others."""
     domain, noise = Domain.load(), np.random.default_rng(0)
-    return [
-        Clip(
-            Utterance(sentence, domain.written(sentence), voice, np.zeros(0, np.float32)),
-            np.zeros((frames, 64), np.float32),
-            noise.integers(0, 1024, (8, frames)),
-        )
-        for sentence, frames in zip(domain.sentences(2, 0, False), (20, 31), strict=True)
-        for voice in VOICES
-    ]
+    made = []
+    for sentence, frames in zip(domain.sentences(2, 0, False), (40, 51), strict=True):
+        words = np.arange(frames) * (len(sentence.split()) + 1) // frames
+        for voice in VOICES:
+            codes, heard = noise.integers(0, 1024, (2, 8, frames))
+            made.append(Reading(sentence, domain.written(sentence), voice, codes, heard, words))
+    return made
 
 
 def test_held_out_sentences_are_never_trained_on_and_all_words_are():
@@ -107,19 +106,27 @@ def test_word_errors_are_counted(heard, errors):
 def test_the_tokenizer_is_the_same_each_time_and_keeps_any_text():
     tokenizer = trained_tokenizer()
     assert tokenizer.to_str() == trained_tokenizer().to_str()
-    assert tokenizer.token_to_id("<|begin_of_text|>") == 768
+    assert tokenizer.token_to_id("<|begin_of_text|>") == 1024
     for text in ("Hello from Higgs Audio.", "Zürich, 12 €!", "早上好"):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids) == text
 
 
-def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(clips, tmp_path: Path, checkpoint):
+def test_every_word_of_the_domain_is_one_token():
+    tokenizer, domain = trained_tokenizer(), Domain.load()
+    for sentence in domain.sentences(500, 4, False):
+        written = domain.written(sentence)
+        for text in (written, written.lower()):
+            assert len(tokenizer.encode(text, add_special_tokens=False).ids) == len(sentence.split()) + 1
+
+
+def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(readings, tmp_path: Path, checkpoint):
     tokenizer = trained_tokenizer()
     write_text_side(tmp_path, str(checkpoint / "audio_tokenizer"), tokenizer, 2048)
     install()
     processor = AutoProcessor.from_pretrained(tmp_path)
     audio_id, audio_eos = (tokenizer.token_to_id(name) for name in ("<|AUDIO_OUT|>", "<|audio_eos|>"))
     seen = set()
-    for batch in ExampleMaker(clips, tokenizer).batches(120, 1, random.Random(1)):
+    for batch in ExampleMaker(readings, tokenizer).batches(120, 1, random.Random(1), Shares(0.5, 0.2)):
         ids = batch.ids[0].tolist()
         text = tokenizer.decode(ids, skip_special_tokens=False)
         words = re.findall(r"<\|start_header_id\|>user<\|end_header_id\|>\n\n(.*?)<\|eot_id\|>", text)
@@ -147,27 +154,71 @@ def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(clips
     assert len(seen) == 4
 
 
-def test_targets_are_the_next_column_and_end_in_the_models_own_way(clips):
-    maker = ExampleMaker([clip for clip in clips if clip.codes.shape[1] == 20], trained_tokenizer())
+def test_targets_are_the_next_column_and_end_in_the_models_own_way(readings):
+    short = [reading for reading in readings if reading.codes.shape[1] == 40]
     by_codes = {}
-    for batch in maker.batches(20, 1, random.Random(2)):
-        spoken = batch.targets[(batch.targets != IGNORED).any(dim=1)].numpy()
-        assert len(spoken) == 20 + 8
+    for batch in ExampleMaker(short, trained_tokenizer()).batches(20, 1, random.Random(2), Shares(0.0, 0.0)):
+        spoken = batch.targets.numpy()
+        assert len(spoken) == 40 + 8
         for codebook in range(8):
             column = spoken[:, codebook]
             assert (column[:codebook] == IGNORED).all()
-            assert (column[codebook + 20 :] == LAYOUT.stream_eos_id).all()
-        codes = np.stack([spoken[k : k + 20, k] for k in range(8)])
+            assert (column[codebook + 40 :] == LAYOUT.stream_eos_id).all()
+        codes = np.stack([spoken[k : k + 40, k] for k in range(8)])
         by_codes[codes.tobytes()] = True
-    assert set(by_codes) <= {clip.codes.tobytes() for clip in clips}
+    assert set(by_codes) <= {reading.codes.tobytes() for reading in short}
 
 
-def test_padding_and_order_do_not_mix_examples(clips):
-    maker = ExampleMaker(clips, trained_tokenizer())
-    batch = maker.batches(1, 6, random.Random(3))[0]
+def test_a_reference_is_heard_by_the_encoder_and_learned_from_once_its_voice_is_known(readings):
+    by_heard = {reading.heard.tobytes(): reading for reading in readings}
+    for batch in ExampleMaker(readings, trained_tokenizer()).batches(20, 1, random.Random(2), Shares(1.0, 0.0)):
+        # What was said ends where the columns begin anew with a column of marks only.
+        length = int((batch.columns[1:] == LAYOUT.stream_bos_id).all(dim=1).nonzero()[0]) + 1
+        columns, targets = batch.columns[:length].numpy(), batch.targets[:length].numpy()
+        frames = length - 1 - 8
+        heard = np.stack([columns[1 + k : 1 + k + frames, k] for k in range(8)])
+        reading = by_heard[heard.tobytes()]
+        assert (targets[:VOICE_KNOWN] == IGNORED).all() and (targets[-1] == IGNORED).all()
+        known = np.stack([targets[k : k + frames, k] for k in range(8)])
+        learned = known != IGNORED
+        assert learned[:, VOICE_KNOWN:].any() and (known[learned] == reading.codes[learned]).all()
+
+
+def test_each_column_knows_the_text_of_its_word_and_of_the_next(readings):
+    tokenizer = trained_tokenizer()
+    for batch in ExampleMaker(readings, tokenizer).batches(30, 1, random.Random(4), Shares(0.0, 0.5)):
+        ids = batch.ids[0]
+        marked = [tokenizer.decode(ids[start:stop].tolist(), skip_special_tokens=False) for start, stop in batch.spoken]
+        said = list(dict.fromkeys(marked))
+        text = "".join(said)
+        assert said[-1] == "<|eot_id|>" and marked[-9:] == ["<|eot_id|>"] * 9
+        [reading] = {one.sentence: one for one in readings if one.sentence == _bare(text)}.values()
+        assert [_bare(word) for word in said[:-1]] == reading.sentence.split()
+        starts = np.flatnonzero(np.diff(reading.words, prepend=-1))
+        assert [marked[start] for start in starts] == said
+        coming = [tokenizer.decode(ids[start:stop].tolist(), skip_special_tokens=False) for start, stop in batch.coming]
+        assert [coming[start] for start in starts] == [*said[1:], "<|eot_id|>"]
+
+
+def _bare(text: str) -> str:
+    """A written sentence or word without capitals and marks."""
+    return re.sub(r"<\|eot_id\|>|[.,!?]", "", text).strip().lower()
+
+
+def test_padding_and_order_do_not_mix_examples(readings):
+    maker = ExampleMaker(readings, trained_tokenizer())
+    batch = maker.batches(1, 6, random.Random(3), Shares(0.5, 0.5))[0]
     audio_id = trained_tokenizer().token_to_id("<|AUDIO_OUT|>")
     counts = (batch.ids == audio_id).sum(dim=1)
-    assert counts.sum() == len(batch.columns) == len(batch.targets)
+    assert counts.sum() == len(batch.columns) == len(batch.targets) == len(batch.spoken) == len(batch.coming)
+
+
+def test_frames_are_told_apart_by_word():
+    spoken = [(PAUSE, 0.10), ("dh", 0.14), ("ax", 0.20), ("k", 0.26), ("ae", 0.36), ("t", 0.40), (PAUSE, 0.48)]
+    phones = [Phone(name, end) for name, end in [*spoken, ("s", 0.56), ("ae", 0.64), ("t", 0.72), (PAUSE, 0.80)]]
+    words = [("dh", "iy"), ("k", "ae", "t"), ("s", "ae", "t")]  # "the" alone sounds otherwise
+    found = word_of_frames(words, phones, 21, 0.04)
+    assert found.tolist() == [0] * 5 + [1] * 7 + [2] * 6 + [3] * 3
 
 
 def test_latents_hold_what_a_frame_sounds_like(space, speech):

@@ -1,0 +1,111 @@
+"""What the language model learns to read: sentences in codes, with the word that each frame belongs to.
+
+Most are sentences of the domain; some are loose strings of its words, which cannot be continued from memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from demo.codec import SAMPLE_RATE
+from demo.domain import Domain
+from demo.training.codec_parts import CodecParts
+from demo.training.features import HOP
+from demo.training.flite import VOICES, pronunciation, speak_timed
+from demo.training.latent_set import CodeSpace
+from demo.training.quantizer import quantize
+from demo.training.word_timing import word_of_frames
+
+BLOCK = 50  # sentences a file: what a kill loses at most
+REFERENCES = 10  # sentences of each block that are also encoded as reference clips are, which takes longest
+LOOSE_EVERY_NTH = 8
+LOOSE_WORDS = (2, 6)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One sentence in one voice.
+
+    `codes` int64 [codebooks, frames] are what the model is to say, from the speech's own latents; `heard`, of some
+    readings, are the same frames as the codec's encoder hears them, which is what a reference clip looks like. `words`
+    int64 [frames] is the number of the word spoken, the sentence's number of words in the silence at the end.
+    """
+
+    sentence: str
+    written: str
+    voice: str
+    codes: np.ndarray
+    heard: np.ndarray | None
+    words: np.ndarray
+
+
+@dataclass(frozen=True)
+class ReadingSet:
+    """`count` sentences, each read by every voice, in `directory`."""
+
+    directory: Path
+    count: int
+    seed: int
+    held_out: bool
+
+    def make(self, space: CodeSpace, parts: CodecParts) -> None:
+        """Speaks and encodes what is not there yet."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor() as pool:
+            for number, sentences in enumerate(tqdm(self._blocks(), desc=self.directory.name, unit="block")):
+                if self._file(number).exists():
+                    continue
+                jobs = [(sentence, voice, place < REFERENCES)
+                        for place, sentence in enumerate(sentences) for voice in VOICES]  # fmt: skip
+                readings = pool.map(functools.partial(_read, space, parts), jobs)
+                arrays = {f"{index}_{name}": array for index, reading in enumerate(readings)
+                          for name, array in reading.items()}  # fmt: skip
+                partial = self._file(number).with_suffix(".part")
+                with partial.open("wb") as stream:
+                    np.savez(stream, **arrays)
+                partial.rename(self._file(number))
+
+    def readings(self) -> Iterator[Reading]:
+        """Every reading: the voices of the first sentence, of the second, …"""
+        domain = Domain.load()
+        for number, sentences in enumerate(self._blocks()):
+            with np.load(self._file(number)) as arrays:
+                for index, (sentence, voice) in enumerate((s, v) for s in sentences for v in VOICES):
+                    parts = {name: arrays[f"{index}_{name}"].astype(np.int64) if f"{index}_{name}" in arrays else None
+                             for name in ("codes", "heard", "words")}  # fmt: skip
+                    yield Reading(sentence, domain.written(sentence), voice, **parts)
+
+    def _blocks(self) -> list[list[str]]:
+        domain, generator = Domain.load(), random.Random(self.seed)
+        sentences = domain.sentences(self.count, self.seed, self.held_out)
+        if not self.held_out:
+            for place in range(0, len(sentences), LOOSE_EVERY_NTH):
+                sentences[place] = " ".join(generator.choices(domain.words, k=generator.randint(*LOOSE_WORDS)))
+        return [sentences[start : start + BLOCK] for start in range(0, len(sentences), BLOCK)]
+
+    def _file(self, number: int) -> Path:
+        return self.directory / f"{number:04d}.npz"
+
+
+@torch.no_grad()
+def _read(space: CodeSpace, parts: CodecParts, job: tuple[str, str, bool]) -> dict[str, np.ndarray]:
+    """One reading's arrays, int16."""
+    sentence, voice, is_reference = job
+    audio, phones = speak_timed(Domain.load().written(sentence), voice, SAMPLE_RATE)
+    codes = quantize(space.latents.latents(audio), space.codebooks)[0].T.to(torch.int16).numpy()
+    alone = [pronunciation(word) for word in sentence.split()]
+    arrays = {"codes": codes, "words": word_of_frames(alone, phones, codes.shape[1], HOP / SAMPLE_RATE)}
+    if is_reference:
+        framed = functional.pad(torch.from_numpy(audio), (0, -len(audio) % HOP))
+        arrays["heard"] = quantize(parts.encode(framed[None])[0], space.codebooks)[0].T.to(torch.int16).numpy()
+    return arrays
