@@ -155,7 +155,7 @@ def swap_keys_and_values(stored):
 
 
 @pytest.mark.parametrize(
-    "damage", [swap_experts, swap_halves, swap_norms("input"), swap_norms("post"), swap_keys_and_values], ids=lambda d: d.__name__
+    "damage", [swap_experts, swap_halves, swap_norms("input"), swap_norms("post"), swap_keys_and_values]
 )
 def test_the_comparison_sees_what_stands_in_the_wrong_place(damage, transformers_checkpoint, converted, tmp_path):
     for file in converted("fp32").iterdir():
