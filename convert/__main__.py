@@ -12,7 +12,8 @@ from pathlib import Path
 from transformers.utils import logging as transformers_logging
 
 from convert.errors import ExportError, ModelLoadingError
-from convert.export import EXPORT_FILE, LM_FORMATS, export
+from convert.export import EXPORT_FILE, export
+from convert.lm_formats import ALL_PRECISIONS, FORMATS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,9 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--revision", help="commit of the hub repository; required for a hub id")
     parser.add_argument("--codec", help="folder or hub id of the codec; default: the one the checkpoint names")
     parser.add_argument("--codec-revision", help="commit of the codec's hub repository")
-    parser.add_argument("--lm-format", choices=LM_FORMATS, default="onnx", help="what will run the language model")
-    precisions = "; ".join(f"{name}: {', '.join(kind.precisions)}" for name, kind in LM_FORMATS.items())
-    parser.add_argument("--precision", help=f"of the linear layers' weights, the first by default ({precisions})")
+    parser.add_argument("--lm-format", choices=FORMATS, default="onnx", help="the engine that runs the language model")
+    parser.add_argument("--precision", choices=ALL_PRECISIONS, default="fp32", help="of the linear layers' weights")
     parser.add_argument("--max-positions", type=int, default=4096, help="prompt plus generated columns of one stream")
     parser.add_argument("--fingerprint", help="recorded in export.json for whoever asks whether it is up to date")
     options = parser.parse_args(arguments)

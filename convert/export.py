@@ -5,38 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from convert import lm, lm_check, trtllm, trtllm_check
 from convert.checkpoint import Checkpoint
 from convert.codec import CodecConfig, load_codec
 from convert.codec_export import export_decoder, export_encoder
 from convert.config import read_json
-from convert.errors import ExportError, ModelLoadingError
-from convert.lm_check import LogitsError
+from convert.errors import ModelLoadingError
+from convert.lm_formats import lm_format
 
 EXPORT_FILE = "export.json"
 FORMAT = 1
 _TOKENIZER_FILE, _PROCESSOR_FILE = "tokenizer.json", "processor_config.json"
-
-
-@dataclass(frozen=True)
-class LmFormat:
-    """How a language model is written, and compared with transformers. The first precision is the default."""
-
-    export: Callable[[Checkpoint, Path, str, int], None]
-    compare: Callable[[Checkpoint, Path, str], LogitsError]
-    precisions: tuple[str, ...]
-
-
-LM_FORMATS = {
-    "onnx": LmFormat(lm.export, lm_check.compare, ("fp32", "int8", "int4")),
-    "tensorrt-llm": LmFormat(trtllm.export, trtllm_check.compare, ("bf16", "fp8", "int8", "int4", "fp32")),
-}
 _COMPILERS = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -46,22 +29,19 @@ def export(
     revision: str | None = None,
     codec: str | None = None,
     codec_revision: str | None = None,
-    precision: str | None = None,
+    precision: str = "fp32",
     max_positions: int = 4096,
     fingerprint: str | None = None,
-    lm_format: str = "onnx",
+    lm_format_name: str = "onnx",
 ) -> None:
     """Write `lm/`, `codec/`, `tokenizer.json` and, last, `export.json` into `output`, replacing what was there.
 
     Raises:
         ModelLoadingError: something is wrong with the checkpoint.
-        ExportError: the format has no such precision, or an exported network differs from transformers by more than
-            its tolerance.
+        ExportError: an exported network differs from transformers by more than its tolerance, or the format of the
+            language model (`lm_formats`) does not exist in this precision.
     """
-    kind = LM_FORMATS[lm_format]
-    precision = precision or kind.precisions[0]
-    if precision not in kind.precisions:
-        raise ExportError(f"{lm_format} has no precision {precision}; there are {', '.join(kind.precisions)}")
+    language_model = lm_format(lm_format_name, precision)
     checkpoint = Checkpoint.open(source, revision)
     tokenizer = checkpoint.directory / _TOKENIZER_FILE
     if not tokenizer.is_file():
@@ -78,15 +58,23 @@ def export(
     try:
         print(f"exporting the codec {codec_source}", flush=True)
         codec_record = _export_codec(codec_source, codec_revision, checkpoint, fresh / "codec")
-        print(f"exporting the language model {source} in {precision}, and comparing it with transformers", flush=True)
-        kind.export(checkpoint, fresh / "lm", precision, max_positions)
-        logits_error = kind.compare(checkpoint, fresh / "lm", precision)
+        print(
+            f"exporting the language model {source} for {language_model.name} in {precision}, "
+            "and comparing it with transformers",
+            flush=True,
+        )
+        language_model.write(checkpoint, fresh / "lm", precision, max_positions)
+        logits_error = language_model.check(checkpoint, fresh / "lm", precision)
         shutil.copyfile(tokenizer, fresh / _TOKENIZER_FILE)
         record: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": fingerprint,
             "checkpoint": {"source": source, "revision": revision, "files": checkpoint.file_hashes()},
-            "language_model": {"format": lm_format, "precision": precision, "logits_error": asdict(logits_error)},
+            "language_model": {
+                "format": language_model.name,
+                "precision": precision,
+                "logits_error": asdict(logits_error),
+            },
             "codec": codec_record,
             "generation": {
                 "ras_win_len": checkpoint.config.ras_win_len,

@@ -13,15 +13,15 @@ from types import ModuleType
 
 import pytest
 
-from tests.build.trtllm_standin import functional, layers, models, module, network
+from tests.build.trtllm_standin import attention, functional, layers, models, module, network
 
 # Module of TensorRT-LLM -> what it offers here. Anything else fails as it would if NVIDIA had removed it.
 MODULES: dict[str, dict[str, object]] = {
     "_common": {"default_net": network.default_net},
     "functional": {name: getattr(functional, name) for name in functional.OFFERED},
     "layers": {
-        name: getattr(layers, name)
-        for name in ("Attention", "AttentionMaskType", "ColumnLinear", "Embedding", "KeyValueCacheParams", "RmsNorm")
+        **{name: getattr(layers, name) for name in ("ColumnLinear", "Embedding", "RmsNorm")},
+        **{name: getattr(attention, name) for name in ("Attention", "AttentionMaskType", "KeyValueCacheParams")},
     },
     "layers.moe": {"MixtureOfExperts": layers.MixtureOfExperts, "MoeConfig": layers.MoeConfig},
     "models": {"MODEL_MAP": models.MODEL_MAP},

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from tests.build.trtllm_standin.functional import Tensor
-from tests.build.trtllm_standin.layers import (
+from tests.build.trtllm_standin.attention import (
     Attention,
     AttentionParams,
     KeyValueCacheParams,
     PositionEmbeddingType,
-    _Matrix,
 )
+from tests.build.trtllm_standin.functional import Tensor
+from tests.build.trtllm_standin.layers import _Matrix
 from tests.build.trtllm_standin.module import Module
 from tests.build.trtllm_standin.network import default_net
 

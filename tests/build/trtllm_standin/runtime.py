@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tests.build.trtllm_standin.layers import CONTEXT, GENERATION
+from tests.build.trtllm_standin.attention import CONTEXT, GENERATION
 from tests.build.trtllm_standin.network import Network, PluginConfig, net_guard
 
 BLOCK = 4  # tokens a block: small, so that a few positions cross several
