@@ -24,6 +24,7 @@ NETWORK_CLASS = "HiggsAudioV2ForCausalLM"
 ENGINE, CONFIG, RECORD = "rank0.engine", "config.json", "build.json"
 TIMING_CACHE = "trtllm-timing.cache"
 TOKENS_PER_BLOCK = 32
+_FP8_CAPABILITY = (8, 9)  # MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89"
 _CONTAINER = f"build inside NVIDIA's Triton container with TensorRT-LLM {TENSORRT_LLM}"
 
 
@@ -88,6 +89,7 @@ def build_engine(checkpoint: Path, engine: Path, limits: EngineLimits) -> None:
         print(f"{engine} is up to date", flush=True)
         return
     tool = _find_tool()
+    _check_gpu(config["quantization"]["quant_algo"])
     fresh = engine.with_name(engine.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -138,7 +140,7 @@ def _read_config(checkpoint: Path) -> dict[str, Any]:
             raise BuildError(f"{checkpoint / name} is missing; convert with --lm-format tensorrt-llm first")
     try:
         config: dict[str, Any] = json.loads((checkpoint / CONFIG).read_text())
-        architecture, dtype = config["architecture"], config["dtype"]
+        architecture, dtype, _ = config["architecture"], config["dtype"], config["quantization"]["quant_algo"]
     except (ValueError, KeyError, TypeError) as error:
         raise BuildError(f"{checkpoint / CONFIG} is not a TensorRT-LLM checkpoint's: {error}") from error
     if architecture != NETWORK_CLASS:
@@ -174,12 +176,24 @@ def _find_tool() -> str:
         pass  # of another Python than this one; what it wrote is checked afterwards
     else:
         _check_version(installed)
-    probe = shutil.which("nvidia-smi")
-    if probe is None or subprocess.run([probe, "-L"], check=False, capture_output=True).returncode:
-        raise BuildError(
-            "no NVIDIA GPU is visible (nvidia-smi -L fails); an engine is compiled on the kind of GPU that will run it"
-        )
     return tool
+
+
+def _check_gpu(quant_algo: str | None) -> None:
+    """One is there, and has the arithmetic the precision needs."""
+    probe = shutil.which("nvidia-smi")
+    query = [str(probe), "--query-gpu=compute_cap", "--format=csv,noheader"]
+    asked = subprocess.run(query, check=False, capture_output=True, text=True) if probe else None
+    if asked is None or asked.returncode:
+        raise BuildError(
+            "no NVIDIA GPU is visible (nvidia-smi fails); an engine is compiled on the kind of GPU that will run it"
+        )
+    capability = asked.stdout.split()[0]
+    if quant_algo == "FP8" and tuple(map(int, capability.split("."))) < _FP8_CAPABILITY:
+        raise BuildError(
+            f"fp8 needs a GPU of compute capability {'.'.join(map(str, _FP8_CAPABILITY))} or more, and this one has "
+            f"{capability}; convert with --precision bf16 or int8"
+        )
 
 
 def _run(command: list[str]) -> None:

@@ -293,7 +293,7 @@ def test_a_mistake_in_the_network_shows(
 
 
 def arguments(function: Callable[..., Any]) -> list[str]:
-    """The names in order, with `*` before those that go by keyword only and `**` for any others."""
+    """The names as signatures.json has them: in order, `=` behind one with a default, `*` before keywords, `**`."""
     names: list[str] = []
     call = function.__init__ if inspect.isclass(function) else function
     for parameter in inspect.signature(call).parameters.values():
@@ -301,7 +301,8 @@ def arguments(function: Callable[..., Any]) -> list[str]:
             continue
         if parameter.kind == parameter.KEYWORD_ONLY and "*" not in names:
             names.append("*")
-        names.append("**" if parameter.kind == parameter.VAR_KEYWORD else parameter.name)
+        optional = "" if parameter.default is parameter.empty else "="
+        names.append("**" if parameter.kind == parameter.VAR_KEYWORD else parameter.name + optional)
     return names
 
 

@@ -24,6 +24,7 @@ CONFIG = {
     "dtype": "bfloat16",
     "vocab_size": 8208,
     "max_position_embeddings": 1024,
+    "quantization": {"quant_algo": None},
 }
 TRTLLM_BUILD = """#!/bin/sh
 echo "$@" >> "$CALLS"
@@ -49,7 +50,10 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PATH with nothing on it but trtllm-build and nvidia-smi; returns where the former writes its arguments."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, script in (("trtllm-build", TRTLLM_BUILD), ("nvidia-smi", "#!/bin/sh\nexit ${NO_GPU:-0}\n")):
+    for name, script in (
+        ("trtllm-build", TRTLLM_BUILD),
+        ("nvidia-smi", "#!/bin/sh\necho ${GPU:-8.0}\nexit ${NO_GPU:-0}\n"),
+    ):
         (folder / name).write_text(script)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
@@ -172,6 +176,18 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     with pytest.raises(BuildError, match=complaint):
         build_engine(checkpoint, tmp_path / "engine", LIMITS)
     assert not calls(tools)
+
+
+def test_fp8_needs_a_gpu_that_has_it(
+    checkpoint: Path, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG | {"quantization": {"quant_algo": "FP8"}}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BuildError, match=r"fp8 needs a GPU of compute capability 8\.9 or more, and this one has 8\.0"):
+        build_engine(checkpoint, tmp_path / "engine", LIMITS)
+    monkeypatch.setenv("GPU", "12.0")
+    build_engine(checkpoint, tmp_path / "engine", LIMITS)
+    assert len(calls(tools)) == 1
 
 
 def test_a_missing_checkpoint_says_how_to_make_it(tools: Path, tmp_path: Path) -> None:
