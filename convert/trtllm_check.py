@@ -24,9 +24,10 @@ from convert.trtllm import AUDIO_EMBEDDING, CONFIG, WEIGHTS
 from engine.types import AudioSegment, Segment
 
 # Largest and mean |logit difference|, in standard deviations of the logits. fp32 differs only by the order of
-# additions, and so does bf16 of a checkpoint that is bf16 already. The others are three times what rounding costs the
-# random weights of four layers (for bf16: of a float32 checkpoint): what is wrong shows, what is only coarse passes.
-TOLERANCES = {"fp32": (1e-4, 1e-5), "bf16": (0.15, 0.02), "fp8": (1.5, 0.3), "int8": (0.3, 0.05), "int4": (4.5, 0.8)}
+# additions, and so does bf16 of a checkpoint that is bf16 already: then fp32's hold. The others are three times what
+# rounding costs the random weights of the twelve-layer bench checkpoint (for bf16: a float32 one); int4's mean is held
+# to 0.9, for logits that have nothing to do with each other are 1.1 apart.
+TOLERANCES = {"fp32": (1e-4, 1e-5), "bf16": (0.15, 0.02), "fp8": (2.1, 0.4), "int8": (0.45, 0.085), "int4": (5.0, 0.9)}
 _BITS = {"W8A16": 8, "W4A16": 4}
 
 
@@ -42,7 +43,8 @@ def compare(checkpoint: Checkpoint, directory: Path, precision: str) -> LogitsEr
     difference = np.abs(actual - expected) / expected.std()
     same = (actual.argmax(-1) == expected.argmax(-1)).mean()
     error = LogitsError(float(difference.max()), float(difference.mean()), float(same))
-    maximum, mean = TOLERANCES[precision]
+    exact = precision == "bf16" and checkpoint.stored_types() == {"BF16"}
+    maximum, mean = TOLERANCES["fp32" if exact else precision]
     if not (error.maximum <= maximum and error.mean <= mean):  # also refuses NaN
         raise ExportError(
             f"the {precision} logits are up to {error.maximum:.1e} and on average {error.mean:.1e} standard deviations "

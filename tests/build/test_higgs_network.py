@@ -197,7 +197,7 @@ def test_requests_in_flight_do_not_see_each_other(
 
 @pytest.mark.parametrize(
     ("precision", "most"),
-    # bf16: eight bits of mantissa in every product of four layers. The others are the converter's own tolerances.
+    # bf16: eight bits of mantissa in every product of four layers. The others: three times the converter's error.
     [("bf16", 0.2), ("fp8", 1.5), ("int8", 0.3), ("int4", 4.5)],
 )
 def test_every_precision_loads_and_runs_in_bfloat16(
