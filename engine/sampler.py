@@ -27,7 +27,9 @@ class SamplerState:
     num_codebooks], the newest columns, newest last.
     """
 
-    def __init__(self, slots: int, layout: CodebookLayout, max_ras_window: int, device: str = "cpu") -> None:
+    def __init__(
+        self, slots: int, layout: CodebookLayout, max_ras_window: int, device: str | torch.device = "cpu"
+    ) -> None:
         def integers(*shape: int, fill: int = 0) -> torch.Tensor:
             return torch.full(shape, fill, dtype=torch.int64, device=device)
 
@@ -75,10 +77,18 @@ class SamplerState:
 
 
 class Sampler:
-    """One decode step's sampling over the first `n` slots of a state."""
+    """One decode step's sampling over the first `n` slots of a state.
 
-    def __init__(self, layout: CodebookLayout, device: str = "cpu") -> None:
+    Args:
+        asynchronous: never read a value back from the device, at the price of a second draw for every row; by default
+            wherever the device is not the CPU. The codes are the same.
+    """
+
+    def __init__(
+        self, layout: CodebookLayout, device: str | torch.device = "cpu", asynchronous: bool | None = None
+    ) -> None:
         self._layout = layout
+        self._asynchronous = torch.device(device).type != "cpu" if asynchronous is None else asynchronous
         self._codebook = torch.arange(layout.num_codebooks, device=device)
         self._token = torch.arange(layout.codebook_size, device=device)
 
@@ -137,7 +147,7 @@ class Sampler:
         repeats = ((state.history[:n] == codes[:, None]) & inside & (codes[:, None] < marks)).sum(dim=1)
         repeated = (repeats >= state.ras_max_repeats[:n, None]) & (state.ras_window[:n, None] > 0)
         seed, counter = state.seed[:n, None].expand_as(counter), counter + _RESAMPLE
-        if repeated.is_cuda:  # every row, since asking which ones are meant would wait for the device
+        if self._asynchronous:  # every row, since asking which ones are meant would wait for the device
             return torch.where(repeated, self._draw_plain(logits, seed, counter), codes)
         codes[repeated] = self._draw_plain(logits[repeated], seed[repeated], counter[repeated])
         return codes

@@ -35,6 +35,11 @@ class CodeStream:
         return self._columns[: self._count]
 
     @property
+    def columns_needed(self) -> int:
+        """Columns, column 0 included, that the longest possible stream takes."""
+        return len(self._columns)
+
+    @property
     def frames(self) -> int:
         """Frames that can be emitted so far."""
         return min(self._end, complete_frames(self._count - 1, self._layout.num_codebooks))
