@@ -52,8 +52,7 @@ def code_stream(request: Request, layout: CodebookLayout, limits: Limits) -> Cod
     room = limits.max_positions - len(request.prompt) - layout.num_codebooks
     if room < 1:
         raise InvalidRequestError(
-            f"the prompt takes {len(request.prompt)} positions of {limits.max_positions}, "
-            "which leaves no room to speak"
+            f"the prompt takes {len(request.prompt)} positions of {limits.max_positions}, which leaves no room to speak"
         )
     return CodeStream(layout, request.windows, min(request.max_frames, room), limits.context_frames)
 

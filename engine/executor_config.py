@@ -30,9 +30,9 @@ _MAX_GRAPHS = 128  # kept at a time, the least recently used goes first: each ta
 class ExecutorOptions:
     """Choices of the deployment.
 
-    `kv_memory_fraction`: of the GPU memory free once weights and tables are loaded, for keys and values; the codec needs
-    the rest. `reuse_blocks`: keep the keys and values of prompts, so that a voice's clip is read once.
-    `cuda_graphs`: launch a step's network as one graph; docs/frame-table.md has the rule.
+    `kv_memory_fraction`: of the GPU memory free once weights and tables are loaded, for keys and values; the codec
+    needs the rest. `reuse_blocks`: keep the keys and values of prompts, so that a voice's clip is read once.
+    `cuda_graphs`: launch a step's network, and what follows it, as one graph each; docs/frame-table.md has the rule.
     """
 
     kv_memory_fraction: float = 0.8
@@ -168,9 +168,7 @@ def executor_request(
         sampling_config=bindings.SamplingConfig(top_k=1),
         output_config=bindings.OutputConfig(exclude_input_from_output=True),
         end_id=end_id(layout),
-        prompt_tuning_config=bindings.PromptTuningConfig(
-            embedding_table=table, input_token_extra_ids=tokens.extra_ids
-        ),
+        prompt_tuning_config=bindings.PromptTuningConfig(embedding_table=table, input_token_extra_ids=tokens.extra_ids),
         logits_post_processor_name=bindings.Request.BATCHED_POST_PROCESSOR_NAME,
         client_id=key,
     )

@@ -1,21 +1,24 @@
-"""The frame table: how a model that reads sums of eight embeddings is fed by an executor that feeds back one token id.
+"""The frame table: how a model that reads sums of eight embeddings is fed by an executor that feeds back one token
+id.
 
-Every stream owns a few rows of one table [rows, hidden], which the TensorRT-LLM executor holds by view and copies into
-the engine's prompt table before every step. An id below `num_codebooks * codebook_size` means that row of the stream's
-table, any other id is a text token behind that many ids. The rows are the reference clips' columns, one each, and then two
-that generated columns take turns in: column c stands in row `reference_rows + c % 2`, so the row written for the next
-step is never the one this step read. `docs/frame-table.md` has the picture and the sources.
+Every stream owns a few rows of one table [rows, hidden], which the TensorRT-LLM executor holds by view and copies
+into the engine's prompt table before every step. An id below `num_codebooks * codebook_size` means that row of the
+stream's table, any other id is a text token behind that many ids. The rows are the reference clips' columns, one
+each, and then two that generated columns take turns in: column c stands in row `reference_rows + c % 2`, so the row
+written for the next step is never the one this step read. `docs/frame-table.md` has the picture and the sources.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.functional import embedding
 
+from engine.errors import ModelLoadingError
 from engine.types import AudioSegment, CodebookLayout, Prompt
 
 GENERATED_ROWS = 2
@@ -93,9 +96,7 @@ class FrameTable:
         self._layout, self._rows_each = layout, rows
         self._embedding = audio_embedding
         self._codebook_offset = torch.arange(layout.num_codebooks, device=device) * layout.codebook_size
-        self._rows = torch.zeros(
-            places * rows, audio_embedding.shape[1], dtype=audio_embedding.dtype, device=device
-        )
+        self._rows = torch.zeros(places * rows, audio_embedding.shape[1], dtype=audio_embedding.dtype, device=device)
         self._reference_rows = torch.zeros(slots, dtype=torch.int64, device=device)
         self._place_offset = torch.zeros(slots, dtype=torch.int64, device=device)
 
@@ -133,3 +134,16 @@ class FrameTable:
     def _embed(self, columns: torch.Tensor) -> torch.Tensor:
         """Columns [n, num_codebooks] to the sums of their codebooks' embeddings, [n, hidden]."""
         return embedding(columns + self._codebook_offset, self._embedding).sum(dim=-2)
+
+
+def read_audio_embedding(path: Path, layout: CodebookLayout) -> torch.Tensor:
+    """[num_codebooks * codebook_size, hidden]. Raises ModelLoadingError when the file is missing or does not fit."""
+    from safetensors.torch import load_file  # noqa: PLC0415 - no other engine needs it
+
+    try:
+        weight = load_file(path)["weight"]
+    except Exception as error:
+        raise ModelLoadingError(f"{path} does not hold the audio embedding: {error!r}") from error
+    if weight.dim() != 2 or len(weight) != table_ids(layout):
+        raise ModelLoadingError(f"{path} is {list(weight.shape)}; it must have {table_ids(layout)} rows")
+    return weight

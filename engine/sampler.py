@@ -92,12 +92,14 @@ class Sampler:
         self._codebook = torch.arange(layout.num_codebooks, device=device)
         self._token = torch.arange(layout.codebook_size, device=device)
 
-    def step(self, state: SamplerState, logits: torch.Tensor) -> torch.Tensor:
+    def step(self, state: SamplerState, logits: torch.Tensor, candidates: int | None = None) -> torch.Tensor:
         """Choose the next column of each of the first n streams and advance their state.
 
-        logits: float32 [n, num_codebooks, codebook_size]. Returns int64 [n, num_codebooks].
+        logits: float32 [n, num_codebooks, codebook_size]. candidates: how many of the likeliest codes to look at, no
+        fewer than the state asks for, which is the default. Returns int64 [n, num_codebooks].
         """
         n, layout = len(logits), self._layout
+        candidates = state.candidates(n) if candidates is None else candidates
         column = state.column[:n] + 1
         not_begun = self._codebook >= column[:, None]
         ended = self._codebook < state.eos_age[:n, None]
@@ -105,7 +107,7 @@ class Sampler:
         # A beginning mark is only ever forced: sampled in mid-stream it would be a frame nobody can decode.
         allowed = logits.masked_fill(self._token == layout.stream_bos_id, _MINUS_INFINITY)
         counter = column[:, None] * layout.num_codebooks + self._codebook
-        codes = self._draw(state, allowed, counter)
+        codes = self._draw(state, allowed, counter, candidates)
         codes = self._avoid_repetition(state, allowed, counter, codes)
         codes = torch.where(not_begun, layout.stream_bos_id, torch.where(ended, layout.stream_eos_id, codes))
 
@@ -116,14 +118,14 @@ class Sampler:
         state.history[:n] = torch.cat([state.history[:n, 1:], codes[:, None]], dim=1)
         return codes
 
-    def _draw(self, state: SamplerState, logits: torch.Tensor, counter: torch.Tensor) -> torch.Tensor:
+    def _draw(self, state: SamplerState, logits: torch.Tensor, counter: torch.Tensor, candidates: int) -> torch.Tensor:
         """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]."""
         n = len(logits)
         temperature = state.temperature[:n, None, None]
         greedy = temperature == 0
         top_k = torch.where(state.top_k[:n] > 0, state.top_k[:n], logits.shape[-1])
         # Sorting every code would cost more than the rest of the step; beyond the largest top-k none can be chosen.
-        scores, tokens = torch.topk(logits, state.candidates(n), dim=-1)
+        scores, tokens = torch.topk(logits, candidates, dim=-1)
         scores = scores / torch.where(greedy, 1.0, temperature)
         rank = self._token[: scores.shape[-1]]
         scores = scores.masked_fill(rank >= top_k[:, None, None], _MINUS_INFINITY)

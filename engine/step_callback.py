@@ -1,9 +1,10 @@
-"""What the TensorRT-LLM executor calls between the network and its own sampling, once a step, for all requests at once.
+"""What the TensorRT-LLM executor calls between the network and its own sampling, once a step, for all requests at
+once.
 
-In that call, on the executor's stream and without waiting for it: choose the next column of every stream, write the
-column's embedding into the stream's frame table, and overwrite the logits so that the executor's top-1 sampling takes the
-id of that row. The codes leave for the host beside it. Nothing here reads a value back from the device; what must be known
-of the streams on the host (which ones, in which slot) is known without asking.
+In that call, on the executor's stream and without waiting for it: let `ColumnStep` choose the next column of every
+stream and write its embedding into the stream's frame table, and overwrite the logits so that the executor's top-1
+sampling takes the id of that row. The codes leave for the host beside it. Nothing here reads a value back from the
+device; what must be known of the streams on the host (which ones, in which slot) is known without asking.
 
 An exception that left this call would fail every request of the executor. None does.
 """
@@ -13,17 +14,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
 from engine.code_transfer import CodeTransfer, Transfer, on_stream
-from engine.frame_table import FrameTable, end_id
-from engine.sampler import Sampler, SamplerState
-from engine.types import CodebookLayout, SamplingParameters
-
-# Far above every other logit, which are set to 0; finite, and small enough for float16, so that the executor's softmax
-# has no infinity to trip over.
-_FORCED = 1000.0
+from engine.column_step import FORCED, ColumnStep
+from engine.types import SamplingParameters
 
 logger = logging.getLogger(__name__)
 
@@ -46,34 +43,34 @@ class Speaker:
     slot: int | None = None
 
 
-class StepCallback:
+SpeakerT = TypeVar("SpeakerT", bound=Speaker)
+
+
+class StepCallback(Generic[SpeakerT]):
     """The executor's batched logits post-processor.
 
     Args:
         speakers: the streams in the executor by key; read here, written by the engine.
-        state, table: with one slot more than there can be streams, which moving needs.
+        column_step: with one slot more than there can be streams, which changing places needs.
+        end_id: what ends a request.
         on_codes: told, each step, who got codes, in the order of their rows, and where to wait for them.
         on_error: told who fails because of what.
     """
 
     def __init__(
         self,
-        layout: CodebookLayout,
-        speakers: Mapping[int, Speaker],
-        sampler: Sampler,
-        state: SamplerState,
-        table: FrameTable,
+        speakers: Mapping[int, SpeakerT],
+        column_step: ColumnStep,
+        end_id: int,
         transfer: CodeTransfer,
         device: torch.device,
-        on_codes: Callable[[list[Speaker], Transfer], None],
-        on_error: Callable[[list[Speaker], Exception], None],
+        on_codes: Callable[[list[SpeakerT], Transfer], None],
+        on_error: Callable[[list[SpeakerT], Exception], None],
     ) -> None:
-        self._layout, self._device = layout, device
-        self._speakers = speakers
-        self._sampler, self._state, self._table, self._transfer = sampler, state, table, transfer
+        self._speakers, self._device = speakers, device
+        self._column_step, self._end_id, self._transfer = column_step, end_id, transfer
         self._on_codes, self._on_error = on_codes, on_error
-        self._end_id = end_id(layout)
-        self._slots: list[Speaker | None] = [None] * (len(state.column) - 1)
+        self._slots: list[SpeakerT | None] = [None] * (len(column_step.codes) - 1)
 
     def __call__(
         self,
@@ -93,7 +90,7 @@ class StepCallback:
 
     def _step(self, logits: dict[int | None, torch.Tensor]) -> None:
         self._forget_the_gone()
-        speaking: dict[int, Speaker] = {}
+        speaking: dict[int, SpeakerT] = {}
         for key, own in logits.items():
             speaker = None if key is None else self._speakers.get(key)
             if speaker is None or speaker.over or not self._begun(speaker):
@@ -105,29 +102,20 @@ class StepCallback:
         self._gather(speaking)
         batch = [speaker for speaker in self._slots[: len(speaking)] if speaker is not None]
         views = [logits[speaker.key] for speaker in batch]
-        codes = self._advance(views)
-        self._on_codes(batch, self._transfer.send(codes))
+        step, n = self._column_step, len(batch)
+        # One kernel for all requests each way; a copy each would be as many launches as there are streams.
+        torch._foreach_copy_(list(step.logits[:n].view(n, *views[0].shape).unbind()), views)
+        step.run(n)
+        torch._foreach_copy_(views, list(step.forced[:n].view(n, *views[0].shape).unbind()))
+        self._on_codes(batch, self._transfer.send(step.codes[:n]))
 
-    def _advance(self, views: list[torch.Tensor]) -> torch.Tensor:
-        """Sample, write the frame table, force the ids; int64 [n, num_codebooks]."""
-        n = len(views)
-        shape = (n, self._layout.num_codebooks, self._layout.codebook_size)
-        codes = self._sampler.step(self._state, torch.cat(views).reshape(shape).float())
-        ids = self._table.write(codes, self._state.column[:n])
-        forced = torch.zeros(n, views[0].numel(), dtype=views[0].dtype, device=views[0].device)
-        forced.scatter_(1, ids[:, None], _FORCED)
-        # One kernel for all requests; a copy each would be as many launches as there are streams.
-        torch._foreach_copy_(views, list(forced.view(n, *views[0].shape).unbind()))
-        return codes
-
-    def _begun(self, speaker: Speaker) -> bool:
+    def _begun(self, speaker: SpeakerT) -> bool:
         """Give a new stream a slot; False when that failed, which ends it alone."""
         if speaker.slot is not None:
             return True
         slot = self._slots.index(None)
         try:
-            self._state.begin(slot, speaker.sampling, speaker.tail)
-            self._table.begin(slot, speaker.place, speaker.reference_rows)
+            self._column_step.begin(slot, speaker.sampling, speaker.tail, speaker.place, speaker.reference_rows)
         except Exception as error:
             speaker.over = True
             self._on_error([speaker], error)
@@ -140,7 +128,7 @@ class StepCallback:
             if speaker is not None and (speaker.over or speaker.key not in self._speakers):
                 self._slots[slot] = None
 
-    def _gather(self, speaking: Mapping[int, Speaker]) -> None:
+    def _gather(self, speaking: Mapping[int, SpeakerT]) -> None:
         """Move this step's streams into the first slots, which is where the sampler looks.
 
         Streams that leave make holes. A stream may also sit a step out (the executor decides who runs); it changes
@@ -155,20 +143,16 @@ class StepCallback:
             source, spare = mover.slot, len(self._slots)
             assert source is not None
             if resting is not None:
-                self._move(target, spare)
-            self._move(source, target)
+                self._column_step.move(target, spare)
+            self._column_step.move(source, target)
             if resting is not None:
-                self._move(spare, source)
+                self._column_step.move(spare, source)
                 resting.slot = source
             self._slots[target], self._slots[source], mover.slot = mover, resting, target
 
-    def _move(self, source: int, target: int) -> None:
-        self._state.move(source, target)
-        self._table.move(source, target)
-
     def _force_end(self, own: torch.Tensor) -> None:
         own.zero_()
-        own[..., self._end_id].fill_(_FORCED)
+        own[..., self._end_id].fill_(FORCED)
 
     def _give_up(
         self, stream: int, client_ids: Sequence[int | None], logits: Sequence[torch.Tensor], error: Exception

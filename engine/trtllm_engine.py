@@ -1,9 +1,9 @@
 """The engine over TensorRT-LLM's executor: NVIDIA's in-flight batching and KV cache, our codes.
 
-The same contract as `engine.Engine`. The executor schedules, runs the network and feeds back row ids; `StepCallback` does
-what makes them speech. Four threads meet here: the caller's, the executor's (which calls the callback), one that collects
-codes and tells listeners, and one that receives the executor's final responses. Everything a listener hears of its stream
-it hears from the collecting thread, in order.
+The same contract as `engine.Engine`. The executor schedules, runs the network and feeds back row ids; `StepCallback`
+does what makes them speech. Four threads meet here: the caller's, the executor's (which calls the callback), one that
+collects codes and tells listeners, and one that receives the executor's final responses. Everything a listener hears
+of its stream it hears from the collecting thread, in order.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import itertools
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from engine.code_transfer import CodeTransfer, Transfer
-from engine.contract import Event, code_stream, iterate, tell
+from engine.column_step import ColumnStep, cuda_graph_recorder
+from engine.contract import Event, iterate, tell
 from engine.errors import (
     EngineError,
     GenerationTimeoutError,
@@ -40,13 +40,17 @@ from engine.executor_config import (
     executor_request,
     load_bindings,
 )
-from engine.frame_table import GENERATED_ROWS, FrameTable, PromptTokens, prompt_tokens, table_ids
+from engine.frame_table import (
+    FrameTable,
+    end_id,
+    read_audio_embedding,
+)
 from engine.sampler import Sampler, SamplerState
-from engine.step_callback import Speaker, StepCallback
-from engine.stream import CodeStream
+from engine.step_callback import StepCallback
+from engine.tally import Tally
+from engine.trtllm_stream import TrtllmStream, warm_up_requests
 from engine.types import (
     MAX_RAS_WINDOW,
-    CodebookLayout,
     EngineStats,
     FinishReason,
     FrameWindow,
@@ -60,18 +64,6 @@ _PATIENCE = timedelta(milliseconds=50)  # how exactly deadlines are kept while t
 _CLOSING_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(eq=False, kw_only=True)
-class _Stream(Speaker):
-    """A request on its way: waiting without a place, then in the executor under its key, then over."""
-
-    request: Request
-    tokens: PromptTokens
-    codes: CodeStream
-    deadline: float
-    on_event: Callable[[Event], None]
-    executor_id: int | None = field(default=None)
 
 
 class TrtllmEngine:
@@ -94,43 +86,48 @@ class TrtllmEngine:
         bindings: Any = None,
         device: str | torch.device = "cuda",
     ) -> None:
+        options = options or ExecutorOptions()
         self.description = ModelDescription.read(directory / DESCRIPTION)
         layout = self.description.layout
         self._layout, self._limits, self._device = layout, limits, torch.device(device)
         self._built = BuiltEngine.read(directory / ENGINE, layout, limits)
         self._bindings = load_bindings() if bindings is None else bindings
         slots = limits.max_streams + 1  # the callback moves by way of one more
-        audio_embedding = _audio_embedding(directory / AUDIO_EMBEDDING, layout).to(self._device, self._built.dtype)
+        audio_embedding = read_audio_embedding(directory / AUDIO_EMBEDDING, layout)
+        audio_embedding = audio_embedding.to(self._device, self._built.dtype)
         self._table = FrameTable(audio_embedding, layout, limits.max_streams, self._built.rows, slots)
         self._upload = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
 
         self._lock = threading.Condition()
         self._keys = itertools.count(1)
-        self._named: dict[str, _Stream] = {}  # not over yet, by request id
-        self._waiting: deque[_Stream] = deque()
-        self._in_executor: dict[int, _Stream] = {}  # by key, until the final response: over or not
+        self._named: dict[str, TrtllmStream] = {}  # not over yet, by request id
+        self._waiting: deque[TrtllmStream] = deque()
+        self._in_executor: dict[int, TrtllmStream] = {}  # by key, until the final response: over or not
         self._free_places = list(range(limits.max_streams))
         self._closing = False
         self._broken: EngineError | None = None
-        self._steps = self._frames = self._finished = self._cancelled = self._refused = 0
-        self._failed: Counter[str] = Counter()
-        self._busy_seconds, self._busy_since = 0.0, 0.0
+        self._tally = Tally()
 
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._callback = StepCallback(
+        column_step = ColumnStep(
             layout,
-            self._in_executor,
             Sampler(layout, self._device, asynchronous=True),
             SamplerState(slots, layout, MAX_RAS_WINDOW, self._device),
             self._table,
+            self._device,
+        )
+        if options.cuda_graphs and self._device.type == "cuda":
+            column_step.record(cuda_graph_recorder())
+        self._callback = StepCallback(
+            self._in_executor,
+            column_step,
+            end_id(layout),
             CodeTransfer(slots, layout.num_codebooks, self._device),
             self._device,
             on_codes=lambda speakers, transfer: self._events.put(partial(self._collect, speakers, transfer)),
             on_error=lambda speakers, error: self._events.put(partial(self._fail_all, speakers, error)),
         )
-        configuration = executor_config(
-            self._bindings, self._built, limits, options or ExecutorOptions(), self._callback
-        )
+        configuration = executor_config(self._bindings, self._built, limits, options, self._callback)
         try:
             self._executor = self._bindings.Executor(
                 model_path=str(directory / ENGINE),
@@ -152,13 +149,13 @@ class TrtllmEngine:
             OverloadedError: the queue is full.
         """
         try:
-            stream = self._stream(request, on_event)
+            stream = TrtllmStream.of(request, on_event, next(self._keys), self._layout, self._limits, self._built)
             with self._lock:
                 self._admit(stream)
                 self._feed()
         except EngineError:
             with self._lock:
-                self._refused += 1
+                self._tally.refused += 1
             raise
 
     def stream(self, request: Request) -> Iterator[FrameWindow]:
@@ -179,18 +176,24 @@ class TrtllmEngine:
     def stats(self) -> EngineStats:
         """A snapshot of now and of the totals since the start. A stream is live while it holds a place."""
         with self._lock:
-            running = time.monotonic() - self._busy_since if self._in_executor else 0.0
-            return EngineStats(
-                live_streams=len(self._in_executor),
-                waiting_requests=len(self._waiting),
-                steps=self._steps,
-                frames=self._frames,
-                busy_seconds=self._busy_seconds + running,
-                finished=self._finished,
-                cancelled=self._cancelled,
-                refused=self._refused,
-                failed=dict(self._failed),
-            )
+            return self._tally.stats(len(self._in_executor), len(self._waiting))
+
+    def warm_up(self) -> None:
+        """Let as many short streams as there are places run and end one after another; none of them is counted.
+
+        The executor thus meets every number of streams once, and records its network's CUDA graph for it.
+        """
+        events: SimpleQueue[Event] = SimpleQueue()
+        for request in warm_up_requests(self._limits.max_streams, self._built.tokens_per_block):
+            self.submit(request, events.put)
+        for _ in range(self._limits.max_streams):
+            event = events.get()
+            if isinstance(event, EngineError):
+                raise ModelLoadingError(f"the engine's first streams failed: {event}")
+        with self._lock:
+            while self._in_executor:
+                self._lock.wait(_CLOSING_SECONDS)
+            self._tally = Tally()
 
     def close(self) -> None:
         """Cancel everything, stop the threads and the executor."""
@@ -206,33 +209,7 @@ class TrtllmEngine:
 
     # The caller's side: from a request to a request of the executor.
 
-    def _stream(self, request: Request, on_event: Callable[[Event], None]) -> _Stream:
-        codes = code_stream(request, self._layout, self._limits)
-        tokens = prompt_tokens(request.prompt, self._layout)
-        rows, longest = tokens.reference_rows + GENERATED_ROWS, self._built.max_input_len
-        if rows > self._built.rows:
-            raise InvalidRequestError(
-                f"the reference clips take {tokens.reference_rows} frame table rows; "
-                f"this engine was built for {self._built.rows - GENERATED_ROWS}"
-            )
-        if len(tokens.ids) > longest:
-            raise InvalidRequestError(
-                f"the prompt takes {len(tokens.ids)} positions; this engine was built for {longest}"
-            )
-        return _Stream(
-            key=next(self._keys),
-            sampling=request.sampling,
-            tail=None,
-            place=-1,
-            reference_rows=tokens.reference_rows,
-            request=request,
-            tokens=tokens,
-            codes=codes,
-            deadline=time.monotonic() + request.timeout,
-            on_event=on_event,
-        )
-
-    def _admit(self, stream: _Stream) -> None:
+    def _admit(self, stream: TrtllmStream) -> None:
         request_id, limits = stream.request.request_id, self._limits
         if self._closing:
             raise ModelLoadingError("the engine is stopping")
@@ -253,8 +230,7 @@ class TrtllmEngine:
         while self._waiting and self._free_places:
             stream = self._waiting.popleft()
             stream.place = self._free_places.pop()
-            if not self._in_executor:
-                self._busy_since = time.monotonic()
+            self._tally.busy(True)
             self._in_executor[stream.key] = stream  # before the executor has it: it may call back at once
             try:
                 request = self._executor_request(stream)
@@ -264,7 +240,7 @@ class TrtllmEngine:
                 self._events.put(partial(self._fail, stream, error))
         self._lock.notify_all()
 
-    def _executor_request(self, stream: _Stream) -> Any:
+    def _executor_request(self, stream: TrtllmStream) -> Any:
         with torch.cuda.stream(self._upload):  # no stream on a CPU, where this does nothing
             columns = torch.from_numpy(stream.tokens.columns).to(self._device)
             table = self._table.fill(stream.place, columns)
@@ -284,51 +260,52 @@ class TrtllmEngine:
             except Exception:  # nobody else's stream may hang because of it
                 logger.exception("an engine event failed")
 
-    def _collect(self, speakers: list[_Stream], transfer: Transfer) -> None:
+    def _collect(self, streams: list[TrtllmStream], transfer: Transfer) -> None:
         """A step's codes: windows to their listeners, and an end to the streams that are complete."""
         try:
             columns = transfer.wait()
         except Exception as error:
-            self._fail_all(speakers, error)
+            self._fail_all(streams, error)
             return
-        self._steps += 1
-        for stream, column in zip(speakers, columns, strict=True):
+        frames = 0
+        for stream, column in zip(streams, columns, strict=True):
             if stream.over:  # the step that was under way when it ended
                 continue
             try:
                 before = stream.codes.frames
                 stream.codes.append(column)
-                self._frames += stream.codes.frames - before
+                frames += stream.codes.frames - before
                 for window in stream.codes.windows():
                     self._tell(stream, window)
             except Exception as error:
                 self._fail(stream, error)
+        with self._lock:
+            self._tally.steps += 1
+            self._tally.frames += frames
 
-    def _tell(self, stream: _Stream, window: FrameWindow) -> None:
+    def _tell(self, stream: TrtllmStream, window: FrameWindow) -> None:
         if window.finish_reason is not None:
-            self._end(stream)
-            self._finished += 1
+            self._end(stream, "finished")
         tell(stream.request.request_id, stream.on_event, window)
 
-    def _cancel(self, stream: _Stream) -> None:
-        if self._end(stream, stop=True):
-            self._cancelled += 1
+    def _cancel(self, stream: TrtllmStream) -> None:
+        if self._end(stream, "cancelled"):
             tell(stream.request.request_id, stream.on_event, stream.codes.last_window(FinishReason.CANCELLED))
 
-    def _fail_all(self, speakers: list[_Stream], error: Exception) -> None:
-        for stream in speakers:
+    def _fail_all(self, streams: list[TrtllmStream], error: Exception) -> None:
+        for stream in streams:
             self._fail(stream, error)
 
-    def _fail(self, stream: _Stream, error: Exception) -> None:
-        if self._end(stream, stop=True):
-            failure = classify(error)
-            self._failed[type(failure).__name__] += 1
+    def _fail(self, stream: TrtllmStream, error: Exception) -> None:
+        failure = classify(error)
+        if self._end(stream, failure):
             tell(stream.request.request_id, stream.on_event, failure)
 
-    def _end(self, stream: _Stream, stop: bool = False) -> bool:
+    def _end(self, stream: TrtllmStream, how: Literal["finished", "cancelled"] | EngineError) -> bool:
         """Take a stream off the list; False when it was off already.
 
-        From here on the callback gives its request the end id. `stop` ends the request without waiting for a step.
+        From here on the callback gives its request the end id. A stream that did not finish is also cancelled in the
+        executor, where it may be waiting, or reading its prompt, and get no callback for a while.
         """
         with self._lock:
             stream.over = True
@@ -337,7 +314,14 @@ class TrtllmEngine:
             del self._named[stream.request.request_id]
             if stream in self._waiting:
                 self._waiting.remove(stream)
-            if stop and stream.key in self._in_executor and stream.executor_id is not None:
+            if how == "finished":
+                self._tally.finished += 1
+                return True
+            if how == "cancelled":
+                self._tally.cancelled += 1
+            else:
+                self._tally.fail(how)
+            if stream.key in self._in_executor and stream.executor_id is not None:
                 self._executor.cancel_request(stream.executor_id)
             return True
 
@@ -376,12 +360,12 @@ class TrtllmEngine:
             self._vacate(stream)
             self._feed()
 
-    def _vacate(self, stream: _Stream) -> None:
+    def _vacate(self, stream: TrtllmStream) -> None:
         """Take a stream's place back. Call with the lock."""
         del self._in_executor[stream.key]
         self._free_places.append(stream.place)
-        if not self._in_executor:
-            self._busy_seconds += time.monotonic() - self._busy_since
+        self._tally.busy(bool(self._in_executor))
+        self._lock.notify_all()
 
     def _expire(self, now: float) -> None:
         with self._lock:
@@ -398,16 +382,3 @@ class TrtllmEngine:
             self._broken = classify(error)
             for stream in list(self._named.values()):
                 self._events.put(partial(self._fail, stream, error))
-
-
-def _audio_embedding(path: Path, layout: CodebookLayout) -> torch.Tensor:
-    """[num_codebooks * codebook_size, hidden]. Raises ModelLoadingError when the file is missing or does not fit."""
-    from safetensors.torch import load_file  # noqa: PLC0415 - no other engine needs it
-
-    try:
-        weight = load_file(path)["weight"]
-    except Exception as error:
-        raise ModelLoadingError(f"{path} does not hold the audio embedding: {error!r}") from error
-    if weight.dim() != 2 or len(weight) != table_ids(layout):
-        raise ModelLoadingError(f"{path} is {list(weight.shape)}; it must have {table_ids(layout)} rows")
-    return weight

@@ -28,9 +28,7 @@ def network(checkpoint: Path) -> Network:
 
 
 @pytest.fixture(scope="session")
-def trtllm_directory(
-    checkpoint: Path, network: Network, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def trtllm_directory(checkpoint: Path, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the TensorRT-LLM bundle's `lm` has, with the engine itself left out: only its config.json is read here."""
     directory = tmp_path_factory.mktemp("trtllm")
     (directory / DESCRIPTION).write_text(json.dumps(lm.describe(Checkpoint.open(str(checkpoint)).config, 4096)))

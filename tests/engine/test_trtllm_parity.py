@@ -6,7 +6,8 @@ The stand-in proves the adapter: ids, frame table, callback, joining and leaving
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from engine.trtllm_engine import TrtllmEngine
 from engine.types import (
     AudioSegment,
     CodebookLayout,
+    FinishReason,
     FrameWindow,
     Limits,
     Prompt,
@@ -105,53 +107,80 @@ def test_greedy_codes_equal_transformers(
     assert expected.codes.shape[1] >= FRAMES - 20, "too short to mean much"
     engine, executor = start(LIMITS)
     layout = engine.description.layout
-    visits = 0
     if company:
-        visits = keep_visiting(engine, lambda: executor.steps)
+        invite_visitors(engine)
     actual = codes(list(engine.stream(order("subject", prompt_of(expected, higgs, layout)))))
     np.testing.assert_array_equal(actual, expected.codes)
     if company:
         sizes = {len(keys) for keys in executor.history}
         assert len(sizes) >= 4, f"the others must join and leave while the stream runs; batches had {sizes}"
-        visits = len({key for keys in executor.history for key in keys}) - 1
-    where = f"among {visits} that join and leave" if company else "alone"
+    where = "among fourteen that join and leave" if company else "alone"
     figure(f"TensorRT-LLM engine over the stand-in, {case}, {where}", f"{actual.shape[1]} frames x 8, all equal")
 
 
-def keep_visiting(engine: TrtllmEngine, _: Callable[[], int]) -> int:
-    """Submit streams of many lengths, with clips and without; more than there are places, so they join as others end."""
-    layout = engine.description.layout
+def invite_visitors(engine: TrtllmEngine) -> None:
+    """More streams than there are places, short and long, with clips and without: they join as others end."""
     for number in range(14):
         sampling = replace(SAMPLING, seed=number)
-        prompt = random_prompt(number, layout, clip_frames=(number % 3) * 7)
+        prompt = random_prompt(number, engine.description.layout, clip_frames=(number % 3) * 7)
         engine.submit(order(f"visitor{number}", prompt, sampling, frames=3 + 9 * (number % 7)), lambda event: None)
-    return 0
+
+
+@pytest.fixture(scope="module")
+def onnx_engine(bundle: Path) -> Iterator[Engine]:
+    runner = OnnxRunner(bundle / "model_repository" / "lm" / "1" / "weights", LIMITS.max_streams, 1024, threads=1)
+    engine = Engine(runner, replace(LIMITS, max_positions=1024))
+    yield engine
+    engine.close()
 
 
 @pytest.mark.parametrize("clip_frames", [0, 30], ids=["no reference", "reference clip"])
 def test_sampled_codes_equal_the_onnx_engines(
-    clip_frames: int, start: Start, bundle: Path, figure: Callable[[str, str], None]
+    clip_frames: int, start: Start, onnx_engine: Engine, figure: Callable[[str, str], None]
 ) -> None:
-    runner = OnnxRunner(bundle / "model_repository" / "lm" / "1" / "weights", LIMITS.max_streams, 1024, threads=1)
-    reference = Engine(runner, replace(LIMITS, max_positions=1024))
     engine, _ = start(LIMITS)
     frames = 0
     for number in range(3):
         prompt = random_prompt(100 + number, engine.description.layout, clip_frames)
         request = order(f"seed{number}", prompt, replace(SAMPLING, seed=number), frames=60)
-        expected, actual = codes(list(reference.stream(request))), codes(list(engine.stream(request)))
+        expected, actual = codes(list(onnx_engine.stream(request))), codes(list(engine.stream(request)))
         np.testing.assert_array_equal(actual, expected)
         frames += actual.shape[1]
-    reference.close()
     assert frames > 60
     figure(f"sampled codes, TensorRT-LLM engine against ONNX engine, clip of {clip_frames}", f"{frames} frames equal")
 
 
-def test_a_seed_gives_the_same_codes_in_any_company(start: Start) -> None:
+def test_a_stream_that_ends_by_itself_leaves_by_the_end_id_with_the_same_codes(
+    start: Start, onnx_engine: Engine, figure: Callable[[str, str], None]
+) -> None:
     engine, executor = start(LIMITS)
+    prompt = random_prompt(7, engine.description.layout)
+    for seed in range(100):  # the demo model's end mark comes by chance; the fast engine looks for a seed that ends
+        request = order("chance", prompt, replace(SAMPLING, seed=seed), frames=200)
+        expected = list(onnx_engine.stream(request))
+        if expected[-1].finish_reason == FinishReason.STOP:
+            break
+    else:
+        pytest.fail("no seed ended by itself")
+    actual = list(engine.stream(request))
+    assert actual[-1].finish_reason == FinishReason.STOP
+    np.testing.assert_array_equal(codes(actual), codes(expected))
+    deadline = time.monotonic() + 20
+    while engine.stats().live_streams and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert executor.ended == {"END_ID": 1}, "the callback ends it, not a limit and not a cancellation"
+    # The frame before the first undecodable one is complete num_codebooks - 1 columns after it.
+    columns = codes(actual).shape[1] + engine.description.layout.num_codebooks - 1
+    late = len(executor.history) - columns
+    assert 1 <= late <= 10, "collecting the codes is a step behind, and the collector's thread may be late"
+    figure("steps a stream takes after its last code", str(late))
+
+
+def test_a_seed_gives_the_same_codes_in_any_company(start: Start) -> None:
+    engine, _ = start(LIMITS)
     prompt = random_prompt(5, engine.description.layout, clip_frames=20)
     alone = codes(list(engine.stream(order("alone", prompt, SAMPLING, frames=50))))
-    keep_visiting(engine, lambda: executor.steps)
+    invite_visitors(engine)
     together: list[np.ndarray] = []
 
     def run(number: int) -> None:
@@ -179,11 +208,15 @@ def test_a_voice_is_read_once_and_no_other_voice_is_taken_for_it(start: Start) -
 
     for n in (0, 1):
         read = executor.reused_positions
-        np.testing.assert_array_equal(codes(list(engine.stream(order(f"first{n}", prompts[n], frames=30)))), expected[n])
+        np.testing.assert_array_equal(
+            codes(list(engine.stream(order(f"first{n}", prompts[n], frames=30)))), expected[n]
+        )
         assert executor.reused_positions - read <= len(text), "only the text before the clip is common"
     for n in (0, 1):
         read = executor.reused_positions
-        np.testing.assert_array_equal(codes(list(engine.stream(order(f"again{n}", prompts[n], frames=30)))), expected[n])
+        np.testing.assert_array_equal(
+            codes(list(engine.stream(order(f"again{n}", prompts[n], frames=30)))), expected[n]
+        )
         assert executor.reused_positions - read >= 64, "the voice must not be read again"
 
 

@@ -17,7 +17,6 @@ from tests.engine.standin.executor import Executor
 from tests.engine.standin.network import Network
 
 RECORD: dict[str, Any] = json.loads(Path(__file__).with_name("bindings.json").read_text())
-_MISSING = object()
 
 
 def standin_bindings(network: Network) -> SimpleNamespace:
@@ -59,7 +58,7 @@ def _recorded_class(name: str, record: dict[str, Any]) -> type:
 
     def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
         bound = signature.bind(*args, **kwargs)  # TypeError on a wrong name, as the real ones raise
-        vars(self).update({p: None for p in (*signature.parameters, *readable)}, **bound.arguments)
+        vars(self).update(dict.fromkeys((*signature.parameters, *readable)), **bound.arguments)
 
     def assign(self: Any, attribute: str, value: Any) -> None:
         if attribute not in writable:

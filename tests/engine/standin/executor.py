@@ -1,16 +1,18 @@
 """An executor that keeps the contract the frame table rests on, and nothing of TensorRT-LLM's inside.
 
-What it shares with the real one, each point from a source named in docs/frame-table.md: prompt tables are held by view and
-copied into one zeroed buffer before every step, for requests in either phase; prompts are read in pieces and join
-requests that are generating; the batched callback runs once a step between network and sampling, over the requests that get
-a token; the largest logit's id is appended and fed back; a request ends by the end id, by length or by cancellation; keys
-and values are reused by token id and extra id; an exception in the callback fails every request.
+What it shares with the real one, each point from a source named in docs/frame-table.md: prompt tables are held by
+view and copied into one zeroed buffer before every step, for requests in either phase; prompts are read in pieces and
+join requests that are generating; the batched callback runs once a step between network and sampling, over the
+requests that get a token; the largest logit's id is appended and fed back; a request ends by the end id, by length or
+by cancellation; keys and values are reused by token id and extra id; an exception in the callback fails every
+request.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -64,6 +66,7 @@ class Executor:
     steps: int = 0
     reused_positions: int = 0
     history: list[tuple[int, ...]] = field(default_factory=list)  # client ids that got a token, by step
+    ended: Counter[str] = field(default_factory=Counter)  # requests by the way they ended
 
     def __post_init__(self) -> None:
         config = self.executor_config
@@ -174,7 +177,7 @@ class Executor:
             ids = torch.tensor(running.tokens[running.read : running.read + count])
             own = self.network(ids, table[index * stride :][:stride], running.cache)
             running.read += count
-            if running.read >= len(running.tokens):
+            if running.read == len(running.tokens):
                 logits[index, 0] = own
                 asked.append((index, running))
         self.steps += 1
@@ -236,6 +239,7 @@ class Executor:
 
     def _respond(self, running: _Running, result: Any = None, error: str | None = None) -> None:
         with self._change:
+            self.ended[str(running.reason)] += 1
             response = SimpleNamespace(
                 request_id=running.id,
                 client_id=running.request.client_id,

@@ -1,7 +1,7 @@
 """What stands in for the TensorRT engine: transformers' own layers, fed with token ids and a prompt table.
 
-Knows the frame table's rules as the network definition does: an id below the number of codes is a row of the table and an
-audio position, any other is a text token.
+Knows the frame table's rules as the network definition does: an id below the number of codes is a row of the table and
+an audio position, any other is a text token.
 """
 
 from __future__ import annotations
