@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine import executor_config, loader
+from engine import executor_config, loader, trtllm_engine
 from engine.engine import Engine
 from engine.errors import ModelLoadingError
 from engine.trtllm_engine import TrtllmEngine
@@ -30,8 +32,8 @@ def test_tensorrt_llm_starts_warm_with_the_settings_options(
     trtllm_directory: Path, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bindings = standin_bindings(network)
-    monkeypatch.setitem(__import__("sys").modules, executor_config.BINDINGS, bindings)
-    monkeypatch.setattr(TrtllmEngine.__init__, "__defaults__", (None, None, "cpu"))
+    monkeypatch.setitem(sys.modules, executor_config.BINDINGS, bindings)
+    monkeypatch.setattr(trtllm_engine, "TrtllmEngine", partial(TrtllmEngine, device="cpu"))
     settings = {"engine": "tensorrt-llm", "executor": {"kv_memory_fraction": 0.5}}
     engine = loader.start_engine(settings, trtllm_directory, LIMITS)
     (executor,) = bindings.executors
