@@ -116,8 +116,10 @@ class TrtllmEngine:
             self._table,
             self._device,
         )
-        if options.cuda_graphs and self._device.type == "cuda":
-            column_step.record(cuda_graph_recorder())
+        if self._device.type == "cuda":
+            if options.cuda_graphs:
+                column_step.record(cuda_graph_recorder())
+            torch.cuda.synchronize(self._device)  # the executor's stream does not wait for what was set up here
         self._callback = StepCallback(
             self._in_executor,
             column_step,

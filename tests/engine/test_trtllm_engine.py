@@ -112,6 +112,28 @@ def test_a_cancelled_stream_ends_at_once_and_its_place_is_free_a_step_later(
     figure("a cancelled stream's place is free after", f"{taken} steps of the stand-in executor at most")
 
 
+def test_a_stream_cancelled_while_its_prompt_is_read_is_not_read_to_the_end(
+    running: tuple[TrtllmEngine, Executor],
+) -> None:
+    engine, executor = running
+    reading, go_on = threading.Event(), threading.Event()
+
+    def before_step(step: int) -> None:
+        if step == 2:  # of thirty that the prompt takes
+            reading.set()
+            assert go_on.wait(20)
+
+    executor.before_step = before_step
+    stream = Listener(engine, order("long", positions=960))
+    assert reading.wait(20)
+    engine.cancel("long")
+    event = stream.over()
+    assert isinstance(event, FrameWindow) and event.finish_reason == FinishReason.CANCELLED
+    go_on.set()
+    until(lambda: engine.stats().live_streams == 0)
+    assert executor.steps <= 4 and not executor.history, "it never got a token"
+
+
 def test_at_the_length_limit_every_frame_arrives_and_no_step_is_wasted(
     running: tuple[TrtllmEngine, Executor],
 ) -> None:

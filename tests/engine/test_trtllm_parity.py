@@ -150,6 +150,21 @@ def test_sampled_codes_equal_the_onnx_engines(
     figure(f"sampled codes, TensorRT-LLM engine against ONNX engine, clip of {clip_frames}", f"{frames} frames equal")
 
 
+def test_repetition_counts_the_end_of_the_clip_as_the_onnx_engine_does(start: Start, onnx_engine: Engine) -> None:
+    """The clip is what the model would say anyway, and nothing may be said twice."""
+    engine, _ = start(LIMITS)
+    layout = engine.description.layout
+    said = codes(list(onnx_engine.stream(order("said", random_prompt(3, layout), frames=40))))
+    text = TextSegment(np.random.default_rng(3).integers(0, 256, 23))
+    prompt = Prompt((text, AudioSegment(delay(said, layout)), text))
+    strict = replace(GREEDY, ras_window=64, ras_max_repeats=1)
+    request = order("strict", prompt, strict, frames=30)
+    expected, actual = codes(list(onnx_engine.stream(request))), codes(list(engine.stream(request)))
+    free = codes(list(onnx_engine.stream(order("free", prompt, frames=30))))
+    assert (expected[:, :3] != free[:, :3]).any(), "the clip must matter from the start"
+    np.testing.assert_array_equal(actual, expected)
+
+
 def test_a_stream_that_ends_by_itself_leaves_by_the_end_id_with_the_same_codes(
     start: Start, onnx_engine: Engine, figure: Callable[[str, str], None]
 ) -> None:
