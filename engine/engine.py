@@ -229,9 +229,7 @@ class Engine:
     def _deliver(self, streams: list[_Stream], columns: np.ndarray) -> None:
         # All columns first: a stream that ends moves others, and what is moved must count this step's position.
         for stream, column in zip(streams, columns, strict=True):
-            before = stream.codes.frames
-            stream.codes.append(column)
-            self._frames += stream.codes.frames - before
+            self._frames += stream.codes.append(column)
         for stream in streams:
             for window in stream.codes.windows():
                 if window.finish_reason is None:

@@ -33,11 +33,13 @@ class ExecutorOptions:
     `kv_memory_fraction`: of the GPU memory free once weights and tables are loaded, for keys and values; the codec
     needs the rest. `reuse_blocks`: keep the keys and values of prompts, so that a voice's clip is read once.
     `cuda_graphs`: launch a step's network, and what follows it, as one graph each; docs/frame-table.md has the rule.
+    `device`: where the executor's tensors are; it takes the process's first GPU.
     """
 
     kv_memory_fraction: float = 0.8
     reuse_blocks: bool = True
     cuda_graphs: bool = True
+    device: str = "cuda"
 
     def __post_init__(self) -> None:
         if not 0 < self.kv_memory_fraction < 1:

@@ -36,7 +36,7 @@ def _tensorrt_rtx(settings: dict[str, Any], weights: Path, limits: Limits) -> Sp
     from engine.engine import Engine  # noqa: PLC0415
     from engine.rtx_runner import RtxRunner  # noqa: PLC0415
 
-    return Engine(RtxRunner(weights, limits.max_streams, limits.max_positions), limits)
+    return Engine(RtxRunner.load(weights, limits.max_streams, limits.max_positions), limits)
 
 
 def _tensorrt_llm(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:

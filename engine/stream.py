@@ -51,9 +51,9 @@ class CodeStream:
             return None
         return FinishReason.STOP if self._stopped else FinishReason.LENGTH
 
-    def append(self, column: np.ndarray) -> None:
-        """Add the next column, int [num_codebooks]."""
-        number = self._count
+    def append(self, column: np.ndarray) -> int:
+        """Add the next column, int [num_codebooks]; returns how many more frames can be emitted than before."""
+        number, before = self._count, self.frames
         self._columns[number] = column
         self._count += 1
         codebooks = np.arange(self._layout.num_codebooks)
@@ -62,6 +62,7 @@ class CodeStream:
             first = number - 1 - int(codebooks[marks].max())
             if first < self._end:
                 self._end, self._stopped = first, True
+        return self.frames - before
 
     def windows(self) -> list[FrameWindow]:
         """The windows that became complete; the last one of the stream carries its finish reason."""

@@ -72,7 +72,6 @@ class TrtllmEngine:
     Args:
         directory: `lm.json`, `audio_embedding.safetensors`, and in `engine/` what trtllm-build wrote.
         bindings: `tensorrt_llm.bindings.executor`, or what stands in for it; None imports it.
-        device: where the executor's tensors are.
 
     Raises:
         ModelLoadingError: TensorRT-LLM or a file is missing, or the engine does not fit the model or the limits.
@@ -84,12 +83,11 @@ class TrtllmEngine:
         limits: Limits,
         options: ExecutorOptions | None = None,
         bindings: Any = None,
-        device: str | torch.device = "cuda",
     ) -> None:
         options = options or ExecutorOptions()
         self.description = ModelDescription.read(directory / DESCRIPTION)
         layout = self.description.layout
-        self._layout, self._limits, self._device = layout, limits, torch.device(device)
+        self._layout, self._limits, self._device = layout, limits, torch.device(options.device)
         self._built = BuiltEngine.read(directory / ENGINE, layout, limits)
         self._bindings = load_bindings() if bindings is None else bindings
         slots = limits.max_streams + 1  # the callback moves by way of one more
@@ -269,21 +267,24 @@ class TrtllmEngine:
         except Exception as error:
             self._fail_all(streams, error)
             return
-        frames = 0
+        going, frames = [], 0
         for stream, column in zip(streams, columns, strict=True):
-            if stream.over:  # the step that was under way when it ended
+            if stream.over:  # the step was under way when it ended
                 continue
             try:
-                before = stream.codes.frames
-                stream.codes.append(column)
-                frames += stream.codes.frames - before
+                frames += stream.codes.append(column)
+                going.append(stream)
+            except Exception as error:
+                self._fail(stream, error)
+        with self._lock:  # before anybody hears of it
+            self._tally.steps += 1
+            self._tally.frames += frames
+        for stream in going:
+            try:
                 for window in stream.codes.windows():
                     self._tell(stream, window)
             except Exception as error:
                 self._fail(stream, error)
-        with self._lock:
-            self._tally.steps += 1
-            self._tally.frames += frames
 
     def _tell(self, stream: TrtllmStream, window: FrameWindow) -> None:
         if window.finish_reason is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def start(network: Network, trtllm_directory: Path) -> Iterator[Start]:
 
     def start(limits: Limits, options: ExecutorOptions | None = None) -> tuple[TrtllmEngine, Executor]:
         bindings = standin_bindings(network)
-        engine = TrtllmEngine(trtllm_directory, limits, options, bindings=bindings, device="cpu")
+        options = replace(options or ExecutorOptions(), device="cpu")
+        engine = TrtllmEngine(trtllm_directory, limits, options, bindings=bindings)
         running.append(engine)
         return engine, bindings.executors[0]
 

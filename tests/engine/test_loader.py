@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine import executor_config, loader, trtllm_engine
+from engine import executor_config, loader
 from engine.engine import Engine
 from engine.errors import ModelLoadingError
-from engine.trtllm_engine import TrtllmEngine
 from engine.types import Limits
 from tests.engine.standin.bindings import standin_bindings
 from tests.engine.standin.network import Network
@@ -33,8 +31,7 @@ def test_tensorrt_llm_starts_warm_with_the_settings_options(
 ) -> None:
     bindings = standin_bindings(network)
     monkeypatch.setitem(sys.modules, executor_config.BINDINGS, bindings)
-    monkeypatch.setattr(trtllm_engine, "TrtllmEngine", partial(TrtllmEngine, device="cpu"))
-    settings = {"engine": "tensorrt-llm", "executor": {"kv_memory_fraction": 0.5}}
+    settings = {"engine": "tensorrt-llm", "executor": {"kv_memory_fraction": 0.5, "device": "cpu"}}
     engine = loader.start_engine(settings, trtllm_directory, LIMITS)
     (executor,) = bindings.executors
     assert executor.executor_config.kv_cache_config.free_gpu_memory_fraction == 0.5

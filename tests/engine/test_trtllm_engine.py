@@ -227,6 +227,25 @@ def test_a_stream_that_cannot_begin_leaves_the_others_alone(
     np.testing.assert_array_equal(codes([e for e in healthy.events if isinstance(e, FrameWindow)]), expected)
 
 
+@pytest.mark.parametrize("call", ["append", "windows"])
+def test_codes_that_cannot_be_collected_fail_their_stream_alone(
+    call: str, running: tuple[TrtllmEngine, Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, _ = running
+    expected = codes(list(engine.stream(order("before", frames=60))))
+    healthy = Listener(engine, order("healthy", frames=60))
+    victim = Listener(engine, order("victim", frames=900, sampling=ENDLESS)).begun()
+
+    def refuse(*_: Any) -> None:
+        raise IndexError("no room for another column")
+
+    monkeypatch.setattr(engine._named["victim"].codes, call, refuse)
+    event = victim.over()
+    assert isinstance(event, EngineError) and "no room for another column" in str(event)
+    healthy.over()
+    np.testing.assert_array_equal(codes([e for e in healthy.events if isinstance(e, FrameWindow)]), expected)
+
+
 def test_a_failing_step_ends_its_streams_and_the_executor_serves_on(
     running: tuple[TrtllmEngine, Executor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,11 +361,11 @@ def test_an_engine_that_does_not_fit_is_refused(
     (tmp_path / "engine").mkdir()
     (tmp_path / "engine" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelLoadingError, match=sentence):
-        TrtllmEngine(tmp_path, LIMITS, bindings=object(), device="cpu")
+        TrtllmEngine(tmp_path, LIMITS, ExecutorOptions(device="cpu"), bindings=object())
 
 
 def test_missing_files_and_a_missing_tensorrt_llm_are_named(trtllm_directory: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelLoadingError, match=r"lm\.json"):
-        TrtllmEngine(tmp_path, LIMITS, bindings=object(), device="cpu")
+        TrtllmEngine(tmp_path, LIMITS, ExecutorOptions(device="cpu"), bindings=object())
     with pytest.raises(ModelLoadingError, match=r"needs TensorRT-LLM 1\.2\.1"):
-        TrtllmEngine(trtllm_directory, LIMITS, device="cpu")
+        TrtllmEngine(trtllm_directory, LIMITS, ExecutorOptions(device="cpu"))
