@@ -1,7 +1,7 @@
 """How the TensorRT-LLM executor is set up, and how a request is put to it.
 
 Every name here is checked by the tests against the bindings of `tensorrt_llm.bindings.executor`
-(tests/engine/executor_bindings.json has them, with repository, commit and path).
+(tests/engine/trtllm/standin/bindings.json has them, with repository, commit and path).
 """
 
 from __future__ import annotations

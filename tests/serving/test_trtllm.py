@@ -19,7 +19,7 @@ from higgs_tts import HiggsClient
 from safetensors.torch import load_file, save_file
 
 from serve.triton import TritonServer
-from tests.engine.conftest import engine_config
+from tests.engine.trtllm.conftest import engine_config
 from tests.serving.higgs import Higgs
 from tests.serving.raw import codes_of, metrics
 from tests.serving.test_parity import GREEDY, TEXT, WORDS, marked
@@ -31,8 +31,8 @@ import sys
 from pathlib import Path
 
 sys.path.append({root!r})  # behind the bundle's own engine
-from tests.engine.standin.bindings import standin_bindings
-from tests.engine.standin.network import Network
+from tests.engine.trtllm.standin.bindings import standin_bindings
+from tests.engine.trtllm.standin.network import Network
 
 globals().update(vars(standin_bindings(Network(Path({checkpoint!r})))))
 """

@@ -31,7 +31,7 @@ from engine.types import (
     TextSegment,
     WindowPlan,
 )
-from tests.engine.conftest import Start
+from tests.engine.trtllm.conftest import Start
 from tests.serving.higgs import Generated, Higgs
 
 FRAMES = 100

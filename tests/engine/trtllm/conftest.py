@@ -16,9 +16,9 @@ from convert.checkpoint import Checkpoint
 from engine.executor_config import ExecutorOptions
 from engine.trtllm_engine import AUDIO_EMBEDDING, DESCRIPTION, ENGINE, TrtllmEngine
 from engine.types import Limits
-from tests.engine.standin.bindings import standin_bindings
-from tests.engine.standin.executor import Executor
-from tests.engine.standin.network import Network
+from tests.engine.trtllm.standin.bindings import standin_bindings
+from tests.engine.trtllm.standin.executor import Executor
+from tests.engine.trtllm.standin.network import Network
 
 MAX_BATCH, ROWS = 8, 200
 

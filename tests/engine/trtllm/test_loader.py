@@ -12,8 +12,8 @@ from engine import executor_config, loader
 from engine.engine import Engine
 from engine.errors import ModelLoadingError
 from engine.types import Limits
-from tests.engine.standin.bindings import standin_bindings
-from tests.engine.standin.network import Network
+from tests.engine.trtllm.standin.bindings import standin_bindings
+from tests.engine.trtllm.standin.network import Network
 
 LIMITS = Limits(max_streams=2, max_waiting=2, max_positions=256, prefill_tokens_per_step=32, context_frames=10)
 

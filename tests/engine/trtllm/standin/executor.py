@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from tests.engine.standin.network import KeysAndValues, Network
+from tests.engine.trtllm.standin.network import KeysAndValues, Network
 
 BLOCK = 16  # positions a block of keys and values holds
 Key = tuple[tuple[int, int], ...]

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.engine.standin.executor import Executor
-from tests.engine.standin.network import Network
+from tests.engine.trtllm.standin.executor import Executor
+from tests.engine.trtllm.standin.network import Network
 
 RECORD: dict[str, Any] = json.loads(Path(__file__).with_name("bindings.json").read_text())
 
