@@ -77,6 +77,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
         }
     if model == "lm":
         return {
+            "engine": "onnxruntime",
             "threads": target.lm_threads,
             "nice": target.lm_nice,
             "frame_seconds": frame_seconds,

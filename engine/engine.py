@@ -8,12 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from engine.contract import Event, code_stream, iterate, tell
 from engine.errors import EngineError, InvalidRequestError, ModelLoadingError, classify
 from engine.sampler import Sampler, SamplerState
 from engine.scheduler import Move, Scheduler, Sequence, Step
@@ -28,8 +28,6 @@ from engine.types import (
     Request,
     Segment,
 )
-
-Event = FrameWindow | EngineError
 
 logger = logging.getLogger(__name__)
 
@@ -97,19 +95,7 @@ class Engine:
 
     def stream(self, request: Request) -> Iterator[FrameWindow]:
         """Submit and iterate over the windows; leaving the loop early cancels. Raises the request's error."""
-        events: SimpleQueue[Event] = SimpleQueue()
-        self.submit(request, events.put)
-        over = False
-        try:
-            while not over:
-                event = events.get()
-                over = isinstance(event, EngineError) or event.finish_reason is not None
-                if isinstance(event, EngineError):
-                    raise event
-                yield event
-        finally:
-            if not over:
-                self.cancel(request.request_id)
+        return iterate(self, request)
 
     def cancel(self, request_id: str) -> bool:
         """End a request before the next step; its last event says `cancelled`. False when it is not here."""
@@ -143,19 +129,11 @@ class Engine:
         self._thread.join()
 
     def _admit(self, request: Request, on_event: Callable[[Event], None]) -> _Stream:
-        layout, limits = self._runner.layout, self._limits
         if self._closing:
             raise ModelLoadingError("the engine is stopping")
         if request.request_id in self._streams:
             raise InvalidRequestError(f"a request with the id {request.request_id!r} is already being served")
-        # Column 0 and the columns in which the last frame's later codebooks arrive need positions too.
-        room = limits.max_positions - len(request.prompt) - layout.num_codebooks
-        if room < 1:
-            raise InvalidRequestError(
-                f"the prompt takes {len(request.prompt)} positions of {limits.max_positions}, "
-                "which leaves no room to speak"
-            )
-        codes = CodeStream(layout, request.windows, min(request.max_frames, room), limits.context_frames)
+        codes = code_stream(request, self._runner.layout, self._limits)
         deadline = time.monotonic() + request.timeout
         stream = _Stream(
             request.request_id, len(request.prompt), deadline, request=request, codes=codes, on_event=on_event
@@ -196,7 +174,7 @@ class Engine:
             for stream in streams:
                 failure = classify(error)
                 self._failed[type(failure).__name__] += 1
-                _tell(stream, failure)
+                tell(stream.request_id, stream.on_event, failure)
 
     def _remove_leavers(self, now: float) -> None:
         for sequence, error in self._scheduler.expired(now):
@@ -251,13 +229,11 @@ class Engine:
     def _deliver(self, streams: list[_Stream], columns: np.ndarray) -> None:
         # All columns first: a stream that ends moves others, and what is moved must count this step's position.
         for stream, column in zip(streams, columns, strict=True):
-            before = stream.codes.frames
-            stream.codes.append(column)
-            self._frames += stream.codes.frames - before
+            self._frames += stream.codes.append(column)
         for stream in streams:
             for window in stream.codes.windows():
                 if window.finish_reason is None:
-                    _tell(stream, window)
+                    tell(stream.request_id, stream.on_event, window)
                 else:
                     with self._wake:
                         self._finished += 1
@@ -272,16 +248,9 @@ class Engine:
         del self._streams[stream.request_id]
         for move in self._scheduler.release(stream):
             self._apply(move)
-        _tell(stream, event)
+        tell(stream.request_id, stream.on_event, event)
 
     def _apply(self, move: Move) -> None:
         moved = self._streams[move.sequence.request_id]
         self._runner.move(move.source, move.target, moved.positions)
         self._state.move(move.source, move.target)
-
-
-def _tell(stream: _Stream, event: Event) -> None:
-    try:
-        stream.on_event(event)
-    except Exception:  # a listener's own failure must not end the others' streams
-        logger.exception("the listener of request %s failed", stream.request_id)

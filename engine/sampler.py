@@ -27,7 +27,9 @@ class SamplerState:
     num_codebooks], the newest columns, newest last.
     """
 
-    def __init__(self, slots: int, layout: CodebookLayout, max_ras_window: int, device: str = "cpu") -> None:
+    def __init__(
+        self, slots: int, layout: CodebookLayout, max_ras_window: int, device: str | torch.device = "cpu"
+    ) -> None:
         def integers(*shape: int, fill: int = 0) -> torch.Tensor:
             return torch.full(shape, fill, dtype=torch.int64, device=device)
 
@@ -75,19 +77,29 @@ class SamplerState:
 
 
 class Sampler:
-    """One decode step's sampling over the first `n` slots of a state."""
+    """One decode step's sampling over the first `n` slots of a state.
 
-    def __init__(self, layout: CodebookLayout, device: str = "cpu") -> None:
+    Args:
+        asynchronous: never read a value back from the device, at the price of a second draw for every row; by default
+            wherever the device is not the CPU. The codes are the same.
+    """
+
+    def __init__(
+        self, layout: CodebookLayout, device: str | torch.device = "cpu", asynchronous: bool | None = None
+    ) -> None:
         self._layout = layout
+        self._asynchronous = torch.device(device).type != "cpu" if asynchronous is None else asynchronous
         self._codebook = torch.arange(layout.num_codebooks, device=device)
         self._token = torch.arange(layout.codebook_size, device=device)
 
-    def step(self, state: SamplerState, logits: torch.Tensor) -> torch.Tensor:
+    def step(self, state: SamplerState, logits: torch.Tensor, candidates: int | None = None) -> torch.Tensor:
         """Choose the next column of each of the first n streams and advance their state.
 
-        logits: float32 [n, num_codebooks, codebook_size]. Returns int64 [n, num_codebooks].
+        logits: float32 [n, num_codebooks, codebook_size]. candidates: how many of the likeliest codes to look at, no
+        fewer than the state asks for, which is the default. Returns int64 [n, num_codebooks].
         """
         n, layout = len(logits), self._layout
+        candidates = state.candidates(n) if candidates is None else candidates
         column = state.column[:n] + 1
         not_begun = self._codebook >= column[:, None]
         ended = self._codebook < state.eos_age[:n, None]
@@ -95,7 +107,7 @@ class Sampler:
         # A beginning mark is only ever forced: sampled in mid-stream it would be a frame nobody can decode.
         allowed = logits.masked_fill(self._token == layout.stream_bos_id, _MINUS_INFINITY)
         counter = column[:, None] * layout.num_codebooks + self._codebook
-        codes = self._draw(state, allowed, counter)
+        codes = self._draw(state, allowed, counter, candidates)
         codes = self._avoid_repetition(state, allowed, counter, codes)
         codes = torch.where(not_begun, layout.stream_bos_id, torch.where(ended, layout.stream_eos_id, codes))
 
@@ -106,14 +118,14 @@ class Sampler:
         state.history[:n] = torch.cat([state.history[:n, 1:], codes[:, None]], dim=1)
         return codes
 
-    def _draw(self, state: SamplerState, logits: torch.Tensor, counter: torch.Tensor) -> torch.Tensor:
+    def _draw(self, state: SamplerState, logits: torch.Tensor, counter: torch.Tensor, candidates: int) -> torch.Tensor:
         """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]."""
         n = len(logits)
         temperature = state.temperature[:n, None, None]
         greedy = temperature == 0
         top_k = torch.where(state.top_k[:n] > 0, state.top_k[:n], logits.shape[-1])
         # Sorting every code would cost more than the rest of the step; beyond the largest top-k none can be chosen.
-        scores, tokens = torch.topk(logits, state.candidates(n), dim=-1)
+        scores, tokens = torch.topk(logits, candidates, dim=-1)
         scores = scores / torch.where(greedy, 1.0, temperature)
         rank = self._token[: scores.shape[-1]]
         scores = scores.masked_fill(rank >= top_k[:, None, None], _MINUS_INFINITY)
@@ -137,7 +149,7 @@ class Sampler:
         repeats = ((state.history[:n] == codes[:, None]) & inside & (codes[:, None] < marks)).sum(dim=1)
         repeated = (repeats >= state.ras_max_repeats[:n, None]) & (state.ras_window[:n, None] > 0)
         seed, counter = state.seed[:n, None].expand_as(counter), counter + _RESAMPLE
-        if repeated.is_cuda:  # every row, since asking which ones are meant would wait for the device
+        if self._asynchronous:  # every row, since asking which ones are meant would wait for the device
             return torch.where(repeated, self._draw_plain(logits, seed, counter), codes)
         codes[repeated] = self._draw_plain(logits[repeated], seed[repeated], counter[repeated])
         return codes

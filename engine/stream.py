@@ -18,8 +18,8 @@ class CodeStream:
     """
 
     def __init__(self, layout: CodebookLayout, plan: WindowPlan, max_frames: int, context_frames: int) -> None:
-        self._layout, self._plan = layout, plan
-        self._max_frames, self._context = max_frames, context_frames
+        self._layout, self._plan, self._context = layout, plan, context_frames
+        self._codebooks, self._first_mark = np.arange(layout.num_codebooks), layout.first_special_id
         self._columns = np.full(
             (max_frames + layout.num_codebooks, layout.num_codebooks), layout.stream_bos_id, dtype=np.int32
         )
@@ -28,11 +28,17 @@ class CodeStream:
         self._stopped = False
         self._emitted = 0
         self._windows = 0
+        self._wanted = 0  # frames with which the next window may leave
 
     @property
     def columns(self) -> np.ndarray:
         """The columns so far, int32 [columns, num_codebooks], column 0 included."""
         return self._columns[: self._count]
+
+    @property
+    def columns_needed(self) -> int:
+        """Columns, column 0 included, that the longest possible stream takes."""
+        return len(self._columns)
 
     @property
     def frames(self) -> int:
@@ -46,28 +52,32 @@ class CodeStream:
             return None
         return FinishReason.STOP if self._stopped else FinishReason.LENGTH
 
-    def append(self, column: np.ndarray) -> None:
-        """Add the next column, int [num_codebooks]."""
-        number = self._count
+    def append(self, column: np.ndarray) -> int:
+        """Add the next column, int [num_codebooks]; returns how many more frames can be emitted than before."""
+        number, before = self._count, self.frames
         self._columns[number] = column
         self._count += 1
-        codebooks = np.arange(self._layout.num_codebooks)
-        marks = (column >= self._layout.first_special_id) & (codebooks < number)
-        if marks.any():
-            first = number - 1 - int(codebooks[marks].max())
-            if first < self._end:
-                self._end, self._stopped = first, True
+        if column.max() >= self._first_mark:  # seldom: this runs for every stream at every step
+            marks = (column >= self._first_mark) & (self._codebooks < number)
+            if marks.any():
+                first = number - 1 - int(self._codebooks[marks].max())
+                if first < self._end:
+                    self._end, self._stopped = first, True
+        return self.frames - before
 
     def windows(self) -> list[FrameWindow]:
         """The windows that became complete; the last one of the stream carries its finish reason."""
         ready: list[FrameWindow] = []
         reason = self.finish_reason
+        if reason is None and self.frames < self._wanted:
+            return ready
         while True:
             size = self._plan.size(self._windows)
             if reason is not None and self.frames <= self._emitted + size + self._context:
                 ready.append(self._window(self.frames - self._emitted, reason))
                 return ready
             if self.frames < self._emitted + size + self._context:
+                self._wanted = self._emitted + size + self._context
                 return ready
             ready.append(self._window(size, None))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from engine.engine import Engine
+from engine.contract import SpeechEngine
 from engine.errors import InvalidRequestError
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -33,7 +33,7 @@ class _Watch:
 class Controls:
     """Matches control requests with streams; either may arrive first."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: SpeechEngine) -> None:
         self._engine = engine
         self._watches: dict[str, _Watch] = {}
         self._live: set[str] = set()

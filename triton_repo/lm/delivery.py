@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from common import tensors
 from common.errors import sentence
-from engine.engine import Event
+from engine.contract import Event
 from engine.errors import EngineError
 from engine.types import CodebookLayout, FinishReason
 from metrics import EngineMetrics

@@ -21,10 +21,10 @@ from common.errors import RequestError
 from common.metrics import Refusals
 from control import Controls
 from delivery import Delivery, Stream
-from engine.engine import Engine, Event
+from engine.contract import Event
 from engine.errors import EngineError, InvalidRequestError, classify
-from engine.onnx_runner import OnnxRunner
-from engine.types import FinishReason, FrameWindow, Limits
+from engine.loader import start_engine
+from engine.types import FinishReason, FrameWindow, Limits, ModelDescription
 from incoming import engine_request
 from metrics import EngineMetrics
 
@@ -37,14 +37,9 @@ class TritonPythonModel:
         torch.set_num_threads(1)  # sampling is many small operations; a second thread only takes a core from the model
         os.nice(settings["nice"])
         limits = Limits(**settings["limits"])
-        runner = OnnxRunner(
-            tensors.version_directory(args) / "weights",
-            limits.max_streams,
-            limits.max_positions,
-            settings["threads"],
-        )
-        self._model = runner.description
-        self._engine = Engine(runner, limits)
+        weights = tensors.version_directory(args) / "weights"
+        self._model = ModelDescription.read(weights / "lm.json")
+        self._engine = start_engine(settings, weights, limits)
         self._metrics = EngineMetrics(self._engine.stats())
         self._refusals = Refusals("lm")
         self._delivery = Delivery(self._metrics, self._model.layout, settings["frame_seconds"])

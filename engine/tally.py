@@ -1,0 +1,50 @@
+"""Counting what an engine did, for its statistics."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from engine.errors import EngineError
+from engine.types import EngineStats
+
+
+@dataclass
+class Tally:
+    """Totals since the start. Not thread-safe: the engine holds its lock around every call."""
+
+    steps: int = 0
+    frames: int = 0
+    finished: int = 0
+    cancelled: int = 0
+    refused: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    _busy_seconds: float = 0.0
+    _busy_since: float | None = None
+
+    def busy(self, busy: bool) -> None:
+        """Note that there is work from now on, or none any more."""
+        now = time.monotonic()
+        if self._busy_since is not None:
+            self._busy_seconds += now - self._busy_since
+        self._busy_since = now if busy else None
+
+    def fail(self, error: EngineError) -> None:
+        """Count a failed stream under its error's class."""
+        self.failed[type(error).__name__] += 1
+
+    def stats(self, live_streams: int, waiting_requests: int) -> EngineStats:
+        """A snapshot, with what is the case now."""
+        self.busy(self._busy_since is not None)
+        return EngineStats(
+            live_streams=live_streams,
+            waiting_requests=waiting_requests,
+            steps=self.steps,
+            frames=self.frames,
+            busy_seconds=self._busy_seconds,
+            finished=self.finished,
+            cancelled=self.cancelled,
+            refused=self.refused,
+            failed=dict(self.failed),
+        )

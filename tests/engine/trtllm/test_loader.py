@@ -1,0 +1,47 @@
+"""The settings choose the engine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import executor_config, loader
+from engine.engine import Engine
+from engine.errors import ModelLoadingError
+from engine.types import Limits
+from tests.engine.trtllm.standin.bindings import standin_bindings
+from tests.engine.trtllm.standin.network import Network
+
+LIMITS = Limits(max_streams=2, max_waiting=2, max_positions=256, prefill_tokens_per_step=32, context_frames=10)
+
+
+@pytest.mark.parametrize("settings", [{}, {"engine": "onnxruntime"}], ids=["unnamed", "named"])
+def test_onnxruntime_is_the_default(settings: dict[str, Any], bundle: Path) -> None:
+    weights = bundle / "model_repository" / "lm" / "1" / "weights"
+    engine = loader.start_engine({"threads": 1, **settings}, weights, LIMITS)
+    assert isinstance(engine, Engine)
+    engine.close()
+
+
+def test_tensorrt_llm_starts_warm_with_the_settings_options(
+    trtllm_directory: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bindings = standin_bindings(network)
+    monkeypatch.setitem(sys.modules, executor_config.BINDINGS, bindings)
+    settings = {"engine": "tensorrt-llm", "executor": {"kv_memory_fraction": 0.5, "device": "cpu"}}
+    engine = loader.start_engine(settings, trtllm_directory, LIMITS)
+    (executor,) = bindings.executors
+    assert executor.executor_config.kv_cache_config.free_gpu_memory_fraction == 0.5
+    assert executor.steps > 0, "it has run before the first request"
+    assert engine.stats().steps == 0
+    engine.close()
+
+
+def test_what_is_missing_or_unknown_is_said(trtllm_directory: Path) -> None:
+    with pytest.raises(ModelLoadingError, match="engine 'vllm' is unknown; there are onnxruntime, tensorrt-llm"):
+        loader.start_engine({"engine": "vllm"}, trtllm_directory, LIMITS)
+    with pytest.raises(ModelLoadingError, match="TensorRT-LLM"):
+        loader.start_engine({"engine": "tensorrt-llm"}, trtllm_directory, LIMITS)
