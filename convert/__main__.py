@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from convert.errors import ExportError, ModelLoadingError
 from convert.export import EXPORT_FILE, export
-from convert.quantization import PRECISIONS
+from convert.lm_formats import ALL_PRECISIONS, FORMATS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--revision", help="commit of the hub repository; required for a hub id")
     parser.add_argument("--codec", help="folder or hub id of the codec; default: the one the checkpoint names")
     parser.add_argument("--codec-revision", help="commit of the codec's hub repository")
-    parser.add_argument("--precision", choices=sorted(PRECISIONS), default="fp32", help="of the linear layers' weights")
+    parser.add_argument("--lm-format", choices=FORMATS, default="onnx", help="the engine that runs the language model")
+    parser.add_argument("--precision", choices=ALL_PRECISIONS, default="fp32", help="of the linear layers' weights")
     parser.add_argument("--max-positions", type=int, default=4096, help="prompt plus generated columns of one stream")
     parser.add_argument("--fingerprint", help="recorded in export.json for whoever asks whether it is up to date")
     options = parser.parse_args(arguments)
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.precision,
             options.max_positions,
             options.fingerprint,
+            options.lm_format,
         )
     except (ModelLoadingError, ExportError) as error:
         print(f"convert: {type(error).__name__}: {error}", file=sys.stderr)

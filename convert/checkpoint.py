@@ -51,6 +51,10 @@ class Checkpoint:
         parts = [read_tensor(self._tensors[stored], stored) for stored in self._stored(name)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
+    def stored_types(self) -> set[str]:
+        """safetensors' names of the dtypes the needed tensors are stored in."""
+        return {self._tensors[stored].dtype for name in self.names() for stored in self._stored(name)}
+
     def validate(self) -> None:
         """Checks that every tensor the exports need is there in the right shape, from the headers alone.
 

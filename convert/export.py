@@ -10,12 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from convert import lm, lm_check
 from convert.checkpoint import Checkpoint
 from convert.codec import CodecConfig, load_codec
 from convert.codec_export import export_decoder, export_encoder
 from convert.config import read_json
 from convert.errors import ModelLoadingError
+from convert.lm_formats import lm_format
 
 EXPORT_FILE = "export.json"
 FORMAT = 1
@@ -32,13 +32,16 @@ def export(
     precision: str = "fp32",
     max_positions: int = 4096,
     fingerprint: str | None = None,
+    lm_format_name: str = "onnx",
 ) -> None:
     """Write `lm/`, `codec/`, `tokenizer.json` and, last, `export.json` into `output`, replacing what was there.
 
     Raises:
         ModelLoadingError: something is wrong with the checkpoint.
-        ExportError: an exported network differs from transformers by more than its tolerance.
+        ExportError: an exported network differs from transformers by more than its tolerance, or the format of the
+            language model (`lm_formats`) does not exist in this precision.
     """
+    language_model = lm_format(lm_format_name, precision)
     checkpoint = Checkpoint.open(source, revision)
     tokenizer = checkpoint.directory / _TOKENIZER_FILE
     if not tokenizer.is_file():
@@ -55,15 +58,23 @@ def export(
     try:
         print(f"exporting the codec {codec_source}", flush=True)
         codec_record = _export_codec(codec_source, codec_revision, checkpoint, fresh / "codec")
-        print(f"exporting the language model {source} in {precision}, and comparing it with transformers", flush=True)
-        lm.export(checkpoint, fresh / "lm", precision, max_positions)
-        logits_error = lm_check.compare(checkpoint, fresh / "lm", precision)
+        print(
+            f"exporting the language model {source} for {language_model.name} in {precision}, "
+            "and comparing it with transformers",
+            flush=True,
+        )
+        language_model.write(checkpoint, fresh / "lm", precision, max_positions)
+        logits_error = language_model.check(checkpoint, fresh / "lm", precision)
         shutil.copyfile(tokenizer, fresh / _TOKENIZER_FILE)
         record: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": fingerprint,
             "checkpoint": {"source": source, "revision": revision, "files": checkpoint.file_hashes()},
-            "language_model": {"precision": precision, "logits_error": asdict(logits_error)},
+            "language_model": {
+                "format": language_model.name,
+                "precision": precision,
+                "logits_error": asdict(logits_error),
+            },
             "codec": codec_record,
             "generation": {
                 "ras_win_len": checkpoint.config.ras_win_len,
