@@ -70,7 +70,8 @@ def lm_profiles(shapes: LmShapes) -> list[Profile]:
     """
     none, positions = AxisRange(0, 0, 0), shapes.max_positions
     past = AxisRange(1, max(1, positions // 4), positions)
-    streams = AxisRange(1, 1, shapes.max_streams)
+    # For exactly one row weights are laid out another way, and would be in the engine once more.
+    streams = AxisRange(1, 1, max(2, shapes.max_streams))
     prompt = AxisRange(1, shapes.max_prefill, shapes.max_prefill)
     one = AxisRange(1, 1, 1)
     decode = {"batch": streams, "sequence": one, "rows": streams, "num_text_rows": none, "num_audio_rows": streams}
