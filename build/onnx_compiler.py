@@ -55,6 +55,19 @@ class EngineReport:
     bytes: int
     seconds: float
 
+    @classmethod
+    def read(cls, engine: Path) -> EngineReport | None:
+        """The report of a finished engine; None when there is none, or the engine is not the one it describes."""
+        try:
+            values = json.loads(report_path(engine).read_text())
+            for tensors in (values["inputs"], values["outputs"]):
+                tensors.update({name: (kind, shape) for name, (kind, shape) in tensors.items()})
+            values["profiles"] = [{axis: AxisRange(**r) for axis, r in p.items()} for p in values["profiles"]]
+            report = cls(**values)
+            return report if engine.stat().st_size == report.bytes else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
 
 def report_path(engine: Path) -> Path:
     """Where the report of an engine lies."""
@@ -71,6 +84,8 @@ def compile_onnx(
 ) -> EngineReport:
     """Compile `onnx` into `engine` with one optimization profile for each of `profiles`, and write the report.
 
+    An engine that is newer than `onnx` and was compiled by this compiler for the same shapes and card is left alone.
+
     Args:
         module: `tensorrt` or TensorRT-RTX's module.
         profiles: the range of every named axis of the inputs, whatever inputs it occurs in.
@@ -81,6 +96,9 @@ def compile_onnx(
         BuildError: the file cannot be parsed (with the parser's message), an axis has no range, or the builder fails.
     """
     started = time.perf_counter()
+    done = _finished(module, onnx, engine, profiles, compute_capability)
+    if done is not None:
+        return done
     log = _log(module)
     log.complaints.clear()
     builder = module.Builder(log)
@@ -97,7 +115,7 @@ def compile_onnx(
     try:
         _serialize(module, builder, network, configuration, partial, log)
         report = EngineReport(
-            module.__name__.removesuffix("_bindings"),
+            _compiler(module),
             module.__version__,
             compute_capability,
             _describe([network.get_input(i) for i in range(network.num_inputs)]),
@@ -112,6 +130,21 @@ def compile_onnx(
     finally:
         partial.unlink(missing_ok=True)
     return report
+
+
+def _compiler(module: Any) -> str:
+    return str(module.__name__).removesuffix("_bindings")
+
+
+def _finished(
+    module: Any, onnx: Path, engine: Path, profiles: Sequence[Profile], compute_capability: str
+) -> EngineReport | None:
+    report = EngineReport.read(engine)
+    if report is None or not onnx.is_file() or onnx.stat().st_mtime_ns > engine.stat().st_mtime_ns:
+        return None
+    asked = (_compiler(module), module.__version__, compute_capability, [dict(profile) for profile in profiles])
+    same = (report.compiler, report.version, report.compute_capability, report.profiles) == asked
+    return report if same else None
 
 
 def _parse(module: Any, network: Any, log: Any, onnx: Path) -> None:

@@ -153,11 +153,11 @@ class _Graph:
     def _embed(self) -> str:
         """Text rows and, summed over the codebooks in float32, audio rows; each position takes its modality's."""
         graph, config = self._graph, self._config
-        text = graph.node("Gather", [self._weight("text.embedding"), "ids"], ["text_embedded"])
+        text = self._looked_up("text.embedding", "ids")
         graph.constant("codebook_offsets", np.arange(config.num_codebooks, dtype=np.int64) * config.codebook_size)
         graph.constant("codebook_axis", np.array([2], dtype=np.int64))
         rows = graph.node("Add", ["columns", "codebook_offsets"], ["audio_ids"])
-        looked_up = graph.node("Gather", [self._weight("audio.embedding"), rows], ["looked_up"])
+        looked_up = self._looked_up("audio.embedding", rows)
         summed = graph.node("ReduceSum", [self._float(looked_up), "codebook_axis"], ["summed"], keepdims=0)
         is_audio = graph.node("Cast", ["modality"], ["is_audio"], to=TensorProto.BOOL)
         graph.constant("last_axis", np.array([-1], dtype=np.int64))
@@ -309,13 +309,15 @@ class _Graph:
         graph.output("logits", TensorProto.FLOAT, ["batch", config.num_codebooks, config.codebook_size])
 
     def _linear(self, name: str, hidden: str) -> str:
-        return self._graph.node("MatMul", [hidden, self._weight(name)], [f"{name}.y"])
+        return self._graph.node("MatMul", [hidden, self._as_computed(self._graph.weight(name))], [f"{name}.y"])
 
-    def _weight(self, name: str) -> str:
-        weight = self._graph.weight(name)
+    def _looked_up(self, name: str, rows: str) -> str:
+        return self._as_computed(self._graph.node("Gather", [self._graph.weight(name), rows], [f"{name}.rows"]))
+
+    def _as_computed(self, stored: str) -> str:
         if self._stored is self._computed:
-            return weight
-        return self._graph.node("Cast", [weight], [f"{name}.computed"], to=self._computed.onnx)
+            return stored
+        return self._graph.node("Cast", [stored], [f"{stored}.computed"], to=self._computed.onnx)
 
     def _float(self, tensor: str) -> str:
         if self._computed.onnx == TensorProto.FLOAT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -64,6 +65,7 @@ def written(engine: Path, report: EngineReport) -> dict[str, object]:
     assert engine.stat().st_size == report.bytes
     assert engine.read_bytes()[:4] == _HEADER
     assert not list(engine.parent.glob("*.partial"))
+    assert EngineReport.read(engine) == report
     stored = json.loads((engine.parent / f"{engine.name}.json").read_text())
     assert stored["bytes"] == report.bytes
     assert stored["compiler"] == "tensorrt_rtx"
@@ -116,6 +118,27 @@ def test_the_demo_language_model_compiles(exports: Path, tmp_path: Path, figure:
     weights = (exports / "lm" / "lm.weights").stat().st_size
     assert report.bytes >= 0.98 * weights
     figure("TensorRT-RTX, demo LM in bf16", f"{report.bytes / MIB:.0f} MiB, {report.seconds:.1f} s, 3 profiles")
+
+
+def test_a_finished_engine_is_left_alone_until_something_changes(tmp_path: Path) -> None:
+    network, engine = tmp_path / "relu.onnx", tmp_path / "relu.engine"
+    save(network, [helper.make_node("Relu", ["x"], ["y"])], {})
+
+    def build(largest: int = 4, capability: str = "8.9") -> int:
+        profile = {"rows": AxisRange(1, 1, largest)}
+        onnx_compiler.compile_onnx(tensorrt_rtx_bindings, network, engine, [profile], capability)
+        return engine.stat().st_mtime_ns
+
+    first = build()
+    assert build() == first
+    second = build(largest=8)
+    third = build(largest=8, capability="8.6")
+    assert first < second < third
+    os.utime(network)
+    fourth = build(largest=8, capability="8.6")
+    engine.write_bytes(engine.read_bytes()[:-1])
+    assert third < fourth < build(largest=8, capability="8.6")
+    assert engine.stat().st_size == EngineReport.read(engine).bytes  # type: ignore[union-attr]
 
 
 def test_profiles_share_the_weights(tmp_path: Path, figure: Callable[[str, str], None]) -> None:
