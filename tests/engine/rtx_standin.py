@@ -7,6 +7,7 @@ memory given. `test_rtx_executor` compares its names and arguments with the real
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -27,6 +28,7 @@ class TensorIOMode(Enum):
 
 
 class ExecutionContextAllocationStrategy(Enum):
+    STATIC = 0
     USER_MANAGED = 2
 
 
@@ -43,16 +45,16 @@ class _Tensor:
 
 
 class Engine:
-    """`ICudaEngine` of `lm.onnx`, as if compiled with these profiles."""
+    """`ICudaEngine` of an ONNX file, as if compiled with these profiles."""
 
     device_memory_size_v2 = WORKING_MEMORY
 
     def __init__(self, onnx: Path, profiles: list[Profile]) -> None:
         self._session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
         self._profiles = profiles
-        types = {"tensor(float)": np.dtype(np.float32), "tensor(int64)": np.dtype(np.int64)}
+        types = {"float": np.dtype(np.float32), "int64": np.dtype(np.int64), "int32": np.dtype(np.int32)}
         self._tensors = {
-            value.name: _Tensor(mode, types[value.type], value.shape)
+            value.name: _Tensor(mode, types[value.type[7:-1]], value.shape)
             for mode, values in (
                 (TensorIOMode.INPUT, self._session.get_inputs()),
                 (TensorIOMode.OUTPUT, self._session.get_outputs()),
@@ -69,7 +71,7 @@ class Engine:
         return self._tensors[name].mode
 
     def get_tensor_dtype(self, name: str) -> Any:
-        return SimpleNamespace(name={"float32": "FLOAT", "int64": "INT64"}[self._tensors[name].dtype.name])
+        return SimpleNamespace(name=self._tensors[name].dtype.name.upper().replace("FLOAT32", "FLOAT"))
 
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[tuple[int, ...]]:
         profile = self._profiles[profile_index]
@@ -81,17 +83,15 @@ class Engine:
         ]
 
     def create_execution_context(self, strategy: ExecutionContextAllocationStrategy) -> Context:
-        assert strategy is ExecutionContextAllocationStrategy.USER_MANAGED
-        return Context(self)
+        return Context(self, WORKING_MEMORY if strategy is ExecutionContextAllocationStrategy.STATIC else 0)
 
 
 class Context:
     """`IExecutionContext`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._profile: int | None = None
-        self._memory = 0
+    def __init__(self, engine: Engine, memory: int) -> None:
+        self._engine, self._memory = engine, memory
+        self._profile: int | None = 0 if engine.num_optimization_profiles == 1 else None
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self.calls: list[str] = []  # the stand-in's own: what was asked of it, for the tests
@@ -111,6 +111,13 @@ class Context:
         self._shapes[name] = shape
         return len(shape) == len(low) and all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True))
 
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        tensor = self._engine._tensors[name]
+        if tensor.mode is TensorIOMode.INPUT:
+            return self._shapes[name]
+        sizes = self._sizes()
+        return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in tensor.shape)
+
     def set_tensor_address(self, name: str, memory: int) -> bool:
         self.calls.append(f"address {name}")
         self._addresses[name] = memory
@@ -119,16 +126,22 @@ class Context:
     def execute_async_v3(self, stream_handle: int) -> bool:
         self.calls.append("execute")
         assert self._memory >= WORKING_MEMORY, "no working memory was given"
-        sizes: dict[str, int] = {}
         bound = self._engine._session.io_binding()
         for name, tensor in self._engine._tensors.items():
-            if tensor.mode is TensorIOMode.INPUT:
-                shape = self._shapes[name]
-                for axis, size in zip(tensor.shape, shape, strict=True):
-                    assert sizes.setdefault(str(axis), size) == size, f"{axis} is {size} in {name}, {json.dumps(sizes)}"
-                bound.bind_input(name, "cpu", 0, tensor.dtype, shape, self._addresses[name])
-            else:
-                shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in tensor.shape)
-                bound.bind_output(name, "cpu", 0, tensor.dtype, shape, self._addresses[name])
+            bind = bound.bind_input if tensor.mode is TensorIOMode.INPUT else bound.bind_output
+            bind(name, "cpu", 0, tensor.dtype, self.get_tensor_shape(name), self._addresses[name])
         self._engine._session.run_with_iobinding(bound)
         return True
+
+    def _sizes(self) -> dict[str, int]:
+        """Of every named axis, and of their multiples such as 960*frames; inputs must agree."""
+        sizes: dict[str, int] = {}
+        for name, shape in self._shapes.items():
+            for axis, size in zip(self._engine._tensors[name].shape, shape, strict=True):
+                assert sizes.setdefault(str(axis), size) == size, f"{axis} is {size} in {name}, {json.dumps(sizes)}"
+        for tensor in self._engine._tensors.values():
+            for axis in tensor.shape:
+                match = re.fullmatch(r"(\d+)\*(\w+)", str(axis))
+                if match and match[2] in sizes:
+                    sizes[str(axis)] = int(match[1]) * sizes[match[2]]
+        return sizes
