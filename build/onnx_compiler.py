@@ -43,8 +43,12 @@ Configure = Callable[[Any, Any], None]  # (module, builder configuration)
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What was compiled: tensors as (type, shape with named axes), sizes in bytes, time in seconds."""
+    """What was compiled: tensors as (type, shape with named axes), sizes in bytes, time in seconds.
 
+    `source` tells one export of a network from the next, by the ONNX file's name, size and time.
+    """
+
+    source: str
     compiler: str
     version: str
     compute_capability: str
@@ -84,7 +88,7 @@ def compile_onnx(
 ) -> EngineReport:
     """Compile `onnx` into `engine` with one optimization profile for each of `profiles`, and write the report.
 
-    An engine that is newer than `onnx` and was compiled by this compiler for the same shapes and card is left alone.
+    An engine that was compiled from this very file, by this compiler, for the same shapes and card is left alone.
 
     Args:
         module: `tensorrt` or TensorRT-RTX's module.
@@ -115,6 +119,7 @@ def compile_onnx(
     try:
         _serialize(module, builder, network, configuration, partial, log)
         report = EngineReport(
+            _source(onnx),
             _compiler(module),
             module.__version__,
             compute_capability,
@@ -140,11 +145,16 @@ def _finished(
     module: Any, onnx: Path, engine: Path, profiles: Sequence[Profile], compute_capability: str
 ) -> EngineReport | None:
     report = EngineReport.read(engine)
-    if report is None or not onnx.is_file() or onnx.stat().st_mtime_ns > engine.stat().st_mtime_ns:
+    if report is None or not onnx.is_file():
         return None
-    asked = (_compiler(module), module.__version__, compute_capability, [dict(profile) for profile in profiles])
-    same = (report.compiler, report.version, report.compute_capability, report.profiles) == asked
-    return report if same else None
+    made = (report.source, report.compiler, report.version, report.compute_capability, report.profiles)
+    asked = (_source(onnx), _compiler(module), module.__version__, compute_capability, [dict(p) for p in profiles])
+    return report if made == asked else None
+
+
+def _source(onnx: Path) -> str:
+    status = onnx.stat()
+    return f"{onnx.name} {status.st_size} {status.st_mtime_ns}"
 
 
 def _parse(module: Any, network: Any, log: Any, onnx: Path) -> None:

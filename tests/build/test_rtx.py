@@ -134,7 +134,11 @@ def test_a_finished_engine_is_left_alone_until_something_changes(tmp_path: Path)
     second = build(largest=8)
     third = build(largest=8, capability="8.6")
     assert first < second < third
-    os.utime(network)
+    other = tmp_path / "other" / "relu.onnx"  # another network at the same place, older than the engine
+    other.parent.mkdir()
+    save(other, [helper.make_node("Neg", ["x"], ["y"])], {})
+    os.utime(other, ns=(0, 0))
+    other.replace(network)
     fourth = build(largest=8, capability="8.6")
     engine.write_bytes(engine.read_bytes()[:-1])
     assert third < fourth < build(largest=8, capability="8.6")
