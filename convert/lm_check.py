@@ -16,14 +16,25 @@ from transformers.models.higgs_audio_v2.modeling_higgs_audio_v2 import (
 
 from convert.checkpoint import Checkpoint
 from convert.errors import ExportError
+from convert.lm_tensorrt_rtx import CHECK_GRAPH
 from convert.reference import transformers_config
 from engine.delay_pattern import delay
+from engine.engine import ModelRunner
+from engine.graph_executor import GraphLimits, OnnxExecutor
 from engine.onnx_runner import OnnxRunner
-from engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
+from engine.rtx_runner import DESCRIPTION, RtxRunner
+from engine.types import AudioSegment, CodebookLayout, ModelDescription, Segment, TextSegment
 
 # Largest and mean |logit difference|, in standard deviations of the logits. float32 differs only by the order of
-# additions; the quantised ones are three times what rounding to 8 or 4 bits in blocks of 32 costs random weights.
-TOLERANCES = {"fp32": (1e-4, 1e-5), "int8": (0.2, 0.03), "int4": (2.5, 0.4)}
+# additions; the quantised ones are three times what rounding to 8 or 4 bits in blocks of 32 costs random weights, and
+# so are fp16 and bf16 (the real checkpoint is stored in bfloat16, which bf16 keeps to the bit: then fp32's hold).
+TOLERANCES = {
+    "fp32": (1e-4, 1e-5),
+    "fp16": (1.5e-2, 3e-3),
+    "bf16": (0.12, 2e-2),
+    "int8": (0.2, 0.03),
+    "int4": (2.5, 0.4),
+}
 _STEPS = 4
 
 
@@ -41,9 +52,30 @@ def compare(checkpoint: Checkpoint, directory: Path, precision: str) -> LogitsEr
 
     Raises ExportError when the difference exceeds the precision's tolerance.
     """
+    return _compare(checkpoint, precision, lambda positions: OnnxRunner(directory, 1, positions))
+
+
+def compare_tensorrt_rtx(checkpoint: Checkpoint, directory: Path, precision: str) -> LogitsError:
+    """The same for the one graph of TensorRT-RTX, over the float32 twin that shares its weights; removes the twin."""
+    if precision == "bf16" and checkpoint.stored_types() == {"BF16"}:
+        precision = "fp32"
+    description = ModelDescription.read(directory / DESCRIPTION)
+
+    def runner(positions: int) -> RtxRunner:
+        # Optimised, ONNX Runtime would unpack every weight to float32: twice the memory the whole model takes.
+        limits = GraphLimits(max_rows=1, max_prefill=positions, max_past=positions)
+        executor = OnnxExecutor(directory / CHECK_GRAPH, limits, optimize=False)
+        return RtxRunner(executor, description, 1, positions)
+
+    error = _compare(checkpoint, precision, runner)
+    (directory / CHECK_GRAPH).unlink()
+    return error
+
+
+def _compare(checkpoint: Checkpoint, precision: str, open_runner: Callable[[int], ModelRunner]) -> LogitsError:
     segments = mixed_prompt(checkpoint)
     expected = reference_logits(checkpoint, segments)[-_STEPS:]
-    actual = _exported_logits(directory, segments)
+    actual = _exported_logits(open_runner(sum(map(len, segments))), segments)
     difference = np.abs(actual - expected) / expected.std()
     same = (actual.argmax(-1) == expected.argmax(-1)).mean()
     error = LogitsError(float(difference.max()), float(difference.mean()), float(same))
@@ -66,8 +98,7 @@ def mixed_prompt(checkpoint: Checkpoint) -> list[Segment]:
     return [TextSegment(text[:25]), AudioSegment(clip), TextSegment(text[25:]), AudioSegment(spoken)]
 
 
-def _exported_logits(directory: Path, segments: list[Segment]) -> np.ndarray:
-    runner = OnnxRunner(directory, max_streams=1, max_positions=sum(map(len, segments)))
+def _exported_logits(runner: ModelRunner, segments: list[Segment]) -> np.ndarray:
     *prompt, spoken = segments
     assert isinstance(spoken, AudioSegment)
     position = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert import lm, lm_check, trtllm, trtllm_check
+from convert import lm, lm_check, lm_tensorrt_rtx, trtllm, trtllm_check
 from convert.checkpoint import Checkpoint
 from convert.errors import ExportError
 from convert.lm_check import LogitsError
@@ -32,6 +32,12 @@ FORMATS = {
     for f in (
         LmFormat("onnx", tuple(PRECISIONS), lm.export, lm_check.compare),
         LmFormat("tensorrt-llm", tuple(trtllm.PRECISIONS), trtllm.export, trtllm_check.compare),
+        LmFormat(
+            "tensorrt-rtx",
+            tuple(lm_tensorrt_rtx.FLOAT_TYPES),
+            lm_tensorrt_rtx.export,
+            lm_check.compare_tensorrt_rtx,
+        ),
     )
 }
 ALL_PRECISIONS = sorted({precision for f in FORMATS.values() for precision in f.precisions})

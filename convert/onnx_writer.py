@@ -54,7 +54,7 @@ class WeightsFile:
         self._file.seek(-self._file.tell() % _ALIGNMENT, 1)
         data = np.ascontiguousarray(array)
         offset = self._file.tell()
-        self._file.write(data.data)
+        self._file.write(data.reshape(-1).view(np.uint8).data)  # bfloat16 has no buffer of its own kind
         self._stored[name] = _Stored(offset, data.nbytes, data.shape, helper.np_dtype_to_tensor_dtype(data.dtype))
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -121,5 +121,7 @@ class GraphBuilder:
         graph = helper.make_graph(
             self._nodes, self.name, self._inputs, self._outputs, list(self._initializers.values())
         )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+        opsets = [helper.make_opsetid("", OPSET)]
+        if any(node.domain == CONTRIB for node in self._nodes):  # other compilers need not know that name
+            opsets.append(helper.make_opsetid(CONTRIB, 1))
         path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())

@@ -37,6 +37,8 @@ class ModelRunner(Protocol):
 
     @property
     def layout(self) -> CodebookLayout: ...
+    @property
+    def device(self) -> torch.device: ...
     def prefill(self, slot: int, position: int, segment: Segment) -> int: ...
     def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor: ...
     def move(self, source: int, target: int, positions: int) -> None: ...
@@ -65,8 +67,9 @@ class Engine:
 
     def __init__(self, runner: ModelRunner, limits: Limits) -> None:
         self._runner, self._limits = runner, limits
-        self._sampler = Sampler(runner.layout)
-        self._state = SamplerState(limits.max_streams, runner.layout, MAX_RAS_WINDOW)
+        device = str(runner.device)
+        self._sampler = Sampler(runner.layout, device)
+        self._state = SamplerState(limits.max_streams, runner.layout, MAX_RAS_WINDOW, device)
         self._scheduler = Scheduler(limits.max_streams, limits.max_waiting, limits.prefill_tokens_per_step)
         self._streams: dict[str, _Stream] = {}
         self._wake = threading.Condition()
@@ -224,7 +227,7 @@ class Engine:
     def _decode(self, streams: list[_Stream]) -> np.ndarray:
         n = len(streams)
         logits = self._runner.decode(self._state.last[:n], [stream.positions for stream in streams])
-        return self._sampler.step(self._state, logits).numpy()
+        return self._sampler.step(self._state, logits).cpu().numpy()
 
     def _deliver(self, streams: list[_Stream], columns: np.ndarray) -> None:
         # All columns first: a stream that ends moves others, and what is moved must count this step's position.

@@ -56,6 +56,11 @@ class OnnxRunner:
         """How the model lays out a column of codes."""
         return self.description.layout
 
+    @property
+    def device(self) -> torch.device:
+        """Where columns are expected and logits are given."""
+        return torch.device("cpu")
+
     def prefill(self, slot: int, position: int, segment: Segment) -> int:
         """Read prompt positions into a slot's cache from `position` on; returns how many."""
         count = len(segment)

@@ -1,0 +1,54 @@
+"""The codec's networks to TensorRT plans for Triton's own TensorRT backend, on the data-centre card they will run on.
+
+The same builder as `build/rtx.py`, with TensorRT itself: it compiles and times kernels for the GPU it finds, so it runs
+in the GPU container, on a machine with the card of the target.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from build.errors import BuildError
+from build.onnx_compiler import EngineReport, compile_onnx
+from build.rtx import CodecShapes, codec_profile
+
+PLAN = "model.plan"  # the name Triton's backend looks for
+
+
+def compile_plan(onnx: Path, plan: Path, shapes: CodecShapes, compute_capability: str) -> EngineReport:
+    """Compile the codec's `decoder.onnx` or `encoder.onnx` for the card at hand.
+
+    compute_capability: the one of the target, which the card at hand must have; torch tells it.
+
+    Raises:
+        BuildError: TensorRT is missing, the card is another one, or the network cannot be compiled.
+    """
+    module = _module()
+    found = card()
+    if found != compute_capability:
+        raise BuildError(
+            f"plans for compute capability {compute_capability} must be built on such a card; this machine has "
+            f"{found or 'no GPU that torch can see'}"
+        )
+    return compile_onnx(module, onnx, plan, [codec_profile(shapes)], compute_capability)
+
+
+def card() -> str:
+    """The compute capability of the first GPU, such as "9.0"; "" without one."""
+    import torch  # noqa: PLC0415 - takes a second, and only building a plan needs it
+
+    if not torch.cuda.is_available():
+        return ""
+    return "{}.{}".format(*torch.cuda.get_device_capability())
+
+
+def _module() -> Any:
+    try:
+        return importlib.import_module("tensorrt")
+    except ImportError as error:
+        raise BuildError(
+            "TensorRT is not installed; plans are built in the GPU container, which has it "
+            "(nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3)"
+        ) from error

@@ -1,0 +1,157 @@
+"""Exported networks to TensorRT-RTX engines, for GeForce and RTX cards. Needs the library, but no GPU.
+
+    python -m build.rtx EXPORTS --output DIR --compute-capability 8.9 [--streams …] [--positions …] …
+
+The engines hold no kernels yet: those are compiled for the card at hand when an engine is first run there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from build.errors import BuildError
+from build.onnx_compiler import AxisRange, EngineReport, Profile, compile_onnx
+
+LM_ENGINE, DECODER_ENGINE, ENCODER_ENGINE = "lm.engine", "decoder.engine", "encoder.engine"
+# The metapackage installs the first name; the wheels that are enough to build with, the second.
+_MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
+
+
+@dataclass(frozen=True)
+class LmShapes:
+    """What the language model's engine must take: streams a step, positions a prefill call and of one stream."""
+
+    max_streams: int
+    max_prefill: int
+    max_positions: int
+
+
+@dataclass(frozen=True)
+class CodecShapes:
+    """What a codec network's engine must take: rows of a batch, frames of a row."""
+
+    max_batch: int
+    min_frames: int
+    typical_frames: int
+    max_frames: int
+
+
+def compile_lm(exports: Path, engine: Path, shapes: LmShapes, compute_capability: str) -> EngineReport:
+    """Compile `lm/lm.onnx` of a conversion with `--lm-format tensorrt-rtx`; `lm_profiles` explains the shapes.
+
+    Raises:
+        BuildError: the library or the export is missing or unfit, or the compute capability unknown.
+    """
+    description = json.loads((exports / "lm" / "lm.json").read_text())
+    if shapes.max_positions > description["max_positions"]:
+        raise BuildError(
+            f"{shapes.max_positions} positions are asked for, "
+            f"but the model was exported for {description['max_positions']}"
+        )
+    return _compile(exports / "lm" / "lm.onnx", engine, lm_profiles(shapes), compute_capability)
+
+
+def compile_codec(onnx: Path, engine: Path, shapes: CodecShapes, compute_capability: str) -> EngineReport:
+    """Compile the codec's `decoder.onnx` or `encoder.onnx`. Raises BuildError as `compile_lm` does."""
+    return _compile(onnx, engine, [codec_profile(shapes)], compute_capability)
+
+
+def lm_profiles(shapes: LmShapes) -> list[Profile]:
+    """One profile for each kind of call, in the order of `engine.graph_executor.PROFILES`: decode, text, audio.
+
+    Each reads one modality, so that the compiler leaves the other's feed-forward network out; the weights are in the
+    engine once. A decode step is many streams of one position, a prefill one stream of many positions.
+    """
+    none, positions = AxisRange(0, 0, 0), shapes.max_positions
+    past = AxisRange(1, max(1, positions // 4), positions)
+    # For exactly one row weights are laid out another way, and would be in the engine once more.
+    streams = AxisRange(1, 1, max(2, shapes.max_streams))
+    prompt = AxisRange(1, shapes.max_prefill, shapes.max_prefill)
+    one = AxisRange(1, 1, 1)
+    decode = {"batch": streams, "sequence": one, "rows": streams, "num_text_rows": none, "num_audio_rows": streams}
+    prefill = {"batch": one, "sequence": prompt, "rows": prompt}
+    return [
+        {**decode, "past": past},
+        {**prefill, "num_text_rows": prompt, "num_audio_rows": none, "past": past},
+        {**prefill, "num_text_rows": none, "num_audio_rows": prompt, "past": past},
+    ]
+
+
+def codec_profile(shapes: CodecShapes) -> Profile:
+    """Kernels are chosen for one row: a lone stream's first sound is what is waited for."""
+    frames = AxisRange(shapes.min_frames, shapes.typical_frames, shapes.max_frames)
+    return {"batch": AxisRange(1, 1, shapes.max_batch), "frames": frames}
+
+
+def _compile(onnx: Path, engine: Path, profiles: list[Profile], compute_capability: str) -> EngineReport:
+    module = _module()
+    capabilities = {
+        f"{name[2:-1]}.{name[-1]}": value
+        for name, value in module.ComputeCapability.__members__.items()
+        if name.startswith("SM")
+    }
+    if compute_capability not in capabilities:
+        raise BuildError(
+            f"compute capability {compute_capability!r} is none that TensorRT-RTX {module.__version__} compiles for; "
+            f"there are {', '.join(capabilities)}"
+        )
+
+    def configure(module: Any, configuration: Any) -> None:
+        configuration.num_compute_capabilities = 1
+        configuration.set_compute_capability(capabilities[compute_capability], 0)
+
+    return compile_onnx(module, onnx, engine, profiles, compute_capability, configure)
+
+
+def _module() -> Any:
+    for name in _MODULES:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise BuildError(
+        "TensorRT-RTX is not installed; pip install --no-deps "
+        "tensorrt-rtx-cu12-libs==1.7.1.116 tensorrt-rtx-cu12-bindings==1.7.1.116"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compile what a conversion left; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m build.rtx", description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("exports", type=Path, help="folder of a conversion with --lm-format tensorrt-rtx")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the engines")
+    parser.add_argument("--compute-capability", required=True, help="of the card, such as 8.9 (GeForce 40)")
+    parser.add_argument("--streams", type=int, default=16)
+    parser.add_argument("--prefill", type=int, default=512, help="positions of a prompt read in one call")
+    parser.add_argument("--positions", type=int, default=4096, help="prompt plus generated columns of one stream")
+    parser.add_argument("--decode-batch", type=int, default=16, help="windows the codec decodes in one call")
+    parser.add_argument("--decode-frames", type=int, default=256, help="frames of a window, context included")
+    parser.add_argument("--reference-frames", type=int, default=750, help="frames of a reference clip")
+    options = parser.parse_args(arguments)
+    exports, output, capability = options.exports, options.output, options.compute_capability
+    lm = LmShapes(options.streams, options.prefill, options.positions)
+    windows = CodecShapes(options.decode_batch, 1, min(50, options.decode_frames), options.decode_frames)
+    clips = CodecShapes(1, 1, min(250, options.reference_frames), options.reference_frames)
+    codec = exports / "codec"
+    try:
+        for engine, build in (
+            (DECODER_ENGINE, lambda path: compile_codec(codec / "decoder.onnx", path, windows, capability)),
+            (ENCODER_ENGINE, lambda path: compile_codec(codec / "encoder.onnx", path, clips, capability)),
+            (LM_ENGINE, lambda path: compile_lm(exports, path, lm, capability)),
+        ):
+            report = build(output / engine)
+            print(f"{output / engine}: {report.bytes / 2**20:.0f} MiB in {report.seconds:.0f} s", flush=True)
+    except (BuildError, OSError) as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""The KV cache of all slots for a graph that only reads it: one tensor, bound in place, as long as it needs to be.
+
+A compiled graph takes whole, contiguous tensors, and its attention costs what they are long, not what is written in
+them. So every slot is given the same length, the shortest of a few (halves of halves of the limit) that the longest
+stream fits into, and the cache is laid out anew, within the same memory, when that changes. The memory is taken once,
+at the start: a step never fails for want of it. A few lengths also mean a few shapes, which compiled kernels and
+captured graphs ask for.
+"""
+
+from __future__ import annotations
+
+import torch
+
+_SHORTEST = 256  # positions; below, halving again saves less than a new shape costs
+
+
+class KvCache:
+    """Keys and values of every layer and slot.
+
+    Args:
+        num_layers, num_kv_heads, head_dim: the model's.
+        slots: streams.
+        max_positions: what a slot must be able to hold.
+        dtype, device: of the buffers.
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        num_kv_heads: int,
+        head_dim: int,
+        slots: int,
+        max_positions: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._layers, self._slots = 2 * num_layers, slots
+        self._heads, self._head_dim = num_kv_heads, head_dim
+        self._capacities = _capacities(max_positions)
+        # Zeros, never garbage: what lies behind a stream's positions is weighted with 0, and 0 times NaN is NaN.
+        size = self._layers * slots * num_kv_heads * max_positions * head_dim
+        self._storage = torch.zeros(size, dtype=dtype, device=device)
+        self._used = [0] * slots
+        self.capacity = self._capacities[0]
+
+    @property
+    def buffers(self) -> torch.Tensor:
+        """[2 * num_layers, slots, num_kv_heads, capacity, head_dim], each layer's keys before its values."""
+        return self._view(self.capacity)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return self._storage.nbytes
+
+    def prepare(self, slot: int, positions: list[int], free_from: int) -> None:
+        """Say that slots `slot` and following will be written up to these positions; lays out anew if that must be.
+
+        free_from: slots from this one on hold no stream, whatever was in them.
+        """
+        self._used[slot : slot + len(positions)] = positions
+        self._used[free_from:] = [0] * (self._slots - free_from)
+        longest = max(self._used)
+        wanted = next(index for index, capacity in enumerate(self._capacities) if capacity >= longest)
+        now = self._capacities.index(self.capacity)
+        while now < wanted:
+            now += 1
+            self._grow(self._capacities[now])
+        # One length above is kept, so that streams around a boundary do not move the cache at every step.
+        while now > wanted + 1:
+            now -= 1
+            self._shrink(self._capacities[now])
+
+    def past(self, slot: int, rows: int) -> dict[str, torch.Tensor]:
+        """The graph's past inputs for `rows` slots from `slot` on: views [rows, num_kv_heads, capacity, head_dim]."""
+        buffers = self.buffers
+        return {
+            f"past_{kind}_{layer}": buffers[2 * layer + offset, slot : slot + rows]
+            for layer in range(self._layers // 2)
+            for offset, kind in enumerate(("key", "value"))
+        }
+
+    def store(self, new: torch.Tensor, slot: int, positions: torch.Tensor) -> None:
+        """Write new positions of consecutive slots in one operation.
+
+        new: [2 * num_layers, rows, num_kv_heads, sequence, head_dim]; positions: int64 [rows, sequence].
+        """
+        rows = torch.arange(slot, slot + len(positions), device=positions.device)[:, None]
+        # Indices apart from each other move their axes to the front: [rows, sequence, 2 * num_layers, heads, head_dim].
+        self.buffers[:, rows, :, positions] = new.permute(1, 3, 0, 2, 4)
+
+    def move(self, source: int, target: int, positions: int) -> None:
+        """Copy the first `positions` of one slot to another."""
+        buffers = self.buffers
+        buffers[:, target, :, :positions] = buffers[:, source, :, :positions]
+        self._used[target] = positions
+
+    def _view(self, capacity: int) -> torch.Tensor:
+        shape = (self._layers, self._slots, self._heads, capacity, self._head_dim)
+        return self._storage[: self._layers * self._slots * self._heads * capacity * self._head_dim].view(shape)
+
+    def _grow(self, capacity: int) -> None:
+        """Spread the blocks of positions out, last ones first: each lands behind all that are still to be moved.
+
+        Half of the blocks move at once, since with twice the room (or more) the upper half lands clear of itself.
+        """
+        old, new = self._view(self.capacity).flatten(0, 2), self._view(capacity).flatten(0, 2)
+        end = len(old)
+        while end > 1:
+            start = (end + 1) // 2
+            new[start:end, : self.capacity] = old[start:end]
+            end = start
+        self.capacity = capacity
+
+    def _shrink(self, capacity: int) -> None:
+        """The same backwards."""
+        old, new = self._view(self.capacity).flatten(0, 2), self._view(capacity).flatten(0, 2)
+        start = 1
+        while start < len(old):
+            end = min(2 * start, len(old))
+            new[start:end] = old[start:end, :capacity]
+            start = end
+        self.capacity = capacity
+
+
+def _capacities(max_positions: int) -> list[int]:
+    """Shortest first; each at least twice the one before."""
+    capacities = [max_positions]
+    while capacities[-1] // 2 >= _SHORTEST:
+        capacities.append(capacities[-1] // 2)
+    return capacities[::-1]

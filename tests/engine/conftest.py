@@ -1,0 +1,18 @@
+"""The demo model as TensorRT-RTX's one graph, which ONNX Runtime runs here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from convert import lm_tensorrt_rtx
+from convert.checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="session")
+def one_graph(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `lm.onnx` in float32, its weights and `lm.json`."""
+    directory = tmp_path_factory.mktemp("one_graph")
+    lm_tensorrt_rtx.export(Checkpoint.open(checkpoint), directory, "fp32", 4096)
+    return directory
