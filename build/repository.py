@@ -16,6 +16,7 @@ from tritonclient.grpc import model_config_pb2
 
 from build.errors import BuildError
 from build.exports import Exports
+from build.steps import RECORD_FILE
 from build.targets import Target
 from engine.types import MAX_RAS_WINDOW
 
@@ -24,12 +25,22 @@ TEMPLATES = ROOT / "triton_repo"
 VERSION = "1"
 ENSEMBLE = "higgs_audio_v2"
 PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "pcm")
+# The codec's networks where Triton's own backend runs them; the Python models of the same name ask these.
+PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
+PLAN_FILE = "model.plan"
+ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 _SILENCE_PEAK = 1e-3
 
 
-def assemble(exports: Exports, target: Target, voices: Path | None, repository: Path) -> None:
-    """Write every model of the ensemble into `repository`, which must not exist yet."""
-    for model in (*PYTHON_MODELS, ENSEMBLE):
+def assemble(
+    exports: Exports, target: Target, voices: Path | None, repository: Path, engines: Path | None = None
+) -> None:
+    """Write every model of the ensemble into `repository`, which must not exist yet.
+
+    `engines` is the folder of the compiled networks (`build/engines.py`), for a target that has any.
+    """
+    plans = PLAN_MODELS if target.codec_engine == "tensorrt" else ()
+    for model in (*PYTHON_MODELS, *plans, ENSEMBLE):
         version = repository / model / VERSION
         version.mkdir(parents=True)
         _write_config(model, exports, target, repository / model / "config.pbtxt")
@@ -39,12 +50,36 @@ def assemble(exports: Exports, target: Target, voices: Path | None, repository: 
         _copy_code(TEMPLATES / "common", version / "common")
         (version / "settings.json").write_text(json.dumps(_settings(model, exports, target), indent=2) + "\n")
     _copy_code(ROOT / "engine", repository / "lm" / VERSION / "engine")
-    for file in (exports.directory / "lm").iterdir():
-        _place(file, repository / "lm" / VERSION / "weights" / file.name)
-    _place(exports.directory / "codec" / "decoder.onnx", repository / "codec_decoder" / VERSION / "decoder.onnx")
-    _place(exports.directory / "codec" / "encoder.onnx", repository / "codec_encoder" / VERSION / "encoder.onnx")
+    _place_language_model(exports, target, engines, repository / "lm" / VERSION / "weights")
+    _place_codec(exports, target, engines, repository)
     _place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
     _copy_voices(voices, repository / "prompt" / VERSION / "voices", exports.codec["sample_rate"], target)
+
+
+def _place_language_model(exports: Exports, target: Target, engines: Path | None, weights: Path) -> None:
+    exported = exports.directory / "lm"
+    if target.lm_engine == "onnxruntime":
+        files = list(exported.iterdir())
+    else:
+        assert engines is not None
+        compiled = [file for file in (engines / "lm").iterdir() if file.name != RECORD_FILE]
+        # What an engine does not hold: the model's description, and the embedding that frames are summed from.
+        files = compiled + [file for name in ENGINE_COMPANIONS if (file := exported / name).is_file()]
+    for file in files:
+        _place(file, weights / file.name)
+
+
+def _place_codec(exports: Exports, target: Target, engines: Path | None, repository: Path) -> None:
+    for network, model in (("decoder", "codec_decoder"), ("encoder", "codec_encoder")):
+        version = repository / model / VERSION
+        if target.codec_engine == "onnxruntime":
+            _place(exports.directory / "codec" / f"{network}.onnx", version / f"{network}.onnx")
+        elif target.codec_engine == "tensorrt":
+            assert engines is not None
+            _place(engines / "codec" / f"{network}.plan", repository / f"{model}_plan" / VERSION / PLAN_FILE)
+        else:
+            assert engines is not None
+            _place(engines / "codec" / f"{network}.plan", version / f"{network}.plan")
 
 
 def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
@@ -77,6 +112,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
         }
     if model == "lm":
         return {
+            "engine": target.lm_engine,
             "threads": target.lm_threads,
             "nice": target.lm_nice,
             "frame_seconds": frame_seconds,
@@ -91,12 +127,14 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
     if model == "codec_encoder":
         return {
             "threads": target.codec_threads,
+            "network": {"engine": target.codec_engine, "name": "encoder", "input": "audio", "output": "codes"},
             "num_codebooks": codec["num_codebooks"],
             "cache_entries": target.reference_cache_entries,
         }
     if model == "codec_decoder":
         return {
             "threads": target.codec_threads,
+            "network": {"engine": target.codec_engine, "name": "decoder", "input": "codes", "output": "audio"},
             "max_batch": target.max_decode_batch,
             "num_codebooks": codec["num_codebooks"],
             "codebook_size": codec["codebook_size"],
@@ -115,6 +153,12 @@ def _write_config(model: str, exports: Exports, target: Target, path: Path) -> N
         }
         for key, value in public.items():
             config.parameters[key].string_value = str(value)
+    if model in PLAN_MODELS:
+        codec = exports.codec
+        config.max_batch_size = target.max_decode_batch if model == "codec_decoder_plan" else 1
+        for tensor in (*config.input, *config.output):
+            if tensor.name == "codes":
+                tensor.dims[0] = codec["num_codebooks"]
     path.write_text(text_format.MessageToString(config))
 
 

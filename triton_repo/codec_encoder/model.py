@@ -20,13 +20,13 @@ import triton_python_backend_utils as pb_utils
 from common import tensors
 from common.errors import AudioTokenizationError, sentence
 from common.metrics import Refusals
-from common.onnx import session
+from common.network import open_network
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
-        self._session = session(tensors.version_directory(args) / "encoder.onnx", settings["threads"])
+        self._encoder = open_network(args, settings)
         self._no_codes = np.zeros((settings["num_codebooks"], 0), np.int32)
         self._cache: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._cache_entries: int = settings["cache_entries"]
@@ -61,7 +61,7 @@ class TritonPythonModel:
         codes = self._cached(key)  # another request may have brought the same clip meanwhile
         if codes is None:
             try:
-                codes = self._session.run(None, {"audio": samples[None]})[0][0].astype(np.int32)
+                codes = self._encoder(samples[None])[0].astype(np.int32)
             except Exception as error:
                 self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
                 return

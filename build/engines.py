@@ -1,0 +1,126 @@
+"""The compiled networks of a target: which steps it takes, and what each is made of.
+
+Every compiler is imported inside its step: none of them need be installed for a target that does not use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from build.errors import BuildError
+from build.exports import Exports
+from build.fingerprint import fingerprint
+from build.memory import table_rows
+from build.steps import Step
+from build.targets import Target
+from serve.gpu import Gpu
+
+LONGEST_CHUNK_SECONDS = 10.0  # what a request may ask for; triton_repo/prompt/options.py refuses more
+_HERE = Path(__file__).resolve().parent
+_PACKAGES = ("tensorrt", "tensorrt_llm", "tensorrt-rtx-cu12-bindings")
+
+
+def steps(exports: Exports, export_mark: str, target: Target, gpu: Gpu | None, directory: Path) -> list[Step]:
+    """What is to be compiled, in order; none for a target that runs the exports as they are.
+
+    `lm/` holds the language model's engine, `codec/` the two plans. `export_mark` is the exports' fingerprint; the
+    GPU counts too, as engines are tuned to the one they are built on.
+    """
+    mine = tuple(_version(package) for package in _PACKAGES) + ((gpu.name, gpu.compute_capability) if gpu else ())
+    planned: list[tuple[str, str, Callable[[Path], None], tuple[str, ...]]] = []
+    if target.lm_engine == "tensorrt-llm":
+        planned.append(
+            (
+                f"language model with TensorRT-LLM, {target.max_streams} streams of {target.max_positions} positions",
+                "lm",
+                lambda folder: _tensorrt_llm(exports, target, folder),
+                ("trtllm.py", "higgs_network.py"),
+            )
+        )
+    if target.lm_engine == "tensorrt-rtx":
+        planned.append(
+            (
+                f"language model with TensorRT-RTX, {target.max_streams} streams of {target.max_positions} positions",
+                "lm",
+                lambda folder: _tensorrt_rtx(exports, target, folder),
+                ("rtx.py",),
+            )
+        )
+    if target.codec_engine != "onnxruntime":
+        planned.append(
+            (
+                f"codec with {target.codec_engine}, {target.max_decode_batch} windows a call",
+                "codec",
+                lambda folder: _codec(exports, target, folder),
+                ("plan.py", "rtx.py"),
+            )
+        )
+    return [
+        Step(
+            f"step {number} of {len(planned)}: {title}",
+            directory / name,
+            fingerprint((export_mark, _compiled_for(target), *mine, *map(_source, files))),
+            make,
+        )
+        for number, (title, name, make, files) in enumerate(planned, 1)
+    ]
+
+
+def longest_window(exports: Exports) -> int:
+    """Frames of the longest window the codec's decoder is asked for: the longest chunk and its context."""
+    codec = exports.codec
+    return int(LONGEST_CHUNK_SECONDS * codec["sample_rate"] / codec["hop_length"]) + 2 * int(codec["context_frames"])
+
+
+def _tensorrt_llm(exports: Exports, target: Target, folder: Path) -> None:
+    from build.trtllm import EngineLimits, build_engine  # noqa: PLC0415
+
+    codec = exports.codec
+    rows = table_rows(target, codec["num_codebooks"], codec["sample_rate"] / codec["hop_length"])
+    limits = EngineLimits(
+        max_batch_size=target.max_streams,
+        max_input_len=target.max_positions,
+        max_seq_len=target.max_positions,
+        max_num_tokens=target.prefill_tokens_per_step,
+        max_prompt_embedding_table_size=target.max_streams * rows,
+    )
+    build_engine(exports.directory / "lm", folder, limits)
+
+
+def _tensorrt_rtx(exports: Exports, target: Target, folder: Path) -> None:
+    raise NotImplementedError
+
+
+def _codec(exports: Exports, target: Target, folder: Path) -> None:
+    raise NotImplementedError
+
+
+def _compiled_for(target: Target) -> tuple[object, ...]:
+    """What of a target an engine depends on."""
+    return (
+        target.lm_engine,
+        target.codec_engine,
+        target.compute_capability,
+        target.precision,
+        target.max_streams,
+        target.max_positions,
+        target.prefill_tokens_per_step,
+        target.max_decode_batch,
+        target.reference_max_seconds,
+    )
+
+
+def _source(name: str) -> str:
+    file = _HERE / name
+    if not file.is_file():
+        raise BuildError(f"{file} is missing from this checkout")
+    return file.read_text()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,129 @@
+"""The codec behind Triton models of its own, as TensorRT plans are served: same audio, same clean ends.
+
+Run: python -m pytest tests/serving/test_plan_models.py
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from higgs_tts import AudioTokenizationError, GenerationParams, HiggsClient, Reference, Speech
+from tritonclient.grpc import model_config_pb2
+
+from build.exports import Exports
+from build.repository import assemble
+from build.targets import load_target
+from serve.triton import TritonServer
+from tests.serve.small import write_manifest
+from tests.serving import test_cancel
+from tests.serving.plans import make_plan_bundle
+from tests.serving.raw import infer, metrics
+
+GREEDY = GenerationParams(temperature=0.0, ras_window=0, max_seconds=3.0)
+
+
+@pytest.fixture(scope="module")
+def plan_bundle(bundle: Path, voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_plan_bundle(Exports.read(bundle / "exports"), voices, tmp_path_factory.mktemp("plans") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def plan_server(plan_bundle: Path) -> Iterator[TritonServer]:
+    with TritonServer(plan_bundle) as running:
+        yield running
+
+
+def test_speech_is_the_one_of_the_networks_in_the_python_models(
+    client: HiggsClient, plan_server: TritonServer, clip: np.ndarray
+) -> None:
+    for reference in (None, Reference((clip, 24000), "A tone that glides.")):
+        expected = client.synthesize("Either way.", reference=reference, params=GREEDY)
+        with HiggsClient(plan_server.grpc_url) as other:
+            speech = other.synthesize("Either way.", reference=reference, params=GREEDY)
+        np.testing.assert_array_equal(speech.samples, expected.samples)
+        assert expected.samples.std() > 0.01
+    asked = metrics(plan_server.metrics_url)
+    assert asked['nv_inference_request_success{model="codec_decoder_plan",version="1"}'] > 0
+    assert asked['nv_inference_request_success{model="codec_encoder_plan",version="1"}'] == 1
+
+
+def test_windows_of_many_streams_share_a_call(plan_server: TritonServer) -> None:
+    name = '{model="codec_decoder_plan",version="1"}'
+
+    def speak(seed: int) -> Speech:
+        with HiggsClient(plan_server.grpc_url) as client:
+            return client.synthesize("Together.", params=GenerationParams(seed=seed, max_seconds=3.0))
+
+    before = metrics(plan_server.metrics_url)
+    with ThreadPoolExecutor(16) as pool:
+        assert all(speech.seconds > 0 for speech in pool.map(speak, range(16)))
+    after = metrics(plan_server.metrics_url)
+    calls = after[f"nv_inference_request_success{name}"] - before[f"nv_inference_request_success{name}"]
+    windows = after[f"nv_inference_count{name}"] - before[f"nv_inference_count{name}"]
+    assert windows > calls, "some calls must hold windows of several streams"
+
+
+def test_a_plan_that_refuses_is_named_to_the_client_and_hurts_nobody_else(plan_server: TritonServer) -> None:
+    """A batch above the plan's is the kind of refusal Triton itself gives."""
+    with pytest.raises(Exception, match="batch-size"):
+        infer(plan_server.grpc_url, "codec_decoder_plan", {"codes": np.zeros((17, 8, 3), np.int32)}, ["audio"])
+    with HiggsClient(plan_server.grpc_url) as client:
+        assert client.synthesize("Still here.", params=GREEDY).seconds > 0
+
+
+def test_clients_that_vanish_leave_nothing_behind(plan_bundle: Path) -> None:
+    with TritonServer(plan_bundle) as own_server:
+        test_cancel.test_a_killed_client_frees_its_slot_and_the_server_still_stops_cleanly(own_server)
+
+
+def test_a_plan_that_fails_is_an_error_of_the_streams_that_needed_it(plan_bundle: Path, tmp_path: Path) -> None:
+    broken = make_broken(plan_bundle, tmp_path / "bundle")
+    with TritonServer(broken) as server, HiggsClient(server.grpc_url) as client:
+        for _ in range(2):
+            with pytest.raises(AudioTokenizationError, match=r"could not decode a window: .*out of memory"):
+                client.synthesize("Nobody hears this.", params=GREEDY)
+        assert server.ailment() is None
+
+
+def make_broken(bundle: Path, folder: Path) -> Path:
+    shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("*.log*"))
+    model = folder / "model_repository" / "codec_decoder_plan" / "1" / "model.py"
+    model.write_text(model.read_text().replace("outputs = ", 'raise RuntimeError("out of memory"); outputs = '))
+    write_manifest(folder)
+    return folder
+
+
+def test_the_plans_configs_come_from_the_checkpoint_and_the_target(bundle: Path, voices: Path, tmp_path: Path) -> None:
+    exports, target = Exports.read(bundle / "exports"), load_target("h100")
+    engines = tmp_path / "engines"
+    for folder, files in (
+        ("lm", ("rank0.engine", "config.json", "step.json")),
+        ("codec", ("decoder.plan", "encoder.plan")),
+    ):
+        (engines / folder).mkdir(parents=True)
+        for file in files:
+            (engines / folder / file).write_text(file)
+    repository = tmp_path / "repository"
+    assemble(exports, target, voices, repository, engines)
+
+    def config(model: str) -> model_config_pb2.ModelConfig:
+        return text_format.Parse((repository / model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+
+    decoder, encoder = config("codec_decoder_plan"), config("codec_encoder_plan")
+    assert decoder.max_batch_size == target.max_decode_batch == 32
+    assert list(decoder.input[0].dims) == [8, -1]
+    assert decoder.HasField("dynamic_batching")
+    assert list(encoder.output[0].dims) == [8, -1]
+    weights = {file.name for file in (repository / "lm" / "1" / "weights").iterdir()}
+    assert weights == {"rank0.engine", "config.json", "lm.json"}
+    assert not list(repository.rglob("*.onnx"))
+    settings = json.loads((repository / "lm" / "1" / "settings.json").read_text())
+    assert settings["engine"] == "tensorrt-llm"
+    assert settings["limits"]["max_streams"] == target.max_streams
