@@ -5,6 +5,7 @@ Every compiler is imported inside its step: none of them need be installed for a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,7 @@ from build.steps import Step
 from build.targets import Target
 from serve.gpu import Gpu
 
+SUFFIX = {"tensorrt": ".plan", "tensorrt-rtx": ".engine"}  # of a compiled network of the codec
 LONGEST_CHUNK_SECONDS = 10.0  # what a request may ask for; triton_repo/prompt/options.py refuses more
 _HERE = Path(__file__).resolve().parent
 _PACKAGES = ("tensorrt", "tensorrt_llm", "tensorrt-rtx-cu12-bindings")
@@ -45,7 +47,7 @@ def steps(exports: Exports, export_mark: str, target: Target, gpu: Gpu | None, d
                 f"language model with TensorRT-RTX, {target.max_streams} streams of {target.max_positions} positions",
                 "lm",
                 lambda folder: _tensorrt_rtx(exports, target, folder),
-                ("rtx.py",),
+                ("rtx.py", "onnx_compiler.py"),
             )
         )
     if target.codec_engine != "onnxruntime":
@@ -54,7 +56,7 @@ def steps(exports: Exports, export_mark: str, target: Target, gpu: Gpu | None, d
                 f"codec with {target.codec_engine}, {target.max_decode_batch} windows a call",
                 "codec",
                 lambda folder: _codec(exports, target, folder),
-                ("plan.py", "rtx.py"),
+                ("plan.py", "rtx.py", "onnx_compiler.py"),
             )
         )
     return [
@@ -74,6 +76,12 @@ def longest_window(exports: Exports) -> int:
     return int(LONGEST_CHUNK_SECONDS * codec["sample_rate"] / codec["hop_length"]) + 2 * int(codec["context_frames"])
 
 
+def longest_clip(exports: Exports, target: Target) -> int:
+    """Frames of the longest reference clip."""
+    codec = exports.codec
+    return math.ceil(target.reference_max_seconds * codec["sample_rate"] / codec["hop_length"])
+
+
 def _tensorrt_llm(exports: Exports, target: Target, folder: Path) -> None:
     from build.trtllm import EngineLimits, build_engine  # noqa: PLC0415
 
@@ -90,11 +98,27 @@ def _tensorrt_llm(exports: Exports, target: Target, folder: Path) -> None:
 
 
 def _tensorrt_rtx(exports: Exports, target: Target, folder: Path) -> None:
-    raise NotImplementedError
+    from build.rtx import LM_ENGINE, LmShapes, compile_lm  # noqa: PLC0415
+
+    shapes = LmShapes(target.max_streams, target.prefill_tokens_per_step, target.max_positions)
+    compile_lm(exports.directory, folder / LM_ENGINE, shapes, target.compute_capability)
 
 
 def _codec(exports: Exports, target: Target, folder: Path) -> None:
-    raise NotImplementedError
+    from build.plan import compile_plan  # noqa: PLC0415
+    from build.rtx import CodecShapes, compile_codec  # noqa: PLC0415
+
+    windows, clips = longest_window(exports), longest_clip(exports, target)
+    frames = round(exports.codec["sample_rate"] / exports.codec["hop_length"])
+    # Kernels are chosen for a first chunk with its context, and for a clip of ten seconds.
+    typical_window, typical_clip = min(windows, frames), min(clips, 10 * frames)
+    compile_network = compile_plan if target.codec_engine == "tensorrt" else compile_codec
+    for network, shapes in (
+        ("decoder", CodecShapes(target.max_decode_batch, 1, typical_window, windows)),
+        ("encoder", CodecShapes(1, 1, typical_clip, clips)),
+    ):
+        onnx, compiled = exports.directory / "codec" / f"{network}.onnx", f"{network}{SUFFIX[target.codec_engine]}"
+        compile_network(onnx, folder / compiled, shapes, target.compute_capability)
 
 
 def _compiled_for(target: Target) -> tuple[object, ...]:

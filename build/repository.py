@@ -14,6 +14,7 @@ import soxr
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from build.engines import SUFFIX
 from build.errors import BuildError
 from build.exports import Exports
 from build.steps import RECORD_FILE
@@ -74,12 +75,13 @@ def _place_codec(exports: Exports, target: Target, engines: Path | None, reposit
         version = repository / model / VERSION
         if target.codec_engine == "onnxruntime":
             _place(exports.directory / "codec" / f"{network}.onnx", version / f"{network}.onnx")
-        elif target.codec_engine == "tensorrt":
-            assert engines is not None
-            _place(engines / "codec" / f"{network}.plan", repository / f"{model}_plan" / VERSION / PLAN_FILE)
+            continue
+        assert engines is not None
+        compiled = engines / "codec" / f"{network}{SUFFIX[target.codec_engine]}"
+        if target.codec_engine == "tensorrt":
+            _place(compiled, repository / f"{model}_plan" / VERSION / PLAN_FILE)
         else:
-            assert engines is not None
-            _place(engines / "codec" / f"{network}.plan", version / f"{network}.plan")
+            _place(compiled, version / compiled.name)
 
 
 def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:

@@ -21,6 +21,11 @@ def open_network(args: dict[str, str], settings: dict[str, Any]) -> Network:
     network = settings["network"]
     if network["engine"] == "tensorrt":
         return PlanModel(f"{args['model_name']}_plan", network["input"], network["output"])
+    if network["engine"] == "tensorrt-rtx":
+        from common.rtx import RtxNetwork  # noqa: PLC0415
+
+        path = tensors.version_directory(args) / f"{network['name']}.engine"
+        return RtxNetwork.load(path, network["input"], network["output"])
     # Imported here: where TensorRT runs the codec, ONNX Runtime need not be installed.
     from common.onnx import session  # noqa: PLC0415
 
