@@ -27,7 +27,7 @@ READY := $(VENV)/.ready
 # pip installs what the groups pin and what constraints.txt pins below them. Of Resemblyzer only the weights in its wheel
 # are used: what it depends on needs a compiler.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
-# What NVIDIA's container brings, its own Python has: there it compiles and serves, and .venv only converts. CONTAINER_TARGETS
+# What NVIDIA's container brings, its own Python has: there it compiles and serves, and .venv does the rest. CONTAINER_TARGETS
 # are the targets of build/targets.toml that are made of TensorRT-LLM and TensorRT.
 CONTAINER_TARGETS := h100 a100 l40s l4
 IN_CONTAINER := $(if $(filter $(CONTAINER_TARGETS),$(TARGET)),$(wildcard /opt/tritonserver/bin/tritonserver))
@@ -36,7 +36,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--v
 	$(if $(REVISION),--revision $(REVISION)) $(if $(CODEC),--codec $(CODEC)) \
 	$(if $(CODEC_REVISION),--codec-revision $(CODEC_REVISION)) $(if $(PRECISION),--precision $(PRECISION)) \
 	$(if $(STREAMS),--streams $(STREAMS)) $(if $(DEVICE),--device $(DEVICE)) \
-	$(if $(IN_CONTAINER),--convert-python $(CURDIR)/$(PY))
+	$(if $(IN_CONTAINER),--engine-python python3)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-voice engine serve client test lint bench bench-lm bench-serving bench-voice acceptance lint-deploy arithmetic true-size lock clean
@@ -67,7 +67,7 @@ $(DEMO_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 
 engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
 	@if [ "$(CHECKPOINT)" = "$(DEMO_CHECKPOINT)" ]; then $(MAKE) --no-print-directory $(DEMO_CHECKPOINT)/.finished; fi
-	@$(RUN_PYTHON) -m build $(BUILD_OPTIONS) --output $(BUNDLE)
+	@$(PY) -m build $(BUILD_OPTIONS) --output $(BUNDLE)
 
 serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 8002); Ctrl-C stops it
 	@exec $(RUN_PYTHON) -m serve $(BUNDLE) $(if $(DEVICE),--device $(DEVICE)) $(if $(FALLBACK),--fallback $(FALLBACK)) $(SERVE_OPTIONS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from build.bundle import Order, build
 from build.errors import BuildError
+from build.interpreter import Interpreter
 from build.memory import WEIGHT_BYTES
 from build.targets import Target, load_target
 
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.codec_revision,
         options.voices,
         options.device,
-        options.convert_python,
+        Interpreter(options.engine_python),
     )
     try:
         build(order, _target(options), bundle)
@@ -63,9 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, help="bundle folder; default artifacts/TARGET")
     parser.add_argument("--device", help="GPU to build on, by nvidia-smi's index or UUID; default: the emptiest")
     parser.add_argument(
-        "--convert-python",
-        default=sys.executable,
-        help="interpreter to convert with, where this one has no transformers 5",
+        "--engine-python", default=sys.executable, help="Python that compiles and serves, where it is not this one"
     )
     return parser
 

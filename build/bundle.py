@@ -15,6 +15,7 @@ from build import engines, machine
 from build.errors import BuildError
 from build.exports import EXPORT_FILE, Exports
 from build.fingerprint import fingerprint
+from build.interpreter import Interpreter
 from build.manifest import MANIFEST_FILE, Built, is_whole, requirements, write_manifest
 from build.memory import ModelShape, fit, footprint
 from build.repository import ROOT, assemble
@@ -37,7 +38,7 @@ class Order:
     codec_revision: str | None
     voices: Path | None
     device: str | None  # of several GPUs
-    convert_python: str  # the interpreter that has transformers 5, where the compilers' own does not
+    python: Interpreter  # compiles and serves
 
 
 def build(order: Order, target: Target, bundle: Path) -> None:
@@ -50,15 +51,17 @@ def build(order: Order, target: Target, bundle: Path) -> None:
     built = None
     if shape is not None and target.uses_gpu:
         target, built = _fitted(exports, shape, target, gpu)
-    compiled = engines.steps(exports, exported, target, gpu, bundle / "engines")
+    compiled = engines.steps(exports, exported, target, gpu, order.python, bundle / "engines")
     mark = fingerprint(
-        (exported, target, requirements(target), *(step.fingerprint for step in compiled)),
+        (exported, target, requirements(target, order.python), *(step.fingerprint for step in compiled)),
         code=[ROOT / name for name in ("build", "engine", "triton_repo")],
         data=[order.voices] if order.voices else [],
     )
     if is_whole(bundle, bundle / "model_repository", mark) and all(step.is_done() for step in compiled):
         print(f"{bundle} is up to date")
         return
+    if built is not None:
+        print(f"on the GPU it will take {built.needs}", flush=True)
     for step in compiled:
         step.run()
     _assemble(order, target, bundle, exports, built, compiled, mark)
@@ -70,7 +73,7 @@ def _prepare(order: Order, target: Target, bundle: Path) -> tuple[Gpu | None, Mo
     if not target.uses_gpu:
         return None, None
     gpu = machine.choose_gpu(target, order.device)
-    machine.check_software(target)
+    machine.check_software(target, order.python)
     shape = machine.read_shape(order.checkpoint, order.revision)
     if shape is not None:
         # The codec is not known yet, nor the length of its frames: what a clip's frames take is counted later.
@@ -88,9 +91,7 @@ def _fitted(exports: Exports, shape: ModelShape, target: Target, gpu: Gpu | None
         print(
             f"{gpu or target.description}: {fitted.max_streams} streams fit instead of {target.max_streams}", flush=True
         )
-    needs = footprint(shape, fitted, frames_per_second)
-    print(f"on the GPU: {needs}", flush=True)
-    return fitted, Built(gpu.name if gpu else None, needs.total)
+    return fitted, Built(gpu.name if gpu else None, footprint(shape, fitted, frames_per_second))
 
 
 def _assemble(
@@ -113,7 +114,7 @@ def _assemble(
     shutil.rmtree(final, ignore_errors=True)
     fresh.rename(final)
     seconds = {step.directory.name: step.seconds for step in compiled}
-    write_manifest(bundle, final, exports, target, mark, built, seconds)
+    write_manifest(bundle, final, exports, target, mark, order.python, built, seconds)
 
 
 def _export(order: Order, target: Target, directory: Path) -> str:
@@ -127,14 +128,14 @@ def _export(order: Order, target: Target, directory: Path) -> str:
             target.precision,
             target.max_positions,
             target.lm_engine,
-            *_converter_versions(order.convert_python),
+            *(version(package) for package in _COMPILERS),
         ),
         code=[ROOT / "convert"],
         data=[Path(source) for source in sources],
     )
     if _recorded(directory / EXPORT_FILE) == mark:
         return mark
-    command = [order.convert_python, "-m", "convert", order.checkpoint, "--output", str(directory)]
+    command = [sys.executable, "-m", "convert", order.checkpoint, "--output", str(directory)]
     command += ["--precision", target.precision, "--max-positions", str(target.max_positions), "--fingerprint", mark]
     for flag, value in (
         ("--lm-format", None if target.lm_engine == "onnxruntime" else _FORMATS[target.lm_engine]),
@@ -143,26 +144,13 @@ def _export(order: Order, target: Target, directory: Path) -> str:
         ("--codec-revision", order.codec_revision),
     ):
         command += [flag, value] if value else []
-    if subprocess.run(command, cwd=ROOT, check=False).returncode:
-        raise BuildError("the conversion failed; its message is above")
+    _convert(command)
     return mark
 
 
-def _converter_versions(python: str) -> list[str]:
-    """Versions of what converts, in the interpreter that does. Raises BuildError when it lacks one."""
-    if python == sys.executable:
-        return [version(package) for package in _COMPILERS]
-    code = f"from importlib.metadata import version; print(*map(version, {_COMPILERS!r}))"
-    try:
-        answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise BuildError(
-            f"the converter's Python cannot be run: {python}: {error.strerror}; run: make setup"
-        ) from error
-    if answer.returncode:
-        said = answer.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise BuildError(f"{python} cannot convert: {said[0]}; run: make setup")
-    return answer.stdout.split()
+def _convert(command: list[str]) -> None:
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise BuildError("the conversion failed; its message is above")
 
 
 def _recorded(path: Path) -> str | None:

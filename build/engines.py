@@ -6,13 +6,13 @@ Every compiler is imported inside its step: none of them need be installed for a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
 
 from build.errors import BuildError
 from build.exports import Exports
 from build.fingerprint import fingerprint
+from build.interpreter import Interpreter
 from build.memory import table_rows
 from build.steps import Step
 from build.targets import Target
@@ -24,50 +24,35 @@ _HERE = Path(__file__).resolve().parent
 _PACKAGES = ("tensorrt", "tensorrt_llm", "tensorrt-rtx-cu12-bindings")
 
 
-def steps(exports: Exports, export_mark: str, target: Target, gpu: Gpu | None, directory: Path) -> list[Step]:
+def steps(
+    exports: Exports, export_mark: str, target: Target, gpu: Gpu | None, python: Interpreter, directory: Path
+) -> list[Step]:
     """What is to be compiled, in order; none for a target that runs the exports as they are.
 
-    `lm/` holds the language model's engine, `codec/` the two plans. `export_mark` is the exports' fingerprint; the
-    GPU counts too, as engines are tuned to the one they are built on.
+    `lm/` holds the language model's engine, `codec/` the codec's networks. `export_mark` is the exports' fingerprint;
+    the GPU counts too, as engines are tuned to the one they are built on. `python` has the compilers.
     """
-    mine = tuple(_version(package) for package in _PACKAGES) + ((gpu.name, gpu.compute_capability) if gpu else ())
-    planned: list[tuple[str, str, Callable[[Path], None], tuple[str, ...]]] = []
-    if target.lm_engine == "tensorrt-llm":
-        planned.append(
-            (
-                f"language model with TensorRT-LLM, {target.max_streams} streams of {target.max_positions} positions",
-                "lm",
-                lambda folder: _tensorrt_llm(exports, target, folder),
-                ("trtllm.py", "higgs_network.py"),
-            )
-        )
-    if target.lm_engine == "tensorrt-rtx":
-        planned.append(
-            (
-                f"language model with TensorRT-RTX, {target.max_streams} streams of {target.max_positions} positions",
-                "lm",
-                lambda folder: _tensorrt_rtx(exports, target, folder),
-                ("rtx.py", "onnx_compiler.py"),
-            )
-        )
+    planned: list[tuple[str, str, str]] = []  # title, folder, compiler
+    if target.lm_engine != "onnxruntime":
+        size = f"{target.max_streams} streams of {target.max_positions} positions"
+        planned.append((f"language model with {target.lm_engine}, {size}", "lm", target.lm_engine))
     if target.codec_engine != "onnxruntime":
-        planned.append(
-            (
-                f"codec with {target.codec_engine}, {target.max_decode_batch} windows a call",
-                "codec",
-                lambda folder: _codec(exports, target, folder),
-                ("plan.py", "rtx.py", "onnx_compiler.py"),
-            )
-        )
-    return [
-        Step(
-            f"step {number} of {len(planned)}: {title}",
-            directory / name,
-            fingerprint((export_mark, _compiled_for(target), *mine, *map(_source, files))),
-            make,
-        )
-        for number, (title, name, make, files) in enumerate(planned, 1)
-    ]
+        size = f"{target.max_decode_batch} windows a call"
+        planned.append((f"codec with {target.codec_engine}, {size}", "codec", "codec"))
+    tools = (python.versions(_PACKAGES), gpu and (gpu.name, gpu.compute_capability)) if planned else ()
+
+    def step(number: int, title: str, name: str, compiler: str) -> Step:
+        def make(folder: Path) -> None:
+            if python.is_this:
+                COMPILERS[compiler](exports, target, folder)
+                return
+            order = {"compiler": compiler, "exports": str(exports.directory.absolute())}
+            python.run("build.compile", order | {"folder": str(folder.absolute()), "target": asdict(target)})
+
+        mark = fingerprint((export_mark, _compiled_for(target), tools, *map(_source, _SOURCES[compiler])))
+        return Step(f"step {number} of {len(planned)}: {title}", directory / name, mark, make)
+
+    return [step(number, *plan) for number, plan in enumerate(planned, 1)]
 
 
 def longest_window(exports: Exports) -> int:
@@ -121,6 +106,15 @@ def _codec(exports: Exports, target: Target, folder: Path) -> None:
         compile_network(onnx, folder / compiled, shapes, target.compute_capability)
 
 
+COMPILERS = {"tensorrt-llm": _tensorrt_llm, "tensorrt-rtx": _tensorrt_rtx, "codec": _codec}
+# Modules of this folder whose text decides what a compiler makes.
+_SOURCES = {
+    "tensorrt-llm": ("trtllm.py", "higgs_network.py"),
+    "tensorrt-rtx": ("rtx.py", "onnx_compiler.py"),
+    "codec": ("plan.py", "rtx.py", "onnx_compiler.py"),
+}
+
+
 def _compiled_for(target: Target) -> tuple[object, ...]:
     """What of a target an engine depends on."""
     return (
@@ -141,10 +135,3 @@ def _source(name: str) -> str:
     if not file.is_file():
         raise BuildError(f"{file} is missing from this checkout")
     return file.read_text()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -14,22 +12,25 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from build.errors import BuildError
+from build.interpreter import Interpreter
 from build.memory import GIB, WEIGHT_BYTES, ModelShape
 from build.targets import Target
 from serve.errors import DeviceError
 from serve.gpu import Gpu, choose, query_gpus
 
 IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
+_RTX = "tensorrt-rtx-cu12-bindings"
 TENSORRT_LLM = "1.2.1"  # the last release with trtllm-build and the C++ executor
 # Beside twice the language model's weights (exports and engine): the codec, twice, and what tools leave behind.
 _DISK_BESIDE = 6 * GIB
 _HOST_BESIDE = 4 * GIB  # while an engine is built, beside the weights, which are held in memory about once
 
 
-def check_software(target: Target) -> None:
-    """Raises BuildError for the first compiler that is missing or of another version."""
+def check_software(target: Target, python: Interpreter) -> None:
+    """Raises BuildError for the first compiler that is missing, in that Python, or of another version."""
+    versions = python.versions(("tensorrt_llm", "tensorrt", _RTX))
     if target.lm_engine == "tensorrt-llm":
-        found = _version("tensorrt_llm")
+        found = versions["tensorrt_llm"]
         if shutil.which("trtllm-build") is None or found is None:
             what = "trtllm-build is not on the PATH" if found else "TensorRT-LLM is not installed"
             raise BuildError(f"{what}; target {target.name} is built in the container {IMAGE} (see deploy/)")
@@ -38,10 +39,10 @@ def check_software(target: Target) -> None:
                 f"TensorRT-LLM {found} is installed and {TENSORRT_LLM} is needed, the last that has trtllm-build's "
                 f"engines; use the container {IMAGE}"
             )
-    if target.codec_engine == "tensorrt" and _version("tensorrt") is None:
+    if target.codec_engine == "tensorrt" and versions["tensorrt"] is None:
         raise BuildError(f"TensorRT is not installed; target {target.name} is built in the container {IMAGE}")
     uses_rtx = "tensorrt-rtx" in (target.lm_engine, target.codec_engine)
-    if uses_rtx and importlib.util.find_spec("tensorrt_rtx_bindings") is None:
+    if uses_rtx and versions[_RTX] is None:
         raise BuildError(f"TensorRT-RTX is not installed, which target {target.name} is compiled with; run: make setup")
 
 
@@ -118,10 +119,3 @@ def _download(repo: str, revision: str | None) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BuildError(f"could not get {repo} at revision {revision} from the hub: {reason}") from error
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from build.errors import BuildError
 from build.exports import Exports
+from build.interpreter import Interpreter
+from build.memory import Footprint
 from build.targets import Target
 
 MANIFEST_FILE = "manifest.json"
@@ -30,22 +30,25 @@ _ENGINE_PACKAGES = {
 
 @dataclass(frozen=True)
 class Built:
-    """What a GPU target was built on (no name: compiled without a GPU) and needs while it serves, in bytes."""
+    """What a GPU target was built on (no name: compiled without a GPU), and what it needs while it serves."""
 
     gpu: str | None
-    gpu_memory_bytes: int
+    needs: Footprint
 
 
-def requirements(target: Target) -> dict[str, Any]:
-    """What a machine must have to serve what this one builds. Raises BuildError for a package that is missing here."""
+def requirements(target: Target, python: Interpreter) -> dict[str, Any]:
+    """What a machine must have to serve what this one builds: what `python` has, which compiles and serves.
+
+    Raises BuildError for a package that it lacks.
+    """
     engines = dict.fromkeys((*_ENGINE_PACKAGES[target.lm_engine], *_ENGINE_PACKAGES[target.codec_engine]))
     return {
-        "python": ".".join(platform.python_version_tuple()[:2]),
+        "python": python.python,
         # Only the wheel's Triton minds; the container's is made for the container's own numpy.
         "numpy_below": None if target.uses_container else "2",
-        "packages": {name: _version(name) for name in (*_SERVING_PACKAGES, *engines)},
+        "packages": _versions(python, (*_SERVING_PACKAGES, *engines)),
         "gpu_architecture": "sm" + target.compute_capability.replace(".", "") if target.uses_gpu else None,
-        "tensorrt": _version("tensorrt") if target.codec_engine == "tensorrt" else None,
+        "tensorrt": _versions(python, ("tensorrt",))["tensorrt"] if target.codec_engine == "tensorrt" else None,
     }
 
 
@@ -66,6 +69,7 @@ def write_manifest(
     exports: Exports,
     target: Target,
     fingerprint: str,
+    python: Interpreter,
     built: Built | None = None,
     seconds: Mapping[str, float | None] | None = None,
 ) -> None:
@@ -84,17 +88,19 @@ def write_manifest(
         "compilers": exports.record["versions"],
         "built_on": built.gpu if built else None,
         "compiled_in_seconds": dict(seconds or {}),
-        "requires": requirements(target) | {"gpu_memory_bytes": built.gpu_memory_bytes if built else None},
+        "requires": requirements(target, python) | {"gpu_memory_bytes": built.needs.total if built else None},
         "files": {str(file.relative_to(repository)): _describe(file) for file in _files(repository)},
     }
     (bundle / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError as error:
-        raise BuildError(f"{package} is not installed, which the bundle's models need; run: make setup") from error
+def _versions(python: Interpreter, packages: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for package, version in python.versions(packages).items():
+        if version is None:
+            raise BuildError(f"{package} is not installed in {python.path}, and the bundle's models need it")
+        found[package] = version
+    return found
 
 
 def _files(repository: Path) -> list[Path]:

@@ -8,13 +8,15 @@ Run: python -m pytest tests/build/test_gpu_bundle.py
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import sys
 from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,28 +25,16 @@ import pytest
 from huggingface_hub.errors import GatedRepoError
 
 from build import __main__ as command
+from build import bundle as building
 from build import engines, machine
 from build.errors import BuildError
+from build.interpreter import Interpreter
 from build.machine import IMAGE
+from build.targets import load_target
 from serve.errors import DeviceError
 from serve.manifest import check_bundle
 
 H100 = "{}, GPU-{}, NVIDIA H100 80GB HBM3, 9.0, 81559, {}, 550.90.07\n"
-_CONVERTER = """#!{python}
-import json, shutil, sys
-from pathlib import Path
-words = sys.argv[1:]
-if words[0] == "-c":
-    print("1 2 3 4 5")
-    sys.exit()
-values = dict(zip(words, words[1:]))
-Path("{log}").open("a").write(" ".join(words) + "\\n")
-output = Path(values["--output"])
-shutil.rmtree(output, ignore_errors=True)
-shutil.copytree("{exports}", output)
-record = json.loads((output / "export.json").read_text())
-(output / "export.json").write_text(json.dumps(record | {{"fingerprint": values["--fingerprint"]}}))
-"""
 
 
 @dataclass
@@ -56,22 +46,29 @@ class Workshop:
     calls: list[str] = field(default_factory=list)
     limits: dict[str, Any] = field(default_factory=dict)
     shapes: dict[str, Any] = field(default_factory=dict)
+    conversions: list[str] = field(default_factory=list)
     fails: set[str] = field(default_factory=set)
 
     @property
     def bundle(self) -> Path:
         return self.folder / "h100"
 
-    @property
-    def conversions(self) -> list[str]:
-        return (self.folder / "conversions").read_text().splitlines()
-
     def gpus(self, lines: str) -> None:
         (self.folder / "bin" / "gpus").write_text(lines)
 
     def build(self, *options: str, target: str = "h100") -> int:
         words = ["--target", target, "--checkpoint", str(self.checkpoint), "--output", str(self.folder / target)]
-        return command.main([*words, "--convert-python", str(self.folder / "bin" / "converter"), *options])
+        return command.main([*words, *options])
+
+    def convert(self, words: list[str], exports: Path) -> None:
+        """Hand out finished exports in place of a conversion."""
+        self.conversions.append(" ".join(words))
+        values = dict(itertools.pairwise(words))
+        output = Path(values["--output"])
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(exports, output)
+        record = json.loads((output / "export.json").read_text())
+        (output / "export.json").write_text(json.dumps(record | {"fingerprint": values["--fingerprint"]}))
 
     def compile(self, name: str, output: Path) -> None:
         self.calls.append(name)
@@ -83,12 +80,12 @@ class Workshop:
 @pytest.fixture
 def workshop(tmp_path: Path, bundle: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     made = Workshop(tmp_path, checkpoint)
+    monkeypatch.setattr(building, "_convert", lambda words: made.convert(words, bundle / "exports"))
     tools = tmp_path / "bin"
     tools.mkdir()
     scripts = {
         "nvidia-smi": f"#!/bin/sh\ncat {tools}/gpus\n",
         "trtllm-build": "#!/bin/sh\n",
-        "converter": _CONVERTER.format(python=sys.executable, log=tmp_path / "conversions", exports=bundle / "exports"),
     }
     for name, text in scripts.items():
         (tools / name).write_text(text)
@@ -132,10 +129,10 @@ def namedtuple_class(*names: str) -> Callable[..., SimpleNamespace]:
 def install(monkeypatch: pytest.MonkeyPatch, folder: Path, packages: dict[str, str]) -> None:
     """Make packages look installed, in these versions."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name, version in packages.items():
-        information = folder / f"{name}-{version}.dist-info"
+    for name, number in packages.items():
+        information = folder / f"{name}-{number}.dist-info"
         information.mkdir(parents=True)
-        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
     monkeypatch.syspath_prepend(str(folder))
 
 
@@ -144,7 +141,7 @@ def test_a_gpu_bundle_is_converted_compiled_and_assembled(
 ) -> None:
     assert workshop.build() == 0
     said = capsys.readouterr().out
-    assert "step 1 of 2: language model with TensorRT-LLM, 64 streams of 4096 positions: done in" in said
+    assert "step 1 of 2: language model with tensorrt-llm, 64 streams of 4096 positions: done in" in said
     assert "step 2 of 2: codec with tensorrt, 32 windows a call: done in" in said
     assert said.strip().endswith("is ready: NVIDIA H100, 80 GB: TensorRT-LLM and TensorRT, bf16, 64 streams")
     assert workshop.calls == ["trtllm", "decoder", "encoder"]
@@ -205,7 +202,7 @@ def test_what_is_up_to_date_is_left_alone(
     capsys.readouterr()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert workshop.build() == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"{workshop.bundle} is up to date"
+    assert capsys.readouterr().out == f"{workshop.bundle} is up to date\n"
     assert workshop.build("--voices", str(voices)) == 0, "voices touch neither conversion nor engines"
     assert (workshop.bundle / "model_repository" / "prompt" / "1" / "voices" / "tone.wav").is_file()
     assert workshop.calls == ["trtllm", "decoder", "encoder"]
@@ -288,10 +285,6 @@ def little_memory(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
 
 
-def no_converter(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    (workshop.folder / "bin" / "converter").unlink()
-
-
 @pytest.mark.parametrize(
     "lack, sentence",
     [
@@ -306,7 +299,6 @@ def no_converter(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
         (no_tensorrt, f"TensorRT is not installed; target h100 is built in the container {IMAGE}"),
         (full_disk, "has 0.0 GiB free; building target h100 there takes about"),
         (little_memory, "0.0 GiB of memory are free; compiling target h100 takes about"),
-        (no_converter, "the converter's Python cannot be run"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -324,7 +316,7 @@ def test_whatever_is_missing_is_one_plain_sentence(
     assert sentence in said
     assert said.count("\n") == 1
     assert workshop.calls == []
-    assert not (workshop.folder / "conversions").exists(), "said before hours of work"
+    assert workshop.conversions == [], "said before hours of work"
 
 
 def test_a_licence_that_was_not_accepted_is_named_with_where_to(
@@ -355,3 +347,26 @@ def test_nonsense_is_refused(
 ) -> None:
     assert workshop.build(*options) == 1
     assert sentence in capsys.readouterr().err
+
+
+def test_compilers_may_live_in_another_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As in NVIDIA's container. Versions are asked of it, and each step runs in it."""
+    elsewhere = tmp_path / "python3"
+    elsewhere.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    elsewhere.chmod(0o755)
+    python = Interpreter(str(elsewhere))
+    assert not python.is_this
+    assert python.python == Interpreter().python
+    asked = ("numpy", "no-such-package")
+    assert (
+        python.versions(asked) == Interpreter().versions(asked) == {"numpy": version("numpy"), "no-such-package": None}
+    )
+    target = asdict(load_target("h100"))
+    order = {"compiler": "codec", "exports": str(tmp_path / "none"), "folder": str(tmp_path), "target": target}
+    with pytest.raises(BuildError, match=r"-m build\.compile failed; its message is above"):
+        python.run("build.compile", order)
+    said = capfd.readouterr().err
+    assert said.startswith(f"build: {tmp_path}/none/export.json cannot be read")
+    assert said.count("\n") == 1
+    with pytest.raises(BuildError, match="the Python no-such-python cannot be run"):
+        Interpreter("no-such-python").versions(asked)
