@@ -11,6 +11,7 @@ from pathlib import Path
 
 from build.errors import BuildError
 from build.exports import Exports
+from build.files import place
 from build.fingerprint import fingerprint
 from build.interpreter import Interpreter
 from build.memory import table_rows
@@ -19,6 +20,7 @@ from build.targets import Target
 from serve.gpu import Gpu
 
 SUFFIX = {"tensorrt": ".plan", "tensorrt-rtx": ".engine"}  # of a compiled network of the codec
+TRTLLM_FOLDER = "trtllm"
 LONGEST_CHUNK_SECONDS = 10.0  # what a request may ask for; triton_repo/prompt/options.py refuses more
 _HERE = Path(__file__).resolve().parent
 _PACKAGES = ("tensorrt", "tensorrt_llm", "tensorrt-rtx-cu12-bindings")
@@ -76,10 +78,15 @@ def _tensorrt_llm(exports: Exports, target: Target, folder: Path) -> None:
         max_batch_size=target.max_streams,
         max_input_len=target.max_positions,
         max_seq_len=target.max_positions,
-        max_num_tokens=target.prefill_tokens_per_step,
+        max_num_tokens=target.max_streams + target.prefill_tokens_per_step,
         max_prompt_embedding_table_size=target.max_streams * rows,
     )
-    build_engine(exports.directory / "lm", folder, limits)
+    # Built beside, where the kernel times it measured outlive a build that is interrupted.
+    engine = folder.parent / TRTLLM_FOLDER / "engine"
+    build_engine(exports.directory / "lm", engine, limits)
+    (folder / "engine").mkdir()
+    for file in engine.iterdir():
+        place(file, folder / "engine" / file.name)
 
 
 def _tensorrt_rtx(exports: Exports, target: Target, folder: Path) -> None:

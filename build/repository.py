@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tritonclient.grpc import model_config_pb2
 from build.engines import SUFFIX
 from build.errors import BuildError
 from build.exports import Exports
+from build.files import place
 from build.steps import RECORD_FILE
 from build.targets import Target
 from engine.types import MAX_RAS_WINDOW
@@ -29,6 +29,7 @@ PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "pcm")
 # The codec's networks where Triton's own backend runs them; the Python models of the same name ask these.
 PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
 PLAN_FILE = "model.plan"
+# What an engine does not hold: the model's description, and the embedding that frames are summed from.
 ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 _SILENCE_PEAK = 1e-3
 
@@ -53,35 +54,38 @@ def assemble(
     _copy_code(ROOT / "engine", repository / "lm" / VERSION / "engine")
     _place_language_model(exports, target, engines, repository / "lm" / VERSION / "weights")
     _place_codec(exports, target, engines, repository)
-    _place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
+    place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
     _copy_voices(voices, repository / "prompt" / VERSION / "voices", exports.codec["sample_rate"], target)
 
 
 def _place_language_model(exports: Exports, target: Target, engines: Path | None, weights: Path) -> None:
     exported = exports.directory / "lm"
     if target.lm_engine == "onnxruntime":
-        files = list(exported.iterdir())
-    else:
-        assert engines is not None
-        compiled = [file for file in (engines / "lm").iterdir() if file.name != RECORD_FILE]
-        # What an engine does not hold: the model's description, and the embedding that frames are summed from.
-        files = compiled + [file for name in ENGINE_COMPANIONS if (file := exported / name).is_file()]
-    for file in files:
-        _place(file, weights / file.name)
+        for file in exported.iterdir():
+            place(file, weights / file.name)
+        return
+    assert engines is not None
+    compiled = engines / "lm"
+    for file in compiled.rglob("*"):
+        if file.is_file() and file.name != RECORD_FILE:
+            place(file, weights / file.relative_to(compiled))
+    for name in ENGINE_COMPANIONS:
+        if (exported / name).is_file():
+            place(exported / name, weights / name)
 
 
 def _place_codec(exports: Exports, target: Target, engines: Path | None, repository: Path) -> None:
     for network, model in (("decoder", "codec_decoder"), ("encoder", "codec_encoder")):
         version = repository / model / VERSION
         if target.codec_engine == "onnxruntime":
-            _place(exports.directory / "codec" / f"{network}.onnx", version / f"{network}.onnx")
+            place(exports.directory / "codec" / f"{network}.onnx", version / f"{network}.onnx")
             continue
         assert engines is not None
         compiled = engines / "codec" / f"{network}{SUFFIX[target.codec_engine]}"
         if target.codec_engine == "tensorrt":
-            _place(compiled, repository / f"{model}_plan" / VERSION / PLAN_FILE)
+            place(compiled, repository / f"{model}_plan" / VERSION / PLAN_FILE)
         else:
-            _place(compiled, version / compiled.name)
+            place(compiled, version / compiled.name)
 
 
 def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
@@ -168,15 +172,6 @@ def _copy_code(source: Path, destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     for file in source.glob("*.py"):
         shutil.copyfile(file, destination / file.name)
-
-
-def _place(source: Path, destination: Path) -> None:
-    """Link a large file into the repository where the file system allows it, copy it elsewhere."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, destination)
-    except OSError:
-        shutil.copyfile(source, destination)
 
 
 def _copy_voices(source: Path | None, destination: Path, sample_rate: int, target: Target) -> None:

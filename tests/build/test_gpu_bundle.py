@@ -97,6 +97,7 @@ def workshop(tmp_path: Path, bundle: Path, checkpoint: Path, monkeypatch: pytest
 
     def build_engine(weights: Path, engine: Path, limits: Any) -> None:
         made.limits = vars(limits)
+        engine.mkdir(parents=True, exist_ok=True)
         (engine / "config.json").write_text("{}")
         made.compile("trtllm", engine / "rank0.engine")
 
@@ -154,7 +155,7 @@ def test_a_gpu_bundle_is_converted_compiled_and_assembled(
         "max_batch_size": 64,
         "max_input_len": 4096,
         "max_seq_len": 4096,
-        "max_num_tokens": 8192,
+        "max_num_tokens": 64 + 2048,
         "max_prompt_embedding_table_size": 64 * rows,
     }
     assert workshop.shapes["decoder.plan"] == {
@@ -174,7 +175,7 @@ def test_a_gpu_bundle_is_converted_compiled_and_assembled(
     assert "onnxruntime" not in requires["packages"]
     assert 6 * 2**30 < requires["gpu_memory_bytes"] < 8 * 2**30  # a small model: workspace, above all
     repository = workshop.bundle / "model_repository"
-    assert (repository / "lm" / "1" / "weights" / "rank0.engine").read_text() == "trtllm"
+    assert (repository / "lm" / "1" / "weights" / "engine" / "rank0.engine").read_text() == "trtllm"
     assert (repository / "codec_decoder_plan" / "1" / "model.plan").read_text() == "decoder"
     assert (repository / "codec_encoder_plan" / "1" / "model.plan").read_text() == "encoder"
 

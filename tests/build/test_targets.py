@@ -5,21 +5,27 @@ Run: python -m pytest tests/build/test_targets.py
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from bench.arithmetic import Weights
+from bench.arithmetic import GPUS, Weights
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
 from build.targets import Target, load_target, target_names
 from demo.boson_layout import boson_config
+from demo.codec import STRIDES
 from demo.language_model import config_json, plan
 from demo.sizes import SIZES
 
+ROOT = Path(__file__).resolve().parents[2]
 FRAMES_PER_SECOND = 25.0
+DATA_SHEETS = {"h100": "H100 SXM", "a100": "A100 80 GB", "l40s": "L40S", "l4": "L4", "rtx4090": "RTX 4090"}
 MOST_STREAMS = 64
 TRUE = ModelShape.from_config(config_json(SIZES["true"], "bfloat16"))
 GPU_TARGETS = [load_target(name) for name in target_names() if load_target(name).uses_gpu]
@@ -68,6 +74,40 @@ def test_a_targets_streams_are_what_its_memory_holds(target: Target, figure: Cal
     assert fits(target.max_streams)
     assert target.max_streams == MOST_STREAMS or not fits(2 * target.max_streams)
     figure(f"GPU memory of {target.name}", str(footprint(TRUE, target, FRAMES_PER_SECOND)))
+
+
+@by_name
+def test_a_step_of_prompts_takes_half_a_frame_at_most(target: Target) -> None:
+    (gpu,) = [gpu for gpu in GPUS if gpu.name == DATA_SHEETS[target.name]]
+    weights = Weights.of(SIZES["true"])
+
+    def seconds(tokens: int) -> float:
+        return 2 * tokens * (weights.attention + weights.ffn) / gpu.bf16
+
+    assert (
+        seconds(target.prefill_tokens_per_step) <= 0.5 / FRAMES_PER_SECOND < seconds(2 * target.prefill_tokens_per_step)
+    )
+
+
+@by_name
+def test_the_workspace_holds_what_is_known_of_it(target: Target, figure: Callable[[str, str], None]) -> None:
+    """The codec at its true widths: its files' sizes, and three of its largest activations at once."""
+    codec, longest = SIZES["true"].codec, 270  # frames: the longest chunk and its context
+    rates = [1, *itertools.accumulate(STRIDES, operator.mul)]
+    widest = max(codec.decoder_width // 2**stage * rate for stage, rate in enumerate(rates))
+    decoder = 3 * target.max_decode_batch * longest * widest * 4
+    networks = 86e6 + 654e6
+    tokens = target.max_streams + target.prefill_tokens_per_step
+    language_model = tokens * (4 * TRUE.hidden_size + 3 * TRUE.intermediate_size) * 2
+    contexts = 2 * 0.5 * GIB
+    known = decoder + networks + language_model + contexts
+    assert known <= target.workspace_gib * GIB
+    figure(f"workspace of {target.name}", f"{known / GIB:.1f} GiB accounted for, of {target.workspace_gib:.1f}")
+
+
+def test_the_makefile_knows_which_targets_need_the_container() -> None:
+    (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("CONTAINER_TARGETS")]
+    assert line.split(":=")[1].split() == [target.name for target in GPU_TARGETS if target.uses_container]
 
 
 def test_streams_are_fitted_to_the_memory_there_is() -> None:

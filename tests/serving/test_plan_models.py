@@ -104,11 +104,11 @@ def test_the_plans_configs_come_from_the_checkpoint_and_the_target(bundle: Path,
     exports, target = Exports.read(bundle / "exports"), load_target("h100")
     engines = tmp_path / "engines"
     for folder, files in (
-        ("lm", ("rank0.engine", "config.json", "step.json")),
+        ("lm", ("engine/rank0.engine", "engine/config.json", "step.json")),
         ("codec", ("decoder.plan", "encoder.plan")),
     ):
-        (engines / folder).mkdir(parents=True)
         for file in files:
+            (engines / folder / file).parent.mkdir(parents=True, exist_ok=True)
             (engines / folder / file).write_text(file)
     repository = tmp_path / "repository"
     assemble(exports, target, voices, repository, engines)
@@ -121,8 +121,9 @@ def test_the_plans_configs_come_from_the_checkpoint_and_the_target(bundle: Path,
     assert list(decoder.input[0].dims) == [8, -1]
     assert decoder.HasField("dynamic_batching")
     assert list(encoder.output[0].dims) == [8, -1]
-    weights = {file.name for file in (repository / "lm" / "1" / "weights").iterdir()}
-    assert weights == {"rank0.engine", "config.json", "lm.json"}
+    weights = repository / "lm" / "1" / "weights"
+    placed = {str(file.relative_to(weights)) for file in weights.rglob("*") if file.is_file()}
+    assert placed == {"engine/rank0.engine", "engine/config.json", "lm.json"}
     assert not list(repository.rglob("*.onnx"))
     settings = json.loads((repository / "lm" / "1" / "settings.json").read_text())
     assert settings["engine"] == "tensorrt-llm"
