@@ -16,7 +16,7 @@ from build.targets import Target, load_target
 
 def main(arguments: list[str] | None = None) -> int:
     """Build and report; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     bundle = options.output or Path("artifacts") / options.target
     order = Order(
         options.checkpoint,
@@ -51,22 +51,23 @@ def _target(options: argparse.Namespace) -> Target:
     return target
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m build", description=__doc__)
-    parser.add_argument("--target", default="cpu", help="machine kind, one of build/targets.toml")
-    parser.add_argument("--checkpoint", required=True, help="folder or hub id of the language model")
-    parser.add_argument("--revision", help="commit of the hub repository; required for a hub id")
-    parser.add_argument("--codec", help="folder or hub id of the codec; default: the one the checkpoint names")
-    parser.add_argument("--codec-revision", help="commit of the codec's hub repository")
-    parser.add_argument("--precision", help="override the target's precision (fp32, bf16, fp8, int8, int4)")
-    parser.add_argument("--streams", type=int, help="override how many streams the target serves at once")
-    parser.add_argument("--voices", type=Path, help="folder of voice profiles: NAME.wav with NAME.txt")
-    parser.add_argument("--output", type=Path, help="bundle folder; default artifacts/TARGET")
-    parser.add_argument("--device", help="GPU to build on, by nvidia-smi's index or UUID; default: the emptiest")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The command line, which bench/acceptance.py shares."""
+    words = argparse.ArgumentParser(prog="python -m build", description=__doc__)
+    words.add_argument("--target", default="cpu", help="machine kind, one of build/targets.toml")
+    words.add_argument("--checkpoint", required=True, help="folder or hub id of the language model")
+    words.add_argument("--revision", help="commit of the hub repository; required for a hub id")
+    words.add_argument("--codec", help="folder or hub id of the codec; default: the one the checkpoint names")
+    words.add_argument("--codec-revision", help="commit of the codec's hub repository")
+    words.add_argument("--precision", help="override the target's precision (fp32, bf16, fp8, int8, int4)")
+    words.add_argument("--streams", type=int, help="override how many streams the target serves at once")
+    words.add_argument("--voices", type=Path, help="folder of voice profiles: NAME.wav with NAME.txt")
+    words.add_argument("--output", type=Path, help="bundle folder; default artifacts/TARGET")
+    words.add_argument("--device", help="GPU to build on, by nvidia-smi's index or UUID; default: the emptiest")
+    words.add_argument(
         "--engine-python", default=sys.executable, help="Python that compiles and serves, where it is not this one"
     )
-    return parser
+    return words
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,8 @@ def compare(checkpoint: Checkpoint, directory: Path, precision: str) -> LogitsEr
 
     Raises ExportError when the difference exceeds the precision's tolerance.
     """
-    segments = _mixed_prompt(checkpoint)
-    expected = _reference_logits(checkpoint, segments)[-_STEPS:]
+    segments = mixed_prompt(checkpoint)
+    expected = reference_logits(checkpoint, segments)[-_STEPS:]
     actual = _exported_logits(directory, segments)
     difference = np.abs(actual - expected) / expected.std()
     same = (actual.argmax(-1) == expected.argmax(-1)).mean()
@@ -55,7 +56,7 @@ def compare(checkpoint: Checkpoint, directory: Path, precision: str) -> LogitsEr
     return error
 
 
-def _mixed_prompt(checkpoint: Checkpoint) -> list[Segment]:
+def mixed_prompt(checkpoint: Checkpoint) -> list[Segment]:
     """Text, a reference clip, text, and the first generated columns; random but fixed."""
     config, random = checkpoint.config, np.random.default_rng(0)
     layout = CodebookLayout(config.num_codebooks, config.codebook_size, config.stream_bos_id, config.stream_eos_id)
@@ -80,8 +81,13 @@ def _exported_logits(directory: Path, segments: list[Segment]) -> np.ndarray:
 
 
 @torch.no_grad()
-def _reference_logits(checkpoint: Checkpoint, segments: list[Segment]) -> np.ndarray:
-    """transformers' own layers, one in memory at a time; float32 [positions, num_codebooks, codebook_size]."""
+def reference_logits(
+    checkpoint: Checkpoint, segments: list[Segment], watch: Callable[[int, torch.nn.Module], None] | None = None
+) -> np.ndarray:
+    """transformers' own layers, one in memory at a time; float32 [positions, num_codebooks, codebook_size].
+
+    `watch` is shown each layer, with its index, before it runs.
+    """
     config = transformers_config(checkpoint.config)
     hidden, is_audio = _embed(checkpoint, segments)
     positions = len(is_audio)
@@ -91,6 +97,8 @@ def _reference_logits(checkpoint: Checkpoint, segments: list[Segment]) -> np.nda
         layer = HiggsAudioV2DecoderLayer(config, i)
         names = layer.state_dict().keys()
         layer.load_state_dict({name: checkpoint.tensor(f"model.layers.{i}.{name}").float() for name in names})
+        if watch:
+            watch(i, layer)
         hidden = layer(hidden, rotary, attention_mask=mask, audio_token_mask=is_audio[None])
     norm = HiggsAudioV2RMSNorm(config.hidden_size, config.rms_norm_eps)
     norm.weight.copy_(checkpoint.tensor("model.norm.weight").float())
