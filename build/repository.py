@@ -133,19 +133,27 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
     if model == "codec_encoder":
         return {
             "threads": target.codec_threads,
-            "network": {"engine": target.codec_engine, "name": "encoder", "input": "audio", "output": "codes"},
+            **_codec_engine(target, model, "audio", "codes"),
             "num_codebooks": codec["num_codebooks"],
             "cache_entries": target.reference_cache_entries,
         }
     if model == "codec_decoder":
         return {
             "threads": target.codec_threads,
-            "network": {"engine": target.codec_engine, "name": "decoder", "input": "codes", "output": "audio"},
+            **_codec_engine(target, model, "codes", "audio"),
             "max_batch": target.max_decode_batch,
             "num_codebooks": codec["num_codebooks"],
             "codebook_size": codec["codebook_size"],
         }
     return {"hop_length": codec["hop_length"]}
+
+
+def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:
+    """Which engine runs a codec model's network; the names are those of the exported network's tensors."""
+    if target.codec_engine != "tensorrt":
+        return {"engine": target.codec_engine}
+    plan = {"model": f"{model}_plan", "input_name": input_name, "output_name": output_name}
+    return {"engine": target.codec_engine, "plan": plan}
 
 
 def _write_config(model: str, exports: Exports, target: Target, path: Path) -> None:

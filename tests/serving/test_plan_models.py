@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from higgs_tts import AudioTokenizationError, GenerationParams, HiggsClient, Reference, Speech
+from higgs_tts import AudioTokenizationError, GenerationParams, HiggsClient, Reference
 from tritonclient.grpc import model_config_pb2
 
 from build.exports import Exports
@@ -54,20 +55,29 @@ def test_speech_is_the_one_of_the_networks_in_the_python_models(
     assert asked['nv_inference_request_success{model="codec_encoder_plan",version="1"}'] == 1
 
 
-def test_windows_of_many_streams_share_a_call(plan_server: TritonServer) -> None:
+def test_windows_that_wait_together_share_a_call(server: TritonServer, plan_server: TritonServer) -> None:
+    """Long windows, so that the others arrive while the first is being decoded."""
     name = '{model="codec_decoder_plan",version="1"}'
+    windows = np.random.default_rng(0).integers(0, 1024, (12, 1, 8, 150)).astype(np.int32)
 
-    def speak(seed: int) -> Speech:
-        with HiggsClient(plan_server.grpc_url) as client:
-            return client.synthesize("Together.", params=GenerationParams(seed=seed, max_seconds=3.0))
+    def decode(codes: np.ndarray) -> np.ndarray:
+        return infer(plan_server.grpc_url, "codec_decoder", {"codes": codes}, ["samples"])["samples"]
 
+    time.sleep(0.6)  # Triton renews its metrics four times a second
     before = metrics(plan_server.metrics_url)
-    with ThreadPoolExecutor(16) as pool:
-        assert all(speech.seconds > 0 for speech in pool.map(speak, range(16)))
+    with ThreadPoolExecutor(len(windows)) as pool:
+        decoded = list(pool.map(decode, windows))
+    time.sleep(0.6)
     after = metrics(plan_server.metrics_url)
-    calls = after[f"nv_inference_request_success{name}"] - before[f"nv_inference_request_success{name}"]
-    windows = after[f"nv_inference_count{name}"] - before[f"nv_inference_count{name}"]
-    assert windows > calls, "some calls must hold windows of several streams"
+    calls, rows = (
+        after[f"nv_inference_{count}{name}"] - before[f"nv_inference_{count}{name}"]
+        for count in ("request_success", "count")
+    )
+    assert rows == len(windows)
+    assert calls < rows
+    for codes, samples in zip(windows[:2], decoded, strict=False):
+        expected = infer(server.grpc_url, "codec_decoder", {"codes": codes}, ["samples"])["samples"]
+        np.testing.assert_allclose(samples, expected, atol=1e-5)
 
 
 def test_a_plan_that_refuses_is_named_to_the_client_and_hurts_nobody_else(plan_server: TritonServer) -> None:

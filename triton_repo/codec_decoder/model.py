@@ -14,15 +14,16 @@ import triton_python_backend_utils as pb_utils
 from batcher import WindowBatcher
 from common import tensors
 from common.errors import AudioTokenizationError, InvalidRequestError, RequestError, sentence
-from common.network import open_network
+from common.networks import open_network
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
+        decoder = open_network(tensors.version_directory(args), "decoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
         self._codebook_size: int = settings["codebook_size"]
-        self._batcher = WindowBatcher(open_network(args, settings), self._answer, settings["max_batch"])
+        self._batcher = WindowBatcher(decoder, self._answer, settings["max_batch"])
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:

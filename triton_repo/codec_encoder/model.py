@@ -20,13 +20,13 @@ import triton_python_backend_utils as pb_utils
 from common import tensors
 from common.errors import AudioTokenizationError, sentence
 from common.metrics import Refusals
-from common.network import open_network
+from common.networks import open_network
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
-        self._encoder = open_network(args, settings)
+        self._encoder = open_network(tensors.version_directory(args), "encoder", settings)
         self._no_codes = np.zeros((settings["num_codebooks"], 0), np.int32)
         self._cache: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._cache_entries: int = settings["cache_entries"]

@@ -1,10 +1,8 @@
-"""A network of the codec as a TensorRT-RTX engine, run on the current GPU."""
+"""Running a network that TensorRT-RTX compiled, with one input and one output, on the current GPU."""
 
 from __future__ import annotations
 
 import importlib
-import logging
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,61 +12,80 @@ import torch
 from common.errors import ModelLoadingError
 
 _MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the metapackage's name, and the wheels' own
-
-logger = logging.getLogger(__name__)
+_TYPES = {"FLOAT": torch.float32, "INT32": torch.int32, "INT64": torch.int64}
 
 
 class RtxNetwork:
-    """An engine of one profile with one input and one output, and the context that runs it.
+    """A deserialised engine as a function from an array to an array. One thread at a time.
 
     Args:
-        engine: TensorRT-RTX's `ICudaEngine`.
-        device: where it runs.
-        owner: what the engine came from and must not outlive.
+        module: TensorRT-RTX.
+        engine: its `ICudaEngine`, with one profile.
+        device: the GPU the engine lies on.
+        runtime: what the engine came from and must not outlive.
+
+    Raises:
+        ModelLoadingError: the engine has more than one input or output.
     """
 
-    def __init__(self, engine: Any, input_name: str, output_name: str, device: torch.device, owner: Any = None) -> None:
-        self._engine, self._owner, self._device = engine, owner, device
-        self._input, self._output = input_name, output_name
-        self._context = engine.create_execution_context()
+    def __init__(self, module: Any, engine: Any, device: torch.device, runtime: Any = None) -> None:
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == module.TensorIOMode.INPUT]
+        if len(names) != 2 or len(inputs) != 1:
+            raise ModelLoadingError(f"the engine has the tensors {', '.join(names)}; one input and one output is right")
+        (self._input,) = inputs
+        (self._output,) = [name for name in names if name != self._input]
+        self._largest = tuple(engine.get_tensor_profile_shape(self._input, 0)[2])
+        self._input_type, self._output_type = (
+            _TYPES[engine.get_tensor_dtype(name).name] for name in (self._input, self._output)
+        )
+        self._device, self._runtime, self._engine = device, runtime, engine
+        self._context = engine.create_execution_context(module.ExecutionContextAllocationStrategy.STATIC)
         if self._context is None:
-            raise ModelLoadingError("TensorRT-RTX cannot prepare the codec's engine; the log says why")
-        self._type = {"FLOAT": torch.float32, "INT32": torch.int32}[engine.get_tensor_dtype(output_name).name]
+            raise ModelLoadingError("TensorRT-RTX cannot prepare the engine; the GPU may be out of memory")
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._lock = threading.Lock()  # a context runs one call at a time
 
     @classmethod
-    def load(cls, path: Path, input_name: str, output_name: str) -> RtxNetwork:
-        """Open an engine file. Raises ModelLoadingError: TensorRT-RTX, a GPU or the file is missing or does not fit."""
+    def load(cls, path: Path) -> RtxNetwork:
+        """Open an engine file. Raises ModelLoadingError when it, the library or a fitting GPU is missing."""
         module = _module()
         if not torch.cuda.is_available():
             raise ModelLoadingError(f"{path.name} is an engine for a GPU, and torch sees none here")
-        runtime = module.Runtime(_log(module))
+        runtime = module.Runtime(module.Logger(module.Logger.WARNING))
         try:
             engine = runtime.deserialize_cuda_engine(path.read_bytes())
         except OSError as error:
-            raise ModelLoadingError(f"{path} cannot be read: {error.strerror}") from error
+            raise ModelLoadingError(f"{path} cannot be read: {error}") from error
         if engine is None:
-            raise ModelLoadingError(f"TensorRT-RTX {module.__version__} cannot load {path.name} on this GPU")
-        return cls(engine, input_name, output_name, torch.device("cuda", torch.cuda.current_device()), runtime)
+            card = "{}.{}".format(*torch.cuda.get_device_capability())
+            raise ModelLoadingError(
+                f"TensorRT-RTX {module.__version__} cannot load {path} on this GPU of compute capability {card}"
+            )
+        return cls(module, engine, torch.device("cuda", torch.cuda.current_device()), runtime)
 
-    def __call__(self, array: np.ndarray) -> np.ndarray:
-        """Run it. Raises RuntimeError for a shape the engine was not compiled for, or when the run fails."""
-        with self._lock:
-            values = torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
-            if not self._context.set_input_shape(self._input, tuple(values.shape)):
-                raise RuntimeError(f"the engine does not take {self._input} of shape {tuple(values.shape)}")
-            shape = tuple(self._context.get_tensor_shape(self._output))
-            result = torch.empty(shape, dtype=self._type, device=self._device)
-            self._context.set_tensor_address(self._input, values.data_ptr())
-            self._context.set_tensor_address(self._output, result.data_ptr())
-            if self._stream is not None:
-                self._stream.wait_stream(torch.cuda.current_stream(self._device))
-            if not self._context.execute_async_v3(0 if self._stream is None else self._stream.cuda_stream):
-                raise RuntimeError("TensorRT-RTX could not run the codec; the log says why")
-            if self._stream is not None:
-                self._stream.synchronize()
-            return result.cpu().numpy()
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """The network's output for `values`, which may be of any shape up to the one the engine was compiled for.
+
+        Raises:
+            ValueError: the shape is larger.
+            RuntimeError: the GPU failed.
+        """
+        if self._stream is None:
+            return self._run(values, 0)
+        with torch.cuda.stream(self._stream):
+            return self._run(values, self._stream.cuda_stream)
+
+    def _run(self, values: np.ndarray, stream: int) -> np.ndarray:
+        given = torch.from_numpy(np.ascontiguousarray(values)).to(self._device, self._input_type)
+        if not self._context.set_input_shape(self._input, tuple(given.shape)):
+            raise ValueError(f"{self._input} is {list(given.shape)}; the engine takes at most {list(self._largest)}")
+        shape = tuple(self._context.get_tensor_shape(self._output))
+        result = torch.empty(shape, dtype=self._output_type, device=self._device)
+        for name, tensor in ((self._input, given), (self._output, result)):
+            self._context.set_tensor_address(name, tensor.data_ptr())
+        if not self._context.execute_async_v3(stream):
+            raise RuntimeError("TensorRT-RTX could not run the network; the log says why")
+        return result.cpu().numpy()
 
 
 def _module() -> Any:
@@ -78,17 +95,3 @@ def _module() -> Any:
         except ImportError:
             continue
     raise ModelLoadingError("TensorRT-RTX is not installed; it is the package tensorrt-rtx-cu12")
-
-
-def _log(module: Any) -> Any:
-    class Log(module.ILogger):
-        """Passes complaints on to Python's logging."""
-
-        def __init__(self) -> None:
-            module.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:
-            serious = severity in (module.ILogger.INTERNAL_ERROR, module.ILogger.ERROR)
-            logger.log(logging.ERROR if serious else logging.DEBUG, message)
-
-    return Log()
