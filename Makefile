@@ -8,6 +8,9 @@ CODEC ?=
 CODEC_REVISION ?=
 PRECISION ?=
 VOICES ?=
+STREAMS ?=
+DEVICE ?=
+FALLBACK ?=
 BUNDLE ?= artifacts/$(TARGET)
 TEXT ?= Hello from Higgs Audio, streamed out of Triton.
 URL ?= localhost:8001
@@ -24,12 +27,19 @@ READY := $(VENV)/.ready
 # pip installs what the groups pin and what constraints.txt pins below them. Of Resemblyzer only the weights in its wheel
 # are used: what it depends on needs a compiler.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# What NVIDIA's container brings, its own Python has: there it compiles and serves, and .venv does the rest. CONTAINER_TARGETS
+# are the targets of build/targets.toml that are made of TensorRT-LLM and TensorRT.
+CONTAINER_TARGETS := h100 a100 l40s l4
+IN_CONTAINER := $(if $(filter $(CONTAINER_TARGETS),$(TARGET)),$(wildcard /opt/tritonserver/bin/tritonserver))
+RUN_PYTHON ?= $(if $(IN_CONTAINER),python3,$(PY))
 BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--voices $(VOICES)) \
 	$(if $(REVISION),--revision $(REVISION)) $(if $(CODEC),--codec $(CODEC)) \
-	$(if $(CODEC_REVISION),--codec-revision $(CODEC_REVISION)) $(if $(PRECISION),--precision $(PRECISION))
+	$(if $(CODEC_REVISION),--codec-revision $(CODEC_REVISION)) $(if $(PRECISION),--precision $(PRECISION)) \
+	$(if $(STREAMS),--streams $(STREAMS)) $(if $(DEVICE),--device $(DEVICE)) \
+	$(if $(IN_CONTAINER),--engine-python python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-voice engine serve client test lint bench bench-lm bench-serving bench-voice arithmetic true-size lock clean
+.PHONY: help setup demo demo-voice engine serve client test lint bench bench-lm bench-serving bench-voice acceptance lint-deploy arithmetic true-size lock clean
 
 help: ## explain every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,12 +65,12 @@ $(DEMO_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 	@$(PY) -m demo.make_checkpoint $(DEMO_CHECKPOINT)
 	@touch $@
 
-engine: setup ## build a bundle: TARGET=cpu CHECKPOINT=<folder or hub id> REVISION=<commit>; the demo checkpoint by default
+engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
 	@if [ "$(CHECKPOINT)" = "$(DEMO_CHECKPOINT)" ]; then $(MAKE) --no-print-directory $(DEMO_CHECKPOINT)/.finished; fi
 	@$(PY) -m build $(BUILD_OPTIONS) --output $(BUNDLE)
 
 serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 8002); Ctrl-C stops it
-	@exec $(PY) -m serve $(BUNDLE) $(SERVE_OPTIONS)
+	@exec $(RUN_PYTHON) -m serve $(BUNDLE) $(if $(DEVICE),--device $(DEVICE)) $(if $(FALLBACK),--fallback $(FALLBACK)) $(SERVE_OPTIONS)
 
 client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(VENV)/bin/higgs-tts "$$TEXT" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
@@ -72,6 +82,14 @@ lint: setup ## ruff and mypy over every package
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+lint-deploy: setup ## deploy/'s files through hadolint, the compose specification, Helm and Kubernetes' and KEDA's schemas
+	@$(PIP) --group deploy --constraint constraints.txt
+	@$(PY) -m pytest tests/deploy
+
+acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it to artifacts/acceptance/
+	@if [ "$(CHECKPOINT)" = "$(DEMO_CHECKPOINT)" ]; then $(MAKE) --no-print-directory $(DEMO_CHECKPOINT)/.finished; fi
+	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out artifacts/acceptance
 
 bench: bench-lm bench-serving ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 

@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 import urllib.request
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Level:
     audio_seconds_per_second: float
 
 
-def measure(server: TritonServer, client: HiggsClient, streams: int) -> Level:
+def measure(metrics_url: str, client: HiggsClient, streams: int) -> Level:
     """Run so many streams at once."""
 
     def speak(seed: int) -> Speech:
@@ -43,7 +44,7 @@ def measure(server: TritonServer, client: HiggsClient, streams: int) -> Level:
         return client.synthesize(TEXT, params=params)
 
     rounds = max(1, MIN_RUNS // streams)
-    before = stages(server)
+    before = stages(metrics_url)
     started = time.perf_counter()
     speeches: list[Speech] = []
     for _ in range(rounds):
@@ -51,7 +52,7 @@ def measure(server: TritonServer, client: HiggsClient, streams: int) -> Level:
             speeches += pool.map(speak, range(streams))
     elapsed = time.perf_counter() - started
     time.sleep(0.6)  # Triton publishes metrics four times a second
-    after = stages(server)
+    after = stages(metrics_url)
     inside = sum((after[name][0] - before[name][0]) / (after[name][1] - before[name][1]) for name in after)
     first = sorted((speech.time_to_first_audio or 0.0) for speech in speeches)
     return Level(
@@ -64,9 +65,9 @@ def measure(server: TritonServer, client: HiggsClient, streams: int) -> Level:
     )
 
 
-def stages(server: TritonServer) -> dict[str, tuple[float, float]]:
+def stages(metrics_url: str) -> dict[str, tuple[float, float]]:
     """Seconds and count, so far, of every stage up to a stream's first window out of the language model."""
-    with urllib.request.urlopen(f"http://{server.metrics_url}/metrics", timeout=10) as page:
+    with urllib.request.urlopen(f"http://{metrics_url}/metrics", timeout=10) as page:
         lines = [line for line in page.read().decode().splitlines() if not line.startswith("#")]
     values = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
     found = {"lm": (values[f"{_FIRST_AUDIO}_sum"], values[f"{_FIRST_AUDIO}_count"])}
@@ -77,16 +78,8 @@ def stages(server: TritonServer) -> dict[str, tuple[float, float]]:
     return found
 
 
-def main() -> None:
-    """Measure, print, and write the figures and a plot."""
-    parser = argparse.ArgumentParser(prog="python -m bench.serving", description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    with TritonServer(options.bundle) as server, HiggsClient(server.grpc_url) as client:
-        measure(server, client, 2)  # warm up
-        levels = [measure(server, client, streams) for streams in LEVELS]
-        memory = server.memory_bytes()
+def level_table(levels: Sequence[Level]) -> str:
+    """The levels as a Markdown table."""
     header = ("streams", "first audio p50", "p95", "behind the model", "RTF of one", "audio s/s")
     rows = [
         (
@@ -99,7 +92,20 @@ def main() -> None:
         )
         for level in levels
     ]
-    print(table(header, rows))
+    return table(header, rows)
+
+
+def main() -> None:
+    """Measure, print, and write the figures and a plot."""
+    parser = argparse.ArgumentParser(prog="python -m bench.serving", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    with TritonServer(options.bundle) as server, HiggsClient(server.grpc_url) as client:
+        measure(server.metrics_url, client, 2)  # warm up
+        levels = [measure(server.metrics_url, client, streams) for streams in LEVELS]
+        memory = server.memory_bytes()
+    print(level_table(levels))
     print(f"memory of Triton and its models: {memory / 2**20:.0f} MiB")
     write(options.out, "serving", {"levels": [asdict(level) for level in levels], "memory_bytes": memory})
     series = {

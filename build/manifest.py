@@ -4,29 +4,51 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from dataclasses import asdict
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from build.errors import BuildError
 from build.exports import Exports
+from build.interpreter import Interpreter
+from build.memory import Footprint
 from build.targets import Target
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
-# What the models import while serving on the CPU; a different major or minor version is refused at the start.
-_SERVING_PACKAGES = ("onnxruntime", "torch", "tokenizers", "soundfile")
+# What the models import while serving; a different major or minor version is refused at the start.
+_SERVING_PACKAGES = ("torch", "tokenizers", "soundfile")
+# And with an engine of its own. These run what the very same version has compiled, and nothing else.
+_ENGINE_PACKAGES = {
+    "onnxruntime": ("onnxruntime",),
+    "tensorrt-llm": ("tensorrt_llm",),
+    "tensorrt": (),
+    "tensorrt-rtx": ("tensorrt-rtx-cu12-bindings",),
+}
 
 
-def requirements() -> dict[str, Any]:
-    """What a machine must have to serve what this one builds."""
+@dataclass(frozen=True)
+class Built:
+    """What a GPU target was built on (no name: compiled without a GPU), and what it needs while it serves."""
+
+    gpu: str | None
+    needs: Footprint
+
+
+def requirements(target: Target, python: Interpreter) -> dict[str, Any]:
+    """What a machine must have to serve what this one builds: what `python` has, which compiles and serves.
+
+    Raises BuildError for a package that it lacks.
+    """
+    engines = dict.fromkeys((*_ENGINE_PACKAGES[target.lm_engine], *_ENGINE_PACKAGES[target.codec_engine]))
     return {
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "numpy_below": "2",
-        "packages": {name: version(name) for name in _SERVING_PACKAGES},
-        "gpu_architecture": None,
-        "tensorrt": None,
+        "python": python.python,
+        # Only the wheel's Triton minds; the container's is made for the container's own numpy.
+        "numpy_below": None if target.uses_container else "2",
+        "packages": _versions(python, (*_SERVING_PACKAGES, *engines)),
+        "gpu_architecture": "sm" + target.compute_capability.replace(".", "") if target.uses_gpu else None,
+        "tensorrt": _versions(python, ("tensorrt",))["tensorrt"] if target.codec_engine == "tensorrt" else None,
     }
 
 
@@ -41,8 +63,20 @@ def is_whole(bundle: Path, repository: Path, fingerprint: str) -> bool:
         return False
 
 
-def write_manifest(bundle: Path, repository: Path, exports: Exports, target: Target, fingerprint: str) -> None:
-    """Describe a finished repository in `bundle/manifest.json`; written last, so its presence means finished."""
+def write_manifest(
+    bundle: Path,
+    repository: Path,
+    exports: Exports,
+    target: Target,
+    fingerprint: str,
+    python: Interpreter,
+    built: Built | None = None,
+    seconds: Mapping[str, float | None] | None = None,
+) -> None:
+    """Describe a finished repository in `bundle/manifest.json`; written last, so its presence means finished.
+
+    `seconds` says how long each compiled engine took.
+    """
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "target": target.name,
@@ -52,10 +86,21 @@ def write_manifest(bundle: Path, repository: Path, exports: Exports, target: Tar
         "codec": exports.record["codec"],
         "language_model": exports.record["language_model"],
         "compilers": exports.record["versions"],
-        "requires": requirements(),
+        "built_on": built.gpu if built else None,
+        "compiled_in_seconds": dict(seconds or {}),
+        "requires": requirements(target, python) | {"gpu_memory_bytes": built.needs.total if built else None},
         "files": {str(file.relative_to(repository)): _describe(file) for file in _files(repository)},
     }
     (bundle / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _versions(python: Interpreter, packages: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for package, version in python.versions(packages).items():
+        if version is None:
+            raise BuildError(f"{package} is not installed in {python.path}, and the bundle's models need it")
+        found[package] = version
+    return found
 
 
 def _files(repository: Path) -> list[Path]:

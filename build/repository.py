@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,11 @@ import soxr
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from build.engines import SUFFIX
 from build.errors import BuildError
 from build.exports import Exports
+from build.files import place
+from build.steps import RECORD_FILE
 from build.targets import Target
 from engine.types import MAX_RAS_WINDOW
 
@@ -24,12 +26,23 @@ TEMPLATES = ROOT / "triton_repo"
 VERSION = "1"
 ENSEMBLE = "higgs_audio_v2"
 PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "pcm")
+# The codec's networks where Triton's own backend runs them; the Python models of the same name ask these.
+PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
+PLAN_FILE = "model.plan"
+# What an engine does not hold: the model's description, and the embedding that frames are summed from.
+ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 _SILENCE_PEAK = 1e-3
 
 
-def assemble(exports: Exports, target: Target, voices: Path | None, repository: Path) -> None:
-    """Write every model of the ensemble into `repository`, which must not exist yet."""
-    for model in (*PYTHON_MODELS, ENSEMBLE):
+def assemble(
+    exports: Exports, target: Target, voices: Path | None, repository: Path, engines: Path | None = None
+) -> None:
+    """Write every model of the ensemble into `repository`, which must not exist yet.
+
+    `engines` is the folder of the compiled networks (`build/engines.py`), for a target that has any.
+    """
+    plans = PLAN_MODELS if target.codec_engine == "tensorrt" else ()
+    for model in (*PYTHON_MODELS, *plans, ENSEMBLE):
         version = repository / model / VERSION
         version.mkdir(parents=True)
         _write_config(model, exports, target, repository / model / "config.pbtxt")
@@ -39,12 +52,40 @@ def assemble(exports: Exports, target: Target, voices: Path | None, repository: 
         _copy_code(TEMPLATES / "common", version / "common")
         (version / "settings.json").write_text(json.dumps(_settings(model, exports, target), indent=2) + "\n")
     _copy_code(ROOT / "engine", repository / "lm" / VERSION / "engine")
-    for file in (exports.directory / "lm").iterdir():
-        _place(file, repository / "lm" / VERSION / "weights" / file.name)
-    _place(exports.directory / "codec" / "decoder.onnx", repository / "codec_decoder" / VERSION / "decoder.onnx")
-    _place(exports.directory / "codec" / "encoder.onnx", repository / "codec_encoder" / VERSION / "encoder.onnx")
-    _place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
+    _place_language_model(exports, target, engines, repository / "lm" / VERSION / "weights")
+    _place_codec(exports, target, engines, repository)
+    place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
     _copy_voices(voices, repository / "prompt" / VERSION / "voices", exports.codec["sample_rate"], target)
+
+
+def _place_language_model(exports: Exports, target: Target, engines: Path | None, weights: Path) -> None:
+    exported = exports.directory / "lm"
+    if target.lm_engine == "onnxruntime":
+        for file in exported.iterdir():
+            place(file, weights / file.name)
+        return
+    assert engines is not None
+    compiled = engines / "lm"
+    for file in compiled.rglob("*"):
+        if file.is_file() and file.name != RECORD_FILE:
+            place(file, weights / file.relative_to(compiled))
+    for name in ENGINE_COMPANIONS:
+        if (exported / name).is_file():
+            place(exported / name, weights / name)
+
+
+def _place_codec(exports: Exports, target: Target, engines: Path | None, repository: Path) -> None:
+    for network, model in (("decoder", "codec_decoder"), ("encoder", "codec_encoder")):
+        version = repository / model / VERSION
+        if target.codec_engine == "onnxruntime":
+            place(exports.directory / "codec" / f"{network}.onnx", version / f"{network}.onnx")
+            continue
+        assert engines is not None
+        compiled = engines / "codec" / f"{network}{SUFFIX[target.codec_engine]}"
+        if target.codec_engine == "tensorrt":
+            place(compiled, repository / f"{model}_plan" / VERSION / PLAN_FILE)
+        else:
+            place(compiled, version / compiled.name)
 
 
 def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
@@ -77,7 +118,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
         }
     if model == "lm":
         return {
-            "engine": "onnxruntime",
+            "engine": target.lm_engine,
             "threads": target.lm_threads,
             "nice": target.lm_nice,
             "frame_seconds": frame_seconds,
@@ -92,17 +133,27 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
     if model == "codec_encoder":
         return {
             "threads": target.codec_threads,
+            **_codec_engine(target, model, "audio", "codes"),
             "num_codebooks": codec["num_codebooks"],
             "cache_entries": target.reference_cache_entries,
         }
     if model == "codec_decoder":
         return {
             "threads": target.codec_threads,
+            **_codec_engine(target, model, "codes", "audio"),
             "max_batch": target.max_decode_batch,
             "num_codebooks": codec["num_codebooks"],
             "codebook_size": codec["codebook_size"],
         }
     return {"hop_length": codec["hop_length"]}
+
+
+def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:
+    """Which engine runs a codec model's network; the names are those of the exported network's tensors."""
+    if target.codec_engine != "tensorrt":
+        return {"engine": target.codec_engine}
+    plan = {"model": f"{model}_plan", "input_name": input_name, "output_name": output_name}
+    return {"engine": target.codec_engine, "plan": plan}
 
 
 def _write_config(model: str, exports: Exports, target: Target, path: Path) -> None:
@@ -116,6 +167,12 @@ def _write_config(model: str, exports: Exports, target: Target, path: Path) -> N
         }
         for key, value in public.items():
             config.parameters[key].string_value = str(value)
+    if model in PLAN_MODELS:
+        codec = exports.codec
+        config.max_batch_size = target.max_decode_batch if model == "codec_decoder_plan" else 1
+        for tensor in (*config.input, *config.output):
+            if tensor.name == "codes":
+                tensor.dims[0] = codec["num_codebooks"]
     path.write_text(text_format.MessageToString(config))
 
 
@@ -123,15 +180,6 @@ def _copy_code(source: Path, destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     for file in source.glob("*.py"):
         shutil.copyfile(file, destination / file.name)
-
-
-def _place(source: Path, destination: Path) -> None:
-    """Link a large file into the repository where the file system allows it, copy it elsewhere."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, destination)
-    except OSError:
-        shutil.copyfile(source, destination)
 
 
 def _copy_voices(source: Path | None, destination: Path, sample_rate: int, target: Target) -> None:

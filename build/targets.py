@@ -10,6 +10,7 @@ import tomllib
 from build.errors import BuildError
 
 _FILE = Path(__file__).with_name("targets.toml")
+_COMMON = "common"  # values of every target that does not have its own
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class Target:
     name: str
     description: str
     precision: str
+    lm_engine: str  # onnxruntime, tensorrt-llm or tensorrt-rtx
+    codec_engine: str  # onnxruntime, tensorrt or tensorrt-rtx
+    compute_capability: str  # empty: no GPU
+    gpu_memory_gib: float
+    workspace_gib: float
     max_streams: int
     max_waiting: int
     max_positions: int
@@ -35,13 +41,27 @@ class Target:
     lm_nice: int
     codec_threads: int
 
+    @property
+    def uses_gpu(self) -> bool:
+        return bool(self.compute_capability)
+
+    @property
+    def uses_container(self) -> bool:
+        """Whether it is built and served by what only NVIDIA's container has."""
+        return self.lm_engine == "tensorrt-llm" or self.codec_engine == "tensorrt"
+
+
+def target_names() -> list[str]:
+    """Every target there is."""
+    return [name for name in tomllib.loads(_FILE.read_text()) if name != _COMMON]
+
 
 def load_target(name: str) -> Target:
     """The target of that name. Raises BuildError that lists the ones there are."""
-    targets = tomllib.loads(_FILE.read_text())
-    if name not in targets:
-        raise BuildError(f"target {name!r} is unknown; there are {', '.join(targets)}")
-    values = targets[name]
+    if name not in target_names():
+        raise BuildError(f"target {name!r} is unknown; there are {', '.join(target_names())}")
+    tables = tomllib.loads(_FILE.read_text())
+    values = tables[_COMMON] | tables[name]
     expected = {field.name for field in fields(Target)} - {"name"}
     if set(values) != expected:
         raise BuildError(f"target {name!r} in {_FILE.name} has wrong fields: {sorted(expected ^ set(values))}")

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from convert.errors import ModelLoadingError
 
@@ -42,6 +42,11 @@ def resolve(source: str | os.PathLike[str], revision: str | None = None) -> Path
         )
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=list(NEEDED_FILES)))
+    except GatedRepoError as error:
+        raise ModelLoadingError(
+            f"{repo} is given out only to those who accepted its licence: accept it at https://huggingface.co/{repo} "
+            "and sign in with `hf auth login` (or set HF_TOKEN)."
+        ) from error
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelLoadingError(f"Could not get {repo} at revision {revision} from the hub: {reason}") from error

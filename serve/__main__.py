@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from serve.errors import LaunchError
+from serve.errors import DeviceError, LaunchError
 from serve.ports import Ports
 from serve.supervisor import Supervisor
 from serve.triton import TritonServer
+
+logger = logging.getLogger(__name__)
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,12 +23,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 after a clean stop, 1 when the server could not start or kept dying."""
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
-    server = TritonServer(options.bundle, ports, options.host, options.verify, options.log, options.log_verbose)
+    server = _server(options, options.bundle)
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        server.start(options.timeout)
+        try:
+            server.start(options.timeout)
+        except DeviceError as error:
+            if options.fallback is None:
+                raise
+            fallback = _beside(options.bundle, options.fallback)
+            logger.warning("%s; serving %s instead, as --fallback says", error, fallback)
+            server = _server(options, fallback)
+            server.start(options.timeout)
+        if server.gpu is not None:
+            print(f"on {server.gpu}")
         print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
         print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
         Supervisor(server, options.timeout).watch()
@@ -40,6 +51,16 @@ def main(arguments: list[str] | None = None) -> int:
         server.stop()
 
 
+def _server(options: argparse.Namespace, bundle: Path) -> TritonServer:
+    ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
+    return TritonServer(bundle, ports, options.host, options.verify, options.log, options.log_verbose, options.device)
+
+
+def _beside(bundle: Path, fallback: str) -> Path:
+    """A bundle folder, or the name of one beside the first."""
+    return Path(fallback) if Path(fallback).is_dir() else bundle.parent / fallback
+
+
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__)
     parser.add_argument("bundle", type=Path, help="bundle folder, as built by make engine")
@@ -47,6 +68,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--http-port", type=int, default=Ports.http)
     parser.add_argument("--grpc-port", type=int, default=Ports.grpc)
     parser.add_argument("--metrics-port", type=int, default=Ports.metrics)
+    parser.add_argument("--device", help="one of several GPUs, by nvidia-smi's index or UUID; default: the emptiest")
+    parser.add_argument(
+        "--fallback",
+        metavar="BUNDLE",
+        help="what to serve when no GPU fits the bundle: a bundle folder or the name of one beside it, such as cpu",
+    )
     parser.add_argument("--verify", action="store_true", help="check the hash of every file before starting")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds the models may take to load")
     parser.add_argument("--log", type=Path, help="Triton's log; by default triton.log in the bundle")

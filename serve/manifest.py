@@ -5,33 +5,42 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
-import subprocess
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from serve.errors import LaunchError
+from serve.errors import DeviceError, LaunchError
+from serve.gpu import Gpu, choose, query_gpus
 
 MANIFEST_FILE, REPOSITORY = "manifest.json", "model_repository"
 FORMAT = 1
 
 
-def check_bundle(bundle: Path, verify: bool = False) -> Path:
-    """The model repository of a bundle that can be served here.
+@dataclass(frozen=True)
+class Servable:
+    """A bundle that can be served here: its model repository, and the GPU for it (None: it needs none)."""
 
-    Presence and size of every file are always checked; `verify` also checks the SHA-256 of each.
+    repository: Path
+    gpu: Gpu | None
 
-    Raises LaunchError: no bundle, an unknown manifest format, files missing or changed, a Python, package, GPU or
-    TensorRT that is not the one the bundle was built for.
+
+def check_bundle(bundle: Path, verify: bool = False, device: str | None = None, gpu: Gpu | None = None) -> Servable:
+    """What of this machine serves the bundle.
+
+    Presence and size of every file are always checked; `verify` also checks the SHA-256 of each. `device` names one
+    of several GPUs (`serve.gpu.choose`); `gpu` is one that was chosen before, whose memory is not asked again.
+
+    Raises LaunchError: no bundle, an unknown manifest format, files missing or changed, a Python, package or TensorRT
+    that is not the one the bundle was built for; DeviceError: no GPU of its kind, or too little free memory on it.
     """
     manifest = _read(bundle)
     requires = manifest["requires"]
+    gpu = gpu or _gpu_for(manifest, device)
     _check_python(requires)
-    _check_gpu(requires["gpu_architecture"])
     _check_tensorrt(requires["tensorrt"])
     _check_files(bundle / REPOSITORY, manifest["files"], verify)
-    return bundle / REPOSITORY
+    return Servable(bundle / REPOSITORY, gpu)
 
 
 def _read(bundle: Path) -> dict[str, Any]:
@@ -52,9 +61,10 @@ def _check_python(requires: dict[str, Any]) -> None:
     python = ".".join(platform.python_version_tuple()[:2])
     if python != requires["python"]:
         raise LaunchError(f"the bundle was built with Python {requires['python']}, this is Python {python}")
-    if int(_installed("numpy").split(".")[0]) >= int(requires["numpy_below"]):
+    below = requires["numpy_below"]
+    if below is not None and int(_installed("numpy").split(".")[0]) >= int(below):
         raise LaunchError(
-            f"numpy {_installed('numpy')} is installed; Triton needs one below {requires['numpy_below']}, "
+            f"numpy {_installed('numpy')} is installed; Triton needs one below {below}, "
             "with a newer one its models return empty tensors"
         )
     for package, built_with in requires["packages"].items():
@@ -72,16 +82,17 @@ def _installed(package: str) -> str:
         raise LaunchError(f"{package} is not installed; run: make setup") from error
 
 
-def _check_gpu(architecture: str | None) -> None:
+def _gpu_for(manifest: dict[str, Any], device: str | None) -> Gpu | None:
+    requires = manifest["requires"]
+    architecture = requires["gpu_architecture"]
     if architecture is None:
-        return
-    if shutil.which("nvidia-smi") is None:
-        raise LaunchError(f"the bundle needs an {architecture} GPU; none is visible")
-    query = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
-    lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.split()
-    present = ["sm" + line.replace(".", "") for line in lines]
-    if architecture not in present:
-        raise LaunchError(f"the bundle needs an {architecture} GPU; there is {', '.join(present) or 'none'}")
+        return None
+    digits = architecture.removeprefix("sm")
+    try:
+        return choose(query_gpus(), f"{digits[:-1]}.{digits[-1]}", requires.get("gpu_memory_bytes") or 0, device)
+    except DeviceError as error:
+        kind = manifest.get("target", architecture)
+        raise DeviceError(f"the {kind} bundle cannot be served here: {error}") from error
 
 
 def _check_tensorrt(built_with: str | None) -> None:

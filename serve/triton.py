@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from serve.errors import LaunchError
+from serve.gpu import Gpu
 from serve.installation import find_installation
 from serve.log import failure, put_aside
 from serve.manifest import check_bundle
@@ -36,6 +37,7 @@ class TritonServer:
         verify: compare every file's hash with the manifest before starting.
         log: where Triton's log goes, by default triton.log in the bundle; the one of the run before is kept beside it.
         verbosity: Triton's --log-verbose.
+        device: one of several GPUs, by nvidia-smi's index or UUID; by default the one with most free memory.
     """
 
     def __init__(
@@ -46,10 +48,13 @@ class TritonServer:
         verify: bool = False,
         log: Path | None = None,
         verbosity: int = 0,
+        device: str | None = None,
     ) -> None:
         self._bundle, self._host, self._verify, self._verbosity = bundle, host, verify, verbosity
         self.ports = ports or Ports.free()
         self.log = log or bundle / "triton.log"
+        self._device = device
+        self.gpu: Gpu | None = None
         self._scratch: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._processes: Processes | None = None
@@ -71,7 +76,8 @@ class TritonServer:
 
         Raises LaunchError: the bundle does not fit this machine, a port is taken, or a model failed to load.
         """
-        repository = check_bundle(self._bundle, self._verify)
+        servable = check_bundle(self._bundle, self._verify, self._device, self.gpu)
+        self.gpu, repository = servable.gpu, servable.repository
         self.ports.refuse_if_taken(self._host)
         self._scratch = Path(tempfile.mkdtemp(prefix="triton-"))
         try:
@@ -148,7 +154,7 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=triton.environment,
+                env=triton.environment | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {}),
                 # The models' import path begins with the working directory, which must not hold another `engine`.
                 cwd=scratch,
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order

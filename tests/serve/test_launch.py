@@ -23,7 +23,7 @@ from serve.errors import LaunchError
 from serve.ports import Ports
 from serve.processes import STUB
 from serve.triton import TritonServer
-from tests.serve.small import make_bundle
+from tests.serve.small import make_bundle, write_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Native code that keeps the interpreter's lock, as loading a large model does.
@@ -230,6 +230,38 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         assert process.returncode == 1
         assert out.startswith("serve: ")
         assert out.count("\n") == 1
+
+
+def test_a_gpu_bundle_falls_back_only_when_told_to(bundle: Path, tmp_path: Path) -> None:
+    gpu = make_bundle(tmp_path / "h100")
+    write_manifest(gpu, {"target": "h100"}, gpu_architecture="sm10")  # which no GPU has
+    with command(gpu) as (process, _):
+        out, _ = process.communicate(timeout=10)
+        assert process.returncode == 1
+        assert out.startswith("serve: the h100 bundle cannot be served here: a GPU of compute capability 1.0 is needed")
+        assert out.count("\n") == 1
+    make_bundle(tmp_path / "cpu")
+    for fallback in ("cpu", str(bundle)):
+        with command(gpu, "--fallback", fallback) as (process, ports):
+            said = read_until(process.stdout, "as --fallback says")
+            assert "the h100 bundle cannot be served here" in said
+            read_until(process.stdout, "ready:")
+            assert answers(f"127.0.0.1:{ports.http}")
+            process.terminate()
+            assert process.wait(10) == 0
+    with command(gpu, "--fallback", "no-such-bundle") as (process, _):
+        out, _ = process.communicate(timeout=10)
+        assert process.returncode == 1
+        assert "no-such-bundle is not a bundle" in out
+
+
+def test_a_broken_bundle_is_no_reason_to_fall_back(bundle: Path, tmp_path: Path) -> None:
+    broken = make_bundle(tmp_path / "bundle")
+    (broken / "model_repository" / "echo" / "1" / "model.py").unlink()
+    with command(broken, "--fallback", str(bundle)) as (process, _):
+        out, _ = process.communicate(timeout=10)
+        assert process.returncode == 1
+        assert "model.py is missing" in out
 
 
 def test_nothing_outlives_a_killed_launcher(bundle: Path) -> None:

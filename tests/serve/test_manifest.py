@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serve.errors import LaunchError
-from serve.manifest import check_bundle
+from serve.errors import DeviceError, LaunchError
+from serve.gpu import parse
+from serve.manifest import Servable, check_bundle
 from tests.serve.small import make_bundle, write_manifest
 
 
@@ -26,7 +28,7 @@ def refusal(bundle: Path, verify: bool = False) -> str:
 
 
 def test_a_fitting_bundle_gives_its_repository(bundle: Path) -> None:
-    assert check_bundle(bundle, verify=True) == bundle / "model_repository"
+    assert check_bundle(bundle, verify=True) == Servable(bundle / "model_repository", gpu=None)
 
 
 def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
@@ -65,21 +67,49 @@ def test_a_patch_version_makes_no_difference(bundle: Path) -> None:
     check_bundle(bundle)
 
 
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Call with what nvidia-smi shall print."""
+    folder = tmp_path / "driver"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def show(lines: str) -> None:
+        (folder / "lines").write_text(lines)
+        (folder / "nvidia-smi").write_text(f"#!/bin/sh\ncat {folder}/lines\n")
+        (folder / "nvidia-smi").chmod(0o755)
+
+    return show
+
+
 def test_a_gpu_bundle_where_no_gpu_is_visible(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_manifest(bundle, gpu_architecture="sm90")
+    write_manifest(bundle, {"target": "h100"}, gpu_architecture="sm90")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert refusal(bundle) == "the bundle needs an sm90 GPU; none is visible"
+    assert refusal(bundle).startswith(
+        "the h100 bundle cannot be served here: a GPU of compute capability 9.0 is needed and this machine shows none"
+    )
 
 
-def test_a_gpu_bundle_on_another_gpu(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_bundle_on_another_gpu(bundle: Path, gpus: Callable[[str], None]) -> None:
     write_manifest(bundle, gpu_architecture="sm90")
-    fake = tmp_path / "nvidia-smi"
-    fake.write_text("#!/bin/sh\necho 8.9\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert refusal(bundle) == "the bundle needs an sm90 GPU; there is sm89"
-    fake.write_text("#!/bin/sh\necho 9.0\n")
-    check_bundle(bundle)
+    gpus("0, GPU-1f, NVIDIA L4, 8.9, 23034, 22563, 550.90.07")
+    with pytest.raises(DeviceError):
+        check_bundle(bundle)
+    assert "9.0 is needed; there is GPU 0 (NVIDIA L4, compute capability 8.9, 22.0 of 22.5 GiB free)" in refusal(bundle)
+    gpus("0, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 81008, 550.90.07")
+    chosen = check_bundle(bundle).gpu
+    assert chosen is not None
+    assert chosen.uuid == "GPU-2f"
+
+
+def test_a_gpu_bundle_where_others_hold_the_memory(bundle: Path, gpus: Callable[[str], None]) -> None:
+    write_manifest(bundle, gpu_architecture="sm90", gpu_memory_bytes=40 * 2**30)
+    gpus("0, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 20480, 550.90.07")
+    assert "40.0 GiB of free GPU memory are needed; there is GPU 0" in refusal(bundle)
+    assert "20.0 of 79.6 GiB free" in refusal(bundle)
+    mine = parse("0, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 20480, 550.90.07")[0]
+    assert check_bundle(bundle, gpu=mine).gpu == mine, "a restart keeps the GPU, whose memory may not be free yet"
 
 
 def test_missing_and_changed_files(bundle: Path) -> None:

@@ -9,24 +9,31 @@ from typing import Any
 import numpy as np
 
 from common.errors import ModelLoadingError
-from common.onnx import session
 
 Network = Callable[[np.ndarray], np.ndarray]
 
 
 def open_network(directory: Path, name: str, settings: dict[str, Any]) -> Network:
-    """Open `NAME.onnx` or `NAME.engine`, as the setting `engine` says (onnxruntime, the default, or tensorrt-rtx).
+    """Open a network, as the setting `engine` says: `NAME.onnx` with onnxruntime (the default), `NAME.engine` with
+    tensorrt-rtx, or with tensorrt the Triton model that the setting `plan` describes.
 
     Raises:
         ModelLoadingError: the engine is unknown, or its file is missing or does not fit the machine.
     """
     engine = settings.get("engine", "onnxruntime")
+    # Each imports what only it needs: a CPU has no use for torch here, and a GPU need not have ONNX Runtime.
     if engine == "tensorrt-rtx":
-        from common.rtx import RtxNetwork  # noqa: PLC0415 - brings torch along, 200 MB that the CPU can do without
+        from common.rtx import RtxNetwork  # noqa: PLC0415
 
         return RtxNetwork.load(directory / f"{name}.engine")
+    if engine == "tensorrt":
+        from common.plan import PlanModel  # noqa: PLC0415
+
+        return PlanModel(**settings["plan"])
     if engine != "onnxruntime":
-        raise ModelLoadingError(f"the codec has no engine {engine!r}; there are onnxruntime and tensorrt-rtx")
+        raise ModelLoadingError(f"the codec has no engine {engine!r}; there are onnxruntime and tensorrt, tensorrt-rtx")
+    from common.onnx import session  # noqa: PLC0415
+
     opened = session(directory / f"{name}.onnx", settings["threads"])
     (only,) = opened.get_inputs()
     return lambda values: opened.run(None, {only.name: values})[0]

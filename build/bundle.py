@@ -1,0 +1,160 @@
+"""Checkpoint to bundle: check the machine, convert, compile, assemble; what is up to date is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from build import engines, machine
+from build.errors import BuildError
+from build.exports import EXPORT_FILE, Exports
+from build.fingerprint import fingerprint
+from build.interpreter import Interpreter
+from build.manifest import MANIFEST_FILE, Built, is_whole, requirements, write_manifest
+from build.memory import ModelShape, fit, footprint
+from build.repository import ROOT, assemble
+from build.steps import Step
+from build.targets import Target
+from serve.gpu import Gpu
+
+_COMPILERS = ("torch", "transformers", "onnx", "onnxruntime", "numpy")
+# What the converter writes for each engine of the language model.
+_FORMATS = {"onnxruntime": "onnx", "tensorrt-llm": "tensorrt-llm", "tensorrt-rtx": "tensorrt-rtx"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be built: sources as the user named them, voices, where to, and with what."""
+
+    checkpoint: str
+    revision: str | None
+    codec: str | None
+    codec_revision: str | None
+    voices: Path | None
+    device: str | None  # of several GPUs
+    python: Interpreter  # compiles and serves
+
+
+def build(order: Order, target: Target, bundle: Path) -> None:
+    """Bring `bundle` up to date. Raises BuildError, and OSError for a disk that is full."""
+    gpu, shape = _prepare(order, target, bundle)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid  # compilers take the first GPU they see
+    exported = _export(order, target, bundle / "exports")
+    exports = Exports.read(bundle / "exports")
+    built = None
+    if shape is not None and target.uses_gpu:
+        target, built = _fitted(exports, shape, target, gpu)
+    compiled = engines.steps(exports, exported, target, gpu, order.python, bundle / "engines")
+    mark = fingerprint(
+        (exported, target, requirements(target, order.python), *(step.fingerprint for step in compiled)),
+        code=[ROOT / name for name in ("build", "engine", "triton_repo")],
+        data=[order.voices] if order.voices else [],
+    )
+    if is_whole(bundle, bundle / "model_repository", mark) and all(step.is_done() for step in compiled):
+        print(f"{bundle} is up to date")
+        return
+    if built is not None:
+        print(f"on the GPU it will take {built.needs}", flush=True)
+    for step in compiled:
+        step.run()
+    _assemble(order, target, bundle, exports, built, compiled, mark)
+    print(f"{bundle} is ready: {target.description}, {target.precision}, {target.max_streams} streams")
+
+
+def _prepare(order: Order, target: Target, bundle: Path) -> tuple[Gpu | None, ModelShape | None]:
+    """What is certain to go wrong is said now, before hours of work."""
+    if not target.uses_gpu:
+        return None, None
+    gpu = machine.choose_gpu(target, order.device)
+    machine.check_software(target, order.python)
+    shape = machine.read_shape(order.checkpoint, order.revision)
+    if shape is not None:
+        # The codec is not known yet, nor the length of its frames: what a clip's frames take is counted later.
+        fit(shape, target, 0.0, machine.usable_gpu_bytes(target, gpu))
+        machine.check_space(target, shape, bundle)
+    return gpu, shape
+
+
+def _fitted(exports: Exports, shape: ModelShape, target: Target, gpu: Gpu | None) -> tuple[Target, Built]:
+    """The target with as many streams as the memory holds, and what the manifest says of it."""
+    frames_per_second = exports.codec["sample_rate"] / exports.codec["hop_length"]
+    memory = machine.usable_gpu_bytes(target, gpu)
+    fitted = fit(shape, target, frames_per_second, memory)
+    if fitted.max_streams < target.max_streams:
+        print(
+            f"{gpu or target.description}: {fitted.max_streams} streams fit instead of {target.max_streams}", flush=True
+        )
+    return fitted, Built(gpu.name if gpu else None, footprint(shape, fitted, frames_per_second))
+
+
+def _assemble(
+    order: Order,
+    target: Target,
+    bundle: Path,
+    exports: Exports,
+    built: Built | None,
+    compiled: list[Step],
+    mark: str,
+) -> None:
+    fresh, final = bundle / "model_repository.new", bundle / "model_repository"
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        assemble(exports, target, order.voices, fresh, bundle / "engines")
+    except BaseException:  # the bundle that was there stays; half of a new one would only hold disk space
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    (bundle / MANIFEST_FILE).unlink(missing_ok=True)
+    shutil.rmtree(final, ignore_errors=True)
+    fresh.rename(final)
+    seconds = {step.directory.name: step.seconds for step in compiled}
+    write_manifest(bundle, final, exports, target, mark, order.python, built, seconds)
+
+
+def _export(order: Order, target: Target, directory: Path) -> str:
+    """Run the converter unless its files are up to date; returns their fingerprint."""
+    sources = [source for source in (order.checkpoint, order.codec) if source]
+    mark = fingerprint(
+        (
+            *sources,
+            order.revision,
+            order.codec_revision,
+            target.precision,
+            target.max_positions,
+            target.lm_engine,
+            *(version(package) for package in _COMPILERS),
+        ),
+        code=[ROOT / "convert"],
+        data=[Path(source) for source in sources],
+    )
+    if _recorded(directory / EXPORT_FILE) == mark:
+        return mark
+    command = [sys.executable, "-m", "convert", order.checkpoint, "--output", str(directory)]
+    command += ["--precision", target.precision, "--max-positions", str(target.max_positions), "--fingerprint", mark]
+    for flag, value in (
+        ("--lm-format", None if target.lm_engine == "onnxruntime" else _FORMATS[target.lm_engine]),
+        ("--revision", order.revision),
+        ("--codec", order.codec),
+        ("--codec-revision", order.codec_revision),
+    ):
+        command += [flag, value] if value else []
+    _convert(command)
+    return mark
+
+
+def _convert(command: list[str]) -> None:
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise BuildError("the conversion failed; its message is above")
+
+
+def _recorded(path: Path) -> str | None:
+    try:
+        return json.loads(path.read_text()).get("fingerprint")
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,121 @@
+"""What a target needs of the machine that builds it, asked before anything costs time: each lack is one sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import psutil
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from build.errors import BuildError
+from build.interpreter import Interpreter
+from build.memory import GIB, WEIGHT_BYTES, ModelShape
+from build.targets import Target
+from serve.errors import DeviceError
+from serve.gpu import Gpu, choose, query_gpus
+
+IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
+_RTX = "tensorrt-rtx-cu12-bindings"
+TENSORRT_LLM = "1.2.1"  # the last release with trtllm-build and the C++ executor
+# Beside twice the language model's weights (exports and engine): the codec, twice, and what tools leave behind.
+_DISK_BESIDE = 6 * GIB
+_HOST_BESIDE = 4 * GIB  # while an engine is built, beside the weights, which are held in memory about once
+
+
+def check_software(target: Target, python: Interpreter) -> None:
+    """Raises BuildError for the first compiler that is missing, in that Python, or of another version."""
+    versions = python.versions(("tensorrt_llm", "tensorrt", _RTX))
+    if target.lm_engine == "tensorrt-llm":
+        found = versions["tensorrt_llm"]
+        if shutil.which("trtllm-build") is None or found is None:
+            what = "trtllm-build is not on the PATH" if found else "TensorRT-LLM is not installed"
+            raise BuildError(f"{what}; target {target.name} is built in the container {IMAGE} (see deploy/)")
+        if found != TENSORRT_LLM:
+            raise BuildError(
+                f"TensorRT-LLM {found} is installed and {TENSORRT_LLM} is needed, the last that has trtllm-build's "
+                f"engines; use the container {IMAGE}"
+            )
+    if target.codec_engine == "tensorrt" and versions["tensorrt"] is None:
+        raise BuildError(f"TensorRT is not installed; target {target.name} is built in the container {IMAGE}")
+    uses_rtx = "tensorrt-rtx" in (target.lm_engine, target.codec_engine)
+    if uses_rtx and versions[_RTX] is None:
+        raise BuildError(f"TensorRT-RTX is not installed, which target {target.name} is compiled with; run: make setup")
+
+
+def choose_gpu(target: Target, device: str | None) -> Gpu | None:
+    """The GPU to build on; None for targets that are compiled ahead of time, without one.
+
+    Raises BuildError when there is none of the target's kind.
+    """
+    if not target.uses_container:
+        return None
+    try:
+        return choose(query_gpus(), target.compute_capability, 0, device)
+    except DeviceError as error:
+        raise BuildError(f"target {target.name} cannot be built here: {error}") from error
+
+
+def check_space(target: Target, shape: ModelShape, bundle: Path) -> None:
+    """Raises BuildError, with the numbers, when the disk or the memory of this machine is too small for the build."""
+    weights = shape.layer_parameters * WEIGHT_BYTES[target.precision] + 2 * shape.table_parameters
+    beside = min(_DISK_BESIDE, int(20 * weights))  # a checkpoint of test size has a codec of test size
+    have = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()) if bundle.is_dir() else 0
+    folder = next(parent for parent in (bundle.absolute(), *bundle.absolute().parents) if parent.is_dir())
+    free, needed = shutil.disk_usage(folder).free, int(2 * weights) + beside - have
+    if free < needed:
+        raise BuildError(
+            f"{folder} has {free / GIB:.1f} GiB free; building target {target.name} there takes about "
+            f"{needed / GIB:.1f} GiB more: free some, or choose another folder with BUNDLE="
+        )
+    available, held = psutil.virtual_memory().available, int(weights) + min(_HOST_BESIDE, int(20 * weights))
+    if available < held:
+        raise BuildError(
+            f"{available / GIB:.1f} GiB of memory are free; compiling target {target.name} takes about "
+            f"{held / GIB:.1f} GiB"
+        )
+
+
+def usable_gpu_bytes(target: Target, gpu: Gpu | None) -> int:
+    """Memory the target may count on: the GPU's own, or the target table's where it is compiled without one."""
+    return gpu.total_bytes if gpu else int(target.gpu_memory_gib * GIB)
+
+
+def read_shape(source: str, revision: str | None) -> ModelShape | None:
+    """The model's shapes from its config.json, fetched alone when the checkpoint is on the hub.
+
+    None when the converter will have something to say about the source itself (no such folder, no revision).
+    Raises BuildError when the hub does not give the file, or the file does not describe the model.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        file = folder / "config.json"
+        if not file.is_file():
+            return None
+    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or not re.fullmatch(r"[0-9a-f]{40}", revision or ""):
+        return None
+    else:
+        file = _download(source, revision)
+    try:
+        config = json.loads(file.read_text())
+    except ValueError as error:
+        raise BuildError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise BuildError(f"{file} holds {type(config).__name__} where a JSON object is needed")
+    return ModelShape.from_config(config)
+
+
+def _download(repo: str, revision: str | None) -> Path:
+    try:
+        return Path(hf_hub_download(repo, "config.json", revision=revision))
+    except GatedRepoError as error:
+        raise BuildError(
+            f"{repo} is given out only to those who accepted its licence: accept it at https://huggingface.co/{repo} "
+            "and sign in with `hf auth login` (or set HF_TOKEN)"
+        ) from error
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BuildError(f"could not get {repo} at revision {revision} from the hub: {reason}") from error

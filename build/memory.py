@@ -1,0 +1,133 @@
+"""What a target needs of a GPU's memory, from the model's shapes: plain arithmetic, nothing is measured here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from build.errors import BuildError
+from build.targets import Target
+
+GIB = 2**30
+USABLE = 0.9  # of the memory; the rest is left to the driver, to fragments and to what was forgotten here
+# A byte count of the layers' weights; embeddings, head and norms stay in 16 bits, keys and values too.
+WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
+_BF16 = 2
+_TABLE_ROWS = 3  # of a stream beside its clip: the column that begins the speech, and two for generated columns in turn
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The shapes that memory depends on, all from the checkpoint's config.json."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    num_codebooks: int
+    codebook_size: int  # stream marks included
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
+        """From transformers' config.json or Boson's. Raises BuildError that names the key which is missing."""
+        body = config.get("text_config", config)
+        try:
+            heads = int(body["num_attention_heads"])
+            # Boson counts the codes only; each codebook has two more rows, for stream BOS and stream EOS.
+            rows = config["codebook_size"] if "codebook_size" in config else config["audio_codebook_size"] + 2
+            return cls(
+                hidden_size=int(body["hidden_size"]),
+                intermediate_size=int(body["intermediate_size"]),
+                num_layers=int(body["num_hidden_layers"]),
+                num_heads=heads,
+                num_kv_heads=int(body["num_key_value_heads"]),
+                head_dim=int(body.get("head_dim") or body["hidden_size"] // heads),
+                vocab_size=int(body["vocab_size"]),
+                num_codebooks=int(config.get("num_codebooks") or config["audio_num_codebooks"]),
+                codebook_size=int(rows),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BuildError(
+                f"config.json does not describe Higgs Audio V2: {error} is missing or no number"
+            ) from error
+
+    @property
+    def layer_parameters(self) -> int:
+        """Of all layers: attention and both feed-forward networks."""
+        queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        attention = 2 * self.hidden_size * (queries + keys)
+        return self.num_layers * (attention + 2 * 3 * self.hidden_size * self.intermediate_size)
+
+    @property
+    def table_parameters(self) -> int:
+        """Text embedding, audio embedding and audio head; the text head is not exported."""
+        return (self.vocab_size + 2 * self.num_codebooks * self.codebook_size) * self.hidden_size
+
+    @property
+    def position_bytes(self) -> int:
+        """Keys and values of one position, in bf16."""
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim * _BF16
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes on the GPU while a target serves, every stream at its longest."""
+
+    weights: int
+    keys_and_values: int
+    frame_table: int
+    workspace: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.keys_and_values + self.frame_table + self.workspace
+
+    def __str__(self) -> str:
+        return (
+            f"{self.total / GIB:.1f} GiB (weights {self.weights / GIB:.1f}, keys and values "
+            f"{self.keys_and_values / GIB:.1f}, frame table {self.frame_table / GIB:.1f}, "
+            f"workspace {self.workspace / GIB:.1f})"
+        )
+
+
+def table_rows(target: Target, num_codebooks: int, frames_per_second: float) -> int:
+    """Rows of one stream's frame table: a reference clip in delay pattern, the longest allowed, and the columns beside.
+
+    A clip of T frames takes T columns, one each for stream BOS and EOS, and num_codebooks - 1 for the delay.
+    """
+    return math.ceil(target.reference_max_seconds * frames_per_second) + num_codebooks + 1 + _TABLE_ROWS
+
+
+def footprint(shape: ModelShape, target: Target, frames_per_second: float) -> Footprint:
+    """What the target needs with this model; `frames_per_second` is the codec's."""
+    rows = table_rows(target, shape.num_codebooks, frames_per_second)
+    layers = shape.layer_parameters * WEIGHT_BYTES[target.precision]
+    return Footprint(
+        weights=int(layers) + shape.table_parameters * _BF16,
+        keys_and_values=target.max_streams * target.max_positions * shape.position_bytes,
+        frame_table=target.max_streams * rows * shape.hidden_size * _BF16,
+        workspace=int(target.workspace_gib * GIB),
+    )
+
+
+def fit(shape: ModelShape, target: Target, frames_per_second: float, memory_bytes: int) -> Target:
+    """The target with as many streams, at most its own, as a GPU with this much memory holds.
+
+    Raises BuildError, with the numbers, when not even one stream fits.
+    """
+    usable = int(USABLE * memory_bytes)
+    empty = footprint(shape, replace(target, max_streams=0), frames_per_second)
+    one = footprint(shape, replace(target, max_streams=1), frames_per_second)
+    if one.total > usable:
+        raise BuildError(
+            f"target {target.name} needs {one} for a single stream in {target.precision}; "
+            f"of the GPU's {memory_bytes / GIB:.1f} GiB, {usable / GIB:.1f} may be used: "
+            "choose a smaller PRECISION or a larger GPU"
+        )
+    streams = (usable - empty.total) // (one.total - empty.total)
+    return replace(target, max_streams=min(target.max_streams, streams))

@@ -1,0 +1,125 @@
+"""The GPUs of this machine, as nvidia-smi tells, and which one of them is taken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from serve.errors import DeviceError
+
+GIB, MIB = 2**30, 2**20
+_FIELDS = ("index", "uuid", "name", "compute_cap", "memory.total", "memory.free", "driver_version")
+_TIMEOUT_SECONDS = 30.0  # a driver that hangs must not hang us; a cold one takes seconds
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU. `index` counts as nvidia-smi does (by PCI bus), `compute_capability` is like "9.0", memory in bytes."""
+
+    index: int
+    uuid: str
+    name: str
+    compute_capability: str
+    total_bytes: int
+    free_bytes: int
+    driver: str
+
+    def __str__(self) -> str:
+        return (
+            f"GPU {self.index} ({self.name}, compute capability {self.compute_capability}, "
+            f"{self.free_bytes / GIB:.1f} of {self.total_bytes / GIB:.1f} GiB free)"
+        )
+
+
+def query_gpus() -> list[Gpu]:
+    """Every GPU of the machine; none where there is no NVIDIA driver.
+
+    Raises DeviceError when nvidia-smi is there but fails or answers what cannot be read.
+    """
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DeviceError(f"nvidia-smi cannot be run: {error}") from error
+    if answer.returncode:
+        said = " ".join((answer.stdout + answer.stderr).split())
+        if "No devices were found" in said:
+            return []
+        raise DeviceError(f"nvidia-smi failed with status {answer.returncode}: {said or 'it said nothing'}")
+    return parse(answer.stdout)
+
+
+def parse(answer: str) -> list[Gpu]:
+    """nvidia-smi's table without header and units, one line a GPU. Raises DeviceError with the line it cannot read."""
+    gpus = []
+    for line in answer.splitlines():
+        if not line.strip() or "No devices were found" in line:
+            continue
+        cells = [cell.strip() for cell in line.split(",")]
+        try:
+            index, uuid, *name, capability, total, free, driver = cells
+            gpus.append(Gpu(int(index), uuid, ", ".join(name), capability, int(total) * MIB, int(free) * MIB, driver))
+        except ValueError as error:  # a driver too old for a field, or one without memory of its own, says [N/A]
+            raise DeviceError(f"nvidia-smi's answer cannot be read: {line.strip()!r}") from error
+    return gpus
+
+
+def choose(
+    gpus: Sequence[Gpu],
+    compute_capability: str,
+    needed_bytes: int,
+    device: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Gpu:
+    """The GPU to use: the one with most free memory of those that fit.
+
+    Args:
+        gpus: what query_gpus() found.
+        compute_capability: the one an engine is made for, such as "9.0".
+        needed_bytes: free memory that is needed.
+        device: a GPU's index or UUID (or its beginning), which leaves no choice; else CUDA_VISIBLE_DEVICES of
+            `environment` limits it, with the same meaning of numbers as nvidia-smi.
+
+    Raises DeviceError, with the numbers: there is no GPU, not the named one, or none that fits.
+    """
+    if not gpus:
+        raise DeviceError(
+            f"a GPU of compute capability {compute_capability} is needed and this machine shows none "
+            "(nvidia-smi finds no device; in a container, start it with --gpus all)"
+        )
+    candidates = _allowed(gpus, device, environment)
+    of_kind = [gpu for gpu in candidates if gpu.compute_capability == compute_capability]
+    if not of_kind:
+        raise DeviceError(f"a GPU of compute capability {compute_capability} is needed; there is {_listed(candidates)}")
+    best = max(of_kind, key=lambda gpu: gpu.free_bytes)
+    if best.free_bytes < needed_bytes:
+        raise DeviceError(f"{needed_bytes / GIB:.1f} GiB of free GPU memory are needed; there is {_listed(of_kind)}")
+    return best
+
+
+def _allowed(gpus: Sequence[Gpu], device: str | None, environment: Mapping[str, str]) -> list[Gpu]:
+    if device is not None:
+        return [_named(gpus, device, "--device")]
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return list(gpus)
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    if not names or names[0] == "-1":
+        raise DeviceError(f"CUDA_VISIBLE_DEVICES={visible!r} hides all {len(gpus)} GPUs of this machine; unset it")
+    return [_named(gpus, name, "CUDA_VISIBLE_DEVICES") for name in names]
+
+
+def _named(gpus: Sequence[Gpu], name: str, source: str) -> Gpu:
+    for gpu in gpus:
+        if name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name)):
+            return gpu
+    raise DeviceError(f"{source} names GPU {name}, which is not here; there is {_listed(gpus)}")
+
+
+def _listed(gpus: Sequence[Gpu]) -> str:
+    return ", ".join(map(str, gpus))

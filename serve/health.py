@@ -1,0 +1,97 @@
+"""`python -m serve.health`: whether a server speaks, asked by having it speak. Exit code 0 or 1, and one line.
+
+Triton's own ready endpoint stays ready when a model process has died. This sends a short request through the whole
+ensemble. On a server whose slots are all taken the request waits like any other; that server is well as long as audio
+keeps leaving it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import sys
+import time
+from dataclasses import dataclass
+
+from higgs_tts import (
+    GenerationParams,
+    GenerationTimeoutError,
+    HiggsClient,
+    HiggsError,
+    OverloadedError,
+    StreamStalledError,
+)
+
+TEXT = "Hello."
+SECONDS = 0.2  # of audio: the shortest that passes every model
+_LEFT = 'nv_inference_request_success{model="pcm",version="1"}'  # windows of audio that left the ensemble
+_LOOK_SECONDS = 0.25  # Triton renews its metrics four times a second
+_DRAIN_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """The verdict and its reason in one line."""
+
+    well: bool
+    reason: str
+
+
+def check(grpc_url: str, metrics_url: str, timeout: float) -> Health:
+    """Ask the server at HOST:PORT for a little speech, and wait so many seconds for it."""
+    started = time.monotonic()
+    before = audio_left(metrics_url)
+    try:
+        with HiggsClient(
+            grpc_url, timeout, first_chunk_timeout=timeout, connect_timeout=timeout, drain_timeout=_DRAIN_SECONDS
+        ) as client:
+            speech = client.synthesize(TEXT, params=GenerationParams(max_seconds=SECONDS, timeout_seconds=timeout))
+    except (OverloadedError, StreamStalledError, GenerationTimeoutError) as error:
+        return _busy_or_dead(error, before, metrics_url, started + timeout)
+    except HiggsError as error:
+        return Health(False, f"{type(error).__name__}: {error}")
+    if speech.samples.size == 0:
+        return Health(False, "the server spoke nothing")
+    return Health(True, f"spoke {speech.seconds:.2f} s of audio after {speech.elapsed:.2f} s")
+
+
+def audio_left(metrics_url: str) -> float | None:
+    """How many windows of audio have left the server so far; None when its metrics cannot be read."""
+    host, _, port = metrics_url.rpartition(":")
+    # Not urllib: it would send this through a proxy named in the environment.
+    connection = http.client.HTTPConnection(host, int(port), timeout=2)
+    try:
+        connection.request("GET", "/metrics")
+        page = connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return next((float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(_LEFT)), None)
+
+
+def _busy_or_dead(error: HiggsError, before: float | None, metrics_url: str, deadline: float) -> Health:
+    """An answer that did not come in time is no illness while others get theirs."""
+    while True:
+        now = audio_left(metrics_url)
+        if now is not None and before is not None and now > before:
+            return Health(True, f"busy ({type(error).__name__}), {now - before:.0f} windows of audio left meanwhile")
+        if time.monotonic() > deadline:
+            return Health(False, f"no audio leaves the server; {type(error).__name__}: {error}")
+        time.sleep(_LOOK_SECONDS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m serve.health", description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--url", default="localhost:8001", metavar="HOST:PORT", help="Triton's gRPC endpoint")
+    parser.add_argument("--metrics-url", default="localhost:8002", metavar="HOST:PORT", help="its metrics endpoint")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds the speech may take")
+    options = parser.parse_args(arguments)
+    health = check(options.url, options.metrics_url, options.timeout)
+    print(f"{'healthy' if health.well else 'unhealthy'}: {health.reason}")
+    return 0 if health.well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

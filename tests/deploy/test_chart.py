@@ -1,0 +1,165 @@
+"""The Helm chart, rendered by Helm, against Kubernetes' own schemas and KEDA's, and what it says against the project.
+
+Run: make lint-deploy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from serve.__main__ import _parse
+from serve.triton import STOP_SECONDS
+
+helm = pytest.importorskip("helm_python", reason="the checkers are installed by: make lint-deploy")
+kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="make lint-deploy")
+keda = pytest.importorskip("cloudcoil.models.keda.v1alpha1", reason="make lint-deploy")
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy" / "helm" / "higgs-tts"
+KUBERNETES = ("1.27", "1.31", "1.37")  # the oldest the chart allows, and the newest there is
+CPU = {"image": {"repository": "higgs-tts", "tag": "cpu"}, "gpus": 0, "bundle": "cpu", "healthPython": "python"}
+CASES: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "hpa": {"autoscaling": {"kind": "hpa", "maxReplicas": 8}},
+    "keda": {"autoscaling": {"kind": "keda", "minReplicas": 2}},
+    "cpu": CPU,
+    "everything": {
+        "replicas": 3,
+        "bundles": {"existingClaim": "voices"},
+        "serveArguments": ["--fallback", "cpu"],
+        "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+        "podAnnotations": {"team": "speech"},
+        "podSecurityContext": {"runAsNonRoot": True},
+        "imagePullSecrets": [{"name": "registry"}],
+        "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def chart() -> Iterator[Any]:
+    with helm.Chart.load(str(CHART)) as loaded:
+        yield loaded
+
+
+def render(chart: Any, values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The objects by kind."""
+    files = chart.render(values, name="speech", namespace="tts")
+    text = "\n---\n".join(content for name, content in files.items() if name.endswith(".yaml"))
+    objects = [document for document in yaml.safe_load_all(text) if document]
+    assert len({document["kind"] for document in objects}) == len(objects)
+    return {document["kind"]: document for document in objects}
+
+
+def test_helm_finds_no_fault() -> None:
+    report = helm.lint(str(CHART))
+    assert report["total_charts_linted"] == 1
+    assert report["errors"] == []
+    assert [m["error"] for m in report["messages"]] == ["icon is recommended"]
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("case", CASES)
+def test_every_object_follows_kubernetes_schema(chart: Any, case: str, version: str) -> None:
+    objects = render(chart, CASES[case])
+    scaled = objects.pop("ScaledObject", None)
+    assert {"Deployment", "Service", "PodDisruptionBudget"} <= objects.keys()
+    for document in objects.values():
+        kubernetes_validate.validate(document, version, strict=True)
+    if scaled is not None:
+        assert keda.ScaledObject.model_validate(scaled).metadata.name == "speech"
+
+
+def test_the_schemas_are_really_asked(chart: Any) -> None:
+    deployment = render(chart, {})["Deployment"]
+    deployment["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError, match="livenesProbe"):
+        kubernetes_validate.validate(deployment, KUBERNETES[0], strict=True)
+    scaled = render(chart, CASES["keda"])["ScaledObject"]
+    del scaled["spec"]["triggers"][0]["type"]
+    with pytest.raises(ValueError, match="type"):
+        keda.ScaledObject.model_validate(scaled)
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"replica": 2}, "additional properties 'replica' not allowed"),
+        ({"autoscaling": {"kind": "magic"}}, "value must be one of 'none', 'hpa', 'keda'"),
+        ({"gpus": 2}, "gpus"),
+        ({"probes": {"timeoutSeconds": 5}}, "timeoutSeconds"),
+    ],
+)
+def test_wrong_values_are_refused(chart: Any, values: dict[str, Any], words: str) -> None:
+    with pytest.raises(helm.HelmError, match=words):
+        render(chart, values)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_objects_find_each_other(chart: Any, case: str) -> None:
+    objects = render(chart, CASES[case])
+    pod = objects["Deployment"]["spec"]["template"]
+    labels, spec = pod["metadata"]["labels"], pod["spec"]
+    (container,) = spec["containers"]
+    for selector in (
+        objects["Deployment"]["spec"]["selector"]["matchLabels"],
+        objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        objects["Service"]["spec"]["selector"],
+    ):
+        assert selector
+        assert selector.items() <= labels.items()
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": 8000, "grpc": 8001, "metrics": 8002}
+    assert {p["targetPort"]: p["port"] for p in objects["Service"]["spec"]["ports"]} == ports
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+    claim = volumes["bundles"]["persistentVolumeClaim"]["claimName"]
+    made = objects.get("PersistentVolumeClaim")
+    assert claim == (made["metadata"]["name"] if made else "voices")
+    for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+        if kind in objects:
+            target = objects[kind]["spec"]["scaleTargetRef"]["name"]
+            assert target == objects["Deployment"]["metadata"]["name"]
+            assert "replicas" not in objects["Deployment"]["spec"], "an upgrade would undo the scaling"
+    assert ("replicas" in objects["Deployment"]["spec"]) == (case not in ("hpa", "keda"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
+    spec = render(chart, CASES[case])["Deployment"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    options = _parse(container["args"])
+    assert options.bundle == Path("/bundles") / (CASES[case].get("bundle") or "h100")
+    assert options.host == "0.0.0.0"
+    for name in ("startupProbe", "livenessProbe"):
+        python, *check = container[name]["exec"]["command"]
+        assert python.endswith("python")
+        assert check[:3] == ["-m", "serve.health", "--timeout"]
+        assert float(check[3]) < container[name]["timeoutSeconds"]
+    assert container["startupProbe"]["failureThreshold"] > container["livenessProbe"]["failureThreshold"]
+    drain = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert spec["terminationGracePeriodSeconds"] > drain + STOP_SECONDS
+    gpus = container["resources"]["limits"].get("nvidia.com/gpu")
+    assert gpus == (None if case == "cpu" else 1)
+
+
+def test_scaling_follows_a_metric_the_server_publishes(chart: Any) -> None:
+    metric = "higgs_waiting_requests"
+    assert f'"{metric}"' in (ROOT / "triton_repo" / "lm" / "metrics.py").read_text()
+    hpa = render(chart, CASES["hpa"])["HorizontalPodAutoscaler"]
+    assert hpa["spec"]["metrics"][0]["pods"]["metric"]["name"] == metric
+    assert hpa["spec"]["maxReplicas"] == 8
+    (trigger,) = render(chart, CASES["keda"])["ScaledObject"]["spec"]["triggers"]
+    assert trigger["metadata"]["query"] == f'sum({metric}{{namespace="tts", pod=~"speech-.*"}})'
+    assert trigger["metadata"]["threshold"] == "2"
+
+
+def test_bundles_outlive_the_release(chart: Any) -> None:
+    claim = render(chart, {})["PersistentVolumeClaim"]
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

@@ -1,0 +1,92 @@
+"""The compose file against the Compose Specification, and what it says against the project.
+
+Run: make lint-deploy
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from build.targets import target_names
+from serve.__main__ import _parse
+from serve.triton import STOP_SECONDS
+
+compose_spec = pytest.importorskip("compose_spec", reason="the checkers are installed by: make lint-deploy")
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT / "deploy" / "compose.yaml"
+TEXT = FILE.read_text()
+SERVICES: dict[str, Any] = yaml.safe_load(TEXT)["services"]
+SERVERS = ("gpu", "cpu")
+
+
+def parse(text: str) -> Any:
+    options = compose_spec._PyOptions()
+    options.apply_merge = True
+    compose = options.from_yaml(text)
+    compose.validate()
+    return compose
+
+
+def test_it_follows_the_specification() -> None:
+    assert sorted(parse(TEXT).service_names()) == ["build", "cpu", "gpu"]
+
+
+@pytest.mark.parametrize(
+    "right, wrong", [("shm_size", "shmsize"), ("retries: 3", "retries: many"), ("count: 1", "count: -1")]
+)
+def test_the_specification_is_really_asked(right: str, wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"extension key|invalid"):
+        parse(TEXT.replace(right, wrong))
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_is_checked_by_an_inference_and_stopped_in_order(name: str) -> None:
+    service = SERVICES[name]
+    _, python, *check = service["healthcheck"]["test"]
+    assert python.endswith("python")
+    assert check[:2] == ["-m", "serve.health"]
+    assert float(check[3]) < seconds(service["healthcheck"]["timeout"])
+    assert seconds(service["stop_grace_period"]) > STOP_SECONDS
+    assert service["shm_size"] == "1gb"
+    assert service["init"] is True
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_is_started_with_options_there_are_and_reached_on_this_machine_only(name: str) -> None:
+    options = _parse(SERVICES[name]["command"])
+    assert options.host == "0.0.0.0"
+    assert options.log == Path("/tmp/triton.log"), "the bundles are mounted read-only"
+    assert SERVICES[name]["volumes"] == ["bundles:/bundles:ro"]
+    ports = [port.split(":") for port in SERVICES[name]["ports"]]
+    assert sorted(ports) == [["127.0.0.1", str(port), str(port)] for port in (8000, 8001, 8002)]
+    assert {options.http_port, options.grpc_port, options.metrics_port} == {8000, 8001, 8002}
+
+
+def test_only_gpu_services_reserve_one() -> None:
+    reserved = {name for name, service in SERVICES.items() if "deploy" in service}
+    assert reserved == {"gpu", "build"}
+    for name in reserved:
+        (device,) = SERVICES[name]["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+
+
+def test_images_are_built_from_the_projects_files() -> None:
+    for service in SERVICES.values():
+        assert (FILE.parent / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+
+
+def test_the_build_names_variables_and_a_target_there_are() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for word in SERVICES["build"]["command"]:
+        assert re.search(rf"^{word.partition('=')[0]} \?=", makefile, re.MULTILINE), word
+    assert set(re.findall(r"\$\{TARGET:-(\w+)\}", TEXT)) <= set(target_names())
+
+
+def seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))

@@ -1,0 +1,57 @@
+"""The container images: hadolint has nothing to say, and what they name is there. No image is built here.
+
+Run: make lint-deploy
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tomllib
+
+from build.machine import IMAGE
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+HADOLINT = Path(sys.executable).with_name("hadolint")
+IMAGES = ("Dockerfile", "Dockerfile.cpu")
+
+pytestmark = pytest.mark.skipif(not HADOLINT.exists(), reason="the checkers are installed by: make lint-deploy")
+
+
+def hadolint(file: Path) -> str:
+    return subprocess.run([HADOLINT, file], capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_hadolint_has_nothing_to_say(image: str, tmp_path: Path) -> None:
+    assert hadolint(DEPLOY / image) == ""
+    broken = tmp_path / "Dockerfile"
+    broken.write_text((DEPLOY / image).read_text().replace(" --no-cache-dir", ""))
+    assert "DL3042" in hadolint(broken), "it must be looking"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_is_copied_is_there(image: str) -> None:
+    sources = re.findall(r"^COPY (.+) \S+$", (DEPLOY / image).read_text(), re.MULTILINE)
+    names = [name for source in sources for name in source.split()]
+    assert len(names) > 4
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_the_gpu_image_is_the_one_the_build_asks_for() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert f"\nFROM {IMAGE}\n" in text
+
+
+def test_pinned_packages_are_the_projects_own() -> None:
+    pinned = dict(re.findall(r"([a-z-]+)==([\d.]+)", (DEPLOY / "Dockerfile").read_text()))
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["serve"]
+    project = dict(line.split("==") for line in group)
+    assert pinned.keys() == {"psutil", "soundfile"}
+    assert all(project[name] == version for name, version in pinned.items())
+    assert "FROM python:3.11-" in (DEPLOY / "Dockerfile.cpu").read_text()

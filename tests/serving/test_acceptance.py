@@ -1,0 +1,139 @@
+"""The acceptance run that owners of GPUs send back: here on the CPU bundle, by the same code, in its quick form.
+
+Run: python -m pytest tests/serving/test_acceptance.py
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import checks, parity
+from bench.acceptance import levels
+from bench.checks import Bench
+from bench.served import ServedBundle, ServeError
+from convert.checkpoint import Checkpoint
+from serve.triton import TritonServer
+from tests.serve.small import write_manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = {"temperature": 0.0, "ras_window": 0, "max_seconds": 1.6, "first_chunk_seconds": 0.2}
+
+
+def test_the_cpu_bundle_passes_and_the_report_says_so(
+    bundle: Path, checkpoint: Path, voices: Path, tmp_path: Path, figure: Callable[[str, str], None]
+) -> None:
+    command = [sys.executable, "-m", "bench.acceptance", "--quick", "--out", str(tmp_path)]
+    command += ["--checkpoint", str(checkpoint), "--voices", str(voices), "--output", str(bundle)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    report = (tmp_path / "cpu.md").read_text()
+    assert done.returncode == 0, report
+    assert report in done.stdout
+    assert report.startswith("# Acceptance of cpu: 11 of 11 checks hold\n")
+    figures = json.loads(report.partition("```json\n")[2].partition("\n```")[0])
+    passed = {verdict["name"]: verdict["figures"] for verdict in figures["verdicts"] if verdict["passed"]}
+    for case in ("without a clip", "with a clip"):
+        said = passed[f"greedy codes, {case}"]
+        equal, of = said.split(": ")[1].split(" codes")[0].split(" of ")
+        assert equal == of
+        assert int(of) > 400
+        assert " at their 4 seams by " in passed[f"seam-free audio, {case}"]
+        figure(f"acceptance, greedy codes {case}", said)
+    assert passed["concurrency"] == "4 of 4 streams complete, 4 equal to their single runs"
+    assert passed["cancel"].startswith("21 of 21 streams")
+    assert "with code 0, after 0 restarts" in passed["clean stop"]
+    assert [level["streams"] for level in figures["levels"]] == [1, 4]
+    assert figures["facts"]["GPUs"] == "none" or "GPU" in figures["facts"]["GPUs"]
+    assert "onnxruntime 1." in figures["facts"]["versions"]
+
+
+def test_what_cannot_be_built_ends_with_the_builds_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.acceptance", "--target", "h100", "--checkpoint", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--device", "99", "--output", str(tmp_path / "bundle")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    first, last = done.stderr.strip().splitlines()
+    assert first.startswith("build: target h100 cannot be built here: ")
+    assert last.startswith("acceptance: there is no bundle to test")
+
+
+def test_a_code_that_is_not_transformers_choice_is_found(server: TritonServer, checkpoint: Path) -> None:
+    source = Checkpoint.open(checkpoint)
+    spoken = parity.speak(server.grpc_url, checks.TEXT, OPTIONS, None)
+    right = parity.compare(spoken, source, "fp32", 1e-5)
+    assert right.holds
+    assert right.equal == right.codes == 8 * 40 - 8 * 7 // 2  # the last frame's later codebooks stand in no full column
+    codes = spoken.codes.copy()
+    codes[2, -9] = (codes[2, -9] + 1) % 1024
+    wrong = parity.compare(replace(spoken, codes=codes), source, "fp32", 1e-5)
+    assert not wrong.holds
+    assert wrong.equal < wrong.codes == right.codes
+    assert wrong.worst > 100 * wrong.allowed
+
+
+def test_what_an_engine_may_confuse_follows_from_its_arithmetic() -> None:
+    allowed: Callable[[str], float] = lambda precision: parity.allowed_distance(precision, 28, 0.0)  # noqa: E731
+    assert allowed("fp32") < 1e-5
+    assert 0.1 < allowed("bf16") < 0.2
+    assert allowed("fp8") == allowed("int4") == allowed("bf16"), "weights are widened; their own error is measured"
+    assert parity.allowed_distance("int4", 28, 0.5) == pytest.approx(allowed("int4") + 1.0)
+
+
+def test_audio_with_a_seam_fails(bundle: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """A pcm model that leaves one sample's value off by a hundredth where a chunk begins."""
+    broken = tmp_path / "bundle"
+    shutil.copytree(bundle, broken, ignore=shutil.ignore_patterns("exports", "*.log*"))
+    model = broken / "model_repository" / "pcm" / "1" / "model.py"
+    text = model.read_text()
+    clicks = text.replace('tensors.tensor("audio", ', 'tensors.tensor("audio", click(')
+    assert clicks != text
+    model.write_text(_closed(clicks) + _CLICK)
+    write_manifest(broken)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    with TritonServer(broken) as server:
+        served: Any = server
+        bench = Bench(served, manifest, Checkpoint.open(checkpoint), 2.4, (1,))
+        codes, audio = checks.codes_and_audio(bench, cloned=False)
+    assert codes.passed
+    assert not audio.passed
+    assert "at their 4 seams by 1.0e-02 at most" in audio.figures
+
+
+_CLICK = """
+
+def click(samples):
+    spoiled = np.array(samples, copy=True)
+    spoiled[:1] += 0.01
+    return spoiled
+"""
+
+
+def _closed(text: str) -> str:
+    """Close the parenthesis that `click(` opened, before the data type."""
+    head, _, rest = text.partition("click(")
+    value, _, tail = rest.partition(", np.float32")
+    return f"{head}click({value}), np.float32{tail}"
+
+
+def test_a_server_that_cannot_start_is_a_failed_check(tmp_path: Path) -> None:
+    with pytest.raises(ServeError, match=r"serve: .* is not a bundle"):
+        ServedBundle(sys.executable, tmp_path).start()
+
+
+def test_levels_end_with_the_most_a_bundle_serves() -> None:
+    assert levels(16) == (1, 2, 4, 8, 16)
+    assert levels(20) == (1, 2, 4, 8, 16, 20)
+    assert levels(1) == (1,)
