@@ -30,13 +30,14 @@ _MAX_GRAPHS = 128  # kept at a time, the least recently used goes first: each ta
 class ExecutorOptions:
     """Choices of the deployment.
 
-    `kv_memory_fraction`: of the GPU memory free once weights and tables are loaded, for keys and values; the codec
-    needs the rest. `reuse_blocks`: keep the keys and values of prompts, so that a voice's clip is read once.
+    `kv_memory_fraction`: of the GPU memory free once weights and tables are loaded, what keys and values may take at
+    most; they never take more than all streams at their longest need. `reuse_blocks`: keep the keys and values of
+    prompts, so that a voice's clip is read once.
     `cuda_graphs`: launch a step's network, and what follows it, as one graph each; docs/frame-table.md has the rule.
     `device`: where the executor's tensors are; it takes the process's first GPU.
     """
 
-    kv_memory_fraction: float = 0.8
+    kv_memory_fraction: float = 0.9
     reuse_blocks: bool = True
     cuda_graphs: bool = True
     device: str = "cuda"
@@ -124,7 +125,9 @@ def executor_config(
     bindings: Any, engine: BuiltEngine, limits: Limits, options: ExecutorOptions, callback: Callable[..., None]
 ) -> Any:
     """In-flight batching that never evicts, prompts read in pieces, and our callback after every step."""
-    piece = max(limits.prefill_tokens_per_step, engine.tokens_per_block)
+    block = engine.tokens_per_block
+    piece = max(limits.prefill_tokens_per_step, block)
+    all_positions = limits.max_streams * -(-limits.max_positions // block) * block
     knobs = bindings.ExtendedRuntimePerfKnobConfig()
     knobs.cuda_graph_mode = options.cuda_graphs
     if options.cuda_graphs:
@@ -143,7 +146,10 @@ def executor_config(
             context_chunking_policy=bindings.ContextChunkingPolicy.FIRST_COME_FIRST_SERVED,
         ),
         kv_cache_config=bindings.KvCacheConfig(
-            enable_block_reuse=options.reuse_blocks, free_gpu_memory_fraction=options.kv_memory_fraction
+            enable_block_reuse=options.reuse_blocks,
+            # The smaller of the two holds: what is not needed is left to the codec, which shares the GPU.
+            max_tokens=all_positions,
+            free_gpu_memory_fraction=options.kv_memory_fraction,
         ),
         logits_post_processor_config=bindings.LogitsPostProcessorConfig(processor_batched=callback),
         extended_runtime_perf_knob_config=knobs,

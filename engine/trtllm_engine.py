@@ -243,13 +243,13 @@ class TrtllmEngine:
     def _executor_request(self, stream: TrtllmStream) -> Any:
         with torch.cuda.stream(self._upload):  # no stream on a CPU, where this does nothing
             columns = torch.from_numpy(stream.tokens.columns).to(self._device)
-            table = self._table.fill(stream.place, columns)
+            stream.table = self._table.fill(stream.place, columns)
             tail = stream.request.prompt.tail
             stream.tail = None if tail is None else torch.from_numpy(tail).to(self._device)
         if self._upload is not None:
             self._upload.synchronize()  # the executor's stream knows nothing of this one
         last_column = stream.codes.columns_needed - 1
-        return executor_request(self._bindings, stream.tokens, table, last_column, self._layout, stream.key)
+        return executor_request(self._bindings, stream.tokens, stream.table, last_column, self._layout, stream.key)
 
     # The collecting thread: codes, endings, listeners.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from engine.contract import Event, code_stream
 from engine.errors import InvalidRequestError
@@ -21,7 +22,11 @@ _WARM_UP_SECONDS = 300.0
 
 @dataclass(eq=False, kw_only=True)
 class TrtllmStream(Speaker):
-    """Waiting without a place, then in the executor under its key, then over. `deadline`: of time.monotonic()."""
+    """Waiting without a place, then in the executor under its key, then over.
+
+    `deadline`: of time.monotonic(). `table`: kept as long as the executor may have it, so that the executor's thread,
+    which may hold locks of its own then, is never the last to let go of a Python object.
+    """
 
     request: Request
     tokens: PromptTokens
@@ -29,6 +34,7 @@ class TrtllmStream(Speaker):
     deadline: float
     on_event: Callable[[Event], None]
     executor_id: int | None = None
+    table: torch.Tensor | None = None
 
     @classmethod
     def of(

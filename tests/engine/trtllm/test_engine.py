@@ -340,6 +340,7 @@ def test_the_executor_is_set_up_as_the_frame_table_needs(start: Start) -> None:
     _, executor = start(LIMITS, ExecutorOptions(kv_memory_fraction=0.6))
     config = executor.executor_config
     assert config.kv_cache_config.enable_block_reuse and config.kv_cache_config.free_gpu_memory_fraction == 0.6
+    assert config.kv_cache_config.max_tokens == 3 * 1024
     assert config.max_batch_size == 3 and config.max_num_tokens == 3 + 32
     knobs = config.extended_runtime_perf_knob_config
     assert knobs.cuda_graph_mode and knobs.cuda_graph_cache_size == 3 * 4
