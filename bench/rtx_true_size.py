@@ -22,6 +22,7 @@ from demo.sizes import SIZES
 
 GIB = 2**30
 NEEDED_GIB = 36  # of disk at the true size: checkpoint, export and engine, and a little room
+MEMORY_GIB = 29  # expected at the true size: 2.7 bytes for each byte of weights, as the bench size takes
 POLL_SECONDS = 0.2
 
 
@@ -70,6 +71,9 @@ def main() -> int:
     if options.size == "true" and free + present < NEEDED_GIB * GIB:
         print(f"{NEEDED_GIB} GiB of disk are needed; {free / GIB:.0f} are free at {folder}", file=sys.stderr)
         return 1
+    memory = psutil.virtual_memory().total / GIB
+    if options.size == "true" and memory < MEMORY_GIB:
+        print(f"compiling may take about {MEMORY_GIB} GiB of memory, and there are {memory:.0f}", file=sys.stderr)
     checkpoint, exports, engines = folder / "checkpoint", folder / "exports", folder / "engines"
     figures: dict[str, float | str] = {"size": options.size, "precision": options.precision}
     figures |= stage(folder, "checkpoint", "demo.make_checkpoint", str(checkpoint), "--size", options.size)

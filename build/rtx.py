@@ -48,7 +48,10 @@ def compile_lm(exports: Path, engine: Path, shapes: LmShapes, compute_capability
     Raises:
         BuildError: the library or the export is missing or unfit, or the compute capability unknown.
     """
-    description = json.loads((exports / "lm" / "lm.json").read_text())
+    try:
+        description = json.loads((exports / "lm" / "lm.json").read_text())
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{exports} holds no language model ({error}); run the conversion first") from error
     if shapes.max_positions > description["max_positions"]:
         raise BuildError(
             f"{shapes.max_positions} positions are asked for, "

@@ -9,6 +9,8 @@ captured graphs ask for.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 
 _SHORTEST = 256  # positions; below, halving again saves less than a new shape costs
@@ -65,11 +67,11 @@ class KvCache:
         now = self._capacities.index(self.capacity)
         while now < wanted:
             now += 1
-            self._grow(self._capacities[now])
+            self._lay_out(self._capacities[now])
         # One length above is kept, so that streams around a boundary do not move the cache at every step.
         while now > wanted + 1:
             now -= 1
-            self._shrink(self._capacities[now])
+            self._lay_out(self._capacities[now])
 
     def past(self, slot: int, rows: int) -> dict[str, torch.Tensor]:
         """The graph's past inputs for `rows` slots from `slot` on: views [rows, num_kv_heads, capacity, head_dim]."""
@@ -99,28 +101,26 @@ class KvCache:
         shape = (self._layers, self._slots, self._heads, capacity, self._head_dim)
         return self._storage[: self._layers * self._slots * self._heads * capacity * self._head_dim].view(shape)
 
-    def _grow(self, capacity: int) -> None:
-        """Spread the blocks of positions out, last ones first: each lands behind all that are still to be moved.
-
-        Half of the blocks move at once, since with twice the room (or more) the upper half lands clear of itself.
-        """
+    def _lay_out(self, capacity: int) -> None:
+        """Give every slot another length."""
         old, new = self._view(self.capacity).flatten(0, 2), self._view(capacity).flatten(0, 2)
-        end = len(old)
-        while end > 1:
-            start = (end + 1) // 2
-            new[start:end, : self.capacity] = old[start:end]
-            end = start
+        kept = min(self.capacity, capacity)
+        for blocks in moves(len(old), grows=capacity > self.capacity):
+            new[blocks, :kept] = old[blocks, :kept]
         self.capacity = capacity
 
-    def _shrink(self, capacity: int) -> None:
-        """The same backwards."""
-        old, new = self._view(self.capacity).flatten(0, 2), self._view(capacity).flatten(0, 2)
-        start = 1
-        while start < len(old):
-            end = min(2 * start, len(old))
-            new[start:end] = old[start:end, :capacity]
-            start = end
-        self.capacity = capacity
+
+def moves(blocks: int, grows: bool) -> list[slice]:
+    """In which order a row of blocks is copied within its own memory when their length is halved, doubled or more.
+
+    No copy overlaps itself, nor a block that is still to be copied: growing, the last blocks go first, half of what is
+    left at once, since the upper half lands clear of itself; shrinking is the same backwards. Block 0 stays.
+    """
+    ends = [blocks]
+    while ends[-1] > 1:
+        ends.append((ends[-1] + 1) // 2)
+    steps = [slice(start, end) for end, start in pairwise(ends)]
+    return steps if grows else steps[::-1]
 
 
 def _capacities(max_positions: int) -> list[int]:

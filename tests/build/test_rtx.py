@@ -193,6 +193,8 @@ def test_what_cannot_be_compiled_is_refused_in_one_sentence(tmp_path: Path, expo
         compile_codec(noise, engine, WINDOWS, "9.0")
     with pytest.raises(BuildError, match="5000 positions are asked for, but the model was exported for 4096"):
         compile_lm(exports, engine, replace(SHAPES, max_positions=5000), "8.9")
+    with pytest.raises(BuildError, match=r"holds no language model .*; run the conversion first"):
+        compile_lm(tmp_path, engine, SHAPES, "8.9")
     with pytest.raises(BuildError, match="an axis cannot go from 4 over 2 to 8"):
         AxisRange(4, 2, 8)
     save(noise, [helper.make_node("Relu", ["x"], ["y"])], {})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.kv_cache import KvCache
+from engine.kv_cache import KvCache, moves
 
 LAYERS, HEADS, HEAD_DIM = 2, 3, 4
 
@@ -33,6 +33,23 @@ def test_streams_keep_their_past_while_the_cache_grows_and_shrinks(slots: int, m
         torch.testing.assert_close(cache.buffers[:, :, :, :200], content, rtol=0, atol=0)
     assert len(lengths) == {4096: 4, 1000: 2, 1023: 2, 300: 1}[max_positions]
     assert torch.isfinite(cache.buffers).all()
+
+
+@pytest.mark.parametrize("shorter, longer", [(256, 512), (127, 255), (1, 3)])
+def test_no_copy_overlaps_itself_or_what_is_still_to_be_copied(shorter: int, longer: int) -> None:
+    """On a GPU the order within a copy is anybody's guess, so that results on a CPU prove nothing here."""
+    for blocks in range(1, 70):
+        for grows, old, new in ((True, shorter, longer), (False, longer, shorter)):
+            waiting = set(range(1, blocks))
+            for move in moves(blocks, grows):
+                moved = range(move.start, move.stop)
+                source = {(b, at) for b in moved for at in (b * old, b * old + shorter - 1)}
+                first, last = move.start * new, (move.stop - 1) * new + shorter - 1
+                assert not [at for _, at in source if first <= at <= last], "overlaps itself"
+                waiting -= set(moved)
+                for b in waiting | {0}:
+                    assert b * old > last or b * old + shorter - 1 < first, f"block {b} is overwritten"
+            assert not waiting
 
 
 def test_the_cache_takes_its_memory_once_and_is_as_long_as_its_longest_stream_needs() -> None:

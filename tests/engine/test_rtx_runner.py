@@ -185,6 +185,22 @@ def test_a_long_prompt_is_read_in_pieces_of_one_modality(one_graph: Path) -> Non
     assert executor.bindings[2].tensors["positions"].tolist() == [[48, 49, 50, 51, 52]]
 
 
+def test_a_prompt_being_read_survives_the_steps_of_shorter_streams(one_graph: Path) -> None:
+    def logits(companions: int) -> np.ndarray:
+        runner, _ = make_runner(one_graph)
+        for slot in range(companions):
+            runner.prefill(slot, 0, TextSegment(np.arange(20)))
+        ids = np.random.default_rng(0).integers(0, 256, 700)
+        runner.prefill(companions, 0, TextSegment(ids[:600]))
+        for position in range(20, 24) if companions else ():
+            runner.decode(torch.zeros((companions, 8), dtype=torch.int64), [position] * companions)
+        runner.prefill(companions, 600, TextSegment(ids[600:]))
+        columns = torch.zeros((companions + 1, 8), dtype=torch.int64)
+        return runner.decode(columns, [24] * companions + [700])[-1].clone().numpy()
+
+    np.testing.assert_allclose(logits(2), logits(0), atol=1e-5)
+
+
 def test_what_another_stream_left_in_a_slot_is_not_seen(one_graph: Path) -> None:
     def logits(runner: RtxRunner, segments: list[Segment]) -> np.ndarray:
         position = 0
