@@ -1,9 +1,9 @@
 """From logits to the next column, in fixed buffers: the part of a step that is nothing but kernels.
 
-Some 160 of them, most too short to be worth a launch of their own. On a GPU they are recorded once, for each number
-of streams and each width of the sampler, as CUDA graphs; a step then costs one launch. Recording is possible because
-nothing in here waits for the device, allocates by what a value is, or changes shape with anything but those two
-numbers.
+More than a hundred, most of them too short to be worth a launch of their own. On a GPU they are recorded once, for
+each number of streams and each width of the sampler, as CUDA graphs; a step then costs one launch. Recording is
+possible because nothing in here waits for the device, allocates by what a value is, or changes shape with anything but
+those two numbers.
 """
 
 from __future__ import annotations

@@ -107,8 +107,13 @@ class Sampler:
         # A beginning mark is only ever forced: sampled in mid-stream it would be a frame nobody can decode.
         allowed = logits.masked_fill(self._token == layout.stream_bos_id, _MINUS_INFINITY)
         counter = column[:, None] * layout.num_codebooks + self._codebook
-        codes = self._draw(state, allowed, counter, candidates)
-        codes = self._avoid_repetition(state, allowed, counter, codes)
+        first = again = None
+        if self._asynchronous:
+            # Noise for every code and both draws at once: more numbers, and half as many of the operations they cost.
+            both = torch.stack([counter, counter + _RESAMPLE])
+            first, again = _gumbel(state.seed[:n, None], both, self._token).unbind()
+        codes = self._draw(state, allowed, counter, candidates, first)
+        codes = self._avoid_repetition(state, allowed, counter, codes, again)
         codes = torch.where(not_begun, layout.stream_bos_id, torch.where(ended, layout.stream_eos_id, codes))
 
         has_eos = (codes == layout.stream_eos_id).any(dim=1)
@@ -118,8 +123,15 @@ class Sampler:
         state.history[:n] = torch.cat([state.history[:n, 1:], codes[:, None]], dim=1)
         return codes
 
-    def _draw(self, state: SamplerState, logits: torch.Tensor, counter: torch.Tensor, candidates: int) -> torch.Tensor:
-        """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]."""
+    def _draw(
+        self,
+        state: SamplerState,
+        logits: torch.Tensor,
+        counter: torch.Tensor,
+        candidates: int,
+        gumbel: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]. gumbel: of every code."""
         n = len(logits)
         temperature = state.temperature[:n, None, None]
         greedy = temperature == 0
@@ -133,12 +145,20 @@ class Sampler:
         mass_before = torch.cumsum(probabilities, dim=-1) - probabilities
         cut = (mass_before >= state.top_p[:n, None, None]) & (rank > 0)
         scores = scores.masked_fill(cut, _MINUS_INFINITY)
-        gumbel = _gumbel(state.seed[:n, None], counter, tokens)
-        choice = torch.argmax(torch.where(greedy, scores, scores + gumbel), dim=-1, keepdim=True)
+        if gumbel is None:
+            drawn = scores + _gumbel(state.seed[:n, None], counter, tokens)
+        else:
+            drawn = scores + torch.gather(gumbel, -1, tokens)
+        choice = torch.argmax(torch.where(greedy, scores, drawn), dim=-1, keepdim=True)
         return torch.gather(tokens, -1, choice).squeeze(-1)
 
     def _avoid_repetition(
-        self, state: SamplerState, logits: torch.Tensor, counter: torch.Tensor, codes: torch.Tensor
+        self,
+        state: SamplerState,
+        logits: torch.Tensor,
+        counter: torch.Tensor,
+        codes: torch.Tensor,
+        gumbel: torch.Tensor | None,
     ) -> torch.Tensor:
         """Replace codes that repeat too often by a draw from the plain distribution (RAS); int64 as `codes`."""
         n = len(codes)
@@ -148,15 +168,11 @@ class Sampler:
         marks = self._layout.first_special_id
         repeats = ((state.history[:n] == codes[:, None]) & inside & (codes[:, None] < marks)).sum(dim=1)
         repeated = (repeats >= state.ras_max_repeats[:n, None]) & (state.ras_window[:n, None] > 0)
-        seed, counter = state.seed[:n, None].expand_as(counter), counter + _RESAMPLE
-        if self._asynchronous:  # every row, since asking which ones are meant would wait for the device
-            return torch.where(repeated, self._draw_plain(logits, seed, counter), codes)
-        codes[repeated] = self._draw_plain(logits[repeated], seed[repeated], counter[repeated])
+        if gumbel is not None:  # every row, since asking which ones are meant would wait for the device
+            return torch.where(repeated, torch.argmax(logits + gumbel, dim=-1), codes)
+        seed, counter = state.seed[:n, None].expand_as(counter)[repeated], (counter + _RESAMPLE)[repeated]
+        codes[repeated] = torch.argmax(logits[repeated] + _gumbel(seed, counter, self._token), dim=-1)
         return codes
-
-    def _draw_plain(self, logits: torch.Tensor, seed: torch.Tensor, counter: torch.Tensor) -> torch.Tensor:
-        """One draw from the distribution of each row of logits; int64 of `seed`'s shape."""
-        return torch.argmax(logits + _gumbel(seed, counter, self._token), dim=-1)
 
 
 def _gumbel(seed: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:

@@ -115,6 +115,29 @@ def test_ras_draws_again_when_a_code_repeats_and_only_then() -> None:
     assert all((sampler.step(state, logits) == 7).all() for _ in range(10)), "a window of 0 turns it off"
 
 
+def test_a_sampler_that_never_waits_chooses_the_same_codes() -> None:
+    """Many kinds of streams in one batch, peaked logits so that repetitions are drawn again, beginnings and ends."""
+    kinds = [
+        with_(GREEDY, temperature=t, top_k=k, top_p=p, ras_window=w, ras_max_repeats=2, seed=seed)
+        for seed, (t, k, p, w) in enumerate(
+            [(0.0, 0, 1.0, 0), (0.0, 0, 1.0, 7), (1.0, 50, 0.95, 7), (0.3, 0, 0.5, 16), (1.0, 5, 1.0, 0)]
+        )
+    ]
+    states = [SamplerState(len(kinds), LAYOUT, max_ras_window=16) for _ in range(2)]
+    for state in states:
+        for slot, kind in enumerate(kinds):
+            state.begin(slot, kind, None)
+    waiting, never = Sampler(LAYOUT, asynchronous=False), Sampler(LAYOUT, asynchronous=True)
+    generator, redrawn = torch.Generator().manual_seed(0), 0
+    base = torch.randn(len(kinds), 8, 1026, generator=generator) * 3
+    for _ in range(60):
+        logits = base + torch.randn(len(kinds), 8, 1026, generator=generator) * 0.5
+        expected, actual = waiting.step(states[0], logits), never.step(states[1], logits, 1026)
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+        redrawn += int((expected[1, :7] != logits[1, :7, :1024].argmax(-1)).sum())
+    assert redrawn > 50, "repetition-aware sampling must have had something to do"
+
+
 def test_ras_remembers_the_end_of_the_reference_clip() -> None:
     logits = torch.zeros(1, 8, 1026)
     logits[..., 7] = 9.0
