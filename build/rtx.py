@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--prefill", type=int, default=512, help="positions of a prompt read in one call")
     parser.add_argument("--positions", type=int, default=4096, help="prompt plus generated columns of one stream")
     parser.add_argument("--decode-batch", type=int, default=16, help="windows the codec decodes in one call")
-    parser.add_argument("--decode-frames", type=int, default=256, help="frames of a window, context included")
+    parser.add_argument("--decode-frames", type=int, default=270, help="frames of a window: 10 s and the context")
     parser.add_argument("--reference-frames", type=int, default=750, help="frames of a reference clip")
     options = parser.parse_args(arguments)
     exports, output, capability = options.exports, options.output, options.compute_capability

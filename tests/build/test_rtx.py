@@ -32,7 +32,7 @@ from engine.graph_executor import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "artifacts" / "test"
-WINDOWS = CodecShapes(max_batch=16, min_frames=1, typical_frames=50, max_frames=256)
+WINDOWS = CodecShapes(max_batch=16, min_frames=1, typical_frames=50, max_frames=270)
 CLIPS = CodecShapes(max_batch=1, min_frames=1, typical_frames=250, max_frames=750)
 SHAPES = LmShapes(max_streams=16, max_prefill=512, max_positions=4096)
 MIB = 2**20
@@ -85,7 +85,7 @@ def test_the_codecs_decoder_compiles_at_its_true_size(
     assert stored["profiles"] == [
         {
             "batch": {"lowest": 1, "typical": 1, "largest": 16},
-            "frames": {"lowest": 1, "typical": 50, "largest": 256},
+            "frames": {"lowest": 1, "typical": 50, "largest": 270},
         }
     ]
     assert stored["compute_capability"] == capability
@@ -258,6 +258,6 @@ def test_a_plan_is_built_by_the_same_calls_on_the_targets_card_only(
     )
     report = compile_plan(true_decoder, tmp_path / "model.plan", WINDOWS, "9.0")
     assert asked == [(tensorrt_rtx_bindings, False, 1)]
-    assert report.profiles[0]["frames"].largest == 256
+    assert report.profiles[0]["frames"].largest == 270
     assert (tmp_path / "model.plan").read_bytes() == b"plan"
     assert rtx.DECODER_ENGINE == "decoder.engine"
