@@ -34,6 +34,7 @@ from build.targets import load_target
 from serve.errors import DeviceError
 from serve.manifest import check_bundle
 
+ROOT = Path(__file__).resolve().parents[2]
 H100 = "{}, GPU-{}, NVIDIA H100 80GB HBM3, 9.0, 81559, {}, 550.90.07\n"
 
 
@@ -371,3 +372,9 @@ def test_compilers_may_live_in_another_python(tmp_path: Path, capfd: pytest.Capt
     assert said.count("\n") == 1
     with pytest.raises(BuildError, match="the Python no-such-python cannot be run"):
         Interpreter("no-such-python").versions(asked)
+
+
+def test_the_longest_window_is_what_a_request_may_ask_for() -> None:
+    options = (ROOT / "triton_repo" / "prompt" / "options.py").read_text()
+    assert f'"max_chunk_seconds": (limits.frame_seconds, {engines.LONGEST_CHUNK_SECONDS})' in options
+    assert f'"first_chunk_seconds": (limits.frame_seconds, {engines.LONGEST_CHUNK_SECONDS})' in options
