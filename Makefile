@@ -39,7 +39,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--v
 	$(if $(IN_CONTAINER),--engine-python python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-voice engine serve client test lint bench bench-lm bench-serving bench-voice acceptance lint-deploy arithmetic true-size lock clean
+.PHONY: help setup demo demo-voice engine serve client test lint bench bench-lm bench-serving bench-voice acceptance lint-deploy arithmetic true-size rtx-true-size lock clean
 
 help: ## explain every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -75,7 +75,7 @@ serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 80
 client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(VENV)/bin/higgs-tts "$$TEXT" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
 
-test: setup ## run every test, on a real Triton over a bundle built for it
+test: setup ## run every test, on a real Triton over a bundle built for it (those of deploy/ and of a GPU have targets of their own)
 	@$(PY) -m pytest
 
 lint: setup ## ruff and mypy over every package
@@ -90,6 +90,7 @@ lint-deploy: setup ## deploy/'s files through hadolint, the compose specificatio
 acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it to artifacts/acceptance/
 	@if [ "$(CHECKPOINT)" = "$(DEMO_CHECKPOINT)" ]; then $(MAKE) --no-print-directory $(DEMO_CHECKPOINT)/.finished; fi
 	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out artifacts/acceptance
+	@$(if $(filter rtx%,$(TARGET)),$(PY) -m pytest tests/gpu,true)
 
 bench: bench-lm bench-serving ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 
@@ -118,6 +119,9 @@ arithmetic: setup ## bytes and operations of a decode step on GPUs, written into
 
 true-size: setup ## export random weights of the true 5.77 B-parameter shape in int4 and print time and memory (25 GB of disk)
 	@$(PY) -m bench.true_size --out artifacts/true_size
+
+rtx-true-size: setup ## compile random weights of the true shape with TensorRT-RTX; print time and memory (36 GB of disk, 29 GB of memory)
+	@$(PY) -m bench.rtx_true_size --out artifacts/rtx_true_size
 
 lock: ## write constraints.txt from what is installed
 	@$(PY) -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | grep -v '^pip==' > constraints.txt

@@ -17,7 +17,6 @@ from serve.errors import DeviceError
 from serve.gpu import query_gpus
 from serve.manifest import check_bundle
 
-pytest.importorskip("build.rtx")
 pytest.importorskip("tensorrt_rtx_bindings")
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
+from bench.triton_models import metrics
 from serve.triton import TritonServer
-from tests.serving.raw import metrics
 
 LONG = GenerationParams(temperature=0.0, ras_window=0, max_seconds=100.0, first_chunk_seconds=0.04)
 VANISHED = 12  # clients killed in mid-stream; short chunks keep windows of theirs under way at any moment

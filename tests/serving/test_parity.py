@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bench.triton_models import codes_of, infer
 from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
-from tests.serving.raw import codes_of, infer
 
 FRAMES = 240
 GREEDY = {

@@ -18,8 +18,8 @@ from higgs_tts import (
 )
 from tritonclient.utils import InferenceServerException
 
+from bench.triton_models import codes_of, infer, metrics, stream
 from serve.triton import TritonServer
-from tests.serving.raw import codes_of, infer, metrics, stream
 
 OUTPUTS = ["audio", "start_sample", "finish_reason"]
 TONE = (0.3 * np.sin(np.arange(48000) * 0.05)).astype(np.float32)

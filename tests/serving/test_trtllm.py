@@ -18,10 +18,10 @@ import pytest
 from higgs_tts import HiggsClient
 from safetensors.torch import load_file, save_file
 
+from bench.triton_models import codes_of, metrics
 from serve.triton import TritonServer
 from tests.engine.trtllm.conftest import engine_config
 from tests.serving.higgs import Higgs
-from tests.serving.raw import codes_of, metrics
 from tests.serving.test_parity import GREEDY, TEXT, WORDS, marked
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from higgs_tts import GenerationParams, HiggsClient, Reference
 
+from bench.triton_models import codes_of, infer
 from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
-from tests.serving.raw import codes_of, infer
 
 TOLERANCE = 1e-4  # of full scale; audio here has a standard deviation of about 0.1, and PCM16 steps are 3e-5
 GREEDY = {"temperature": 0.0, "ras_window": 0, "max_seconds": 8.0}
