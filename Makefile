@@ -7,7 +7,7 @@ REVISION ?=
 CODEC ?=
 CODEC_REVISION ?=
 PRECISION ?=
-VOICES ?=
+VOICES ?= voices
 STREAMS ?=
 DEVICE ?=
 FALLBACK ?=
@@ -17,7 +17,7 @@ URL ?= localhost:8001
 OUT ?= speech.wav
 export TEXT
 
-DEMO_CHECKPOINT := artifacts/demo_checkpoint
+DEMO_CHECKPOINT := demo/checkpoint
 DEMO_BUNDLE := artifacts/demo
 TRAINED := artifacts/trained
 BENCH_CHECKPOINT := artifacts/bench/checkpoint
@@ -39,7 +39,8 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--v
 	$(if $(IN_CONTAINER),--engine-python python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-voice engine serve client test lint bench bench-lm bench-serving bench-voice acceptance lint-deploy arithmetic true-size rtx-true-size lock clean
+.PHONY: help setup demo demo-bundle demo-voice engine serve client test lint lint-deploy acceptance \
+	bench bench-lm bench-serving bench-voice arithmetic true-size rtx-true-size lock clean
 
 help: ## explain every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,17 +57,13 @@ $(READY): pyproject.toml constraints.txt client/pyproject.toml
 	@$(PIP) --no-deps --editable ./client
 	@touch $@
 
-demo: setup $(DEMO_CHECKPOINT)/.finished ## build the demo bundle, stream one sentence out of a real Triton into demo.wav
-	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --output $(DEMO_BUNDLE)
+demo: demo-bundle ## build the demo bundle, stream one sentence out of a real Triton into demo.wav, and say what was heard
 	@$(PY) -m demo --bundle $(DEMO_BUNDLE) --text "$$TEXT" --out demo.wav
 
-$(DEMO_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
-	@rm -rf $(DEMO_CHECKPOINT)
-	@$(PY) -m demo.make_checkpoint $(DEMO_CHECKPOINT)
-	@touch $@
+demo-bundle: setup
+	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
 
 engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
-	@if [ "$(CHECKPOINT)" = "$(DEMO_CHECKPOINT)" ]; then $(MAKE) --no-print-directory $(DEMO_CHECKPOINT)/.finished; fi
 	@$(PY) -m build $(BUILD_OPTIONS) --output $(BUNDLE)
 
 serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 8002); Ctrl-C stops it
@@ -88,7 +85,6 @@ lint-deploy: setup ## deploy/'s files through hadolint, the compose specificatio
 	@$(PY) -m pytest tests/deploy
 
 acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it to artifacts/acceptance/
-	@if [ "$(CHECKPOINT)" = "$(DEMO_CHECKPOINT)" ]; then $(MAKE) --no-print-directory $(DEMO_CHECKPOINT)/.finished; fi
 	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out artifacts/acceptance
 	@$(if $(filter rtx%,$(TARGET)),$(PY) -m pytest tests/gpu,true)
 
@@ -103,16 +99,14 @@ bench-lm: setup $(BENCH_CHECKPOINT)/.finished ## the language model alone: frame
 	@$(PY) -m build --target cpu --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/bundle
 	@$(PY) -m bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
 
-bench-serving: setup $(DEMO_CHECKPOINT)/.finished ## the demo bundle through Triton: first audio, real-time factor, streams
-	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --output $(DEMO_BUNDLE)
+bench-serving: demo-bundle ## the demo bundle through Triton: first audio, real-time factor, streams
 	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
-demo-voice: setup ## train a checkpoint on flite's speech (apt install flite): hours, may be stopped; so far it does not read well
-	@$(PY) -m demo.training --work $(TRAINED)/work --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
+bench-voice: demo-bundle ## the demo voice in other ears: word errors, lengths, cloned voices, against flite (apt install flite)
+	@$(PY) -m bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
-bench-voice: setup ## what demo-voice trained, in other ears: word errors, lengths, cloned voices, against flite
-	@$(PY) -m build --target cpu --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices --output $(TRAINED)/bundle
-	@$(PY) -m bench.voice --bundle $(TRAINED)/bundle --work $(TRAINED)/work --out artifacts/bench
+demo-voice: setup ## train the demo checkpoint anew on flite's speech into artifacts/trained: about four hours, may be stopped
+	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
 
 arithmetic: setup ## bytes and operations of a decode step on GPUs, written into docs/gpu-arithmetic.md
 	@$(PY) -m bench.arithmetic --out docs/gpu-arithmetic.md

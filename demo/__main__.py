@@ -8,11 +8,10 @@ from pathlib import Path
 
 from higgs_tts import GenerationParams, HiggsClient, HiggsError, Speech
 
+from demo.domain import Domain
+from demo.listener import Listener
 from serve.errors import LaunchError
 from serve.triton import TritonServer
-
-# The demo's random weights end a stream only by chance; this keeps the first minute short.
-_PARAMS = GenerationParams(preset="fast_generation", seed=1, max_seconds=6.0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{options.out}: first audio after {(speech.time_to_first_audio or 0) * 1000:.0f} ms, "
         f"{speech.seconds:.2f} s of audio, RTF {speech.real_time_factor:.2f}, finished: {speech.finish_reason}"
     )
+    print(_heard(options.text, speech))
     print(f"Triton stopped in {seconds:.1f} s")
     return 0
 
@@ -44,13 +44,21 @@ def main(arguments: list[str] | None = None) -> int:
 def _speak(url: str, text: str) -> Speech:
     with HiggsClient(url) as client:
         client.synthesize(text, params=GenerationParams(max_seconds=0.4))  # the first request of a server warms it up
-        with client.stream(text, params=_PARAMS) as stream:
+        with client.stream(text) as stream:
             chunks = []
             for chunk in stream:
                 chunks.append(chunk)
                 arrived, begins = chunk.received_at - stream.started_at, chunk.start_sample / chunk.sample_rate
                 print(f"  {arrived:6.2f} s  audio from {begins:5.2f} s, {len(chunk.samples)} samples")
             return Speech.from_chunks(chunks, stream.started_at)
+
+
+def _heard(text: str, speech: Speech) -> str:
+    """What an independent recogniser makes of it, as a sentence."""
+    unknown = Domain.load().unknown_words(text)
+    if unknown:
+        return f"the demo voice was never taught {', '.join(unknown)}; demo/domain.gram holds what it can say"
+    return f"PocketSphinx heard: {Listener().transcribe(speech.samples, speech.sample_rate)!r}"
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100
 SCENE = "Audio is recorded from a quiet room."
 LOWER_CASE, WITH_COMMA, OTHER_MARK = 0.2, 0.2, 0.15
-# Half of the examples are sentences as the domain's grammar deals them out; the others are any readings there are.
-AS_DEALT = 0.5
+# Some examples are sentences as the domain's grammar deals them out; the others are any readings there are.
+AS_DEALT = 0.25
 # Of the columns the model reads back while it learns: it must trust the text more than what it said. Besides single
 # codes and columns, runs of columns are replaced, so that a word cannot always be continued from its beginning.
 CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.05, 0.05

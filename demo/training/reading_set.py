@@ -1,13 +1,15 @@
 """What the language model learns to read: sentences in codes, with the word that each frame belongs to.
 
-Most are sentences of the domain; some are loose strings of its words, which cannot be continued from memory.
+Most are sentences of the domain; some are loose strings of its words, which cannot be continued from memory. Each
+reading begins somewhere else within its first frame, so that no two clips share their frames' borders.
 """
 
 from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +23,16 @@ from demo.codec import SAMPLE_RATE
 from demo.domain import Domain
 from demo.training.codec_parts import CodecParts
 from demo.training.features import HOP
-from demo.training.flite import VOICES, pronunciation, speak_timed
+from demo.training.flite import VOICES, Phone, pronunciation, speak_timed
 from demo.training.latent_set import CodeSpace
 from demo.training.quantizer import quantize
 from demo.training.word_timing import word_of_frames
 
 BLOCK = 50  # sentences a file: what a kill loses at most
-REFERENCES = 10  # sentences of each block that are also encoded as reference clips are, which takes longest
-LOOSE_EVERY_NTH = 8
+# In the first blocks every voice reads each sentence, and some readings are also encoded as reference clips are, which
+# takes longest; in the others the first voice reads each sentence, and the other voices take turns.
+REFERENCE_BLOCKS, REFERENCES = 100, 10
+LOOSE_EVERY_NTH = 5
 LOOSE_WORDS = (2, 6)
 
 
@@ -51,7 +55,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class ReadingSet:
-    """`count` sentences, each read by every voice, in `directory`."""
+    """`count` sentences, read by the voices, in `directory`."""
 
     directory: Path
     count: int
@@ -65,8 +69,10 @@ class ReadingSet:
             for number, sentences in enumerate(tqdm(self._blocks(), desc=self.directory.name, unit="block")):
                 if self._file(number).exists():
                     continue
-                jobs = [(sentence, voice, place < REFERENCES)
-                        for place, sentence in enumerate(sentences) for voice in VOICES]  # fmt: skip
+                jobs = [
+                    (sentence, voice, number < REFERENCE_BLOCKS and place < REFERENCES, self.held_out)
+                    for place, sentence, voice in _assigned(number, sentences)
+                ]
                 readings = pool.map(functools.partial(_read, space, parts), jobs)
                 arrays = {f"{index}_{name}": array for index, reading in enumerate(readings)
                           for name, array in reading.items()}  # fmt: skip
@@ -76,14 +82,20 @@ class ReadingSet:
                 partial.rename(self._file(number))
 
     def readings(self) -> Iterator[Reading]:
-        """Every reading: the voices of the first sentence, of the second, …"""
+        """Every reading: those of the first sentence, of the second, …"""
         domain = Domain.load()
         for number, sentences in enumerate(self._blocks()):
             with np.load(self._file(number)) as arrays:
-                for index, (sentence, voice) in enumerate((s, v) for s in sentences for v in VOICES):
-                    parts = {name: arrays[f"{index}_{name}"].astype(np.int64) if f"{index}_{name}" in arrays else None
-                             for name in ("codes", "heard", "words")}  # fmt: skip
-                    yield Reading(sentence, domain.written(sentence), voice, **parts)
+                for index, (_, sentence, voice) in enumerate(_assigned(number, sentences)):
+                    heard = f"{index}_heard"
+                    yield Reading(
+                        sentence,
+                        domain.written(sentence),
+                        voice,
+                        codes=arrays[f"{index}_codes"].astype(np.int64),
+                        heard=arrays[heard].astype(np.int64) if heard in arrays else None,
+                        words=arrays[f"{index}_words"].astype(np.int64),
+                    )
 
     def _blocks(self) -> list[list[str]]:
         domain, generator = Domain.load(), random.Random(self.seed)
@@ -97,11 +109,25 @@ class ReadingSet:
         return self.directory / f"{number:04d}.npz"
 
 
+def _assigned(number: int, sentences: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Who reads what in block `number`: (place in the block, sentence, voice)."""
+    first, *others = VOICES
+    return [
+        (place, sentence, voice)
+        for place, sentence in enumerate(sentences)
+        for voice in (VOICES if number < REFERENCE_BLOCKS else (first, others[place % len(others)]))
+    ]
+
+
 @torch.no_grad()
-def _read(space: CodeSpace, parts: CodecParts, job: tuple[str, str, bool]) -> dict[str, np.ndarray]:
+def _read(space: CodeSpace, parts: CodecParts, job: tuple[str, str, bool, bool]) -> dict[str, np.ndarray]:
     """One reading's arrays, int16."""
-    sentence, voice, is_reference = job
+    sentence, voice, is_reference, held_out = job
     audio, phones = speak_timed(Domain.load().written(sentence), voice, SAMPLE_RATE)
+    if not held_out:
+        late = zlib.crc32(f"{voice}: {sentence}".encode()) % HOP
+        audio = np.concatenate([np.zeros(late, np.float32), audio])
+        phones = [Phone(phone.name, phone.end + late / SAMPLE_RATE) for phone in phones]
     codes = quantize(space.latents.latents(audio), space.codebooks)[0].T.to(torch.int16).numpy()
     alone = [pronunciation(word) for word in sentence.split()]
     arrays = {"codes": codes, "words": word_of_frames(alone, phones, codes.shape[1], HOP / SAMPLE_RATE)}

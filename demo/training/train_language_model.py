@@ -28,7 +28,7 @@ from demo.training.train_codec import HELD_OUT_COUNT, load_parts
 from demo.training.train_codec import SENTENCES as CODEC_SENTENCES
 from demo.training.vocabulary import trained_tokenizer
 
-SENTENCES, STEPS = 5000, 6000
+SENTENCES, STEPS = 15000, 7500
 BATCH, POOL = 16, 25  # examples a step, and steps whose examples are drawn together
 # Reading is learned on short prompts first; then come references and scenes.
 FIRST_STEPS, FIRST, LATER = 1000, Shares(0.0, 0.0), Shares(0.5, 0.1)
@@ -39,6 +39,8 @@ CODEBOOK_DECAY = 0.85
 ON_SPOKEN, ON_COMING = ((1, 0), (2, 0), (3, 0)), ((2, 3),)
 GUIDANCE = 0.3  # of the guided heads' loss beside the codes'
 NAMING, NAMED_AFTER = 0.3, 3  # of the loss of naming the word being spoken, and the layers it is named after
+# Where a word begins it is decided which word is said; the rest of it follows from there.
+BEGINNING, BEGINNING_WEIGHT = 3, 3.0  # frames, and what their codes weigh against the others'
 HELD_OUT_BATCHES = 6
 
 
@@ -68,7 +70,7 @@ class LanguageModelTraining(Training):
         if place == 0 or not self._pool:
             shares = FIRST if self.step < FIRST_STEPS else LATER
             self._pool = self._train.batches(POOL, BATCH, random.Random(SEED + self.step - place), shares)
-        losses, _, guided, naming = self._measure(self._pool[place])
+        losses, _, guided, naming = self._measure(self._pool[place], BEGINNING_WEIGHT)
         return losses @ self._weights + GUIDANCE * guided.mean() + NAMING * naming.sum()
 
     @torch.no_grad()
@@ -78,7 +80,9 @@ class LanguageModelTraining(Training):
         loss, accuracy, guided, naming = (" ".join(f"{value:.2f}" for value in values) for values in means)
         return f"held out: loss {loss}, accuracy {accuracy}, guided heads {guided}, naming {naming}"
 
-    def _measure(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _measure(
+        self, batch: Batch, beginning_weight: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Cross-entropy and accuracy of each codebook, float32 [codebooks]; cross-entropy of each guided head, and of
         naming the word, float32 [1]."""
         # Padding stands behind everything, where a causal model cannot see it: no attention mask is needed.
@@ -105,8 +109,10 @@ class LanguageModelTraining(Training):
         names = batch.ids[example, batch.spoken[wanted, 0]]
         between = self.model.model.norm(output.hidden_states[NAMED_AFTER][is_audio][wanted])
         naming = functional.cross_entropy(self.model.text_lm_head(between), names)
-        number = counted.sum(dim=0)
-        return losses.sum(dim=0) / number, hits.sum(dim=0) / number, torch.stack(guided), naming[None]
+        begins = (batch.spoken != batch.spoken.roll(BEGINNING, dims=0)).any(dim=1)[wanted]
+        weights = counted * torch.where(begins, beginning_weight, 1.0)[:, None]
+        loss = (losses * weights).sum(dim=0) / weights.sum(dim=0)
+        return loss, hits.sum(dim=0) / counted.sum(dim=0), torch.stack(guided), naming[None]
 
 
 def _attended(attention: torch.Tensor, ranges: torch.Tensor) -> torch.Tensor:
