@@ -1,11 +1,14 @@
 """Batches as a process of its own, ended in every way. Run: python -m pytest tests/client/test_batch.py"""
 
+import contextlib
 import json
+import os
 import re
 import resource
 import signal
 import socket
 import subprocess
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -318,6 +321,24 @@ def test_the_report_is_in_the_manifest_s_order_whoever_finishes_first(
     assert errors == ""
 
 
+def test_a_terminal_shows_items_rate_and_time_left(
+    settled: StandInServer, command: Command, tmp_path: Path, write: Write
+) -> None:
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(ours, (24, 100))
+    write(*({"text": f"seconds=0.5 pace=0.05 n={index}"} for index in range(4)))
+    process = command(*words(settled, "--streams", "1"), stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # what Linux says of a terminal whose last user is gone
+        while more := os.read(ours, 4096):
+            shown += more
+    os.close(ours)
+    assert process.wait(15) == 0
+    bars = re.findall(r"(\d)/4 \|.*?\| +(\S+) items/s, (\S+) left, 1 s of speech, 0 failed", shown.decode())
+    assert ("2", "00:0") in [(done, left[:4]) for done, _, left in bars], shown
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_ends_the_streams_and_keeps_what_is_done(
     settled: StandInServer, command: Command, tmp_path: Path, write: Write, starts: Any, number: int, status: int
@@ -345,6 +366,7 @@ def test_an_interrupt_during_the_back_off_does_not_wait_for_its_end(
     while len(starts()) < 5:  # then it waits 4 to 8 s
         assert process.poll() is None
         time.sleep(0.02)
+    time.sleep(0.3)  # for the refusal to arrive
     interrupted_at = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 130
