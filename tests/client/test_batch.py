@@ -335,7 +335,7 @@ def test_a_terminal_shows_items_rate_and_time_left(
             shown += more
     os.close(ours)
     assert process.wait(15) == 0
-    bars = re.findall(r"(\d)/4 \|.*?\| +(\S+) items/s, (\S+) left, 1 s of speech, 0 failed", shown.decode())
+    bars = re.findall(r"(\d)/4 \|[^|]*\| +(\d\S*) items/s, (\S+) left, 1 s of speech, 0 failed", shown.decode())
     assert ("2", "00:0") in [(done, left[:4]) for done, _, left in bars], shown
 
 
