@@ -1,11 +1,14 @@
 """The words of the command line."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 from . import __version__
+from .batch import RETRIES, STREAMS
 from .client import CHUNK_TIMEOUT, DEFAULT_URL, FIRST_CHUNK_TIMEOUT
+from .manifest import OPTION_TYPES
 from .params import GenerationParams
 
 STANDARD_STREAM = "-"
@@ -15,6 +18,23 @@ EXAMPLES = """examples:
   higgs-tts "Good morning." -o morning.wav --voice belinda
   fortune | higgs-tts -o - | aplay -f S16_LE -r 24000
   higgs-tts --text-file chapter.txt -o chapter.flac --reference me.wav --reference-text "What I say there."
+  higgs-tts batch manifest.jsonl --out speech
+"""
+BATCH = "batch"
+BATCH_DESCRIPTION = """Speak every line of a manifest into an audio file of its own. The same command goes on where
+a run was ended, and tries again what failed. (To speak the one word "batch": higgs-tts -- batch)"""
+BATCH_MANIFEST = """the manifest holds one JSON object a line:
+  {"text": "Good morning.", "voice": "belinda"}
+  {"text": "Ein Satz.", "id": "de-0001", "reference": "me.wav", "reference_text": "What I say there.", "seed": 7}
+
+text             what to say; the only key that must be there
+id               name of the audio file; else made from what the line says
+voice            voice profile on the server
+reference        recording whose voice to take, by a path from the manifest's folder
+reference_text   the words spoken in the recording
+further keys     %s
+
+Each finished item adds a line to results.jsonl in the folder; the last line with an id holds.
 """
 
 
@@ -37,6 +57,40 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 def generation_params(arguments: argparse.Namespace) -> GenerationParams:
     """The generation options among the parsed arguments."""
     return GenerationParams(**{field.name: getattr(arguments, field.name) for field in fields(GenerationParams)})
+
+
+def parse_batch_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line after the word `batch`; exits with status 2 and a usage line when it makes no sense."""
+    parser = argparse.ArgumentParser(
+        f"higgs-tts {BATCH}",
+        description=BATCH_DESCRIPTION,
+        epilog=BATCH_MANIFEST % ", ".join(OPTION_TYPES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("manifest", type=Path, help="what to say: JSON Lines, UTF-8")
+    add(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the audio and results.jsonl; made if missing"
+    )
+    add("--format", default="wav", choices=("wav", "flac", "ogg", "mp3"), help="of the audio (default: %(default)s)")
+    add("--streams", type=_at_least(1), default=STREAMS, metavar="N",
+        help="items in flight at once; fewer when the server is full (default: %(default)s)")  # fmt: skip
+    add("--retries", type=_at_least(0), default=RETRIES, metavar="N",
+        help="further attempts for an item that failed (default: %(default)s)")  # fmt: skip
+    _add_server(parser)
+    _add_report(parser, "the result of every item as a line of JSON on standard output, in the manifest's order")
+    return parser.parse_args(words)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    """A type of argument. Its name is what argparse calls a wrong value."""
+
+    def whole_number(word: str) -> int:
+        if int(word) < least:
+            raise argparse.ArgumentTypeError(f"{word} is too few; {least} is least")
+        return int(word)
+
+    return whole_number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     generation("--timeout-seconds", type=float, metavar="S", help="longest generation")
     generation("--scene", metavar="TEXT", help="description of the recording's surroundings")
 
+    _add_server(parser)
+    _add_report(parser, "the summary as JSON on standard output")
+    return parser
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server").add_argument
     server(
         "--url",
@@ -87,7 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     server("--first-chunk-timeout", type=float, default=FIRST_CHUNK_TIMEOUT, metavar="S",
            help="longest wait for the first chunk (default: %(default)g)")  # fmt: skip
 
+
+def _add_report(parser: argparse.ArgumentParser, json_help: str) -> None:
     report = parser.add_argument_group("report").add_argument
     report("--quiet", action="store_true", help="no progress bar and no summary")
-    report("--json", action="store_true", help="the summary as JSON on standard output")
-    return parser
+    report("--json", action="store_true", help=json_help)

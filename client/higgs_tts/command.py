@@ -5,19 +5,19 @@ import math
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from tqdm import tqdm
 
-from .arguments import STANDARD_STREAM, generation_params, parse_arguments
+from .arguments import BATCH, STANDARD_STREAM, generation_params, parse_arguments, parse_batch_arguments
 from .audio import Reference
+from .batch_command import FAILED, speak_batch
 from .client import HiggsClient
 from .errors import HiggsError, InvalidRequestError
 from .pcm import AudioFile, PcmStream, audio_format
 from .speech import AudioChunk, Speech
 
-FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
 READER_LEFT = 128 + signal.SIGPIPE
 TERMINATED = 128 + signal.SIGTERM
@@ -25,9 +25,16 @@ TERMINATED = 128 + signal.SIGTERM
 
 def main(words: list[str] | None = None) -> int:
     """Run the command; return its exit status: 0, 1 after an error, 128 + signal after a signal."""
-    arguments = parse_arguments(words)
+    words = sys.argv[1:] if words is None else words
+    work: Callable[[Namespace], int]
+    if words[:1] == [BATCH]:
+        arguments, work = parse_batch_arguments(words[1:]), speak_batch
+        output = arguments.out
+    else:
+        arguments, work = parse_arguments(words), _speak
+        output = arguments.output
     try:
-        speech = _speak(arguments)
+        return work(arguments)
     except BrokenPipeError:
         return READER_LEFT
     except KeyboardInterrupt:
@@ -35,7 +42,11 @@ def main(words: list[str] | None = None) -> int:
     except HiggsError as error:
         return _fail(f"{type(error).__name__}: {error}", FAILED)
     except OSError as error:
-        return _fail(f"{error.filename or arguments.output}: {error.strerror or error}", FAILED)
+        return _fail(f"{error.filename or output}: {error.strerror or error}", FAILED)
+
+
+def _speak(arguments: Namespace) -> int:
+    speech = _stream_out(arguments)
     if arguments.json:
         print(json.dumps(_summary(arguments.output, speech)))
     if not arguments.quiet:
@@ -43,7 +54,7 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def _speak(arguments: Namespace) -> Speech:
+def _stream_out(arguments: Namespace) -> Speech:
     if arguments.output != STANDARD_STREAM:
         audio_format(arguments.output)
     text = _read_text(arguments)

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import secrets
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
@@ -17,6 +19,7 @@ from .errors import AudioFormatError
 FULL_SCALE = 32767
 # libsndfile's Vorbis encoder puts a whole write on the C stack and crashes on long ones.
 WRITE_BLOCK = 1 << 15
+PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.partial")
 
 
 def to_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -82,6 +85,17 @@ class AudioFile(AbstractContextManager["AudioFile"]):
     def _disk_full(self) -> OSError:
         # libsndfile does not pass the reason on; a file that was open and takes no more has one.
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+
+def remove_partials(folder: Path, names: Collection[str]) -> None:
+    """Remove what a killed process left in `folder` of audio files with these names.
+
+    For whoever knows that nobody else is writing them. Raises OSError.
+    """
+    for path in folder.iterdir():
+        partial = PARTIAL.fullmatch(path.name)
+        if partial and partial["name"] in names:
+            path.unlink()
 
 
 class PcmStream(AbstractContextManager["PcmStream"]):

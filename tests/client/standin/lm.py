@@ -6,7 +6,8 @@ is a line of JSON in the file named by the model parameter `events`, with the nu
 
 import json
 import threading
-from dataclasses import dataclass, field, fields
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class Script:
     final: str = "with_data"  # or "empty": the flag comes as a response of its own
     error: str = ""  # class to fail with, after error_after chunks
     error_after: int = 0
+    failures: int = 10**9  # only the first so many streams of this very text fail with the error
+    room: int = 10**9  # OverloadedError when more streams than this are alive
     stall_after: int = 10**9  # chunks, then silence until cancelled or `stall_seconds` are over
     stall_seconds: float = 20.0
     skip: int = 10**9  # this chunk is left out
@@ -51,6 +54,7 @@ class TritonPythonModel:
         self.events = json.loads(args["model_config"])["parameters"]["events"]["string_value"]
         self.lock = threading.Lock()
         self.streams: dict[str, Stream] = {}  # by request id
+        self.starts: Counter[str] = Counter()  # by text
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -69,7 +73,14 @@ class TritonPythonModel:
         order = json.loads(pb_utils.get_input_tensor_by_name(request, "order").as_numpy()[0])
         reference = pb_utils.get_input_tensor_by_name(request, "reference").as_numpy().copy()
         self.note("start", stream, order=order, reference_samples=len(reference))
-        return Script.read(order["text"]), reference
+        script = Script.read(order["text"])
+        with self.lock:
+            self.starts[order["text"]] += 1
+            if sum(stream.live for stream in self.streams.values()) > script.room:
+                return replace(script, error="OverloadedError", error_after=0, pace=0.0), reference
+            if self.starts[order["text"]] > script.failures:
+                return replace(script, error=""), reference
+        return script, reference
 
     def cancel(self, stream: Stream, request: Any, sender: Any) -> None:
         self.note("cancel", stream)

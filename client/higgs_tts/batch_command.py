@@ -1,0 +1,102 @@
+"""`higgs-tts batch` at work: a bar while items are spoken, then what failed and one line of summary."""
+
+import json
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+
+from tqdm import tqdm
+
+from .batch import Batch
+from .client import HiggsClient
+from .manifest import Item, read_manifest
+from .results import Failed, Result, Results, Spoken
+
+FAILED = 1
+
+
+def speak_batch(arguments: Namespace) -> int:
+    """Speak what is not done yet; return the exit status: 0, or 1 when an item failed.
+
+    Raises HiggsError for a manifest that is wrong and for a server that went away, OSError for a folder or
+    disk that refuses; what is done by then stays done.
+    """
+    items = read_manifest(arguments.manifest)
+    with (
+        Results(arguments.out) as results,
+        HiggsClient(
+            arguments.url, arguments.chunk_timeout, first_chunk_timeout=arguments.first_chunk_timeout
+        ) as client,
+    ):
+        batch = Batch(
+            client, results, file_format=arguments.format, streams=arguments.streams, retries=arguments.retries
+        )
+        pending = batch.pending(items)
+        started_at = time.monotonic()
+        fresh = _run_with_progress(batch, pending, done=len(items) - len(pending), hidden=arguments.quiet)
+        elapsed = time.monotonic() - started_at
+    # In the manifest's order, whichever was finished first.
+    outcomes = [(item, result) for item in items if (result := results.latest(item)) is not None]
+    if arguments.json:
+        for _, result in outcomes:
+            print(json.dumps(asdict(result), ensure_ascii=False))
+    failures = [(item, result) for item, result in outcomes if isinstance(result, Failed)]
+    for item, result in failures:
+        print(f"higgs-tts: {_failure_line(arguments, item, result)}", file=sys.stderr)
+    if not arguments.quiet:
+        print(_summary_line(arguments, len(items), fresh, elapsed), file=sys.stderr)
+    return FAILED if failures else 0
+
+
+def _run_with_progress(batch: Batch, pending: Sequence[Item], *, done: int, hidden: bool) -> list[Result]:
+    """The results of what was pending. On a terminal, shows items done, their rate and the time left."""
+    results: list[Result] = []
+    seconds, failed = 0.0, 0
+    with (
+        closing(batch.run(pending)) as finished,
+        tqdm(
+            total=done + len(pending),
+            initial=done,
+            unit=" items",
+            # Items end in bursts, as they were started: only the mean over the whole run tells the time left.
+            smoothing=0,
+            bar_format="{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
+            leave=False,
+            file=sys.stderr,
+            disable=True if hidden else None,
+        ) as bar,
+    ):
+        for result in finished:
+            results.append(result)
+            if isinstance(result, Spoken):
+                seconds += result.seconds
+            else:
+                failed += 1
+            bar.set_postfix_str(f"{seconds:.0f} s of speech, {failed} failed", refresh=False)
+            bar.update()
+    return results
+
+
+def _failure_line(arguments: Namespace, item: Item, failed: Failed) -> str:
+    sentence = " ".join(failed.message.split())
+    return f"{arguments.manifest}, line {item.line} ({item.id}): {failed.error}: {sentence}"
+
+
+def _summary_line(arguments: Namespace, total: int, fresh: Sequence[Result], elapsed: float) -> str:
+    spoken = [result for result in fresh if isinstance(result, Spoken)]
+    seconds = sum(result.seconds for result in spoken)
+    parts = [f"{len(spoken)} of {total} items spoken"]
+    if len(fresh) < total:
+        parts.append(f"{total - len(fresh)} were done before")
+    if len(spoken) < len(fresh):
+        parts.append(f"{len(fresh) - len(spoken)} failed")
+    reasons = Counter(result.finish_reason for result in spoken if result.finish_reason != "stop")
+    parts += [f"{count} finished: {reason}" for reason, count in sorted(reasons.items())]
+    line = f"{arguments.out}: {', '.join(parts)}"
+    if spoken:
+        line += f"; {seconds:.2f} s of speech in {elapsed:.2f} s, {seconds / elapsed:.2f} s a second"
+    return line

@@ -1,0 +1,146 @@
+"""A batch's journal: `results.jsonl` in its folder, one line appended for each finished item.
+
+An item is done when its latest line says so for the same content and its audio file is the one the line
+describes, byte for byte. Whatever a kill, a full disk or a power cut left half-written fails that test, so it
+is made again, and nothing else is.
+"""
+
+import fcntl
+import json
+import os
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from .errors import HiggsError
+from .manifest import Item
+
+RESULTS = "results.jsonl"
+READ_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An item whose audio file is complete."""
+
+    id: str
+    content: str  # of the item
+    file: str  # name in the batch's folder
+    sha256: str  # of the file
+    seconds: float  # of audio
+    finish_reason: str  # stop | length | runaway
+    seed: int | None  # None: the server's choice
+    time_to_first_audio: float | None  # seconds from sending the request that succeeded; None without a sample
+    real_time_factor: float | None  # seconds of waiting per second of audio; None without a sample
+    retries: int  # attempts before the one that succeeded
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An item given up for now."""
+
+    id: str
+    content: str  # of the item
+    error: str  # class of the last attempt's error
+    message: str
+    retries: int  # attempts after the first
+
+
+Result = Spoken | Failed
+
+
+class Results(AbstractContextManager["Results"]):
+    """The journal of one folder, which is made when missing and belongs to one process at a time.
+
+    Raises OSError when the folder or the disk refuses, HiggsError when another batch runs in the folder or a
+    line is not a result.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / RESULTS
+        folder.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        self._lock = threading.Lock()
+        try:
+            self._claim()
+            self._latest = self._read()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def latest(self, item: Item) -> Result | None:
+        """What the last line about this item says, if it is about the same content."""
+        result = self._latest.get(item.id)
+        return result if result is not None and result.content == item.content else None
+
+    def done(self, item: Item, file_name: str) -> Spoken | None:
+        """The result of an item that needs no more work. Reads its audio file."""
+        result = self.latest(item)
+        if isinstance(result, Spoken) and result.file == file_name:
+            try:
+                return result if file_sha256(self.folder / file_name) == result.sha256 else None
+            except FileNotFoundError:
+                return None
+        return None
+
+    def append(self, result: Result) -> None:
+        """Write one line, whole or not at all. Safe to use from any thread. Raises OSError."""
+        line = json.dumps(asdict(result), ensure_ascii=False).encode() + b"\n"
+        with self._lock:
+            end = os.fstat(self._descriptor).st_size
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except OSError as error:
+                os.ftruncate(self._descriptor, end)
+                raise OSError(error.errno, error.strerror, str(self.path)) from None
+            self._latest[result.id] = result
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._descriptor)
+
+    def _claim(self) -> None:
+        try:
+            # Falls with the process, however it ends.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HiggsError(f"Another batch is writing into {self.folder}; wait for it or give another.") from None
+
+    def _read(self) -> dict[str, Result]:
+        """The last result of each id. Cuts off a last line without an end, which a crash left."""
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.ftruncate(self._descriptor, whole)
+        latest: dict[str, Result] = {}
+        for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1):
+            try:
+                result = _result(line)
+            except (ValueError, TypeError):
+                raise HiggsError(
+                    f"{self.path}, line {number}: is no result of this version's `batch`; "
+                    "remove the line to have its item spoken again, or give another folder."
+                ) from None
+            latest[result.id] = result
+        return latest
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal digits of the file's content. Raises OSError."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(READ_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _result(line: bytes) -> Result:
+    """Raises ValueError or TypeError for anything but the JSON of a result."""
+    record = json.loads(line)
+    if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+        raise TypeError
+    return Failed(**record) if "error" in record else Spoken(**record)

@@ -1,0 +1,477 @@
+"""Batches as a process of its own, ended in every way. Run: python -m pytest tests/client/test_batch.py"""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import termios
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from higgs_tts import HiggsClient, batch
+from higgs_tts.command import main
+from higgs_tts.manifest import read_manifest
+from higgs_tts.results import Failed, Results
+
+from .conftest import Command
+from .standin.server import StandInServer
+from .test_command import finish
+from .test_reference import tone
+from .test_stream import RATE, sine
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches in this process wait a tenth as long before they try again."""
+    monkeypatch.setattr(batch, "BACK_OFF", batch.BACK_OFF / 10)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes the manifest, one line an item. Texts get a mark of this test, to find them among the server's events."""
+
+    def write(*items: dict[str, Any]) -> None:
+        lines = [json.dumps({**item, "text": f"{item['text']} test={tmp_path}"}) for item in items]
+        (tmp_path / "m.jsonl").write_text("\n".join(lines))
+
+    return write
+
+
+@pytest.fixture
+def starts(settled: StandInServer, tmp_path: Path) -> Callable[[], "list[dict[str, Any]]"]:
+    """What this test asked the server for, in the order in which it began."""
+
+    def starts() -> list[dict[str, Any]]:
+        notes = [note for note in settled.events() if note["event"] == "start"]
+        return [note["order"] for note in notes if note["order"]["text"].endswith(f" test={tmp_path}")]
+
+    return starts
+
+
+def words(server: StandInServer, *more: str) -> list[str]:
+    return ["batch", "m.jsonl", "--out", "out", "--url", server.url, *more]
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out" / "results.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_every_item_becomes_a_file_and_a_line(
+    settled: StandInServer, command: Command, tmp_path: Path, write: Write, starts: Any
+) -> None:
+    soundfile.write(tmp_path / "me.wav", tone(16000), 16000)
+    write(
+        {"id": "eins", "text": "seconds=1.5", "voice": "belinda", "seed": 7, "scene": "A hall"},
+        {"text": "seconds=0.5 reason=length"},
+        {"id": "zwei", "text": "seconds=1", "reference": "me.wav", "reference_text": "la", "top_p": 0.9},
+    )
+    status, output, errors = finish(command(*words(settled)))
+    assert (status, output) == (0, b"")
+    assert re.fullmatch(
+        r"out: 3 of 3 items spoken, 1 finished: length; "
+        r"3\.00 s of speech in \d+\.\d\d s, \d+\.\d\d s a second\n",
+        errors,
+    ), errors
+    results = {result["id"]: result for result in journal(tmp_path)}
+    (derived,) = results.keys() - {"eins", "zwei"}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        ["eins.wav", "zwei.wav", f"{derived}.wav", "results.jsonl"]
+    )
+    for name, seconds in {"eins": 1.5, "zwei": 1, derived: 0.5}.items():
+        samples, rate = soundfile.read(tmp_path / "out" / f"{name}.wav", dtype="float32")
+        assert rate == RATE
+        np.testing.assert_allclose(samples, sine(seconds), atol=1 / 32767)
+        result = results[name]
+        assert (result["file"], result["seconds"], result["retries"]) == (f"{name}.wav", seconds, 0)
+        assert 0 < result["time_to_first_audio"] <= result["real_time_factor"] * seconds
+    assert [results[name]["seed"] for name in ("eins", derived)] == [7, None]
+    assert [results[name]["finish_reason"] for name in ("eins", derived)] == ["stop", "length"]
+    orders = {order["text"].split()[0]: order for order in starts()}
+    assert orders["seconds=1.5"]["options"] == {"seed": 7, "scene": "A hall"}
+    assert (orders["seconds=1.5"]["voice"], orders["seconds=1"]["reference_text"]) == ("belinda", "la")
+
+
+@pytest.mark.parametrize("name", ["flac", "ogg"])
+def test_the_format_is_chosen(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write, name: str
+) -> None:
+    write({"id": "a", "text": "seconds=1"})
+    assert main(words(settled, "--format", name)) == 0
+    assert soundfile.info(tmp_path / "out" / f"a.{name}").duration == 1.0
+
+
+def test_the_same_text_in_two_voices_becomes_two_files(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write
+) -> None:
+    soundfile.write(tmp_path / "me.wav", tone(16000, 2.0), 16000)
+    soundfile.write(tmp_path / "you.wav", tone(16000, 3.0), 16000)
+    lines: list[dict[str, Any]] = [{"text": "source=reference", "reference_text": "la"} for _ in range(2)]
+    write(lines[0] | {"reference": "me.wav"}, lines[1] | {"reference": "you.wav"})
+    assert main(words(settled)) == 0
+    first, second = (soundfile.info(tmp_path / "out" / result["file"]) for result in journal(tmp_path))
+    assert sorted([first.duration, second.duration]) == [2.0, 3.0]
+
+
+def test_a_killed_batch_goes_on_exactly_where_it_was(
+    settled: StandInServer, command: Command, tmp_path: Path, write: Write, starts: Any
+) -> None:
+    lengths = {f"item{index:02}": 0.5 + index / 10 for index in range(24)}
+    write(*({"id": name, "text": f"name={name} seconds={seconds:.1f} pace=0.04"} for name, seconds in lengths.items()))
+    done: dict[str, int] = {}  # name: when its file was written
+    asked = 0
+    for least in (3, 9, 24):
+        process = command(*words(settled, "--streams", "4"))
+        if least < 24:
+            while not (tmp_path / "out" / "results.jsonl").exists() or len(journal(tmp_path)) < least:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.kill()
+            process.communicate()
+            assert list((tmp_path / "out").glob(".*.partial"))  # the kill did fall among running streams
+        else:
+            status, _, errors = finish(process)
+            assert status == 0
+            summary = rf"out: {24 - len(done)} of 24 items spoken, {len(done)} were done before; .*\n"
+            assert re.fullmatch(summary, errors), errors
+        # Nothing is done twice, and what a kill fell upon is no more than what ran.
+        names = [order["text"].split()[0].removeprefix("name=") for order in starts()[asked:]]
+        asked += len(names)
+        assert not done.keys() & set(names)
+        results = [result["id"] for result in journal(tmp_path)]
+        assert len(names) - (len(results) - len(done)) <= 4
+        assert results[: len(done)] == list(done)
+        done = {name: (tmp_path / "out" / f"{name}.wav").stat().st_mtime_ns for name in results} | done
+    assert Counter(result["id"] for result in journal(tmp_path)) == dict.fromkeys(lengths, 1)
+    # Nothing is lost and nothing is left over.
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *(f"{n}.wav" for n in lengths),
+        "results.jsonl",
+    ]
+    for name, seconds in lengths.items():
+        samples, _ = soundfile.read(tmp_path / "out" / f"{name}.wav", dtype="float32")
+        np.testing.assert_allclose(samples, sine(round(seconds, 1)), atol=1 / 32767)
+    assert all((tmp_path / "out" / f"{name}.wav").stat().st_mtime_ns == written for name, written in done.items())
+
+
+def test_a_batch_that_is_done_asks_the_server_nothing(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write({"id": "a", "text": "seconds=1"}, {"id": "b", "text": "seconds=0.5"})
+    assert main(words(settled, "--quiet")) == 0
+    before = (tmp_path / "out" / "results.jsonl").read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    assert main(["batch", "m.jsonl", "--out", "out", "--url", address]) == 0
+    assert capsys.readouterr().err == "out: 0 of 2 items spoken, 2 were done before\n"
+    assert (tmp_path / "out" / "results.jsonl").read_bytes() == before
+
+
+def test_only_what_changed_or_was_damaged_is_spoken_again(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write, starts: Any
+) -> None:
+    items = [
+        {"id": name, "text": f"seconds={length}"} for name, length in zip("abcd", (0.4, 0.5, 0.6, 0.7), strict=True)
+    ]
+    write(*items)
+    assert main(words(settled)) == 0
+    (tmp_path / "out" / "b.wav").write_bytes((tmp_path / "out" / "b.wav").read_bytes()[:-1000])
+    write(items[0], items[1], items[2] | {"seed": 5}, items[3], {"id": "e", "text": "seconds=0.8"})
+    assert main(words(settled)) == 0
+    assert [result["id"] for result in journal(tmp_path)[:4]] != ["b", "c", "e"]
+    assert sorted(result["id"] for result in journal(tmp_path)[4:]) == ["b", "c", "e"]
+    assert len(starts()) == 7
+    assert soundfile.info(tmp_path / "out" / "b.wav").duration == 0.5
+
+
+def test_a_wrong_line_refuses_the_manifest_before_anything_is_sent(
+    in_empty_folder: None, tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write({"text": "seconds=1"}, {"text": "seconds=2", "spede": 3})
+    assert main(["batch", "m.jsonl", "--out", "out", "--url", "127.0.0.1:1"]) == 1
+    assert re.fullmatch(
+        r"higgs-tts: InvalidRequestError: m\.jsonl, line 2: the key 'spede' is unknown; .*\n", capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_items_run_in_groups_of_one_voice(
+    settled: StandInServer, in_empty_folder: None, write: Write, starts: Any
+) -> None:
+    write(*({"text": f"seconds=0.2 n={index}", "voice": "anna" if index % 2 else "bert"} for index in range(8)))
+    assert main(words(settled, "--streams", "1")) == 0
+    assert [order["voice"] for order in starts()] == ["bert"] * 4 + ["anna"] * 4
+
+
+def test_as_many_streams_as_allowed_are_kept_in_flight(
+    settled: StandInServer, in_empty_folder: None, write: Write
+) -> None:
+    before = len(settled.events())
+    write(*({"text": f"seconds=0.5 pace=0.05 n={index}"} for index in range(18)))
+    assert main(words(settled, "--streams", "6")) == 0
+    assert max(note["live"] for note in settled.events()[before:]) == 6
+
+
+def test_a_failure_is_tried_again_and_then_listed(
+    settled: StandInServer,
+    in_empty_folder: None,
+    tmp_path: Path,
+    write: Write,
+    starts: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write(
+        {"id": "twice", "text": "seconds=0.5 error=CUDAFailureError error_after=2 failures=2"},
+        {"id": "always", "text": "error=MemoryExhaustionError"},
+        {"id": "busy", "text": "error=OverloadedError failures=1"},
+        {"id": "wrong", "text": "error=InvalidRequestError"},
+        {"id": "silent", "text": "error=AudioFormatError"},
+    )
+    assert main(words(settled, "--retries", "3")) == 1
+    errors = capsys.readouterr().err.splitlines()
+    fault = "the stand-in was told to fail."
+    assert errors[:3] == [
+        f"higgs-tts: m.jsonl, line 2 (always): MemoryExhaustionError: {fault}",
+        f"higgs-tts: m.jsonl, line 4 (wrong): InvalidRequestError: {fault}",
+        f"higgs-tts: m.jsonl, line 5 (silent): AudioFormatError: {fault}",
+    ]
+    assert errors[3].startswith("out: 2 of 5 items spoken, 3 failed; ")
+    results = {result["id"]: result for result in journal(tmp_path)}
+    assert {name: result["retries"] for name, result in results.items()} == {
+        "twice": 2, "always": 3, "busy": 1, "wrong": 0, "silent": 0,
+    }  # fmt: skip
+    assert [results["always"][key] for key in ("error", "message")] == ["MemoryExhaustionError", fault]
+    assert Counter(order["text"].split()[0] for order in starts())["error=MemoryExhaustionError"] == 4
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["busy.wav", "results.jsonl", "twice.wav"]
+
+    # What failed is tried again by the next run, and nothing else.
+    assert main(words(settled, "--retries", "0")) == 1
+    assert sorted(result["id"] for result in journal(tmp_path)[5:]) == ["always", "silent", "wrong"]
+
+
+def test_more_streams_than_the_server_takes_fail_no_item(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write
+) -> None:
+    write(*({"id": f"{index:02}", "text": f"seconds=0.5 pace=0.05 room=3 n={index}"} for index in range(24)))
+    assert main(words(settled, "--streams", "12", "--retries", "0")) == 0
+    results = journal(tmp_path)
+    assert sorted(result["id"] for result in results) == [f"{index:02}" for index in range(24)]
+    # The nine that are too many at first; later one refusal now and then tells that there is no more room yet.
+    assert 9 <= sum(result["retries"] for result in results) < 60
+
+
+def test_a_cancelled_speech_is_no_result(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write
+) -> None:
+    write({"id": "a", "text": "seconds=1 reason=cancelled"})
+    assert main(words(settled, "--retries", "1")) == 1
+    assert [(result["error"], result["retries"]) for result in journal(tmp_path)] == [("HiggsError", 1)]
+    assert not (tmp_path / "out" / "a.wav").exists()
+
+
+def test_a_recording_that_changes_under_the_batch_is_refused(
+    settled: StandInServer, tmp_path: Path, write: Write
+) -> None:
+    soundfile.write(tmp_path / "me.wav", tone(16000), 16000)
+    write({"id": "a", "text": "hi", "reference": "me.wav", "reference_text": "la"})
+    (item,) = read_manifest(tmp_path / "m.jsonl")
+    soundfile.write(tmp_path / "me.wav", tone(16000, level=0.1), 16000)
+    with (
+        Results(tmp_path / "out") as results,
+        HiggsClient(settled.url) as client,
+    ):
+        (result,) = batch.Batch(client, results).run([item])
+    assert isinstance(result, Failed)
+    assert (result.error, result.retries) == ("AudioFormatError", 0)
+    assert "changed after the manifest was read" in result.message
+
+
+@pytest.mark.parametrize("paces", [(0.0, 0.1), (0.1, 0.0)])
+def test_the_report_is_in_the_manifest_s_order_whoever_finishes_first(
+    settled: StandInServer,
+    in_empty_folder: None,
+    tmp_path: Path,
+    write: Write,
+    capsys: pytest.CaptureFixture[str],
+    paces: tuple[float, float],
+) -> None:
+    write(*({"id": name, "text": f"seconds=1 pace={pace}"} for name, pace in zip("ab", paces, strict=True)))
+    assert main(words(settled, "--json", "--quiet")) == 0
+    output, errors = capsys.readouterr()
+    report = [json.loads(line) for line in output.splitlines()]
+    assert [result["id"] for result in report] == ["a", "b"]
+    assert [result["id"] for result in journal(tmp_path)] == (["a", "b"] if paces[0] == 0 else ["b", "a"])
+    assert sorted(report, key=str) == sorted(journal(tmp_path), key=str)
+    assert errors == ""
+
+
+def test_a_terminal_shows_items_rate_and_time_left(
+    settled: StandInServer, command: Command, tmp_path: Path, write: Write
+) -> None:
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(ours, (24, 100))
+    write(*({"text": f"seconds=0.5 pace=0.05 n={index}"} for index in range(4)))
+    process = command(*words(settled, "--streams", "1"), stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # what Linux says of a terminal whose last user is gone
+        while more := os.read(ours, 4096):
+            shown += more
+    os.close(ours)
+    assert process.wait(15) == 0
+    bars = re.findall(r"(\d)/4 \|[^|]*\| +(\d\S*) items/s, (\S+) left, 1 s of speech, 0 failed", shown.decode())
+    assert ("2", "00:0") in [(done, left[:4]) for done, _, left in bars], shown
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_the_streams_and_keeps_what_is_done(
+    settled: StandInServer, command: Command, tmp_path: Path, write: Write, starts: Any, number: int, status: int
+) -> None:
+    long = [{"id": f"long{index}", "text": f"seconds=60 pace=0.05 n={index}"} for index in range(5)]
+    write({"id": "short", "text": "seconds=0.3"}, *long)
+    process = command(*words(settled, "--streams", "3"))
+    while len(starts()) < 4:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    code, _, errors = finish(process)
+    assert code == status
+    assert errors == ("higgs-tts: interrupted\n" if number == signal.SIGINT else "")
+    assert settled.live() == 0  # ended before the process did
+    assert [result["id"] for result in journal(tmp_path)] == ["short"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.jsonl", "short.wav"]
+
+
+def test_an_interrupt_during_the_back_off_does_not_wait_for_its_end(
+    settled: StandInServer, command: Command, write: Write, starts: Any
+) -> None:
+    write({"text": "error=OverloadedError"})
+    process = command(*words(settled, "--retries", "20"))
+    while len(starts()) < 5:  # then it waits 4 to 8 s
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.3)  # for the refusal to arrive
+    interrupted_at = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == 130
+    assert time.monotonic() - interrupted_at < 3
+
+
+def test_a_server_that_dies_ends_the_batch_and_the_next_run_finishes_it(
+    own_server: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write, command: Command
+) -> None:
+    write(*({"id": f"{index:02}", "text": f"seconds=1 pace=0.05 n={index}"} for index in range(12)))
+    process = command(*words(own_server, "--streams", "2", "--retries", "1"))
+    while not (tmp_path / "out" / "results.jsonl").exists() or len(journal(tmp_path)) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    own_server.kill()
+    status, _, errors = finish(process)
+    assert status == 1
+    assert re.fullmatch(r"higgs-tts: ServerUnavailableError: .*\n", errors), errors
+    results = journal(tmp_path)
+    # The two that were on their way; the others are not used up against a server that is gone.
+    assert 1 <= sum("error" in result for result in results) <= 2
+    assert len(results) < 12
+    own_server.start()
+    assert main(words(own_server)) == 0
+    assert len(list((tmp_path / "out").glob("*.wav"))) == 12
+
+
+def test_what_took_the_server_down_comes_last_in_the_next_run(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write, starts: Any
+) -> None:
+    write({"id": "a", "text": "seconds=0.2 error=CUDAFailureError"}, *({"text": f"seconds=0.{n}"} for n in (2, 3)))
+    write_all = (tmp_path / "m.jsonl").read_text()
+    (tmp_path / "m.jsonl").write_text(write_all.splitlines()[0])
+    assert main(words(settled, "--retries", "0")) == 1
+    (tmp_path / "m.jsonl").write_text(write_all)
+    assert main(words(settled, "--retries", "0", "--streams", "1")) == 1
+    assert [order["text"].split()[1] for order in starts()[1:]][-1] == "error=CUDAFailureError"
+
+
+@pytest.mark.parametrize(
+    ("out", "sentence"),
+    [
+        ("file", "higgs-tts: file: File exists\n"),
+        ("file/below", "higgs-tts: file/below: Not a directory\n"),
+        ("/proc/below", "higgs-tts: /proc/below: No such file or directory\n"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_one_line_before_anything_is_sent(
+    in_empty_folder: None,
+    tmp_path: Path,
+    write: Write,
+    capsys: pytest.CaptureFixture[str],
+    out: str,
+    sentence: str,
+) -> None:
+    (tmp_path / "file").touch()
+    write({"text": "seconds=1"})
+    assert main(["batch", "m.jsonl", "--out", out, "--url", "127.0.0.1:1"]) == 1
+    assert capsys.readouterr().err == sentence
+
+
+def test_a_full_disk_is_one_line_and_costs_nothing_that_is_done(
+    settled: StandInServer, command: Command, tmp_path: Path, write: Write
+) -> None:
+    write({"id": "a", "text": "seconds=0.2"}, *({"text": f"seconds=600 chunk=5 pace=0.01 n={n}"} for n in range(3)))
+    process = command(*words(settled, "--streams", "1"), stdin=subprocess.DEVNULL)
+    # A limit on a file's size fails the same system call as a full disk.
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    status, _, errors = finish(process)
+    assert status == 1
+    assert re.fullmatch(r"higgs-tts: out/[0-9a-f]{16}\.wav: No space left on device\n", errors), errors
+    assert [result["id"] for result in journal(tmp_path)] == ["a"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.wav", "results.jsonl"]
+
+
+def test_no_server_is_one_line(in_empty_folder: None, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    write({"text": "seconds=1"}, {"text": "seconds=2"})
+    assert main(["batch", "m.jsonl", "--out", "out", "--url", address, "--retries", "0"]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"higgs-tts: ServerUnavailableError: No server answers at {address}")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["m.jsonl"],
+        ["--out", "out"],
+        ["m.jsonl", "--out", "out", "--streams", "0"],
+        ["m", "--out", "o", "--retries", "x"],
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_a_usage_error(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["batch", *words])
+    assert caught.value.code == 2
+    assert "usage: higgs-tts batch" in capsys.readouterr().err
+
+
+def test_the_word_batch_can_still_be_spoken(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, starts: Any
+) -> None:
+    assert main(["-o", "word.wav", "--url", settled.url, "--", "batch"]) == 0
+    assert soundfile.info(tmp_path / "word.wav").duration == 1.0
