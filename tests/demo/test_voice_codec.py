@@ -18,7 +18,7 @@ from demo.speaker import SpeakerEncoder
 from demo.training.features import HOP
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CODEC = ROOT / "demo" / "voice_codec"
+CODEC = ROOT / "demo" / "checkpoint" / "audio_tokenizer"
 CLIPS = sorted((ROOT / "voices").glob("*.wav"))
 
 
