@@ -72,6 +72,7 @@ def _prepare(order: Order, target: Target, bundle: Path) -> tuple[Gpu | None, Mo
     """What is certain to go wrong is said now, before hours of work."""
     if not target.uses_gpu:
         return None, None
+    machine.check_precision(target)
     gpu = machine.choose_gpu(target, order.device)
     machine.check_software(target, order.python)
     shape = machine.read_shape(order.checkpoint, order.revision)

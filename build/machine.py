@@ -15,12 +15,12 @@ from build.errors import BuildError
 from build.interpreter import Interpreter
 from build.memory import GIB, WEIGHT_BYTES, ModelShape
 from build.targets import Target
+from build.trtllm import FP8_CAPABILITY, TENSORRT_LLM
 from serve.errors import DeviceError
 from serve.gpu import Gpu, choose, query_gpus
 
 IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
 _RTX = "tensorrt-rtx-cu12-bindings"
-TENSORRT_LLM = "1.2.1"  # the last release with trtllm-build and the C++ executor
 # Beside twice the language model's weights (exports and engine): the codec, twice, and what tools leave behind.
 _DISK_BESIDE = 6 * GIB
 _HOST_BESIDE = 4 * GIB  # while an engine is built, beside the weights, which are held in memory about once
@@ -44,6 +44,19 @@ def check_software(target: Target, python: Interpreter) -> None:
     uses_rtx = "tensorrt-rtx" in (target.lm_engine, target.codec_engine)
     if uses_rtx and versions[_RTX] is None:
         raise BuildError(f"TensorRT-RTX is not installed, which target {target.name} is compiled with; run: make setup")
+
+
+def check_precision(target: Target) -> None:
+    """Raises BuildError for a precision in which TensorRT-LLM has no engine for the target's GPU."""
+    if target.lm_engine != "tensorrt-llm":
+        return
+    if target.precision == "fp32":
+        raise BuildError("TensorRT-LLM's attention kernels do not run in fp32; choose bf16, fp8, int8 or int4")
+    if target.precision == "fp8" and tuple(map(int, target.compute_capability.split("."))) < FP8_CAPABILITY:
+        raise BuildError(
+            f"fp8 needs a GPU of compute capability {'.'.join(map(str, FP8_CAPABILITY))} or more, and target "
+            f"{target.name}'s have {target.compute_capability}; choose bf16, int8 or int4"
+        )
 
 
 def choose_gpu(target: Target, device: str | None) -> Gpu | None:

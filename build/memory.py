@@ -15,7 +15,9 @@ USABLE = 0.9  # of the memory; the rest is left to the driver, to fragments and 
 # A byte count of the layers' weights; embeddings, head and norms stay in 16 bits, keys and values too.
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 _BF16 = 2
-_TABLE_ROWS = 3  # of a stream beside its clip: the column that begins the speech, and two for generated columns in turn
+_TABLE_ROWS = 2  # of a stream beside its clip: its speech's columns, the beginning included, take turns in two
+# The engine keeps the table, and the executor the copy of it that a step reads. TensorRT-RTX needs none.
+_TABLE_COPIES = {"tensorrt-llm": 2}
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def footprint(shape: ModelShape, target: Target, frames_per_second: float) -> Fo
     return Footprint(
         weights=int(layers) + shape.table_parameters * _BF16,
         keys_and_values=target.max_streams * target.max_positions * shape.position_bytes,
-        frame_table=target.max_streams * rows * shape.hidden_size * _BF16,
+        frame_table=_TABLE_COPIES.get(target.lm_engine, 0) * target.max_streams * rows * shape.hidden_size * _BF16,
         workspace=int(target.workspace_gib * GIB),
     )
 

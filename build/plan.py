@@ -14,8 +14,6 @@ from build.errors import BuildError
 from build.onnx_compiler import EngineReport, compile_onnx
 from build.rtx import CodecShapes, codec_profile
 
-PLAN = "model.plan"  # the name Triton's backend looks for
-
 
 def compile_plan(onnx: Path, plan: Path, shapes: CodecShapes, compute_capability: str) -> EngineReport:
     """Compile the codec's `decoder.onnx` or `encoder.onnx` for the card at hand.

@@ -24,7 +24,7 @@ NETWORK_CLASS = "HiggsAudioV2ForCausalLM"
 ENGINE, CONFIG, RECORD = "rank0.engine", "config.json", "build.json"
 TIMING_CACHE = "trtllm-timing.cache"
 TOKENS_PER_BLOCK = 32
-_FP8_CAPABILITY = (8, 9)  # MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89"
+FP8_CAPABILITY = (8, 9)  # MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89"
 _CONTAINER = f"build inside NVIDIA's Triton container with TensorRT-LLM {TENSORRT_LLM}"
 
 
@@ -59,13 +59,6 @@ class EngineLimits:
                 f"{self.max_prompt_embedding_table_size} frame-table rows are not the same for each of "
                 f"{self.max_batch_size} streams"
             )
-
-    @classmethod
-    def for_streams(
-        cls, max_batch_size: int, max_input_len: int, max_seq_len: int, max_num_tokens: int, rows_per_request: int
-    ) -> EngineLimits:
-        """With so many frame-table rows a stream: its reference columns, and the two generated columns use in turn."""
-        return cls(max_batch_size, max_input_len, max_seq_len, max_num_tokens, rows_per_request * max_batch_size)
 
     @property
     def rows_per_request(self) -> int:
@@ -182,16 +175,18 @@ def _find_tool() -> str:
 def _check_gpu(quant_algo: str | None) -> None:
     """One is there, and has the arithmetic the precision needs."""
     probe = shutil.which("nvidia-smi")
-    query = [str(probe), "--query-gpu=compute_cap", "--format=csv,noheader"]
+    # nvidia-smi lists all GPUs whatever this variable says, and trtllm-build takes the first that it leaves.
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
+    query = [str(probe), *(["-i", chosen] if chosen else []), "--query-gpu=compute_cap", "--format=csv,noheader"]
     asked = subprocess.run(query, check=False, capture_output=True, text=True) if probe else None
     if asked is None or asked.returncode:
         raise BuildError(
             "no NVIDIA GPU is visible (nvidia-smi fails); an engine is compiled on the kind of GPU that will run it"
         )
     capability = asked.stdout.split()[0]
-    if quant_algo == "FP8" and tuple(map(int, capability.split("."))) < _FP8_CAPABILITY:
+    if quant_algo == "FP8" and tuple(map(int, capability.split("."))) < FP8_CAPABILITY:
         raise BuildError(
-            f"fp8 needs a GPU of compute capability {'.'.join(map(str, _FP8_CAPABILITY))} or more, and this one has "
+            f"fp8 needs a GPU of compute capability {'.'.join(map(str, FP8_CAPABILITY))} or more, and this one has "
             f"{capability}; convert with --precision bf16 or int8"
         )
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import onnxruntime
 import torch
 
 from engine.errors import ModelLoadingError
@@ -73,6 +72,8 @@ class OnnxExecutor:
     """
 
     def __init__(self, path: Path, limits: GraphLimits, threads: int = 0, optimize: bool = True) -> None:
+        import onnxruntime  # noqa: PLC0415 - on a GPU the engine runs without, and it need not be there
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

@@ -151,7 +151,7 @@ def test_a_gpu_bundle_is_converted_compiled_and_assembled(
     assert "--lm-format tensorrt-llm" in conversion
     assert "--precision bf16 --max-positions 4096" in conversion
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-bbbb", "the one with most free memory"
-    rows = 750 + 9 + 3  # a clip of 30 s, its marks and delay, three columns more
+    rows = 750 + 9 + 2  # a clip of 30 s, its marks and delay, two that the speech's columns take in turn
     assert workshop.limits == {
         "max_batch_size": 64,
         "max_input_len": 4096,
@@ -281,6 +281,22 @@ def no_tensorrt(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
 def full_disk(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: usage(2**40, 2**40, 2**20))
+
+
+@pytest.mark.parametrize(
+    ("target", "precision", "sentence"),
+    [
+        ("h100", "fp32", "TensorRT-LLM's attention kernels do not run in fp32; choose bf16, fp8, int8 or int4"),
+        ("a100", "fp8", "fp8 needs a GPU of compute capability 8.9 or more, and target a100's have 8.0"),
+    ],
+)
+def test_a_precision_the_engine_cannot_have_is_refused_before_anything_is_converted(
+    target: str, precision: str, sentence: str, workshop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workshop.gpus(H100.format(0, "aaaa", 81000) + "1, GPU-b, NVIDIA A100 80GB, 8.0, 81920, 81000, 550.90.07\n")
+    assert workshop.build("--precision", precision, target=target) == 1
+    assert sentence in capsys.readouterr().err
+    assert workshop.conversions == []
 
 
 def little_memory(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

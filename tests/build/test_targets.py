@@ -22,6 +22,7 @@ from demo.boson_layout import boson_config
 from demo.codec import STRIDES
 from demo.language_model import config_json, plan
 from demo.sizes import SIZES
+from engine.frame_table import GENERATED_ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES_PER_SECOND = 25.0
@@ -138,7 +139,14 @@ def test_smaller_precisions_take_less(precision: str) -> None:
     assert weights == TRUE.layer_parameters * WEIGHT_BYTES[precision] + 2 * TRUE.table_parameters
 
 
-def test_a_streams_table_holds_its_longest_clip_and_three_columns_more() -> None:
+def test_a_streams_table_holds_its_longest_clip_and_the_columns_in_turn() -> None:
     l4 = load_target("l4")
     clip = l4.reference_max_seconds * FRAMES_PER_SECOND + 2 + 7
-    assert table_rows(l4, 8, FRAMES_PER_SECOND) == clip + 1 + 2
+    assert table_rows(l4, 8, FRAMES_PER_SECOND) == clip + GENERATED_ROWS
+
+
+def test_the_frame_table_is_there_twice_where_tensorrt_llm_copies_it_and_nowhere_else() -> None:
+    l4, rtx4090 = load_target("l4"), load_target("rtx4090")
+    rows = l4.max_streams * table_rows(l4, 8, FRAMES_PER_SECOND)
+    assert footprint(TRUE, l4, FRAMES_PER_SECOND).frame_table == 2 * rows * TRUE.hidden_size * 2
+    assert footprint(TRUE, rtx4090, FRAMES_PER_SECOND).frame_table == 0

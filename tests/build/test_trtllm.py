@@ -15,8 +15,12 @@ import pytest
 from build.errors import BuildError
 from build.trtllm import NETWORK, TIMING_CACHE, EngineLimits, build_engine
 
-LIMITS = EngineLimits.for_streams(
-    max_batch_size=4, max_input_len=512, max_seq_len=1024, max_num_tokens=2048, rows_per_request=300
+LIMITS = EngineLimits(
+    max_batch_size=4,
+    max_input_len=512,
+    max_seq_len=1024,
+    max_num_tokens=2048,
+    max_prompt_embedding_table_size=4 * 300,
 )
 FACTS = json.loads((Path(__file__).parent / "trtllm_standin" / "signatures.json").read_text())
 CONFIG = {
@@ -195,6 +199,18 @@ def test_a_missing_checkpoint_says_how_to_make_it(tools: Path, tmp_path: Path) -
         build_engine(tmp_path / "nothing", tmp_path / "engine", LIMITS)
 
 
+def test_of_several_gpus_the_one_that_compiles_is_asked(
+    checkpoint: Path, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkpoint / "config.json").write_text(json.dumps(CONFIG | {"quantization": {"quant_algo": "FP8"}}))
+    (tmp_path / "bin" / "nvidia-smi").write_text('#!/bin/sh\n[ "$1$2" = -iGPU-b ] && echo 9.0 || echo 8.0\n')
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(BuildError, match=r"this one has 8\.0"):
+        build_engine(checkpoint, tmp_path / "engine", LIMITS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    build_engine(checkpoint, tmp_path / "engine", LIMITS)
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -210,5 +226,4 @@ def test_limits_that_contradict_each_other_are_refused(changes: dict[str, int], 
 
 
 def test_rows_are_counted_for_all_streams() -> None:
-    assert LIMITS.max_prompt_embedding_table_size == 1200
     assert LIMITS.rows_per_request == 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from engine.types import (
 )
 from tests.serving.higgs import Higgs
 
+ROOT = Path(__file__).resolve().parents[2]
 FRAMES, STREAMS, POSITIONS, PREFILL = 240, 8, 1024, 24
 LIMITS = Limits(STREAMS, 16, POSITIONS, prefill_tokens_per_step=32, context_frames=10)
 GREEDY = SamplingParameters(temperature=0.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)
@@ -233,3 +235,9 @@ def test_without_a_gpu_the_engine_is_refused_in_one_sentence(one_graph: Path, mo
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ModelLoadingError, match="TensorRT-RTX is not installed"):
         RtxRunner.load(one_graph, STREAMS, POSITIONS)
+
+
+def test_a_gpu_needs_no_onnx_runtime() -> None:
+    """The bundle's manifest does not ask for it either (build/manifest.py)."""
+    script = "import sys; sys.modules['onnxruntime'] = None; import engine.rtx_runner"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

@@ -19,7 +19,7 @@ BLOCK = 4  # tokens a block: small, so that a few positions cross several
 NEVER_READ = float("nan")  # what rows, cache blocks and padding hold that nothing may read
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
     """`ids`: the prompt's, then one more for each column; `table` [rows, hidden], rewritten by the caller at will."""
 

@@ -103,7 +103,7 @@ class Executor:
                 request,
                 list(request.input_token_ids),
                 list(extra or [0] * len(request.input_token_ids)),
-                KeysAndValues(self.network.num_layers),
+                self.network.new_cache(),
             )
             self._new.append(running)
             self._change.notify_all()
@@ -173,9 +173,12 @@ class Executor:
         table, stride = self._fill([running for running, _ in scheduled])
         logits = torch.full((len(scheduled), 1, self.network.table_ids), float("nan"))
         asked: list[tuple[int, _Running]] = []
-        for index, (running, count) in enumerate(scheduled):
-            ids = torch.tensor(running.tokens[running.read : running.read + count])
-            own = self.network(ids, table[index * stride :][:stride], running.cache)
+        parts = [
+            (torch.tensor(running.tokens[running.read :][:count]), table[index * stride :][:stride], running.cache)
+            for index, (running, count) in enumerate(scheduled)
+        ]
+        computed = self.network.step(parts)
+        for index, ((running, count), own) in enumerate(zip(scheduled, computed, strict=True)):
             running.read += count
             if running.read == len(running.tokens):
                 logits[index, 0] = own
@@ -197,7 +200,7 @@ class Executor:
     def _fill(self, scheduled: list[_Running]) -> tuple[torch.Tensor, int]:
         """Copy every scheduled request's table, as it is now, into one buffer; returns it and each one's share."""
         stride = max(len(r.request.prompt_tuning_config.embedding_table) for r in scheduled)
-        buffer = torch.zeros(len(scheduled) * stride, self.network.hidden_size)
+        buffer = torch.zeros(len(scheduled) * stride, self.network.hidden_size, dtype=self.network.dtype)
         for index, running in enumerate(scheduled):
             own = running.request.prompt_tuning_config.embedding_table
             assert own.dtype == buffer.dtype

@@ -44,8 +44,14 @@ class KeysAndValues:
         return copy
 
 
+# What a step feeds one request: ids int64 [positions], its prompt table [rows, hidden], its cache.
+Part = tuple[torch.Tensor, torch.Tensor, KeysAndValues]
+
+
 class Network:
     """A checkpoint's language model in float32."""
+
+    dtype = torch.float32
 
     def __init__(self, checkpoint: Path) -> None:
         model: Any = HiggsAudioV2ForConditionalGeneration.from_pretrained(
@@ -60,6 +66,14 @@ class Network:
     def audio_embedding(self) -> torch.Tensor:
         """[table_ids, hidden]."""
         return self._model.embed_audio_tokens.embed_audio_tokens.weight.detach()
+
+    def new_cache(self) -> KeysAndValues:
+        """An empty one."""
+        return KeysAndValues(self.num_layers)
+
+    def step(self, parts: list[Part]) -> list[torch.Tensor]:
+        """One step of several requests: of each, the last position's logits, [table_ids]."""
+        return [self(*part) for part in parts]
 
     @torch.inference_mode()
     def __call__(self, ids: torch.Tensor, rows: torch.Tensor, cache: KeysAndValues) -> torch.Tensor:
