@@ -25,7 +25,7 @@ from serve.gpu import Gpu
 
 _COMPILERS = ("torch", "transformers", "onnx", "onnxruntime", "numpy")
 # What the converter writes for each engine of the language model.
-_FORMATS = {"onnxruntime": "onnx", "tensorrt-llm": "tensorrt-llm", "tensorrt-rtx": "tensorrt-rtx"}
+LM_FORMATS = {"onnxruntime": "onnx", "tensorrt-llm": "tensorrt-llm", "tensorrt-rtx": "tensorrt-rtx"}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _export(order: Order, target: Target, directory: Path) -> str:
     command = [sys.executable, "-m", "convert", order.checkpoint, "--output", str(directory)]
     command += ["--precision", target.precision, "--max-positions", str(target.max_positions), "--fingerprint", mark]
     for flag, value in (
-        ("--lm-format", None if target.lm_engine == "onnxruntime" else _FORMATS[target.lm_engine]),
+        ("--lm-format", None if target.lm_engine == "onnxruntime" else LM_FORMATS[target.lm_engine]),
         ("--revision", order.revision),
         ("--codec", order.codec),
         ("--codec-revision", order.codec_revision),

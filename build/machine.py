@@ -15,12 +15,12 @@ from build.errors import BuildError
 from build.interpreter import Interpreter
 from build.memory import GIB, WEIGHT_BYTES, ModelShape
 from build.targets import Target
+from build.trtllm import TENSORRT_LLM
 from serve.errors import DeviceError
 from serve.gpu import Gpu, choose, query_gpus
 
 IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
 _RTX = "tensorrt-rtx-cu12-bindings"
-TENSORRT_LLM = "1.2.1"  # the last release with trtllm-build and the C++ executor
 # Beside twice the language model's weights (exports and engine): the codec, twice, and what tools leave behind.
 _DISK_BESIDE = 6 * GIB
 _HOST_BESIDE = 4 * GIB  # while an engine is built, beside the weights, which are held in memory about once

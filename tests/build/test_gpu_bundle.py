@@ -339,7 +339,7 @@ def test_a_licence_that_was_not_accepted_is_named_with_where_to(
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        (["--precision", "fp17"], "precision 'fp17' is unknown; there are fp32, bf16, fp8, int8, int4"),
+        (["--precision", "fp32"], "target h100 has no precision 'fp32'; it has bf16, fp8, int8, int4"),
         (["--streams", "0"], "--streams is 0; a server needs 1 at least"),
         (["--device", "5"], "--device names GPU 5, which is not here"),
     ],
@@ -349,6 +349,7 @@ def test_nonsense_is_refused(
 ) -> None:
     assert workshop.build(*options) == 1
     assert sentence in capsys.readouterr().err
+    assert workshop.conversions == [], "said before hours of work"
 
 
 def test_compilers_may_live_in_another_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
