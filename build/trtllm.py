@@ -60,13 +60,6 @@ class EngineLimits:
                 f"{self.max_batch_size} streams"
             )
 
-    @classmethod
-    def for_streams(
-        cls, max_batch_size: int, max_input_len: int, max_seq_len: int, max_num_tokens: int, rows_per_request: int
-    ) -> EngineLimits:
-        """With so many frame-table rows a stream: its reference columns, and the two generated columns use in turn."""
-        return cls(max_batch_size, max_input_len, max_seq_len, max_num_tokens, rows_per_request * max_batch_size)
-
     @property
     def rows_per_request(self) -> int:
         """Frame-table rows of one stream."""

@@ -15,8 +15,12 @@ import pytest
 from build.errors import BuildError
 from build.trtllm import NETWORK, TIMING_CACHE, EngineLimits, build_engine
 
-LIMITS = EngineLimits.for_streams(
-    max_batch_size=4, max_input_len=512, max_seq_len=1024, max_num_tokens=2048, rows_per_request=300
+LIMITS = EngineLimits(
+    max_batch_size=4,
+    max_input_len=512,
+    max_seq_len=1024,
+    max_num_tokens=2048,
+    max_prompt_embedding_table_size=4 * 300,
 )
 FACTS = json.loads((Path(__file__).parent / "trtllm_standin" / "signatures.json").read_text())
 CONFIG = {
