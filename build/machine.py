@@ -63,7 +63,9 @@ def check_space(target: Target, shape: ModelShape, bundle: Path) -> None:
     """Raises BuildError, with the numbers, when the disk or the memory of this machine is too small for the build."""
     weights = shape.layer_parameters * WEIGHT_BYTES[target.precision] + 2 * shape.table_parameters
     beside = min(_DISK_BESIDE, int(20 * weights))  # a checkpoint of test size has a codec of test size
-    have = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()) if bundle.is_dir() else 0
+    # One file in two places is on the disk once.
+    there = (file.stat() for file in bundle.rglob("*") if file.is_file()) if bundle.is_dir() else ()
+    have = sum({status.st_ino: status.st_size for status in there}.values())
     folder = next(parent for parent in (bundle.absolute(), *bundle.absolute().parents) if parent.is_dir())
     free, needed = shutil.disk_usage(folder).free, int(2 * weights) + beside - have
     if free < needed:

@@ -321,6 +321,25 @@ def test_whatever_is_missing_is_one_plain_sentence(
     assert workshop.conversions == [], "said before hours of work"
 
 
+def test_a_file_in_two_places_is_counted_once(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(workshop, monkeypatch)
+    workshop.bundle.mkdir()
+    with (workshop.bundle / "weights").open("wb") as sparse:
+        sparse.truncate(60 * 2**20)
+    needed = [said_to_need(workshop, capsys)]
+    for name in ("engine", "placed"):
+        os.link(workshop.bundle / "weights", workshop.bundle / name)
+    needed.append(said_to_need(workshop, capsys))
+    assert needed[0] == needed[1]
+
+
+def said_to_need(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> str:
+    assert workshop.build() == 1
+    return capsys.readouterr().err.partition("takes about ")[2]
+
+
 def test_a_licence_that_was_not_accepted_is_named_with_where_to(
     workshop: Workshop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
