@@ -15,6 +15,7 @@ BUNDLE ?= artifacts/$(TARGET)
 TEXT ?= Hello from Higgs Audio, streamed out of Triton.
 URL ?= localhost:8001
 OUT ?= speech.wav
+REPORTS ?= artifacts/acceptance
 export TEXT
 
 DEMO_CHECKPOINT := demo/checkpoint
@@ -84,8 +85,8 @@ lint-deploy: setup ## deploy/'s files through hadolint, the compose specificatio
 	@$(PIP) --group deploy --constraint constraints.txt
 	@$(PY) -m pytest tests/deploy
 
-acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it to artifacts/acceptance/
-	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out artifacts/acceptance
+acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it into REPORTS (artifacts/acceptance)
+	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out $(REPORTS)
 	@$(if $(filter rtx%,$(TARGET)),$(PY) -m pytest tests/gpu,true)
 
 bench: bench-lm bench-serving ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench

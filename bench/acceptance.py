@@ -13,7 +13,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -72,6 +72,7 @@ def levels(most: int) -> tuple[int, ...]:
 
 def run(bench: Bench) -> tuple[list[Verdict], list[Level]]:
     """Every check in turn; one that breaks has failed, and the others still run."""
+    before = gpu_bytes()
     try:
         bench.server.start()
     except ServeError as error:
@@ -90,7 +91,7 @@ def run(bench: Bench) -> tuple[list[Verdict], list[Level]]:
         ("concurrency", lambda: [checks.concurrency(bench)]),
         ("cancel", lambda: [checks.cancelling(bench)]),
         ("speed", speed),
-        ("memory", lambda: [memory(bench)]),
+        ("memory", lambda: [memory(bench, before)]),
         ("clean stop", lambda: [checks.stopping(bench)]),
     ]
     try:
@@ -105,15 +106,24 @@ def run(bench: Bench) -> tuple[list[Verdict], list[Level]]:
     return verdicts, measured
 
 
-def memory(bench: Bench) -> Verdict:
-    """What the server holds now; on a GPU no more than its manifest says."""
+def gpu_bytes() -> dict[str, int]:
+    """Memory in use on each GPU by its UUID, whoever uses it."""
+    try:
+        return {gpu.uuid: gpu.total_bytes - gpu.free_bytes for gpu in query_gpus()}
+    except DeviceError:
+        return {}
+
+
+def memory(bench: Bench, before: Mapping[str, int]) -> Verdict:
+    """What the server holds now. On a GPU it must have taken no more than its manifest asks for; `before` is what was
+    in use when it was not there yet. Without a GPU nothing was promised, and the figure is only reported."""
     figures = f"{bench.server.memory_bytes() / 2**30:.2f} GiB of host memory"
     promised = bench.manifest["requires"]["gpu_memory_bytes"]
     if promised is None:
         return Verdict("memory", True, figures)
-    used = {gpu.index: (gpu.total_bytes - gpu.free_bytes) / 2**30 for gpu in query_gpus()}
-    listed = ", ".join(f"GPU {index} {gib:.1f} GiB" for index, gib in used.items())
-    return Verdict("memory", True, f"{figures}; in use on {listed}; the manifest asks for {promised / 2**30:.1f} GiB")
+    taken = max((used - before.get(uuid, 0) for uuid, used in gpu_bytes().items()), default=0)
+    figures += f", {taken / 2**30:.2f} of the {promised / 2**30:.2f} GiB of GPU memory that the manifest asks for"
+    return Verdict("memory", 0 < taken <= promised, figures)
 
 
 def write_report(bench: Bench, verdicts: Sequence[Verdict], measured: Sequence[Level], build_seconds: float) -> str:

@@ -24,7 +24,7 @@ from engine.delay_pattern import delay
 from engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
 
 # Bits of the numbers an engine computes in; weights of fewer bits are widened to bf16 first.
-_MANTISSA_BITS = {"fp32": 24}
+_MANTISSA_BITS = {"fp32": 24, "fp16": 11}
 _BF16_BITS = 8
 _SIGMAS = 4.0  # the worst of some thousand comparisons
 

@@ -11,10 +11,9 @@ from types import TracebackType
 import psutil
 
 from serve.ports import Ports
-from serve.triton import STOP_SECONDS
+from serve.triton import START_SECONDS, STOP_SECONDS
 
 _ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 900.0  # engines of gigabytes from a cold disk
 
 
 class ServeError(Exception):
@@ -27,7 +26,7 @@ class ServedBundle:
     def __init__(self, python: str, bundle: Path, options: list[str] | None = None) -> None:
         self._ports = Ports.free()
         ports = self._ports
-        self._command = [python, "-u", "-m", "serve", str(bundle.absolute()), f"--timeout={START_SECONDS:.0f}"]
+        self._command = [python, "-u", "-m", "serve", str(bundle.absolute())]
         self._command += [f"--http-port={ports.http}", f"--grpc-port={ports.grpc}", f"--metrics-port={ports.metrics}"]
         self._command += options or []
         self._process: subprocess.Popen[str] | None = None

@@ -10,8 +10,7 @@ from pathlib import Path
 from build.bundle import Order, build
 from build.errors import BuildError
 from build.interpreter import Interpreter
-from build.memory import WEIGHT_BYTES
-from build.targets import Target, load_target
+from build.targets import Target, load_target, with_precision
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,9 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _target(options: argparse.Namespace) -> Target:
     target = load_target(options.target)
     if options.precision:
-        if options.precision not in WEIGHT_BYTES:
-            raise BuildError(f"precision {options.precision!r} is unknown; there are {', '.join(WEIGHT_BYTES)}")
-        target = replace(target, precision=options.precision)
+        target = with_precision(target, options.precision)
     if options.streams is not None:
         if options.streams < 1:
             raise BuildError(f"--streams is {options.streams}; a server needs 1 at least")
@@ -59,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--revision", help="commit of the hub repository; required for a hub id")
     words.add_argument("--codec", help="folder or hub id of the codec; default: the one the checkpoint names")
     words.add_argument("--codec-revision", help="commit of the codec's hub repository")
-    words.add_argument("--precision", help="override the target's precision (fp32, bf16, fp8, int8, int4)")
+    words.add_argument("--precision", help="override the target's precision; which there are depends on its engine")
     words.add_argument("--streams", type=int, help="override how many streams the target serves at once")
     words.add_argument("--voices", type=Path, help="folder of voice profiles: NAME.wav with NAME.txt")
     words.add_argument("--output", type=Path, help="bundle folder; default artifacts/TARGET")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,9 +26,10 @@ from build.steps import Step
 from build.targets import Target
 from serve.gpu import Gpu
 
+LOCK_FILE = ".lock"
 _COMPILERS = ("torch", "transformers", "onnx", "onnxruntime", "numpy")
 # What the converter writes for each engine of the language model.
-_FORMATS = {"onnxruntime": "onnx", "tensorrt-llm": "tensorrt-llm", "tensorrt-rtx": "tensorrt-rtx"}
+LM_FORMATS = {"onnxruntime": "onnx", "tensorrt-llm": "tensorrt-llm", "tensorrt-rtx": "tensorrt-rtx"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,23 @@ class Order:
 
 def build(order: Order, target: Target, bundle: Path) -> None:
     """Bring `bundle` up to date. Raises BuildError, and OSError for a disk that is full."""
+    with _claimed(bundle):
+        _build(order, target, bundle)
+
+
+@contextmanager
+def _claimed(bundle: Path) -> Iterator[None]:
+    """Nobody else builds into the folder meanwhile: two would delete each other's half-made files."""
+    bundle.mkdir(parents=True, exist_ok=True)
+    with (bundle / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # falls with the process, however it ends
+        except BlockingIOError:
+            raise BuildError(f"another build is writing into {bundle}; wait for it or give another folder") from None
+        yield
+
+
+def _build(order: Order, target: Target, bundle: Path) -> None:
     gpu, shape = _prepare(order, target, bundle)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid  # compilers take the first GPU they see
@@ -72,7 +93,6 @@ def _prepare(order: Order, target: Target, bundle: Path) -> tuple[Gpu | None, Mo
     """What is certain to go wrong is said now, before hours of work."""
     if not target.uses_gpu:
         return None, None
-    machine.check_precision(target)
     gpu = machine.choose_gpu(target, order.device)
     machine.check_software(target, order.python)
     shape = machine.read_shape(order.checkpoint, order.revision)
@@ -139,7 +159,7 @@ def _export(order: Order, target: Target, directory: Path) -> str:
     command = [sys.executable, "-m", "convert", order.checkpoint, "--output", str(directory)]
     command += ["--precision", target.precision, "--max-positions", str(target.max_positions), "--fingerprint", mark]
     for flag, value in (
-        ("--lm-format", None if target.lm_engine == "onnxruntime" else _FORMATS[target.lm_engine]),
+        ("--lm-format", None if target.lm_engine == "onnxruntime" else LM_FORMATS[target.lm_engine]),
         ("--revision", order.revision),
         ("--codec", order.codec),
         ("--codec-revision", order.codec_revision),

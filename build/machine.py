@@ -15,7 +15,7 @@ from build.errors import BuildError
 from build.interpreter import Interpreter
 from build.memory import GIB, WEIGHT_BYTES, ModelShape
 from build.targets import Target
-from build.trtllm import FP8_CAPABILITY, TENSORRT_LLM
+from build.trtllm import TENSORRT_LLM
 from serve.errors import DeviceError
 from serve.gpu import Gpu, choose, query_gpus
 
@@ -46,19 +46,6 @@ def check_software(target: Target, python: Interpreter) -> None:
         raise BuildError(f"TensorRT-RTX is not installed, which target {target.name} is compiled with; run: make setup")
 
 
-def check_precision(target: Target) -> None:
-    """Raises BuildError for a precision in which TensorRT-LLM has no engine for the target's GPU."""
-    if target.lm_engine != "tensorrt-llm":
-        return
-    if target.precision == "fp32":
-        raise BuildError("TensorRT-LLM's attention kernels do not run in fp32; choose bf16, fp8, int8 or int4")
-    if target.precision == "fp8" and tuple(map(int, target.compute_capability.split("."))) < FP8_CAPABILITY:
-        raise BuildError(
-            f"fp8 needs a GPU of compute capability {'.'.join(map(str, FP8_CAPABILITY))} or more, and target "
-            f"{target.name}'s have {target.compute_capability}; choose bf16, int8 or int4"
-        )
-
-
 def choose_gpu(target: Target, device: str | None) -> Gpu | None:
     """The GPU to build on; None for targets that are compiled ahead of time, without one.
 
@@ -76,7 +63,9 @@ def check_space(target: Target, shape: ModelShape, bundle: Path) -> None:
     """Raises BuildError, with the numbers, when the disk or the memory of this machine is too small for the build."""
     weights = shape.layer_parameters * WEIGHT_BYTES[target.precision] + 2 * shape.table_parameters
     beside = min(_DISK_BESIDE, int(20 * weights))  # a checkpoint of test size has a codec of test size
-    have = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()) if bundle.is_dir() else 0
+    # One file in two places is on the disk once.
+    there = (file.stat() for file in bundle.rglob("*") if file.is_file()) if bundle.is_dir() else ()
+    have = sum({status.st_ino: status.st_size for status in there}.values())
     folder = next(parent for parent in (bundle.absolute(), *bundle.absolute().parents) if parent.is_dir())
     free, needed = shutil.disk_usage(folder).free, int(2 * weights) + beside - have
     if free < needed:

@@ -13,7 +13,7 @@ from build.targets import Target
 GIB = 2**30
 USABLE = 0.9  # of the memory; the rest is left to the driver, to fragments and to what was forgotten here
 # A byte count of the layers' weights; embeddings, head and norms stay in 16 bits, keys and values too.
-WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
+WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 _BF16 = 2
 _TABLE_ROWS = 2  # of a stream beside its clip: its speech's columns, the beginning included, take turns in two
 # The engine keeps the table, and the executor the copy of it that a step reads. TensorRT-RTX needs none.

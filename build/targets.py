@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import tomllib
@@ -11,6 +11,14 @@ from build.errors import BuildError
 
 _FILE = Path(__file__).with_name("targets.toml")
 _COMMON = "common"  # values of every target that does not have its own
+# What an engine can be built in. TensorRT-LLM's attention has no float32 kernels; TensorRT-RTX compiles what is typed.
+PRECISIONS = {
+    "onnxruntime": ("fp32", "int8", "int4"),
+    "tensorrt-llm": ("bf16", "fp8", "int8", "int4"),
+    "tensorrt-rtx": ("bf16", "fp16"),
+}
+# The least that has it; MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89".
+FP8_CAPABILITY = "8.9"
 
 
 @dataclass(frozen=True)
@@ -66,3 +74,16 @@ def load_target(name: str) -> Target:
     if set(values) != expected:
         raise BuildError(f"target {name!r} in {_FILE.name} has wrong fields: {sorted(expected ^ set(values))}")
     return Target(name=name, **values)
+
+
+def with_precision(target: Target, precision: str) -> Target:
+    """The target in another precision. Raises BuildError for one that its engine or its GPU does not have."""
+    has = PRECISIONS[target.lm_engine]
+    if precision not in has:
+        raise BuildError(f"target {target.name} has no precision {precision!r}; it has {', '.join(has)}")
+    if precision == "fp8" and float(target.compute_capability) < float(FP8_CAPABILITY):
+        raise BuildError(
+            f"target {target.name} has no fp8: its GPU's compute capability is {target.compute_capability}, "
+            f"and fp8 needs {FP8_CAPABILITY} or more"
+        )
+    return replace(target, precision=precision)

@@ -17,14 +17,14 @@ from typing import Any
 
 from build.errors import BuildError
 from build.fingerprint import fingerprint
+from build.targets import FP8_CAPABILITY
 
-TENSORRT_LLM = "1.2.1"
+TENSORRT_LLM = "1.2.1"  # the last release with trtllm-build and the C++ executor
 NETWORK = Path(__file__).with_name("higgs_network.py")
 NETWORK_CLASS = "HiggsAudioV2ForCausalLM"
 ENGINE, CONFIG, RECORD = "rank0.engine", "config.json", "build.json"
 TIMING_CACHE = "trtllm-timing.cache"
 TOKENS_PER_BLOCK = 32
-FP8_CAPABILITY = (8, 9)  # MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89"
 _CONTAINER = f"build inside NVIDIA's Triton container with TensorRT-LLM {TENSORRT_LLM}"
 
 
@@ -184,9 +184,9 @@ def _check_gpu(quant_algo: str | None) -> None:
             "no NVIDIA GPU is visible (nvidia-smi fails); an engine is compiled on the kind of GPU that will run it"
         )
     capability = asked.stdout.split()[0]
-    if quant_algo == "FP8" and tuple(map(int, capability.split("."))) < FP8_CAPABILITY:
+    if quant_algo == "FP8" and float(capability) < float(FP8_CAPABILITY):
         raise BuildError(
-            f"fp8 needs a GPU of compute capability {'.'.join(map(str, FP8_CAPABILITY))} or more, and this one has "
+            f"fp8 needs a GPU of compute capability {FP8_CAPABILITY} or more, and this one has "
             f"{capability}; convert with --precision bf16 or int8"
         )
 

@@ -12,7 +12,7 @@ from types import FrameType
 from serve.errors import DeviceError, LaunchError
 from serve.ports import Ports
 from serve.supervisor import Supervisor
-from serve.triton import TritonServer
+from serve.triton import START_SECONDS, TritonServer
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="what to serve when no GPU fits the bundle: a bundle folder or the name of one beside it, such as cpu",
     )
     parser.add_argument("--verify", action="store_true", help="check the hash of every file before starting")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds the models may take to load")
+    parser.add_argument("--timeout", type=float, default=START_SECONDS, help="seconds the models may take to load")
     parser.add_argument("--log", type=Path, help="Triton's log; by default triton.log in the bundle")
     parser.add_argument("--log-verbose", type=int, default=0, help="Triton's own level of detail")
     return parser.parse_args(arguments)

@@ -81,11 +81,22 @@ def _busy_or_dead(error: HiggsError, before: float | None, metrics_url: str, dea
         time.sleep(_LOOK_SECONDS)
 
 
+def _address(word: str) -> str:
+    host, _, port = word.rpartition(":")
+    if not host or not port.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is no HOST:PORT")
+    return word
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Returns the exit code; exits with 2 and a usage line for an address that is none."""
     parser = argparse.ArgumentParser(prog="python -m serve.health", description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--url", default="localhost:8001", metavar="HOST:PORT", help="Triton's gRPC endpoint")
-    parser.add_argument("--metrics-url", default="localhost:8002", metavar="HOST:PORT", help="its metrics endpoint")
+    parser.add_argument(
+        "--url", type=_address, default="localhost:8001", metavar="HOST:PORT", help="Triton's gRPC endpoint"
+    )
+    parser.add_argument(
+        "--metrics-url", type=_address, default="localhost:8002", metavar="HOST:PORT", help="its metrics endpoint"
+    )
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds the speech may take")
     options = parser.parse_args(arguments)
     health = check(options.url, options.metrics_url, options.timeout)

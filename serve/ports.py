@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 
 from serve.errors import LaunchError
 
+_HIGHEST = 65535
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -27,12 +29,14 @@ class Ports:
             return cls(*(one.getsockname()[1] for one in sockets))
 
     def refuse_if_taken(self, host: str) -> None:
-        """Raise LaunchError for the first port that somebody listens on, or that this host cannot listen on.
+        """Raise LaunchError for the first port that is none, that is taken, or that this host cannot listen on.
 
         Triton does not always notice itself: its gRPC service shares a port with another one (SO_REUSEPORT), and
         the two servers then answer in turn.
         """
         for name, port in asdict(self).items():
+            if not 1 <= port <= _HIGHEST:
+                raise LaunchError(f"--{name}-port is {port}; a port is a number from 1 to {_HIGHEST}")
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not refused for connections long closed
                 try:

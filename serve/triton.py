@@ -20,6 +20,8 @@ from serve.manifest import check_bundle
 from serve.ports import Ports
 from serve.processes import Processes, kill_group
 
+# For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
+START_SECONDS = 900.0
 STOP_SECONDS = 8.0  # for a clean stop, after which the processes are killed
 _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
 _PR_SET_PDEATHSIG = 1
@@ -71,7 +73,7 @@ class TritonServer:
     def metrics_url(self) -> str:
         return f"{self._reachable}:{self.ports.metrics}"
 
-    def start(self, timeout: float = 120.0) -> TritonServer:
+    def start(self, timeout: float = START_SECONDS) -> TritonServer:
         """Start and wait until every model is ready.
 
         Raises LaunchError: the bundle does not fit this machine, a port is taken, or a model failed to load.

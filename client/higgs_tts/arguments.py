@@ -15,7 +15,7 @@ STANDARD_STREAM = "-"
 
 DESCRIPTION = "Speak a text through a Triton server that runs the Higgs Audio V2 bundle."
 EXAMPLES = """examples:
-  higgs-tts "Good morning." -o morning.wav --voice belinda
+  higgs-tts "Good morning." -o morning.wav --voice slt
   fortune | higgs-tts -o - | aplay -f S16_LE -r 24000
   higgs-tts --text-file chapter.txt -o chapter.flac --reference me.wav --reference-text "What I say there."
   higgs-tts batch manifest.jsonl --out speech
@@ -24,7 +24,7 @@ BATCH = "batch"
 BATCH_DESCRIPTION = """Speak every line of a manifest into an audio file of its own. The same command goes on where
 a run was ended, and tries again what failed. (To speak the one word "batch": higgs-tts -- batch)"""
 BATCH_MANIFEST = """the manifest holds one JSON object a line:
-  {"text": "Good morning.", "voice": "belinda"}
+  {"text": "Good morning.", "voice": "slt"}
   {"text": "Ein Satz.", "id": "de-0001", "reference": "me.wav", "reference_text": "What I say there.", "seed": 7}
 
 text             what to say; the only key that must be there

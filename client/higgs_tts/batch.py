@@ -109,7 +109,11 @@ class Batch:
         """Take one item after the other, until there is none or the batch stops."""
         try:
             while not self._stopping.is_set():
-                result = self._finish(todo.get_nowait())
+                try:
+                    item = todo.get_nowait()
+                except queue.Empty:
+                    return
+                result = self._finish(item)
                 if result is None:
                     return
                 # By the thread that made it: an interrupt hits the main thread only, and would come between.
@@ -118,8 +122,6 @@ class Batch:
                 if isinstance(result, Failed) and result.error == ServerUnavailableError.__name__:
                     outcomes.put(ServerUnavailableError(result.message))
                     return
-        except queue.Empty:
-            return
         except Exception as error:
             outcomes.put(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import resource
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from build.bundle import LOCK_FILE
 from build.errors import BuildError
 from build.exports import Exports
 from build.repository import assemble
@@ -94,6 +96,16 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_the_old_bundle(
     assert refused.stderr.count("\n") == 1
     assert not (old / "model_repository.new").exists()
     check_bundle(old, verify=True)
+
+
+def test_two_builds_into_one_folder_do_not_meet(tmp_path: Path) -> None:
+    with (tmp_path / LOCK_FILE).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        refused = build("--checkpoint", "demo", "--output", str(tmp_path))
+    assert refused.returncode == 1
+    assert refused.stderr == f"build: another build is writing into {tmp_path}; wait for it or give another folder\n"
+    assert [file.name for file in tmp_path.iterdir()] == [LOCK_FILE]
+    assert "another build" not in build("--checkpoint", "demo", "--output", str(tmp_path)).stderr, "a lock left behind"
 
 
 def limit_files(size: int) -> None:

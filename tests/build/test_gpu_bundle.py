@@ -283,22 +283,6 @@ def full_disk(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: usage(2**40, 2**40, 2**20))
 
 
-@pytest.mark.parametrize(
-    ("target", "precision", "sentence"),
-    [
-        ("h100", "fp32", "TensorRT-LLM's attention kernels do not run in fp32; choose bf16, fp8, int8 or int4"),
-        ("a100", "fp8", "fp8 needs a GPU of compute capability 8.9 or more, and target a100's have 8.0"),
-    ],
-)
-def test_a_precision_the_engine_cannot_have_is_refused_before_anything_is_converted(
-    target: str, precision: str, sentence: str, workshop: Workshop, capsys: pytest.CaptureFixture[str]
-) -> None:
-    workshop.gpus(H100.format(0, "aaaa", 81000) + "1, GPU-b, NVIDIA A100 80GB, 8.0, 81920, 81000, 550.90.07\n")
-    assert workshop.build("--precision", precision, target=target) == 1
-    assert sentence in capsys.readouterr().err
-    assert workshop.conversions == []
-
-
 def little_memory(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
 
@@ -337,6 +321,25 @@ def test_whatever_is_missing_is_one_plain_sentence(
     assert workshop.conversions == [], "said before hours of work"
 
 
+def test_a_file_in_two_places_is_counted_once(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(workshop, monkeypatch)
+    workshop.bundle.mkdir()
+    with (workshop.bundle / "weights").open("wb") as sparse:
+        sparse.truncate(60 * 2**20)
+    needed = [said_to_need(workshop, capsys)]
+    for name in ("engine", "placed"):
+        os.link(workshop.bundle / "weights", workshop.bundle / name)
+    needed.append(said_to_need(workshop, capsys))
+    assert needed[0] == needed[1]
+
+
+def said_to_need(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> str:
+    assert workshop.build() == 1
+    return capsys.readouterr().err.partition("takes about ")[2]
+
+
 def test_a_licence_that_was_not_accepted_is_named_with_where_to(
     workshop: Workshop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,7 +358,7 @@ def test_a_licence_that_was_not_accepted_is_named_with_where_to(
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        (["--precision", "fp17"], "precision 'fp17' is unknown; there are fp32, bf16, fp8, int8, int4"),
+        (["--precision", "fp32"], "target h100 has no precision 'fp32'; it has bf16, fp8, int8, int4"),
         (["--streams", "0"], "--streams is 0; a server needs 1 at least"),
         (["--device", "5"], "--device names GPU 5, which is not here"),
     ],
@@ -365,6 +368,7 @@ def test_nonsense_is_refused(
 ) -> None:
     assert workshop.build(*options) == 1
     assert sentence in capsys.readouterr().err
+    assert workshop.conversions == [], "said before hours of work"
 
 
 def test_compilers_may_live_in_another_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

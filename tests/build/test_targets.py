@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from bench.arithmetic import GPUS, Weights
+from build.bundle import LM_FORMATS
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
-from build.targets import Target, load_target, target_names
+from build.targets import PRECISIONS, Target, load_target, target_names, with_precision
+from convert.lm_formats import FORMATS
 from demo.boson_layout import boson_config
 from demo.codec import STRIDES
 from demo.language_model import config_json, plan
@@ -39,6 +41,23 @@ def test_all_targets_are_there() -> None:
     engines = {target.name: (target.lm_engine, target.codec_engine) for target in GPU_TARGETS}
     assert engines.pop("rtx4090") == ("tensorrt-rtx", "tensorrt-rtx")
     assert set(engines.values()) == {("tensorrt-llm", "tensorrt")}
+
+
+def test_a_target_has_the_precisions_its_engine_runs_and_the_converter_writes() -> None:
+    for name in target_names():
+        target = load_target(name)
+        written = FORMATS[LM_FORMATS[target.lm_engine]].precisions
+        assert target.precision in PRECISIONS[target.lm_engine]
+        assert set(PRECISIONS[target.lm_engine]) <= set(written) & set(WEIGHT_BYTES)
+    assert with_precision(load_target("l40s"), "fp8").precision == "fp8"
+    for name, precision, sentence in (
+        ("h100", "fp32", "target h100 has no precision 'fp32'; it has bf16, fp8, int8, int4"),
+        ("rtx4090", "int4", "target rtx4090 has no precision 'int4'; it has bf16, fp16"),
+        ("cpu", "bf16", "target cpu has no precision 'bf16'; it has fp32, int8, int4"),
+        ("a100", "fp8", r"target a100 has no fp8: its GPU's compute capability is 8\.0, and fp8 needs 8\.9 or more"),
+    ):
+        with pytest.raises(BuildError, match=sentence):
+            with_precision(load_target(name), precision)
 
 
 def test_both_layouts_give_the_same_shape() -> None:

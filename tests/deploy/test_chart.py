@@ -142,7 +142,9 @@ def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
         assert python.endswith("python")
         assert check[:3] == ["-m", "serve.health", "--timeout"]
         assert float(check[3]) < container[name]["timeoutSeconds"]
-    assert container["startupProbe"]["failureThreshold"] > container["livenessProbe"]["failureThreshold"]
+    startup = container["startupProbe"]
+    assert startup["failureThreshold"] * startup["periodSeconds"] == options.timeout, "neither gives up first"
+    assert startup["failureThreshold"] > container["livenessProbe"]["failureThreshold"]
     drain = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     assert spec["terminationGracePeriodSeconds"] > drain + STOP_SECONDS
     gpus = container["resources"]["limits"].get("nvidia.com/gpu")

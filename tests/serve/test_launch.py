@@ -158,6 +158,13 @@ def test_a_port_in_use_is_named_with_its_option(bundle: Path) -> None:
             TritonServer(bundle, Ports(free.http, taken, free.metrics)).start()
 
 
+@pytest.mark.parametrize("number", [0, 65536, -1])
+def test_a_port_that_is_none_is_refused(bundle: Path, number: int) -> None:
+    free = Ports.free()
+    with pytest.raises(LaunchError, match=rf"--http-port is {number}; a port is a number from 1 to 65535"):
+        TritonServer(bundle, Ports(number, free.grpc, free.metrics)).start()
+
+
 def test_a_port_taken_at_the_last_moment_is_still_the_reason(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ports, "refuse_if_taken", lambda self, host: None)
     with socket.socket() as occupant:

@@ -12,15 +12,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench import checks, parity
+from bench import acceptance, checks, parity
 from bench.acceptance import levels
 from bench.checks import Bench
 from bench.served import ServedBundle, ServeError
 from convert.checkpoint import Checkpoint
+from serve.gpu import GIB, Gpu
 from serve.triton import TritonServer
 from tests.serve.small import write_manifest
 
@@ -131,6 +133,25 @@ def _closed(text: str) -> str:
 def test_a_server_that_cannot_start_is_a_failed_check(tmp_path: Path) -> None:
     with pytest.raises(ServeError, match=r"serve: .* is not a bundle"):
         ServedBundle(sys.executable, tmp_path).start()
+
+
+@pytest.mark.parametrize("used_gib, holds", [(40, True), (47, False), (2, False)])
+def test_a_server_must_keep_to_the_gpu_memory_its_manifest_asks_for(
+    used_gib: int, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one of two GPUs, of which 2 GiB were in use before: a server may take 44 GiB, and takes something."""
+    gpu = Gpu(0, "GPU-a", "NVIDIA H100", "9.0", 80 * GIB, 80 * GIB, "550")
+    monkeypatch.setattr(acceptance, "query_gpus", lambda: [gpu, replace(gpu, uuid="GPU-b", free_bytes=78 * GIB)])
+    before = acceptance.gpu_bytes()
+    after = [gpu, replace(gpu, uuid="GPU-b", free_bytes=(80 - used_gib) * GIB)]
+    monkeypatch.setattr(acceptance, "query_gpus", lambda: after)
+    server: Any = SimpleNamespace(memory_bytes=lambda: GIB)
+    checkpoint: Any = None
+    verdict = acceptance.memory(
+        Bench(server, {"requires": {"gpu_memory_bytes": 44 * GIB}}, checkpoint, 2.4, (1,)), before
+    )
+    assert verdict.passed is holds
+    assert f"{used_gib - 2:.2f} of the 44.00 GiB of GPU memory" in verdict.figures
 
 
 def test_levels_end_with_the_most_a_bundle_serves() -> None:

@@ -57,6 +57,16 @@ def test_nothing_there_is_unhealthy() -> None:
     assert "ServerUnavailableError: No server answers" in health.reason
 
 
+@pytest.mark.parametrize("option", ["--url", "--metrics-url"])
+@pytest.mark.parametrize("address", ["localhost", "localhost:", ":8002", "localhost:http"])
+def test_an_address_that_is_none_is_named(option: str, address: str) -> None:
+    command = [sys.executable, "-m", "serve.health", option, address, "--timeout", "1"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 2
+    assert f"argument {option}: '{address}' is no HOST:PORT" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_a_server_whose_slots_are_taken_is_busy_and_healthy(own_server: TritonServer) -> None:
     with HiggsClient(own_server.grpc_url) as client, ExitStack() as stack:
         streams = [stack.enter_context(client.stream("I take my time.", params=LONG)) for _ in range(20)]
