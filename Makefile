@@ -106,7 +106,7 @@ bench-serving: demo-bundle ## the demo bundle through Triton: first audio, real-
 bench-voice: demo-bundle ## the demo voice in other ears: word errors, lengths, cloned voices, against flite (apt install flite)
 	@$(PY) -m bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
-demo-voice: setup ## train the demo checkpoint anew on flite's speech into artifacts/trained: about four hours, may be stopped
+demo-voice: setup ## train the demo checkpoint anew on flite's speech into artifacts/trained: about three hours, may be stopped
 	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
 
 arithmetic: setup ## bytes and operations of a decode step on GPUs, written into docs/gpu-arithmetic.md

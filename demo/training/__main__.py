@@ -1,7 +1,8 @@
 """`python -m demo.training`: the whole recipe, from flite to the checkpoint; every step may be killed and resumed.
 
-The codec's decoder and encoder do not wait for each other, nor does the language model for the decoder: on a machine with
-more cores, start them by hand in parallel (`train_codec decoder`; `train_codec encoder`, then `train_language_model`), then this.
+The codec's decoder and encoder do not wait for each other, nor does the language model for the decoder: on a machine
+with more cores, start them by hand in parallel (`train_codec decoder`; `train_codec encoder`, then
+`train_language_model`), then this.
 """
 
 from __future__ import annotations
