@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,14 @@ from typing import BinaryIO
 
 import torch
 
-_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3"}
+_NAMES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.int64: "I64",
+    torch.bool: "BOOL",
+}
 _ALIGNMENT = 8  # of the data, so that readers may map it
 
 
@@ -31,7 +39,7 @@ class TensorSpec:
 class SafetensorsWriter:
     """Use as a context manager; `add` every tensor of `specs`, once and in that order."""
 
-    def __init__(self, path: Path, specs: list[TensorSpec]) -> None:
+    def __init__(self, path: Path, specs: Sequence[TensorSpec]) -> None:
         self._path, self._specs = path, specs
         self._next = 0
         self._file: BinaryIO | None = None
@@ -63,7 +71,7 @@ class SafetensorsWriter:
         self._next += 1
 
 
-def _header(specs: list[TensorSpec]) -> bytes:
+def _header(specs: Sequence[TensorSpec]) -> bytes:
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for spec in specs:

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 from transformers import HiggsAudioV2TokenizerConfig
 
+from convert.safetensors_writer import TensorSpec
 from convert.torchaudio_shim import Codec, codec_class, install
 from demo.boson_layout import boson_codec_config, boson_codec_name
 from demo.sizes import CODES, CodecSize
 from demo.tokenizer import write_feature_extractor, write_json
-from demo.weights import TensorSpec, write_weights
+from demo.weights import write_weights
 
 SAMPLE_RATE = 24000
 STRIDES = (8, 5, 4, 2, 3)  # their product is the hop, 960 samples

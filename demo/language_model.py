@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
+from convert.safetensors_writer import TensorSpec
 from demo.boson_layout import boson_config, boson_parts
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS, ModelSize
 from demo.tokenizer import BOS_TOKEN, EOS_TOKEN, token_id, write_json
-from demo.weights import TensorSpec, write_weights
+from demo.weights import write_weights
 
 LOGIT_STD = 3.0  # about ten likely codes a frame at temperature 1, and a clear first one
 SCORE_STD = 2.0  # of attention scores before the softmax: a few positions of hundreds carry the weight

@@ -1,35 +1,12 @@
 """Writes tensors into one safetensors file, or into shards with an index, one tensor in memory at a time."""
 
-import json
-import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from convert.safetensors_writer import SafetensorsWriter, TensorSpec
 from demo.tokenizer import write_json
-
-SAFETENSORS_NAMES = {
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.bool: "BOOL",
-}
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """A tensor to be written: what is known of it before its values."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-
-    @property
-    def num_bytes(self) -> int:
-        return torch.Size(self.shape).numel() * self.dtype.itemsize
 
 
 def write_weights(
@@ -63,19 +40,6 @@ def write_weights(
 
 
 def _write_file(file: Path, specs: Sequence[TensorSpec], values: Callable[[TensorSpec], torch.Tensor]) -> None:
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    offset = 0
-    for spec in specs:
-        header[spec.name] = {
-            "dtype": SAFETENSORS_NAMES[spec.dtype],
-            "shape": list(spec.shape),
-            "data_offsets": [offset, offset + spec.num_bytes],
-        }
-        offset += spec.num_bytes
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)  # the format aligns the data to 8 bytes
-    with file.open("wb") as stream:
-        stream.write(struct.pack("<Q", len(encoded)) + encoded)
+    with SafetensorsWriter(file, specs) as writer:
         for spec in specs:
-            tensor = values(spec).to(spec.dtype).contiguous()
-            stream.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+            writer.add(spec.name, values(spec).to(spec.dtype))

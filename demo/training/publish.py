@@ -12,6 +12,7 @@ from pathlib import Path
 import soundfile
 import torch
 
+from convert.safetensors_writer import TensorSpec
 from demo.codec import SAMPLE_RATE, write_codec_model
 from demo.language_model import MAX_POSITIONS, config_json, write_configs
 from demo.make_checkpoint import CODEC_FOLDER, SHARD_BYTES
@@ -22,7 +23,7 @@ from demo.training.latent_set import CodeSpace
 from demo.training.speech_set import CODEC_SET, HELD_OUT, SpeechSet
 from demo.training.train_codec import HELD_OUT_COUNT, SENTENCES, load_parts
 from demo.training.vocabulary import trained_tokenizer
-from demo.weights import TensorSpec, write_weights
+from demo.weights import write_weights
 
 LANGUAGE_MODEL_DTYPE = "bfloat16"
 HELD_OUT_FILE = "held_out.json"
