@@ -82,7 +82,7 @@ def through_codec(bundle: Path, audio: np.ndarray) -> np.ndarray:
     encoder = onnxruntime.InferenceSession(repository / "codec_encoder" / VERSION / "encoder.onnx")
     decoder = onnxruntime.InferenceSession(repository / "codec_decoder" / VERSION / "decoder.onnx")
     hop = int(np.prod(STRIDES))
-    framed = np.pad(audio, (0, -len(audio) % hop))[None, None]
+    framed = np.pad(audio, (0, -len(audio) % hop))[None]
     codes = encoder.run(None, {encoder.get_inputs()[0].name: framed})[0]
     return decoder.run(None, {decoder.get_inputs()[0].name: codes})[0].reshape(-1)[: len(audio)]
 
