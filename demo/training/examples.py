@@ -37,8 +37,8 @@ VOICE_KNOWN, REFERENCE_LEARNED = 16, 0.4
 class Shares:
     """How many of the examples have a reference clip, and how many a scene."""
 
-    reference: float = 0.5
-    scene: float = 0.1
+    reference: float
+    scene: float
 
 
 @dataclass(frozen=True)
