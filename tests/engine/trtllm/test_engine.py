@@ -36,7 +36,7 @@ from engine.types import (
     TextSegment,
     WindowPlan,
 )
-from tests.engine.trtllm.conftest import ROWS, Start, engine_config
+from tests.engine.trtllm.conftest import ROWS, Start, engine_config, until
 from tests.engine.trtllm.standin.executor import Executor
 from tests.engine.trtllm.standin.network import Network
 
@@ -76,13 +76,6 @@ class Listener:
     def over(self) -> Event:
         assert self._over.wait(20)
         return self.events[-1]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @pytest.fixture

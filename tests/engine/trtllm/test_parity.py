@@ -28,10 +28,12 @@ from engine.types import (
     Prompt,
     Request,
     SamplingParameters,
+    Segment,
     TextSegment,
     WindowPlan,
 )
-from tests.engine.trtllm.conftest import Start
+from tests.engine.trtllm.conftest import Start, until
+from tests.engine.trtllm.standin.executor import BLOCK
 from tests.serving.higgs import Generated, Higgs
 
 FRAMES = 100
