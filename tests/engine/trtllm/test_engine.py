@@ -32,6 +32,7 @@ from engine.types import (
     Limits,
     Prompt,
     Request,
+    RunawayGuard,
     SamplingParameters,
     TextSegment,
     WindowPlan,
@@ -374,3 +375,15 @@ def test_missing_files_and_a_missing_tensorrt_llm_are_named(trtllm_directory: Pa
         TrtllmEngine(tmp_path, LIMITS, ExecutorOptions(device="cpu"), bindings=object())
     with pytest.raises(ModelLoadingError, match=r"needs TensorRT-LLM 1\.2\.1"):
         TrtllmEngine(trtllm_directory, LIMITS, ExecutorOptions(device="cpu"))
+
+
+def test_a_stream_over_its_guards_budget_ends_as_runaway_and_its_place_is_free(
+    running: tuple[TrtllmEngine, Executor],
+) -> None:
+    engine, _ = running
+    endless = order("endless", frames=900, sampling=ENDLESS, guard=RunawayGuard(max_frames=25))
+    windows = list(engine.stream(endless))
+    assert windows[-1].finish_reason == FinishReason.RUNAWAY
+    assert sum(window.count for window in windows) == 25
+    until(lambda: engine.stats().live_streams == 0)
+    assert (engine.stats().runaway, engine.stats().finished) == (1, 1)
