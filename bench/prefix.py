@@ -1,4 +1,4 @@
-"""What reusing a prompt's keys and values saves: the first frame of a long prompt, read and reused, beside its floor."""
+"""What reusing a prompt saves: the first frame of a long prompt, read and reused, beside the floor of each."""
 
 from __future__ import annotations
 
