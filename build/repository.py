@@ -32,6 +32,7 @@ PLAN_FILE = "model.plan"
 # What an engine does not hold: the model's description, and the embedding that frames are summed from.
 ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 _SILENCE_PEAK = 1e-3
+_CACHE_BYTES = {"onnxruntime": 4}  # of a number in the keys and values; 2 in engines of 16 bits
 
 
 def assemble(
@@ -128,7 +129,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
                 "max_positions": target.max_positions,
                 "prefill_tokens_per_step": target.prefill_tokens_per_step,
                 "context_frames": codec["context_frames"],
-                "prefix_cache_bytes": target.prefix_cache_mib * 2**20,
+                "prefix_cache_bytes": target.prefix_cache_positions * _position_bytes(lm, target),
                 "silence_codes": exports.silence_codes,
             },
         }
@@ -148,6 +149,11 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
             "codebook_size": codec["codebook_size"],
         }
     return {"hop_length": codec["hop_length"]}
+
+
+def _position_bytes(lm: dict[str, Any], target: Target) -> int:
+    """Keys and values of one position."""
+    return 2 * lm["num_layers"] * lm["num_kv_heads"] * lm["head_dim"] * _CACHE_BYTES.get(target.lm_engine, 2)
 
 
 def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:
