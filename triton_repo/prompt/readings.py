@@ -20,7 +20,8 @@ Rule = tuple[str, Reading]  # a pattern, and what is said for a match of it
 _VARIANTS = str.maketrans(
     dict(zip("０１２３４５６７８９％￥＄−～", "0123456789%¥$-~", strict=True)) | {"℃": "°C", "℉": "°F"}
 )
-_ADDRESS = re.compile(r"(\S*(?:://|www\.|@)\S*)")
+_ASCII_RUN = re.compile(r"([!-~]+)")
+_ADDRESS = re.compile(r"://|www\.|@")
 _LETTER = "A-Za-zÀ-ɏ"  # Chinese characters may touch a number
 _START = rf"(?<![{_LETTER}_0-9])(?<![0-9][.,:])"
 _END = rf"(?![{_LETTER}_0-9])(?![.,:][0-9])"
@@ -41,9 +42,13 @@ def read_numbers(text: str, language: str) -> str:
     """The text with its numbers in words; a language without a lexicon keeps them."""
     if language not in LEXICONS:
         return text
-    parts = _ADDRESS.split(text.translate(_VARIANTS))
-    parts[::2] = [_reader(language).read(part) for part in parts[::2]]
-    return "".join(parts)
+    parts, plain_from = [], 0
+    text = text.translate(_VARIANTS)
+    for run in _ASCII_RUN.finditer(text):
+        if _ADDRESS.search(run[0]):
+            parts += [_reader(language).read(text[plain_from : run.start()]), run[0]]
+            plain_from = run.end()
+    return "".join([*parts, _reader(language).read(text[plain_from:])])
 
 
 @cache
@@ -58,7 +63,7 @@ class _Reader:
         self._language = language
         self._words = LEXICONS[language]
         self._space = "" if language == "zh" else " "
-        grouped = "|".join(rf"[0-9]{{1,3}}(?:{re.escape(c)}[0-9]{{3}})+(?![0-9])" for c in self._words.thousands)
+        grouped = "|".join(rf"[0-9]{{1,3}}(?:{re.escape(c)}[0-9]{{3}}){{1,4}}(?![0-9])" for c in self._words.thousands)
         point = f"[{re.escape(self._words.decimal)}]"
         self._amount = rf"(?:{grouped}|[0-9]+)(?:{point}[0-9]+)?"
         self._parts = re.compile(rf"({grouped}|[0-9]+)(?:{point}([0-9]+))?")
@@ -157,10 +162,8 @@ class _Reader:
         space = self._space
         before = rf"(?<![{_LETTER}_0-9.,:-])" if self._language == "zh" else r"(?<![\w.,:-])"
         parts = "(?: ?[%€£¥]|[日月年号点])?" if self._language == "zh" else f"(?: ?[%{_SYMBOLS}])?"
-        yield (
-            rf"{before}([{_SYMBOLS}]?)({self._amount})({parts})(?:[-~]| ?– ?)([{_SYMBOLS}]?)({self._amount})(?![-–0-9])",
-            self._range,
-        )
+        amount, currency = f"({self._amount})", f"([{_SYMBOLS}]?)"
+        yield rf"{before}{currency}{amount}({parts})(?:[-~]| ?– ?){currency}{amount}(?![-–0-9])", self._range
         joined = rf"[{_LETTER}0-9_)\]%°²³{_SYMBOLS}-]" if self._language == "zh" else rf"[\w)\]%°²³{_SYMBOLS}-]"
         signs = {"-": self._words.minus + space, "+": self._words.plus + space}
         yield rf"(?<!{joined})([-+])(?=(?:US)?[{_SYMBOLS}]?[0-9])", lambda m: signs[m[1]]
