@@ -162,7 +162,9 @@ def test_any_plain_number_is_read(number: int, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", [*LANGUAGES])
-@pytest.mark.parametrize("repeated", ["In 1999, 3 cats cost $12.50. ", "1", "1 ", "1-", "100 ", "1,", "a@", "今天3月", "<"])
+@pytest.mark.parametrize(
+    "repeated", ["In 1999, 3 cats cost $12.50. ", "1", "1 ", "1-", "100 ", "1,", "a@", "今天3月", "<"]
+)
 def test_a_chapter_is_normalised_in_a_moment(repeated: str, language: str) -> None:
     text = (repeated * 30_000)[:30_000]
     started = time.process_time()
