@@ -69,8 +69,10 @@ def test_nothing_to_say_is_no_chunk(method: str) -> None:
 
 
 PIECES = [
-    "one", "Dr. Smith", "it's", "3.5", "stop.", "Stop!", "why?", "so,", "so;", "今天天气很好", "好。", "吗？", "，", "¿Qué", "año.",
-    "\n", "\n\n", " ", "  ", "<SE>[Laughter]</SE>", "<SE_s>[Music]</SE_s>", "<SE_e>[Music]</SE_e>", '"', "«", "»", "...", "<",
+    "one", "Dr. Smith", "it's", "3.5", "stop.", "Stop!", "why?", "so,", "so;", "今天天气很好", "好。",
+    "吗？", "，", "¿Qué", "año.",
+    "\n", "\n\n", " ", "  ", "<SE>[Laughter]</SE>", "<SE_s>[Music]</SE_s>", "<SE_e>[Music]</SE_e>", '"',
+    "«", "»", "...", "<",
     "カタカナ", "안녕", "\u2028", "é",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=25).flatmap(
@@ -103,7 +105,8 @@ def _words(text: str) -> float:
 @pytest.mark.parametrize("method", ["semantic", "fixed"])
 @pytest.mark.parametrize(
     ("language", "repeated"),
-    [("en", "The cat sat on the mat, and then it left. "), ("zh", "今天天气很好，我们去公园玩吧。"), ("zh", "啊"), ("en", "a, "),
+    [("en", "The cat sat on the mat, and then it left. "), ("zh", "今天天气很好，我们去公园玩吧。"), 
+     ("zh", "啊"), ("en", "a, "),
      ("en", "<SE>"), ("fr", "un\n")],
 )  # fmt: skip
 def test_a_chapter_is_cut_in_a_moment(language: str, repeated: str, method: str) -> None:

@@ -1,10 +1,10 @@
 """How long a text takes to say, from its syllables and pauses: the budget of the runaway guard.
 
-The rates are those of fluent adults reading aloud without their pauses: Pellegrino, Coupé and Marsico, "A cross-language
-perspective on speech information rate" (Language 87, 2011): English 6.19 syllables a second, Mandarin 5.18, Spanish 7.82,
-French 7.18. A synthesiser is less hurried: flite's sentences in demo/checkpoint/held_out.json take about 1.3 times that.
-A slow, emphatic or singing voice takes several times as long and a hurried one half, hence the wide bounds; one word
-alone is drawn out and has silence around it, which the seconds added to the longest allow for.
+The rates are those of fluent adults reading aloud without their pauses: Pellegrino, Coupé and Marsico, "A
+cross-language perspective on speech information rate" (Language 87, 2011): English 6.19 syllables a second, Mandarin
+5.18, Spanish 7.82, French 7.18. A synthesiser is less hurried: flite's sentences in demo/checkpoint/held_out.json take
+about 1.3 times that. A slow, emphatic or singing voice takes several times as long and a hurried one half, hence the
+wide bounds; one word alone is drawn out and has silence around it, which the seconds added to the longest allow for.
 """
 
 from __future__ import annotations
