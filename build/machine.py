@@ -11,15 +11,14 @@ import psutil
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from build.container import IMAGE, TENSORRT_LLM
 from build.errors import BuildError
 from build.interpreter import Interpreter
 from build.memory import GIB, WEIGHT_BYTES, ModelShape
 from build.targets import Target
-from build.trtllm import TENSORRT_LLM
 from serve.errors import DeviceError
 from serve.gpu import Gpu, choose, query_gpus
 
-IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
 _RTX = "tensorrt-rtx-cu12-bindings"
 # Beside twice the language model's weights (exports and engine): the codec, twice, and what tools leave behind.
 _DISK_BESIDE = 6 * GIB

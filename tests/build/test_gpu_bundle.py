@@ -27,9 +27,9 @@ from huggingface_hub.errors import GatedRepoError
 from build import __main__ as command
 from build import bundle as building
 from build import engines, machine
+from build.container import IMAGE
 from build.errors import BuildError
 from build.interpreter import Interpreter
-from build.machine import IMAGE
 from build.targets import load_target
 from serve.errors import DeviceError
 from serve.manifest import check_bundle
