@@ -16,6 +16,7 @@ TEXT ?= The speech is streamed out of Triton.
 URL ?= localhost:8001
 OUT ?= speech.wav
 REPORTS ?= artifacts/acceptance
+LAYERS ?=
 export TEXT
 
 DEMO_CHECKPOINT := demo/checkpoint
@@ -115,8 +116,8 @@ arithmetic: setup ## bytes and operations of a decode step on GPUs, written into
 true-size: setup ## export random weights of the true 5.77 B-parameter shape in int4 and print time and memory (25 GB of disk)
 	@$(PY) -m bench.true_size --out artifacts/true_size
 
-rtx-true-size: setup ## compile random weights of the true shape with TensorRT-RTX; print time and memory (36 GB of disk, 29 GB of memory)
-	@$(PY) -m bench.rtx_true_size --out artifacts/rtx_true_size
+rtx-true-size: setup ## compile random weights of the true shape (or of LAYERS=2…28) with TensorRT-RTX; print time and memory (25 GB of disk)
+	@$(PY) -m bench.rtx_true_size --out artifacts/rtx_true_size $(if $(LAYERS),--layers $(LAYERS))
 
 lock: ## write constraints.txt from what is installed
 	@$(PY) -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | grep -v '^pip==' > constraints.txt

@@ -139,6 +139,16 @@ def first_audio_seconds(size: ModelSize, gpu: Gpu, batch: int, weight_bytes: flo
     return prefill_seconds(size, gpu, weight_bytes) + columns * step
 
 
+def step_rows(size: ModelSize) -> list[tuple[str, ...]]:
+    """What a step reads and computes on any GPU, by the number of streams."""
+    rows = []
+    for batch in BATCHES:
+        steps = [decode_step(size, batch, weight_bytes) for weight_bytes in (BF16, FP8)]
+        read = [f"{step.bytes_read / 1e9:.2f} GB" for step in steps]
+        rows.append((f"{batch}", *read, f"{steps[0].operations / 1e9:,.0f} G"))
+    return rows
+
+
 def tables(size: ModelSize) -> str:
     """Everything as Markdown."""
     weights, position = Weights.of(size), kv_bytes(size)
@@ -147,7 +157,8 @@ def tables(size: ModelSize) -> str:
         f"parameters: attention {weights.attention / 1e6:,.0f} M, audio FFN {weights.ffn / 1e6:,.0f} M, audio head "
         f"{weights.audio_head / 1e6:,.0f} M) and, for each stream, {MEAN_POSITIONS * position / 1e6:.0f} MB of keys "
         f"and values ({MEAN_POSITIONS} positions of {position / 1024:.0f} KiB). Both FFNs and the text head would make "
-        f"it {(weights.audio + weights.ffn + weights.text_vocabulary) * BF16 / 1e9:.2f} GB."
+        f"it {(weights.audio + weights.ffn + weights.text_vocabulary) * BF16 / 1e9:.2f} GB.",
+        "**A step**\n\n" + table(("streams", "read, bf16", "read, fp8 weights", "operations"), step_rows(size)),
     ]
     for name, weight_bytes in (("bf16", BF16), ("fp8", FP8)):
         rows: list[tuple[str, ...]] = []

@@ -1,8 +1,8 @@
-"""`python -m bench.rtx_true_size`: compile random weights of the true shape with TensorRT-RTX; print what it took.
+"""`python -m bench.rtx_true_size`: compile a language model of the true shape with TensorRT-RTX; print what it took.
 
-A checkpoint is made, exported as one graph and compiled, each in a process of its own; what is finished is kept, so the
-command may be stopped and given again. At the true size it leaves 11.5 GB of checkpoint, 11 GB of export and 11 GB of
-engine in the folder. Needs no GPU.
+Random weights are drawn straight into the export, compiled for the target `rtx4090`, and the graph is compared with
+transformers' layers over the same weights, each in a process of its own. What is finished is kept, so the command may
+be stopped and given again. At the true size it leaves 11 GB of export and 11 GB of engine in the folder. Needs no GPU.
 """
 
 from __future__ import annotations
@@ -13,46 +13,97 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
+import torch
 
 from bench.report import table, write
-from demo.sizes import SIZES
+from build.onnx_compiler import EngineReport
+from build.rtx import LM_ENGINE, LmShapes, compile_lm
+from build.targets import load_target
+from convert import lm_tensorrt_rtx
+from convert.checkpoint import Checkpoint, required_shapes
+from convert.config import LanguageModelConfig
+from convert.lm_check import compare_tensorrt_rtx
+from demo.language_model import config_json, drawn, plan, write_configs
+from demo.sizes import SIZES, ModelSize
 
+TRUE = SIZES["true"]
+TARGET = load_target("rtx4090")
 GIB = 2**30
-NEEDED_GIB = 36  # of disk at the true size: checkpoint, export and engine, and a little room
-MEMORY_GIB = 29  # expected at the true size: 2.7 bytes for each byte of weights, as the bench size takes
 POLL_SECONDS = 0.2
+ROOM = 1.1  # of the disk, beside export and engine, which are as large as the weights each
+LOGITS_FILE = "logits.json"
 
 
-def run(*command: str) -> tuple[float, int]:
-    """Run a Python module; returns its seconds and the largest resident memory seen, in bytes."""
-    started, peak = time.perf_counter(), 0
-    process = psutil.Popen([sys.executable, "-m", *command])
-    while process.poll() is None:
-        try:
-            memory = process.memory_info()
-            # Pages of mapped files are counted too, but the system takes them back when it must.
-            peak = max(peak, memory.rss - memory.shared)
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(POLL_SECONDS)
-    if process.wait():
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return time.perf_counter() - started, peak
+@dataclass(frozen=True)
+class DrawnCheckpoint(Checkpoint):
+    """Random weights of a size, each drawn whenever it is asked for: no file holds them."""
+
+    size: ModelSize
+
+    @classmethod
+    def of(cls, size: ModelSize, directory: Path) -> DrawnCheckpoint:
+        """Only the configuration is written into `directory`."""
+        config = config_json(size, "bfloat16")
+        write_configs(directory, config, config)
+        return cls(directory, None, LanguageModelConfig.from_files(directory), {}, {}, size)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """bfloat16, as the real checkpoint stores it."""
+        index, tensor = next((i, t) for i, t in enumerate(plan(self.size)) if t.name == name)
+        return drawn(index, tensor, seed=0, eos_rate=0).bfloat16()
+
+    def stored_types(self) -> set[str]:
+        """Of the tensors above."""
+        return {"BF16"}
 
 
-def stage(folder: Path, name: str, *command: str) -> dict[str, float]:
-    """Run a stage unless it is finished; its figures, kept in the folder, from whenever it ran."""
-    finished = folder / f"{name}.json"
+def export(checkpoint: Checkpoint, folder: Path) -> None:
+    """The graph and its weights, as `python -m convert --lm-format tensorrt-rtx` writes them."""
+    lm_tensorrt_rtx.export(checkpoint, folder / "lm", TARGET.precision, TARGET.max_positions)
+
+
+def engine(checkpoint: Checkpoint, folder: Path) -> None:
+    """The engine of the target, with all its profiles."""
+    shapes = LmShapes(TARGET.max_streams, TARGET.prefill_tokens_per_step, TARGET.max_positions)
+    compile_lm(folder, folder / LM_ENGINE, shapes, TARGET.compute_capability)
+
+
+def check(checkpoint: Checkpoint, folder: Path) -> None:
+    """The graph against transformers: it raises where the converter would refuse."""
+    error = compare_tensorrt_rtx(checkpoint, folder / "lm", TARGET.precision)
+    (folder / LOGITS_FILE).write_text(json.dumps(asdict(error)))
+
+
+STAGES: dict[str, Callable[[Checkpoint, Path], None]] = {"export": export, "engine": engine, "check": check}
+
+
+def measured(folder: Path, name: str, command: list[str]) -> dict[str, float]:
+    """Run a stage in a process of its own unless it is finished; its figures, from whenever it ran."""
+    finished = folder / f"{name}.figures.json"
     if finished.exists():
         print(f"{name}: finished before")
         return json.loads(finished.read_text())
-    seconds, peak = run(*command)
-    figures: dict[str, float] = {f"{name}_seconds": seconds, f"{name}_peak_memory_bytes": peak}
+    started, peak, busy = time.perf_counter(), 0, 0.0
+    process = psutil.Popen([*command, "--stage", name])
+    while process.poll() is None:
+        try:
+            memory, times = process.memory_info(), process.cpu_times()
+        except psutil.NoSuchProcess:
+            break
+        # Pages of mapped files are counted as shared: the system takes them back when it must.
+        peak, busy = max(peak, memory.rss - memory.shared), times.user + times.system
+        time.sleep(POLL_SECONDS)
+    if process.wait():
+        raise subprocess.CalledProcessError(process.returncode, command)
+    seconds = time.perf_counter() - started
+    figures = {f"{name}_seconds": seconds, f"{name}_cpu_seconds": busy, f"{name}_peak_memory_bytes": float(peak)}
     finished.write_text(json.dumps(figures))
-    print(f"{name}: {seconds:.0f} s, {peak / GIB:.1f} GiB of memory at most", flush=True)
+    print(f"{name}: {seconds:.0f} s, {busy:.0f} s of them busy, {peak / GIB:.1f} GiB of memory at most", flush=True)
     return figures
 
 
@@ -60,37 +111,40 @@ def main() -> int:
     """Measure, print, and write the figures; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.rtx_true_size", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--size", choices=SIZES, default="true")
-    parser.add_argument("--precision", default="bf16", choices=("fp32", "fp16", "bf16"))
-    parser.add_argument("--compute-capability", default="8.9")
+    parser.add_argument("--layers", type=int, default=TRUE.num_layers, help="fewer take less time and disk")
+    parser.add_argument("--stage", choices=STAGES, help="this one only, unmeasured")
     options = parser.parse_args()
-    folder = options.out / f"{options.size}-{options.precision}"
+    if not 2 <= options.layers <= TRUE.num_layers:
+        parser.error(f"--layers is {options.layers}; 2 to {TRUE.num_layers} are possible.")
+    size = replace(TRUE, num_layers=options.layers)
+    folder = options.out / f"{options.layers}-layers"
     folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = DrawnCheckpoint.of(size, folder)
+    if options.stage:
+        STAGES[options.stage](checkpoint, folder)
+        return 0
     present = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    free = shutil.disk_usage(folder).free
-    if options.size == "true" and free + present < NEEDED_GIB * GIB:
-        print(f"{NEEDED_GIB} GiB of disk are needed; {free / GIB:.0f} are free at {folder}", file=sys.stderr)
+    free, needed = shutil.disk_usage(folder).free, ROOM * 2 * weights_bytes(checkpoint)
+    if free + present < needed:
+        print(f"{needed / GIB:.0f} GiB of disk are needed; {free / GIB:.0f} are free at {folder}", file=sys.stderr)
         return 1
-    memory = psutil.virtual_memory().total / GIB
-    if options.size == "true" and memory < MEMORY_GIB:
-        print(f"compiling may take about {MEMORY_GIB} GiB of memory, and there are {memory:.0f}", file=sys.stderr)
-    checkpoint, exports, engines = folder / "checkpoint", folder / "exports", folder / "engines"
-    figures: dict[str, float | str] = {"size": options.size, "precision": options.precision}
-    figures |= stage(folder, "checkpoint", "demo.make_checkpoint", str(checkpoint), "--size", options.size)
-    convert = ["--lm-format", "tensorrt-rtx", "--precision", options.precision]
-    figures |= stage(folder, "export", "convert", str(checkpoint), "--output", str(exports), *convert)
-    card = ["--compute-capability", options.compute_capability]
-    figures |= stage(folder, "engines", "build.rtx", str(exports), "--output", str(engines), *card)
-    for name in ("lm", "decoder", "encoder"):
-        report = json.loads((engines / f"{name}.engine.json").read_text())
-        figures |= {f"{name}_engine_bytes": report["bytes"], f"{name}_engine_seconds": report["seconds"]}
-    record = json.loads((exports / "export.json").read_text())
-    figures["weights_bytes"] = (exports / "lm" / "lm.weights").stat().st_size
-    figures["logits_error"] = record["language_model"]["logits_error"]["maximum"]
+    command = [sys.executable, "-m", "bench.rtx_true_size", "--out", str(options.out), "--layers", str(options.layers)]
+    figures: dict[str, float] = {"layers": size.num_layers}
+    for name in STAGES:
+        figures |= measured(folder, name, command)
+    report = EngineReport.read(folder / LM_ENGINE)
+    assert report is not None
+    figures |= {"weights_bytes": (folder / "lm" / lm_tensorrt_rtx.WEIGHTS).stat().st_size, "engine_bytes": report.bytes}
+    figures["logits_error"] = json.loads((folder / LOGITS_FILE).read_text())["maximum"]
     rows = [(name, f"{value:.3g}" if isinstance(value, float) else f"{value}") for name, value in figures.items()]
-    print(table((f"TensorRT-RTX, {options.size} size", "measured"), rows))
-    write(Path("artifacts/bench"), f"rtx_{options.size}_size", figures)
+    print(table(("TensorRT-RTX, the true widths", "measured"), rows))
+    write(Path("artifacts/bench"), f"rtx_true_size_{size.num_layers}_layers", figures)
     return 0
+
+
+def weights_bytes(checkpoint: Checkpoint) -> int:
+    """Of the export: every tensor in two bytes."""
+    return 2 * sum(torch.Size(shape).numel() for shape in required_shapes(checkpoint.config).values())
 
 
 if __name__ == "__main__":

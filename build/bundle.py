@@ -27,6 +27,8 @@ from build.targets import Target
 from serve.gpu import Gpu
 
 LOCK_FILE = ".lock"
+REPOSITORY = "model_repository"
+_NEW, _OLD = ".new", ".old"  # beside the bundle's own files, while they are exchanged
 _COMPILERS = ("torch", "transformers", "onnx", "onnxruntime", "numpy")
 # What the converter writes for each engine of the language model.
 LM_FORMATS = {"onnxruntime": "onnx", "tensorrt-llm": "tensorrt-llm", "tensorrt-rtx": "tensorrt-rtx"}
@@ -48,6 +50,7 @@ class Order:
 def build(order: Order, target: Target, bundle: Path) -> None:
     """Bring `bundle` up to date. Raises BuildError, and OSError for a disk that is full."""
     with _claimed(bundle):
+        _discard(bundle)
         _build(order, target, bundle)
 
 
@@ -78,7 +81,7 @@ def _build(order: Order, target: Target, bundle: Path) -> None:
         code=[ROOT / name for name in ("build", "engine", "triton_repo")],
         data=[order.voices] if order.voices else [],
     )
-    if is_whole(bundle, bundle / "model_repository", mark) and all(step.is_done() for step in compiled):
+    if is_whole(bundle, bundle / REPOSITORY, mark) and all(step.is_done() for step in compiled):
         print(f"{bundle} is up to date")
         return
     if built is not None:
@@ -124,18 +127,42 @@ def _assemble(
     compiled: list[Step],
     mark: str,
 ) -> None:
-    fresh, final = bundle / "model_repository.new", bundle / "model_repository"
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh = _beside(bundle / REPOSITORY, _NEW)
+    seconds = {step.directory.name: step.seconds for step in compiled}
     try:
         assemble(exports, target, order.voices, fresh, bundle / "engines")
+        manifest = _beside(bundle / MANIFEST_FILE, _NEW)
+        write_manifest(manifest, fresh, exports, target, mark, order.python, built, seconds)
     except BaseException:  # the bundle that was there stays; half of a new one would only hold disk space
-        shutil.rmtree(fresh, ignore_errors=True)
+        _discard(bundle)
         raise
-    (bundle / MANIFEST_FILE).unlink(missing_ok=True)
-    shutil.rmtree(final, ignore_errors=True)
-    fresh.rename(final)
-    seconds = {step.directory.name: step.seconds for step in compiled}
-    write_manifest(bundle, final, exports, target, mark, order.python, built, seconds)
+    _swap(bundle)
+    _discard(bundle)
+
+
+def _swap(bundle: Path) -> None:
+    """Put the new repository and manifest in the old ones' place.
+
+    The old manifest goes first and the new one comes last: wherever this is cut off, the bundle is the old one, the new
+    one, or has no manifest, which serving refuses and the next build makes good.
+    """
+    repository, manifest = bundle / REPOSITORY, bundle / MANIFEST_FILE
+    for path in (manifest, repository):
+        if path.exists():
+            path.rename(_beside(path, _OLD))
+    for path in (repository, manifest):
+        _beside(path, _NEW).rename(path)
+
+
+def _discard(bundle: Path) -> None:
+    """Remove what a swap, or one that was cut off, leaves beside the bundle."""
+    for suffix in (_NEW, _OLD):
+        _beside(bundle / MANIFEST_FILE, suffix).unlink(missing_ok=True)
+        shutil.rmtree(_beside(bundle / REPOSITORY, suffix), ignore_errors=True)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _export(order: Order, target: Target, directory: Path) -> str:

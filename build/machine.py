@@ -11,19 +11,20 @@ import psutil
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from build.container import IMAGE, TENSORRT_LLM
 from build.errors import BuildError
 from build.interpreter import Interpreter
 from build.memory import GIB, WEIGHT_BYTES, ModelShape
 from build.targets import Target
-from build.trtllm import TENSORRT_LLM
 from serve.errors import DeviceError
 from serve.gpu import Gpu, choose, query_gpus
 
-IMAGE = "nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3"
 _RTX = "tensorrt-rtx-cu12-bindings"
 # Beside twice the language model's weights (exports and engine): the codec, twice, and what tools leave behind.
 _DISK_BESIDE = 6 * GIB
-_HOST_BESIDE = 4 * GIB  # while an engine is built, beside the weights, which are held in memory about once
+# Memory while an engine is built: bytes for each byte of weights, and beside them at most. TensorRT-LLM's weights are
+# held about once; TensorRT-RTX's figures are measured (docs/tensorrt-rtx.md).
+_HOST_MEMORY = {"tensorrt-llm": (1.0, 4 * GIB), "tensorrt-rtx": (1.85, GIB // 2)}
 
 
 def check_software(target: Target, python: Interpreter) -> None:
@@ -73,7 +74,8 @@ def check_space(target: Target, shape: ModelShape, bundle: Path) -> None:
             f"{folder} has {free / GIB:.1f} GiB free; building target {target.name} there takes about "
             f"{needed / GIB:.1f} GiB more: free some, or choose another folder with BUNDLE="
         )
-    available, held = psutil.virtual_memory().available, int(weights) + min(_HOST_BESIDE, int(20 * weights))
+    each, most_beside = _HOST_MEMORY[target.lm_engine]
+    available, held = psutil.virtual_memory().available, int(each * weights + min(most_beside, 20 * weights))
     if available < held:
         raise BuildError(
             f"{available / GIB:.1f} GiB of memory are free; compiling target {target.name} takes about "

@@ -64,7 +64,7 @@ def is_whole(bundle: Path, repository: Path, fingerprint: str) -> bool:
 
 
 def write_manifest(
-    bundle: Path,
+    path: Path,
     repository: Path,
     exports: Exports,
     target: Target,
@@ -73,10 +73,7 @@ def write_manifest(
     built: Built | None = None,
     seconds: Mapping[str, float | None] | None = None,
 ) -> None:
-    """Describe a finished repository in `bundle/manifest.json`; written last, so its presence means finished.
-
-    `seconds` says how long each compiled engine took.
-    """
+    """Describe a finished repository in `path`. `seconds` says how long each compiled engine took."""
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "target": target.name,
@@ -91,7 +88,7 @@ def write_manifest(
         "requires": requirements(target, python) | {"gpu_memory_bytes": built.needs.total if built else None},
         "files": {str(file.relative_to(repository)): _describe(file) for file in _files(repository)},
     }
-    (bundle / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
+    path.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def _versions(python: Interpreter, packages: Iterable[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from build.container import IMAGE
 from build.errors import BuildError
 from build.onnx_compiler import EngineReport, compile_onnx
 from build.rtx import CodecShapes, codec_profile
@@ -47,6 +48,5 @@ def _module() -> Any:
         return importlib.import_module("tensorrt")
     except ImportError as error:
         raise BuildError(
-            "TensorRT is not installed; plans are built in the GPU container, which has it "
-            "(nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3)"
+            f"TensorRT is not installed; plans are built in the GPU container, which has it ({IMAGE})"
         ) from error

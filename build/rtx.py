@@ -1,7 +1,8 @@
 """Exported networks to TensorRT-RTX engines, for GeForce and RTX cards. Needs the library, but no GPU.
 
-    python -m build.rtx EXPORTS --output DIR --compute-capability 8.9 [--streams …] [--positions …] …
+    python -m build.rtx EXPORTS --output DIR --compute-capability 8.9 [--streams …]
 
+`make engine TARGET=rtx4090` does the same and assembles a bundle; this command is for other cards of the kind.
 The engines hold no kernels yet: those are compiled for the card at hand when an engine is first run there.
 """
 
@@ -11,14 +12,17 @@ import argparse
 import importlib
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from build.errors import BuildError
+from build.exports import Exports
 from build.onnx_compiler import AxisRange, EngineReport, Profile, compile_onnx
+from build.targets import load_target
 
 LM_ENGINE, DECODER_ENGINE, ENCODER_ENGINE = "lm.engine", "decoder.engine", "encoder.engine"
+_TARGET = load_target("rtx4090")  # the limits of a card of this kind
 # The metapackage installs the first name; the wheels that are enough to build with, the second.
 _MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
 
@@ -126,33 +130,26 @@ def _module() -> Any:
 
 def main(arguments: list[str] | None = None) -> int:
     """Compile what a conversion left; returns the exit code."""
+    from build.engines import COMPILERS  # noqa: PLC0415 - whose compilers are this module's functions
+
     parser = argparse.ArgumentParser(prog="python -m build.rtx", description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("exports", type=Path, help="folder of a conversion with --lm-format tensorrt-rtx")
     parser.add_argument("--output", type=Path, required=True, help="folder for the engines")
     parser.add_argument("--compute-capability", required=True, help="of the card, such as 8.9 (GeForce 40)")
-    parser.add_argument("--streams", type=int, default=16)
-    parser.add_argument("--prefill", type=int, default=512, help="positions of a prompt read in one call")
-    parser.add_argument("--positions", type=int, default=4096, help="prompt plus generated columns of one stream")
-    parser.add_argument("--decode-batch", type=int, default=16, help="windows the codec decodes in one call")
-    parser.add_argument("--decode-frames", type=int, default=270, help="frames of a window: 10 s and the context")
-    parser.add_argument("--reference-frames", type=int, default=750, help="frames of a reference clip")
+    parser.add_argument("--streams", type=int, default=_TARGET.max_streams)
     options = parser.parse_args(arguments)
-    exports, output, capability = options.exports, options.output, options.compute_capability
-    lm = LmShapes(options.streams, options.prefill, options.positions)
-    windows = CodecShapes(options.decode_batch, 1, min(50, options.decode_frames), options.decode_frames)
-    clips = CodecShapes(1, 1, min(250, options.reference_frames), options.reference_frames)
-    codec = exports / "codec"
+    target = replace(_TARGET, compute_capability=options.compute_capability, max_streams=options.streams)
     try:
-        for engine, build in (
-            (DECODER_ENGINE, lambda path: compile_codec(codec / "decoder.onnx", path, windows, capability)),
-            (ENCODER_ENGINE, lambda path: compile_codec(codec / "encoder.onnx", path, clips, capability)),
-            (LM_ENGINE, lambda path: compile_lm(exports, path, lm, capability)),
-        ):
-            report = build(output / engine)
-            print(f"{output / engine}: {report.bytes / 2**20:.0f} MiB in {report.seconds:.0f} s", flush=True)
+        exports = Exports.read(options.exports)
+        for compiler in ("codec", target.lm_engine):
+            COMPILERS[compiler](exports, target, options.output)
     except (BuildError, OSError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
+    for name in (DECODER_ENGINE, ENCODER_ENGINE, LM_ENGINE):
+        report = EngineReport.read(options.output / name)
+        assert report is not None
+        print(f"{options.output / name}: {report.bytes / 2**20:.0f} MiB in {report.seconds:.0f} s")
     return 0
 
 

@@ -15,11 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from build.container import TENSORRT_LLM
 from build.errors import BuildError
 from build.fingerprint import fingerprint
 from build.targets import FP8_CAPABILITY
 
-TENSORRT_LLM = "1.2.1"  # the last release with trtllm-build and the C++ executor
 NETWORK = Path(__file__).with_name("higgs_network.py")
 NETWORK_CLASS = "HiggsAudioV2ForCausalLM"
 ENGINE, CONFIG, RECORD = "rank0.engine", "config.json", "build.json"

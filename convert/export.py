@@ -16,11 +16,13 @@ from convert.codec_export import export_decoder, export_encoder
 from convert.codec_silence import silence_codes
 from convert.config import read_json
 from convert.errors import ModelLoadingError
+from convert.hub import resolve
 from convert.lm_formats import lm_format
 
 EXPORT_FILE = "export.json"
 FORMAT = 1
 _TOKENIZER_FILE, _PROCESSOR_FILE = "tokenizer.json", "processor_config.json"
+_NAMES_CODEC = (_PROCESSOR_FILE, "*/config.json")  # and whether its folder lies in the checkpoint's own
 _COMPILERS = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -43,16 +45,12 @@ def export(
             language model (`lm_formats`) does not exist in this precision.
     """
     language_model = lm_format(lm_format_name, precision)
+    _check_codec_revision(source, revision, codec, codec_revision)
     checkpoint = Checkpoint.open(source, revision)
     tokenizer = checkpoint.directory / _TOKENIZER_FILE
     if not tokenizer.is_file():
         raise ModelLoadingError(f"{tokenizer} is missing; the prompt cannot be encoded without it.")
     codec_source = codec or codec_of(checkpoint.directory)
-    if codec_revision is None and not Path(codec_source).is_dir():
-        raise ModelLoadingError(
-            f"The codec {codec_source} is on the hub and needs a revision of its own: "
-            "--codec-revision (make: CODEC_REVISION)."
-        )
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -89,6 +87,20 @@ def export(
         raise
     shutil.rmtree(output, ignore_errors=True)
     os.replace(fresh, output)
+
+
+def _check_codec_revision(source: str, revision: str | None, codec: str | None, codec_revision: str | None) -> None:
+    """Whether a codec on the hub has its revision, before the language model's gigabytes are fetched."""
+    if codec_revision is not None:
+        return
+    folder = Path(source).expanduser()
+    if codec is None and folder.is_dir() and not (folder / _PROCESSOR_FILE).is_file():
+        return  # no checkpoint, or one that names no codec: opening it says which
+    named = codec or codec_of(resolve(source, revision, _NAMES_CODEC))
+    if not Path(named).expanduser().is_dir():
+        raise ModelLoadingError(
+            f"The codec {named} is on the hub and needs a revision of its own: --codec-revision (make: CODEC_REVISION)."
+        )
 
 
 def codec_of(directory: Path) -> str:

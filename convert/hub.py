@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -13,11 +14,11 @@ from convert.errors import ModelLoadingError
 NEEDED_FILES = ("*.json", "*.safetensors", "*.jinja", "*.pth")
 
 
-def resolve(source: str | os.PathLike[str], revision: str | None = None) -> Path:
+def resolve(source: str | os.PathLike[str], revision: str | None = None, files: Sequence[str] = NEEDED_FILES) -> Path:
     """The folder that holds the checkpoint `source`.
 
     A local folder is returned as it is. Anything else is a hub id, downloaded (or found in the cache that HF_HOME
-    names; HF_HUB_OFFLINE is honoured) at `revision`.
+    names; HF_HUB_OFFLINE is honoured) at `revision`: only the files whose names match one of `files`.
 
     Raises:
         ModelLoadingError: no such folder, a hub id without a revision, or the hub does not have it.
@@ -41,7 +42,7 @@ def resolve(source: str | os.PathLike[str], revision: str | None = None) -> Path
             "a branch or a tag can move."
         )
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(NEEDED_FILES)))
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(files)))
     except GatedRepoError as error:
         raise ModelLoadingError(
             f"{repo} is given out only to those who accepted its licence: accept it at https://huggingface.co/{repo} "

@@ -128,9 +128,7 @@ def write_language_model(
 
     def values(spec: TensorSpec) -> torch.Tensor:
         index, tensor, part = sources[spec.name]
-        # A stream of its own for each tensor: values do not depend on the order or layout of writing.
-        generator = torch.Generator().manual_seed(seed * SEED_STRIDE + index)
-        return draw(tensor, generator, eos_rate)[part]
+        return drawn(index, tensor, seed, eos_rate)[part]
 
     write_weights(directory, specs, values, shard_bytes)
 
@@ -165,6 +163,12 @@ def plan(size: ModelSize) -> Iterator[TensorPlan]:
     yield TensorPlan("model.norm.weight", (hidden,), 0.0)
     yield TensorPlan("audio_lm_head.weight", (audio_rows, hidden), head)
     yield TensorPlan("text_lm_head.weight", (size.vocab_size, hidden), head)
+
+
+def drawn(index: int, tensor: TensorPlan, seed: int, eos_rate: float) -> torch.Tensor:
+    """The plan's tensor number `index`, float32; see `make_checkpoint` for the other arguments."""
+    # A stream of its own for each tensor: values do not depend on the order or layout of writing.
+    return draw(tensor, torch.Generator().manual_seed(seed * SEED_STRIDE + index), eos_rate)
 
 
 def draw(tensor: TensorPlan, generator: torch.Generator, eos_rate: float) -> torch.Tensor:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import json
+import os
 import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from build.__main__ import main
 from build.bundle import LOCK_FILE
 from build.errors import BuildError
 from build.exports import Exports
 from build.repository import assemble
 from build.targets import load_target
+from serve.errors import LaunchError
 from serve.manifest import check_bundle
 from serve.triton import TritonServer
 
@@ -106,6 +112,65 @@ def test_two_builds_into_one_folder_do_not_meet(tmp_path: Path) -> None:
     assert refused.stderr == f"build: another build is writing into {tmp_path}; wait for it or give another folder\n"
     assert [file.name for file in tmp_path.iterdir()] == [LOCK_FILE]
     assert "another build" not in build("--checkpoint", "demo", "--output", str(tmp_path)).stderr, "a lock left behind"
+
+
+class Killed(BaseException):
+    """Ends a build as a kill does: whatever it still tries to rename or remove raises it again."""
+
+
+def finishes(bundle: Path, words: list[str], steps: int) -> bool:
+    """Whether a build is done before it has renamed or removed so many things in the bundle's folder; there it dies."""
+    left = steps
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *rest: Any, **options: Any) -> Any:
+            nonlocal left
+            if Path(path).parent == bundle:
+                left -= 1
+                if left < 0:
+                    raise Killed
+            return real(path, *rest, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((os, "rename"), (os, "replace"), (os, "unlink"), (shutil, "rmtree")):
+            patch.setattr(module, name, dying(getattr(module, name)))
+        try:
+            return main(words) == 0
+        except Killed:
+            return False
+
+
+def test_wherever_a_build_is_killed_the_bundle_serves_or_says_what_to_do(
+    bundle: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """It replaces a bundle that has a voice by one that has none."""
+    outcomes = []
+    for steps in itertools.count():
+        folder = tmp_path / f"killed-{steps}"
+        shutil.copytree(bundle, folder, copy_function=os.link, ignore=shutil.ignore_patterns("*.log*", "__pycache__"))
+        words = ["--checkpoint", str(checkpoint), "--output", str(folder)]
+        finished = finishes(folder, words, steps)
+        refusal, voice = refused(folder), folder / "model_repository" / "prompt" / "1" / "voices" / "tone.wav"
+        assert refusal is None or refusal.endswith("build one with: make engine")
+        outcomes.append("refused" if refusal else "old" if voice.exists() else "new")
+        assert main(words) == 0, "the next build makes it good"
+        assert refused(folder) is None
+        assert not voice.exists()
+        assert {file.name for file in folder.iterdir()} == {LOCK_FILE, "exports", "manifest.json", "model_repository"}
+        if finished:
+            break
+    assert [outcome for outcome, _ in itertools.groupby(outcomes)] == ["old", "refused", "new"], outcomes
+
+
+def refused(bundle: Path) -> str | None:
+    """What serving says against a bundle, every hash compared."""
+    try:
+        check_bundle(bundle, verify=True)
+    except LaunchError as error:
+        return str(error)
+    return None
 
 
 def limit_files(size: int) -> None:

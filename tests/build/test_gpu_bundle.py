@@ -27,10 +27,13 @@ from huggingface_hub.errors import GatedRepoError
 from build import __main__ as command
 from build import bundle as building
 from build import engines, machine
+from build.container import IMAGE
 from build.errors import BuildError
 from build.interpreter import Interpreter
-from build.machine import IMAGE
+from build.memory import GIB, ModelShape
 from build.targets import load_target
+from demo.language_model import config_json
+from demo.sizes import SIZES
 from serve.errors import DeviceError
 from serve.manifest import check_bundle
 
@@ -333,6 +336,20 @@ def test_a_file_in_two_places_is_counted_once(
         os.link(workshop.bundle / "weights", workshop.bundle / name)
     needed.append(said_to_need(workshop, capsys))
     assert needed[0] == needed[1]
+
+
+@pytest.mark.parametrize("target, gib", [("h100", 15), ("rtx4090", 20)])
+def test_the_memory_a_true_size_build_takes_is_asked_for(
+    target: str, gib: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = ModelShape.from_config(config_json(SIZES["true"], "bfloat16"))
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: usage(2**40, 0, 2**40))
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=gib * GIB))
+    machine.check_space(load_target(target), shape, tmp_path)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=(gib - 1) * GIB))
+    with pytest.raises(BuildError, match=rf"{gib - 1}\.0 GiB of memory are free; compiling target {target} takes"):
+        machine.check_space(load_target(target), shape, tmp_path)
 
 
 def said_to_need(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> str:

@@ -218,6 +218,8 @@ def test_a_full_disk_ends_the_build_and_leaves_no_half_engine(true_decoder: Path
     """A limit on the size of a file fails the write in the middle of serialising, as a full disk does."""
     (tmp_path / "exports" / "codec").mkdir(parents=True)
     (tmp_path / "exports" / "codec" / "decoder.onnx").symlink_to(true_decoder)
+    codec = {"sample_rate": 24000, "hop_length": 960, "context_frames": 10}
+    (tmp_path / "exports" / "export.json").write_text(json.dumps({"codec": {"config": codec}}))
     command = [sys.executable, "-B", "-m", "build.rtx", str(tmp_path / "exports"), "--output", str(tmp_path / "out")]
     refused = subprocess.run(
         [*command, "--compute-capability", "8.9"],

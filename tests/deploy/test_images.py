@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import tomllib
 
-from build.machine import IMAGE
+from bench.acceptance import COMMIT_VARIABLE
+from build.container import IMAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -46,6 +47,13 @@ def test_what_is_copied_is_there(image: str) -> None:
 def test_the_gpu_image_is_the_one_the_build_asks_for() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     assert f"\nFROM {IMAGE}\n" in text
+
+
+def test_the_gpu_image_knows_its_commit() -> None:
+    """Which the acceptance run reports; git and the history stay out of the image."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert f'\nARG COMMIT=""\nENV {COMMIT_VARIABLE}=$COMMIT\n' in text
+    assert ".git\n" in (ROOT / ".dockerignore").read_text()
 
 
 def test_pinned_packages_are_the_projects_own() -> None:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from bench import acceptance, checks, parity
 from bench.acceptance import levels
 from bench.checks import Bench
 from bench.served import ServedBundle, ServeError
+from bench.serving import Level
 from convert.checkpoint import Checkpoint
 from serve.gpu import GIB, Gpu
 from serve.triton import TritonServer
@@ -39,7 +40,8 @@ def test_the_cpu_bundle_passes_and_the_report_says_so(
     report = (tmp_path / "cpu.md").read_text()
     assert done.returncode == 0, report
     assert report in done.stdout
-    assert report.startswith("# Acceptance of cpu: 11 of 11 checks hold\n")
+    assert report.startswith("# Acceptance of cpu: 9 of 9 checks hold\n")
+    assert report.count("only measured") == 2, "memory and speed: a CPU is promised neither"
     figures = json.loads(report.partition("```json\n")[2].partition("\n```")[0])
     passed = {verdict["name"]: verdict["figures"] for verdict in figures["verdicts"] if verdict["passed"]}
     for case in ("without a clip", "with a clip"):
@@ -152,6 +154,24 @@ def test_a_server_must_keep_to_the_gpu_memory_its_manifest_asks_for(
     )
     assert verdict.passed is holds
     assert f"{used_gib - 2:.2f} of the 44.00 GiB of GPU memory" in verdict.figures
+
+
+def test_the_report_names_the_commit_also_where_there_is_no_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(acceptance.COMMIT_VARIABLE, raising=False)
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert acceptance.commit().startswith(head.stdout.strip())
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert acceptance.commit() == "unknown"
+    monkeypatch.setenv(acceptance.COMMIT_VARIABLE, "abc1234")
+    assert acceptance.commit() == "abc1234"
+
+
+def test_what_only_was_measured_neither_holds_nor_fails() -> None:
+    level = Level(**{field.name: 2.0 for field in fields(Level)} | {"streams": 1})  # slower than it lasts
+    for architecture, passed in ((None, None), ("sm90", False)):
+        manifest = {"requires": {"gpu_architecture": architecture}}
+        bench: Any = SimpleNamespace(manifest=manifest)
+        assert checks.real_time(bench, [level]).passed is passed
 
 
 def test_levels_end_with_the_most_a_bundle_serves() -> None:

@@ -12,7 +12,7 @@ from higgs_tts import GenerationParams, HiggsClient, OverloadedError, Speech
 
 from build.exports import Exports
 from build.interpreter import Interpreter
-from build.manifest import write_manifest
+from build.manifest import MANIFEST_FILE, write_manifest
 from build.repository import assemble
 from build.targets import load_target
 from serve.triton import TritonServer
@@ -23,7 +23,7 @@ def small_server(bundle: Path, tmp_path: Path) -> Iterator[TritonServer]:
     target = replace(load_target("cpu"), max_streams=2, max_waiting=1)
     exports = Exports.read(bundle / "exports")
     assemble(exports, target, None, tmp_path / "model_repository")
-    write_manifest(tmp_path, tmp_path / "model_repository", exports, target, "small", Interpreter())
+    write_manifest(tmp_path / MANIFEST_FILE, tmp_path / "model_repository", exports, target, "small", Interpreter())
     with TritonServer(tmp_path) as running:
         yield running
 
