@@ -6,7 +6,6 @@
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,17 @@ def read_voice_folder(folder: Path) -> list[VoiceFiles]:
     return [found[name] for name in sorted(found)]
 
 
+def read_metadata(file: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises VoiceFolderError when there is none."""
+    try:
+        content = json.loads(_text(file))
+    except (ValueError, RecursionError) as error:
+        raise VoiceFolderError(f"{file} is not valid JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise VoiceFolderError(f"{file} must hold a JSON object.")
+    return content
+
+
 def _pairs(folder: Path) -> list[VoiceFiles]:
     listed = {voice.audio for voice in _listed(folder / LISTED)}
     clips = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO_EXTENSIONS and path not in listed)
@@ -56,7 +66,7 @@ def _pair(clip: Path) -> VoiceFiles:
     transcript = _text(words).strip() if words.is_file() else ""
     if not transcript:
         raise VoiceFolderError(f"voice {clip.stem} has no {words.name} with the words that {clip.name} says.")
-    metadata = _checked_object(_json(details), details) if details.is_file() and details.name != LISTED else {}
+    metadata = read_metadata(details) if details.is_file() and details.name != LISTED else {}
     return VoiceFiles(clip.stem, clip, transcript, metadata)
 
 
@@ -79,7 +89,7 @@ def _described(file: Path) -> list[VoiceFiles]:
 def _listed(file: Path) -> list[VoiceFiles]:
     if not file.is_file():
         return []
-    content = _checked_object(_json(file), file)
+    content = read_metadata(file)
     return [_entry(file, name, entry) for name, entry in content.items()]
 
 
@@ -91,20 +101,7 @@ def _entry(file: Path, name: str, entry: Any) -> VoiceFiles:
     audio = file.parent / clip
     if not audio.is_file():
         raise VoiceFolderError(f"{file}: voice {name!r} names {clip}, which is not there.")
-    return VoiceFiles(name, audio, transcript.strip(), _checked_object(values, file))
-
-
-def _checked_object(value: Any, file: Path) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise VoiceFolderError(f"{file} must hold a JSON object.")
-    return dict(value)
-
-
-def _json(file: Path) -> Any:
-    try:
-        return json.loads(_text(file))
-    except ValueError as error:
-        raise VoiceFolderError(f"{file} is not valid JSON: {error}.") from None
+    return VoiceFiles(name, audio, transcript.strip(), values)
 
 
 def _text(file: Path) -> str:

@@ -1,7 +1,7 @@
 """Voice profiles as plain files of one folder: NAME.profile.json, and the clip that it names as a float32 WAV.
 
 The JSON holds `transcript`, `audio` (a file beside it, or null), `seconds` and `metadata`. It is written last and in
-one piece, so a profile is there whole or not at all; a clip without one is what a killed writer left, and is swept away.
+one piece, so a profile is there whole or not at all; a clip that no profile names is what a killed writer left.
 Writers, of any process, take turns; readers need not wait for them.
 """
 
