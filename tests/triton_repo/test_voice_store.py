@@ -232,6 +232,19 @@ def test_without_a_state_folder_the_bundles_voices_still_speak(folders: Any, sta
     np.testing.assert_array_equal(store.load("tone")[1], clip(0.25))
 
 
+def test_files_that_were_put_there_by_hand_stay(folders: Any) -> None:
+    store = open_store(folders)
+    add(store, "mine")
+    soundfile.write(folders[1] / "hand.wav", clip(), RATE)
+    profile = {"transcript": "by hand", "audio": "hand.wav", "seconds": 1.0, "metadata": {}}
+    (folders[1] / "hand.profile.json").write_text(json.dumps(profile))
+    add(store, "other")
+    store.remove("mine")
+    store.sweep()
+    assert names(store) == ["hand", "other", "tone"]
+    assert (folders[1] / "hand.wav").is_file()
+
+
 def test_files_that_are_no_profiles_are_left_out(folders: Any, caplog: pytest.LogCaptureFixture) -> None:
     store = open_store(folders)
     add(store, "good")

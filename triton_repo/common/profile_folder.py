@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from common.voice_profile import VoiceProfile
 
 _SUFFIX = ".profile.json"
 _LOCK = ".lock"
+_CLIP = re.compile(r"(?P<voice>.+)-[0-9a-f]{16}\.wav")
 # Two changes within one tick of the file system's clock look like one: a folder that changed just now is read again.
 _SETTLED_NANOSECONDS = 2 * 10**9
 
@@ -151,15 +153,16 @@ class ProfileFolder:
                 raise
 
     def _sweep(self) -> None:
-        """Only within a turn: then every half-written file and every clip that no profile names is left over."""
+        """Only within a turn: then every half-written file, and every clip its profile does not name, is left over."""
         for path in list(self._directory.iterdir()):
             half_written = path.name.startswith(".") and path.name != _LOCK
-            if half_written or (path.suffix == ".wav" and not self._is_named(path)):
+            clip = _CLIP.fullmatch(path.name)  # others were put there by hand
+            if half_written or (clip and not self._is_named(path, clip["voice"])):
                 with suppress(OSError):
                     path.unlink()
 
-    def _is_named(self, clip: Path) -> bool:
-        file = clip.with_name(clip.name.rpartition("-")[0] + _SUFFIX)
+    def _is_named(self, clip: Path, voice: str) -> bool:
+        file = clip.with_name(voice + _SUFFIX)
         try:
             return bool(json.loads(file.read_bytes())["audio"] == clip.name)
         except FileNotFoundError:
