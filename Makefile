@@ -11,6 +11,7 @@ VOICES ?= voices
 STREAMS ?=
 DEVICE ?=
 FALLBACK ?=
+STATE ?=
 BUNDLE ?= artifacts/$(TARGET)
 TEXT ?= The speech is streamed out of Triton.
 URL ?= localhost:8001
@@ -42,7 +43,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--v
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-bundle demo-voice engine serve client test lint lint-deploy acceptance \
-	bench bench-lm bench-serving bench-voice arithmetic true-size rtx-true-size lock clean
+	bench bench-lm bench-serving bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 help: ## explain every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -69,7 +70,8 @@ engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT
 	@$(PY) -m build $(BUILD_OPTIONS) --output $(BUNDLE)
 
 serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 8002); Ctrl-C stops it
-	@exec $(RUN_PYTHON) -m serve $(BUNDLE) $(if $(DEVICE),--device $(DEVICE)) $(if $(FALLBACK),--fallback $(FALLBACK)) $(SERVE_OPTIONS)
+	@exec $(RUN_PYTHON) -m serve $(BUNDLE) $(if $(DEVICE),--device $(DEVICE)) $(if $(FALLBACK),--fallback $(FALLBACK)) \
+		$(if $(STATE),--state $(STATE)) $(SERVE_OPTIONS)
 
 client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(VENV)/bin/higgs-tts "$$TEXT" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
@@ -90,7 +92,7 @@ acceptance: setup ## build, serve and prove TARGET on this machine; prints a rep
 	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out $(REPORTS)
 	@$(if $(filter rtx%,$(TARGET)),$(PY) -m pytest tests/gpu,true)
 
-bench: bench-lm bench-serving ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
+bench: bench-lm bench-serving bench-voices ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 
 $(BENCH_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 	@rm -rf $(BENCH_CHECKPOINT)
@@ -103,6 +105,9 @@ bench-lm: setup $(BENCH_CHECKPOINT)/.finished ## the language model alone: frame
 
 bench-serving: demo-bundle ## the demo bundle through Triton: first audio, real-time factor, streams
 	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
+
+bench-voices: demo-bundle ## first audio with and without a known voice, and a batch against one by one, through Triton
+	@$(PY) -m bench.voices --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
 bench-voice: demo-bundle ## the demo voice in other ears: word errors, lengths, cloned voices, against flite (apt install flite)
 	@$(PY) -m bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
@@ -122,6 +127,7 @@ rtx-true-size: setup ## compile random weights of the true shape (or of LAYERS=2
 lock: ## write constraints.txt from what is installed
 	@$(PY) -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | grep -v '^pip==' > constraints.txt
 
-clean: ## remove everything that was built; .venv stays
-	rm -rf artifacts demo.wav speech.wav .pytest_cache .ruff_cache .mypy_cache
+clean: ## remove everything that was built; .venv and added voices (artifacts/*.state) stay
+	find artifacts -mindepth 1 -maxdepth 1 -not -name '*.state' -exec rm -rf {} + 2>/dev/null || true
+	rm -rf demo.wav speech.wav .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

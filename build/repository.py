@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-import soxr
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from build.engines import SUFFIX
-from build.errors import BuildError
 from build.exports import Exports
 from build.files import place
 from build.steps import RECORD_FILE
 from build.targets import Target
+from build.voices import voice_rules, write_voices
 from engine.types import MAX_RAS_WINDOW
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "triton_repo"
 VERSION = "1"
 ENSEMBLE = "higgs_audio_v2"
-PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "pcm")
+PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "pcm", "voices")
 # The codec's networks where Triton's own backend runs them; the Python models of the same name ask these.
 PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
 PLAN_FILE = "model.plan"
@@ -38,7 +36,7 @@ _CACHE_BYTES = {"onnxruntime": 4}  # of a number in the keys and values; 2 in en
 def assemble(
     exports: Exports, target: Target, voices: Path | None, repository: Path, engines: Path | None = None
 ) -> None:
-    """Write every model of the ensemble into `repository`, which must not exist yet.
+    """Write every model, the ensemble's and `voices`, into `repository`, which must not exist yet.
 
     `engines` is the folder of the compiled networks (`build/engines.py`), for a target that has any.
     """
@@ -47,16 +45,26 @@ def assemble(
         version = repository / model / VERSION
         version.mkdir(parents=True)
         _write_config(model, exports, target, repository / model / "config.pbtxt")
+    _place_codec(exports, target, engines, repository)
+    codec = _encoder_identity(repository)
     for model in PYTHON_MODELS:
         version = repository / model / VERSION
         _copy_code(TEMPLATES / model, version)
         _copy_code(TEMPLATES / "common", version / "common")
-        (version / "settings.json").write_text(json.dumps(_settings(model, exports, target), indent=2) + "\n")
+        (version / "settings.json").write_text(json.dumps(_settings(model, exports, target, codec), indent=2) + "\n")
     _copy_code(ROOT / "engine", repository / "lm" / VERSION / "engine")
     _place_language_model(exports, target, engines, repository / "lm" / VERSION / "weights")
-    _place_codec(exports, target, engines, repository)
     place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
-    _copy_voices(voices, repository / "prompt" / VERSION / "voices", exports.codec["sample_rate"], target)
+    _place_voices(voices, repository, exports.codec["sample_rate"], target)
+
+
+def _place_voices(source: Path | None, repository: Path, sample_rate: int, target: Target) -> None:
+    """Into both models that read them: each is a program of its own, which Triton may load from anywhere."""
+    first, second = (repository / model / VERSION / "voices" for model in ("prompt", "voices"))
+    write_voices(source, first, sample_rate, target)
+    second.mkdir()
+    for file in first.iterdir():
+        place(file, second / file.name)
 
 
 def _place_language_model(exports: Exports, target: Target, engines: Path | None, weights: Path) -> None:
@@ -89,23 +97,38 @@ def _place_codec(exports: Exports, target: Target, engines: Path | None, reposit
             place(compiled, version / compiled.name)
 
 
-def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
-    """What a model reads at its start, each value from the checkpoint or from the target."""
+def _encoder_identity(repository: Path) -> str:
+    """What tells codes of one encoder from those of another: the SHA-256 of its network's file."""
+    (network,) = (*repository.glob("codec_encoder*/*/encoder.*"), *repository.glob(f"codec_encoder_plan/*/{PLAN_FILE}"))
+    with network.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dict[str, Any]:
+    """What a model reads at its start, each value from the checkpoint or from the target. `encoder`: its identity."""
     codec, lm = exports.codec, exports.language_model
     layout = lm["layout"]
     frame_seconds = codec["hop_length"] / codec["sample_rate"]
+    codes = {"codec": encoder, "max_bytes": target.reference_cache_mib * 2**20}
+    profiles = {
+        "reference": {
+            "sample_rate": codec["sample_rate"],
+            "hop_length": codec["hop_length"],
+            "min_seconds": target.reference_min_seconds,
+            "max_seconds": target.reference_max_seconds,
+            "min_peak": _SILENCE_PEAK,
+        },
+        "voices": voice_rules(target),
+        "codes": codes,
+    }
+    if model == "voices":
+        return {**profiles, "num_codebooks": codec["num_codebooks"]}
     if model == "prompt":
         return {
             "max_characters": target.max_characters,
             "max_positions": target.max_positions,
             "positions_beside_clip": layout["num_codebooks"] + 1,
-            "reference": {
-                "sample_rate": codec["sample_rate"],
-                "hop_length": codec["hop_length"],
-                "min_seconds": target.reference_min_seconds,
-                "max_seconds": target.reference_max_seconds,
-                "min_peak": _SILENCE_PEAK,
-            },
+            **profiles,
             "options": {
                 "codebook_size": layout["codebook_size"],
                 "frame_seconds": frame_seconds,
@@ -139,6 +162,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
             **_codec_engine(target, model, "audio", "codes"),
             "num_codebooks": codec["num_codebooks"],
             "cache_entries": target.reference_cache_entries,
+            "codes": codes,
         }
     if model == "codec_decoder":
         return {
@@ -188,32 +212,3 @@ def _copy_code(source: Path, destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     for file in source.glob("*.py"):
         shutil.copyfile(file, destination / file.name)
-
-
-def _copy_voices(source: Path | None, destination: Path, sample_rate: int, target: Target) -> None:
-    """Voice profiles at the codec's rate, mono. Raises BuildError for a clip that cannot be used."""
-    destination.mkdir(parents=True)
-    if source is not None and not source.is_dir():
-        raise BuildError(f"there is no folder {source} with voices")
-    for clip in sorted(source.glob("*.wav")) if source else []:
-        transcript = clip.with_suffix(".txt")
-        if not transcript.is_file() or not transcript.read_text().strip():
-            raise BuildError(f"voice {clip.stem} has no {transcript.name} with the words the clip says")
-        try:
-            samples, rate = soundfile.read(clip, dtype="float32", always_2d=True)
-        except RuntimeError as error:
-            raise BuildError(f"voice {clip.stem} cannot be read: {error}") from error
-        seconds = len(samples) / rate
-        if not target.reference_min_seconds <= seconds <= target.reference_max_seconds:
-            raise BuildError(
-                f"voice {clip.stem} has {seconds:.2f} s; a reference must have "
-                f"{target.reference_min_seconds} to {target.reference_max_seconds} s"
-            )
-        mono = soxr.resample(samples.mean(axis=1), rate, sample_rate)
-        try:
-            soundfile.write(destination / clip.name, np.clip(mono, -1.0, 1.0), sample_rate, subtype="FLOAT")
-        except RuntimeError as error:
-            raise BuildError(f"voice {clip.stem} cannot be stored: {error}") from error
-        for extra in (transcript, clip.with_suffix(".json")):
-            if extra.is_file():
-                shutil.copyfile(extra, destination / extra.name)

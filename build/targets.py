@@ -46,6 +46,7 @@ class Target:
     reference_min_seconds: float
     reference_max_seconds: float
     reference_cache_entries: int
+    reference_cache_mib: int
     lm_threads: int
     lm_nice: int
     codec_threads: int

@@ -11,6 +11,7 @@ from types import FrameType
 
 from serve.errors import DeviceError, LaunchError
 from serve.ports import Ports
+from serve.state import STATE_VARIABLE, default_state, prepare_state
 from serve.supervisor import Supervisor
 from serve.triton import START_SECONDS, TritonServer
 
@@ -23,7 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 after a clean stop, 1 when the server could not start or kept dying."""
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    server = _server(options, options.bundle)
+    state = options.state or default_state(options.bundle)
+    hindrance = prepare_state(state)
+    if hindrance is not None:
+        logger.warning("%s", hindrance)
+    server = _server(options, options.bundle, state)
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
@@ -34,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
                 raise
             fallback = _beside(options.bundle, options.fallback)
             logger.warning("%s; serving %s instead, as --fallback says", error, fallback)
-            server = _server(options, fallback)
+            server = _server(options, fallback, state)
             server.start(options.timeout)
         if server.gpu is not None:
             print(f"on {server.gpu}")
@@ -51,9 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
         server.stop()
 
 
-def _server(options: argparse.Namespace, bundle: Path) -> TritonServer:
+def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonServer:
     ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
-    return TritonServer(bundle, ports, options.host, options.verify, options.log, options.log_verbose, options.device)
+    return TritonServer(
+        bundle, ports, options.host, options.verify, options.log, options.log_verbose, options.device, state
+    )
 
 
 def _beside(bundle: Path, fallback: str) -> Path:
@@ -73,6 +80,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--fallback",
         metavar="BUNDLE",
         help="what to serve when no GPU fits the bundle: a bundle folder or the name of one beside it, such as cpu",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help=f"folder for added voices and codes of clips; default: ${STATE_VARIABLE}, else BUNDLE.state, beside it",
     )
     parser.add_argument("--verify", action="store_true", help="check the hash of every file before starting")
     parser.add_argument("--timeout", type=float, default=START_SECONDS, help="seconds the models may take to load")

@@ -19,6 +19,7 @@ from serve.log import failure, put_aside
 from serve.manifest import check_bundle
 from serve.ports import Ports
 from serve.processes import Processes, kill_group
+from serve.state import STATE_VARIABLE
 
 # For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
 START_SECONDS = 900.0
@@ -40,6 +41,7 @@ class TritonServer:
         log: where Triton's log goes, by default triton.log in the bundle; the one of the run before is kept beside it.
         verbosity: Triton's --log-verbose.
         device: one of several GPUs, by nvidia-smi's index or UUID; by default the one with most free memory.
+        state: folder for what outlives the server, such as added voices; None keeps nothing.
     """
 
     def __init__(
@@ -51,11 +53,12 @@ class TritonServer:
         log: Path | None = None,
         verbosity: int = 0,
         device: str | None = None,
+        state: Path | None = None,
     ) -> None:
         self._bundle, self._host, self._verify, self._verbosity = bundle, host, verify, verbosity
         self.ports = ports or Ports.free()
         self.log = log or bundle / "triton.log"
-        self._device = device
+        self._device, self._state = device, state
         self.gpu: Gpu | None = None
         self._scratch: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -135,6 +138,11 @@ class TritonServer:
     def _reachable(self) -> str:
         return "127.0.0.1" if self._host == "0.0.0.0" else self._host
 
+    def _environment(self) -> dict[str, str]:
+        """What the models are told: the GPU that was chosen, and the state folder; empty means none."""
+        environment = {STATE_VARIABLE: str(self._state.absolute()) if self._state else ""}
+        return environment | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {})
+
     def _launch(self, repository: Path, scratch: Path) -> subprocess.Popen[bytes]:
         triton = find_installation(scratch)
         command = [str(triton.executable), f"--model-repository={repository}"]
@@ -156,7 +164,7 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=triton.environment | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {}),
+                env=triton.environment | self._environment(),
                 # The models' import path begins with the working directory, which must not hold another `engine`.
                 cwd=scratch,
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order

@@ -14,10 +14,13 @@ from .errors import (
     ModelLoadingError,
     OverloadedError,
     ServerUnavailableError,
+    StateError,
     StreamStalledError,
+    VoiceFolderError,
 )
 from .params import GenerationParams
 from .speech import AudioChunk, Speech
+from .voices import VoiceProfile
 
 __version__ = "0.1.0"
 
@@ -40,5 +43,8 @@ __all__ = [
     "ServerUnavailableError",
     "Speech",
     "SpeechStream",
+    "StateError",
     "StreamStalledError",
+    "VoiceFolderError",
+    "VoiceProfile",
 ]

@@ -6,8 +6,9 @@ call when the task that reads it is cancelled, which is what the server must nev
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from .audio import Reference
 from .client import BaseClient, prepare_request, stalled
@@ -15,6 +16,7 @@ from .errors import HiggsError
 from .exchange import Event, Exchange
 from .params import GenerationParams
 from .speech import AudioChunk, Speech
+from .voices import VoiceProfile, add_voice, list_voices, remove_voice, show_voice
 
 
 class AsyncHiggsClient(BaseClient, AbstractAsyncContextManager["AsyncHiggsClient"]):
@@ -52,6 +54,29 @@ class AsyncHiggsClient(BaseClient, AbstractAsyncContextManager["AsyncHiggsClient
         async with self.stream(text, voice=voice, reference=reference, params=params) as stream:
             chunks = [chunk async for chunk in stream]
             return Speech.from_chunks(chunks, stream.started_at)
+
+    async def voices(self) -> list[VoiceProfile]:
+        """Every voice profile of the server, by name, without audio and codes."""
+        return await asyncio.to_thread(list_voices, self._connection)
+
+    async def voice(self, name: str) -> VoiceProfile:
+        """One voice profile, with its audio and its codes. Raises InvalidRequestError for an unknown one."""
+        return await asyncio.to_thread(show_voice, self._connection, name)
+
+    async def add_voice(
+        self,
+        name: str,
+        reference: Reference | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        replace: bool = False,
+    ) -> VoiceProfile:
+        """Have the server keep a voice; takes and raises what `HiggsClient.add_voice` does."""
+        return await asyncio.to_thread(add_voice, self._connection, name, reference, metadata, replace)
+
+    async def remove_voice(self, name: str) -> None:
+        """Remove an added voice. Raises InvalidRequestError for one of the bundle's and for an unknown one."""
+        await asyncio.to_thread(remove_voice, self._connection, name)
 
     async def close(self) -> None:
         """End every stream on the server, then disconnect. Takes up to the drain timeout."""

@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   fortune | higgs-tts -o - | aplay -f S16_LE -r 24000
   higgs-tts --text-file chapter.txt -o chapter.flac --reference me.wav --reference-text "What I say there."
   higgs-tts batch manifest.jsonl --out speech
+  higgs-tts voices list
 """
 BATCH = "batch"
 BATCH_DESCRIPTION = """Speak every line of a manifest into an audio file of its own. The same command goes on where

@@ -2,7 +2,7 @@
 
 import queue
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,6 +15,7 @@ from .exchange import Event, Exchange
 from .params import GenerationParams
 from .protocol import speech_request
 from .speech import AudioChunk, Speech
+from .voices import VoiceProfile, add_voice, list_voices, remove_voice, show_voice
 
 DEFAULT_URL = "localhost:8001"
 CHUNK_TIMEOUT = 30.0
@@ -98,6 +99,34 @@ class HiggsClient(BaseClient, AbstractContextManager["HiggsClient"]):
         """The whole speech; takes and raises what `stream` does."""
         with self.stream(text, voice=voice, reference=reference, params=params) as stream:
             return Speech.from_chunks(list(stream), stream.started_at)
+
+    def voices(self) -> list[VoiceProfile]:
+        """Every voice profile of the server, by name, without audio and codes."""
+        return list_voices(self._connection)
+
+    def voice(self, name: str) -> VoiceProfile:
+        """One voice profile, with its audio and its codes. Raises InvalidRequestError for an unknown one."""
+        return show_voice(self._connection, name)
+
+    def add_voice(
+        self,
+        name: str,
+        reference: Reference | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        replace: bool = False,
+    ) -> VoiceProfile:
+        """Have the server keep a voice under a name, with its clip and words, and return it as kept.
+
+        reference: the clip; without one, `metadata["description"]` says in words how the voice sounds. metadata: JSON;
+        `language`, `gender` and `description` are read by the server. replace: an added voice of the name may go.
+        Raises InvalidRequestError, AudioFormatError, and StateError when the server cannot keep it.
+        """
+        return add_voice(self._connection, name, reference, metadata, replace)
+
+    def remove_voice(self, name: str) -> None:
+        """Remove an added voice. Raises InvalidRequestError for one of the bundle's and for an unknown one."""
+        remove_voice(self._connection, name)
 
     def close(self) -> None:
         """End every stream on the server, then disconnect. Blocks up to the drain timeout."""

@@ -17,6 +17,8 @@ from .client import HiggsClient
 from .errors import HiggsError, InvalidRequestError
 from .pcm import AudioFile, PcmStream, audio_format
 from .speech import AudioChunk, Speech
+from .voices_arguments import VOICES, parse_voices_arguments
+from .voices_command import look_after_voices
 
 INTERRUPTED = 128 + signal.SIGINT
 READER_LEFT = 128 + signal.SIGPIPE
@@ -30,6 +32,9 @@ def main(words: list[str] | None = None) -> int:
     if words[:1] == [BATCH]:
         arguments, work = parse_batch_arguments(words[1:]), speak_batch
         output = arguments.out
+    elif words[:1] == [VOICES]:
+        arguments, work = parse_voices_arguments(words[1:]), look_after_voices
+        output = VOICES
     else:
         arguments, work = parse_arguments(words), _speak
         output = arguments.output

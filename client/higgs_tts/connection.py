@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from .audio import ReferenceLimits
 from .control import ControlStream
-from .errors import HiggsError, ServerUnavailableError
+from .errors import HiggsError, ServerUnavailableError, error_from_server
 from .exchange import Event, Exchange
 from .protocol import ENSEMBLE
 
@@ -109,6 +109,17 @@ class Connection:
             )
             self._live.add(exchange)
         return exchange
+
+    def ask(self, request: Any, timeout: float) -> InferResult:
+        """The one answer to a `ModelInferRequest`, within so many seconds. Raises HiggsError."""
+        if self._closed:
+            raise HiggsError("The client is closed.")
+        try:
+            return InferResult(self._stub.ModelInfer(request, timeout=timeout))
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise self._unavailable(error) from None
+            raise error_from_server(error.details(), self.address) from None
 
     def close(self) -> None:
         """Cancel what is under way, let it drain, and close the channel. Blocks up to the drain timeout."""

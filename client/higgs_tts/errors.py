@@ -39,6 +39,14 @@ class InvalidRequestError(HiggsError):
     """The request itself is wrong: empty text, unknown voice, unknown or impossible option."""
 
 
+class StateError(HiggsError):
+    """The server cannot keep a voice: it has no state folder, or its disk refuses."""
+
+
+class VoiceFolderError(HiggsError):
+    """A folder of voice profiles cannot be used: a file is missing or not what its format says."""
+
+
 class OverloadedError(HiggsError):
     """The server has no room for another request now; the same request may succeed later."""
 
@@ -62,6 +70,7 @@ _NAMED_BY_SERVER = {
         AudioFormatError,
         InvalidRequestError,
         OverloadedError,
+        StateError,
     )
 }
 _NAMED_ERROR = re.compile(rf"\b({'|'.join(_NAMED_BY_SERVER)}): (.*)")

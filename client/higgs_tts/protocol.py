@@ -15,6 +15,7 @@ from .speech import AudioChunk
 
 ENSEMBLE = "higgs_audio_v2"
 LM = "lm"
+VOICES = "voices"
 OUTPUTS = {"audio", "start_sample", "finish_reason"}
 CANCEL = "cancel"  # end this generation now
 WATCH = "watch"  # stay open as long as this generation; if the connection breaks, end it
@@ -46,6 +47,31 @@ def control_request(request_id: str, word: str) -> Any:
     """A `ModelInferRequest` straight to the LM, about the generation that runs under `request_id`."""
     request = _request(LM, request_id)
     _add_string(request, "control", word)
+    return request
+
+
+def voices_request(
+    command: str,
+    *,
+    name: str | None = None,
+    audio: NDArray[np.float32] | None = None,
+    transcript: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> Any:
+    """A `ModelInferRequest` about the server's voice profiles: list, show, add or remove."""
+    request = _request(VOICES, uuid.uuid4().hex)
+    _add_string(request, "command", command)
+    if name is not None:
+        _add_string(request, "name", name)
+    if audio is not None:
+        _add_tensor(request, "audio", "FP32", audio.size, audio.astype("<f4").tobytes())
+    if transcript is not None:
+        _add_string(request, "transcript", transcript)
+    if metadata:
+        _add_string(request, "metadata", json.dumps(metadata, ensure_ascii=False))
+    if replace:
+        _add_tensor(request, "replace", "BOOL", 1, b"\1")
     return request
 
 

@@ -22,9 +22,8 @@ import soundfile
 from build.__main__ import main
 from build.bundle import LOCK_FILE
 from build.errors import BuildError
-from build.exports import Exports
-from build.repository import assemble
 from build.targets import load_target
+from build.voices import write_voices
 from serve.errors import LaunchError
 from serve.manifest import check_bundle
 from serve.triton import TritonServer
@@ -177,13 +176,60 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def test_voices_are_stored_at_the_codecs_rate_and_need_their_words(bundle: Path, tmp_path: Path) -> None:
-    stored = bundle / "model_repository" / "prompt" / "1" / "voices" / "tone.wav"
-    assert soundfile.info(stored).samplerate == 24000
-    assert soundfile.info(stored).channels == 1
-    assert soundfile.info(stored).duration == pytest.approx(1.0, abs=0.01)
-    voices = tmp_path / "voices"
-    voices.mkdir()
-    soundfile.write(voices / "mute.wav", np.zeros(100), 8000)
-    with pytest.raises(BuildError, match=r"voice mute has no mute\.txt"):
-        assemble(Exports.read(bundle / "exports"), load_target("cpu"), voices, tmp_path / "repository")
+def test_voices_are_stored_at_the_codecs_rate_for_both_models_that_read_them(bundle: Path) -> None:
+    stored = bundle / "model_repository" / "prompt" / "1" / "voices"
+    assert soundfile.info(stored / "tone.wav").samplerate == 24000
+    assert soundfile.info(stored / "tone.wav").channels == 1
+    assert soundfile.info(stored / "tone.wav").duration == pytest.approx(1.0, abs=0.01)
+    profile = json.loads((stored / "tone.profile.json").read_text())
+    assert profile["metadata"] == {"language": "none", "source": "synthetic"}
+    assert (profile["audio"], profile["transcript"], profile["seconds"]) == ("tone.wav", "a rising tone", 1.0)
+    for file in stored.iterdir():
+        assert (bundle / "model_repository" / "voices" / "1" / "voices" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_codes_of_clips_are_told_apart_by_the_encoders_file(bundle: Path) -> None:
+    repository = bundle / "model_repository"
+    encoder = hashlib.sha256((repository / "codec_encoder" / "1" / "encoder.onnx").read_bytes()).hexdigest()
+    for model in ("codec_encoder", "prompt", "voices"):
+        assert json.loads((repository / model / "1" / "settings.json").read_text())["codes"]["codec"] == encoder
+
+
+def test_voices_of_other_tools_are_read(bundle: Path, voices: Path, tmp_path: Path) -> None:
+    (tmp_path / "profile.yaml").write_text("profiles:\n  deep: A deep voice.\n")
+    shutil.copy(voices / "tone.wav", tmp_path / "clip.wav")
+    entries = {"en_man_1": {"transcript": "Keep learning.", "audio_file": "clip.wav", "system_prompt": "A master."}}
+    (tmp_path / "config.json").write_text(json.dumps(entries))
+    stored = tmp_path / "stored"
+    write_voices(tmp_path, stored, 24000, load_target("cpu"))
+    assert sorted(file.name for file in stored.iterdir()) == [
+        "deep.profile.json", "en_man_1.profile.json", "en_man_1.wav",
+    ]  # fmt: skip
+    deep, man = (json.loads((stored / f"{name}.profile.json").read_text()) for name in ("deep", "en_man_1"))
+    assert (deep["audio"], deep["metadata"]) == (None, {"description": "A deep voice."})
+    assert (man["transcript"], man["metadata"]) == ("Keep learning.", {"system_prompt": "A master."})
+
+
+@pytest.mark.parametrize(
+    "files, sentence",
+    [
+        ({"mute.wav": 24000}, r"voice mute has no mute\.txt"),
+        ({"short.wav": 100, "short.txt": "a"}, "voice short: The reference audio is too short"),
+        ({"../up.wav": 24000, "config.json": '{"../up": {"transcript": "a", "audio_file": "../up.wav"}}'}, "rename it"),
+        ({"SPEAKER1.wav": 24000, "SPEAKER1.txt": "a"}, "voice 'SPEAKER1' has a name that voices cannot have"),
+        ({"noise.wav": "no audio", "noise.txt": "a"}, "voice noise: Cannot read the reference audio"),
+        (None, "There is no folder"),
+    ],
+)
+def test_voices_that_cannot_be_used_are_refused_by_name(
+    tmp_path: Path, files: dict[str, int | str] | None, sentence: str
+) -> None:
+    source = tmp_path / "voices"
+    for name, content in (files or {}).items():
+        source.mkdir(exist_ok=True)
+        if isinstance(content, int):
+            soundfile.write(source / name, np.sin(np.arange(content) / 10), 24000)
+        else:
+            (source / name).write_text(content)
+    with pytest.raises(BuildError, match=sentence):
+        write_voices(source, tmp_path / "stored", 24000, load_target("cpu"))

@@ -31,6 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "everything": {
         "replicas": 3,
         "bundles": {"existingClaim": "voices"},
+        "state": {"existingClaim": "kept"},
         "serveArguments": ["--fallback", "cpu"],
         "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
         "podAnnotations": {"team": "speech"},
@@ -120,6 +121,11 @@ def test_objects_find_each_other(chart: Any, case: str) -> None:
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
     claim = volumes["bundles"]["persistentVolumeClaim"]["claimName"]
+    state = volumes["state"]
+    if case == "everything":
+        assert state["persistentVolumeClaim"] == {"claimName": "kept"}
+    else:
+        assert state["emptyDir"] == {"sizeLimit": "2Gi"}
     made = objects.get("PersistentVolumeClaim")
     assert claim == (made["metadata"]["name"] if made else "voices")
     for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
@@ -137,6 +143,7 @@ def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
     options = _parse(container["args"])
     assert options.bundle == Path("/bundles") / (CASES[case].get("bundle") or "h100")
     assert options.host == "0.0.0.0"
+    assert str(options.state) in {mount["mountPath"] for mount in container["volumeMounts"]}
     for name in ("startupProbe", "livenessProbe"):
         python, *check = container[name]["exec"]["command"]
         assert python.endswith("python")

@@ -63,7 +63,8 @@ def test_a_server_is_started_with_options_there_are_and_reached_on_this_machine_
     options = _parse(SERVICES[name]["command"])
     assert options.host == "0.0.0.0"
     assert options.log == Path("/tmp/triton.log"), "the bundles are mounted read-only"
-    assert SERVICES[name]["volumes"] == ["bundles:/bundles:ro"]
+    assert options.state == Path("/state")
+    assert SERVICES[name]["volumes"] == ["bundles:/bundles:ro", "state:/state"]
     ports = [port.split(":") for port in SERVICES[name]["ports"]]
     assert sorted(ports) == [["127.0.0.1", str(port), str(port)] for port in (8000, 8001, 8002)]
     assert {options.http_port, options.grpc_port, options.metrics_port} == {8000, 8001, 8002}

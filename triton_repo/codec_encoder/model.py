@@ -8,19 +8,19 @@ Answers through response senders, so that a clip being encoded on the worker thr
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from code_cache import DISK, ENCODER, MEMORY, CodeCache
 from common import tensors
+from common.code_files import CodeFiles, clip_key
 from common.errors import AudioTokenizationError, sentence
-from common.metrics import Refusals
+from common.metrics import CodeSources, Refusals
 from common.networks import open_network
+from common.state import state_directory
 
 
 class TritonPythonModel:
@@ -28,9 +28,10 @@ class TritonPythonModel:
         settings = tensors.settings(args)
         self._encoder = open_network(tensors.version_directory(args), "encoder", settings)
         self._no_codes = np.zeros((settings["num_codebooks"], 0), np.int32)
-        self._cache: OrderedDict[bytes, np.ndarray] = OrderedDict()
-        self._cache_entries: int = settings["cache_entries"]
-        self._lock = threading.Lock()
+        self._codec: str = settings["codes"]["codec"]
+        state, max_bytes = state_directory(), settings["codes"]["max_bytes"]
+        files = CodeFiles(state / "codes", max_bytes) if state else None
+        self._cache = CodeCache(settings["cache_entries"], files, CodeSources((MEMORY, DISK, ENCODER)).count)
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._refusals = Refusals("codec_encoder")
 
@@ -41,8 +42,8 @@ class TritonPythonModel:
             if samples is None or samples.size == 0:
                 self._respond(sender, self._no_codes)
                 continue
-            key = hashlib.sha256(samples.tobytes()).digest()
-            codes = self._cached(key)
+            key = clip_key(self._codec, samples)
+            codes = self._cache.remembered(key)
             if codes is not None:
                 self._respond(sender, codes)
             else:
@@ -51,24 +52,12 @@ class TritonPythonModel:
     def finalize(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def _cached(self, key: bytes) -> np.ndarray | None:
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-            return self._cache.get(key)
-
-    def _encode(self, sender: Any, key: bytes, samples: np.ndarray) -> None:
-        codes = self._cached(key)  # another request may have brought the same clip meanwhile
-        if codes is None:
-            try:
-                codes = self._encoder(samples[None])[0].astype(np.int32)
-            except Exception as error:
-                self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
-                return
-            with self._lock:
-                self._cache[key] = codes
-                while len(self._cache) > self._cache_entries:
-                    self._cache.popitem(last=False)
+    def _encode(self, sender: Any, key: str, samples: np.ndarray) -> None:
+        try:
+            codes = self._cache.codes(key, lambda: self._encoder(samples[None])[0].astype(np.int32))
+        except Exception as error:
+            self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
+            return
         self._respond(sender, codes)
 
     def _refuse(self, sender: Any, refusal: AudioTokenizationError) -> None:

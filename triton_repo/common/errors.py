@@ -19,6 +19,10 @@ class AudioTokenizationError(RequestError):
     """The codec could not turn reference audio into codes, or codes into audio."""
 
 
+class StateError(RequestError):
+    """Nothing can be kept: the server has no state folder, or its disk refuses."""
+
+
 class ModelLoadingError(RequestError):
     """A file of the bundle is missing or unreadable."""
 

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import triton_python_backend_utils as pb_utils
+
+
+class CodeSources:
+    """Counts reference clips by where their codes came from: `higgs_reference_codes_total{source}`."""
+
+    def __init__(self, sources: Iterable[str]) -> None:
+        family = pb_utils.MetricFamily(
+            name="higgs_reference_codes_total",
+            description="Reference clips, by where their codes came from: memory, disk or the encoder",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self._family = family  # its counters must not outlive it
+        self._counters = {source: family.Metric(labels={"source": source}) for source in sources}
+
+    def count(self, source: str) -> None:
+        """Count one clip."""
+        self._counters[source].increment(1)
 
 
 class Refusals:

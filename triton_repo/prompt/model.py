@@ -17,9 +17,11 @@ from chatml import PromptEncoder, Turn
 from common import tensors
 from common.errors import InvalidRequestError, RequestError, sentence
 from common.metrics import Refusals
+from common.reference import ReferenceLimits
+from common.voice_profile import check_plain
+from common.voice_store import VoiceStore
 from normalization import normalize
 from options import OptionLimits, engine_parameters, parse_options
-from voices import ReferenceLimits, VoiceLibrary
 
 
 class TritonPythonModel:
@@ -27,7 +29,7 @@ class TritonPythonModel:
         settings = tensors.settings(args)
         directory = tensors.version_directory(args)
         self._references = ReferenceLimits(**settings["reference"])
-        self._voices = VoiceLibrary(directory / "voices", self._references.sample_rate)
+        self._voices = VoiceStore.open(directory / "voices", settings)
         self._encoder = PromptEncoder(directory / "tokenizer.json")
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
@@ -48,10 +50,11 @@ class TritonPythonModel:
     def _prompt(self, request: Any) -> Any:
         text = self._speakable(tensors.text(request, "text"), "text")
         params = parse_options(tensors.text(request, "options"), self._options)
-        _refuse_unprintable(params.scene, "scene")
-        clip, words = self._reference(request)
+        check_plain(params.scene, "scene")
+        clip, words, described = self._reference(request)
         turns = () if clip is None else (Turn(words),)
-        ids = self._encoder.encode(text, params.scene, turns)
+        scene = "\n\n".join(part for part in (params.scene.strip(), described) if part)
+        ids = self._encoder.encode(text, scene, turns)
         self._check_length(ids, clip)
         frame_rate = self._references.sample_rate / self._references.hop_length
         parameters = json.dumps(engine_parameters(params, frame_rate))
@@ -70,14 +73,14 @@ class TritonPythonModel:
             raise InvalidRequestError(f"{name} is empty; there is nothing to say")
         if len(text) > self._max_characters:
             raise InvalidRequestError(f"{name} has {len(text)} characters; at most {self._max_characters} are allowed")
-        _refuse_unprintable(text, name)
+        check_plain(text, name)
         normalized = normalize(text)
         if not any(c.isalnum() for c in normalized):
             raise InvalidRequestError(f"{name} holds no letter or digit; there is nothing to say")
         return normalized
 
-    def _reference(self, request: Any) -> tuple[np.ndarray | None, str]:
-        """The clip to imitate and its words, from the request or from a voice profile."""
+    def _reference(self, request: Any) -> tuple[np.ndarray | None, str, str]:
+        """The clip to imitate and its words, from the request or from a voice profile; or what a voice is like."""
         voice = tensors.text(request, "voice")
         samples = tensors.array(request, "reference_audio")
         words = tensors.text(request, "reference_text")
@@ -86,13 +89,15 @@ class TritonPythonModel:
         if samples is not None:
             if not words or not words.strip():
                 raise InvalidRequestError("reference_audio needs reference_text, the words it says")
-            return self._references.checked(samples), self._speakable(words, "reference_text")
+            return self._references.checked(samples), self._speakable(words, "reference_text"), ""
         if words:
             raise InvalidRequestError("reference_text comes with reference_audio only")
         if voice:
-            profile = self._voices.get(voice)
-            return self._references.checked(profile.samples), self._speakable(profile.transcript, "transcript")
-        return None, ""
+            profile, samples = self._voices.load(voice)
+            if profile.description:
+                return None, "", f"SPEAKER0: {profile.description}"
+            return self._references.checked(samples), self._speakable(profile.transcript, "transcript"), ""
+        return None, "", ""
 
     def _check_length(self, ids: np.ndarray, clip: np.ndarray | None) -> None:
         frames = 0 if clip is None else len(clip) // self._references.hop_length
@@ -103,10 +108,3 @@ class TritonPythonModel:
                 f"text and reference take {positions} positions, which leaves less than a second of speech within "
                 f"the engine's {self._max_positions}; shorten them"
             )
-
-
-def _refuse_unprintable(text: str, name: str) -> None:
-    """Control characters and halves of characters are no text; raises InvalidRequestError."""
-    unwanted = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or 0xD800 <= ord(c) <= 0xDFFF), None)
-    if unwanted is not None:
-        raise InvalidRequestError(f"{name} holds the character U+{ord(unwanted):04X}; it must be plain text")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-Tensor = tuple[str, str, int]  # name, Triton type, size of its one dimension (-1: any)
+Tensor = tuple[str, str, int | str]  # name, Triton type, size of its one dimension (-1: any), or several
 
 TEXT: Tensor = ("text", "STRING", 1)
 VOICE: Tensor = ("voice", "STRING", 1)
@@ -22,10 +22,18 @@ FAULT: Tensor = ("fault", "STRING", 1)
 AUDIO: Tensor = ("audio", "FP32", -1)
 START_SAMPLE: Tensor = ("start_sample", "INT64", 1)
 FINISH_REASON: Tensor = ("finish_reason", "STRING", 1)
+COMMAND: Tensor = ("command", "STRING", 1)
+NAME: Tensor = ("name", "STRING", 1)
+TRANSCRIPT: Tensor = ("transcript", "STRING", 1)
+METADATA: Tensor = ("metadata", "STRING", 1)
+REPLACE: Tensor = ("replace", "BOOL", 1)
+RESULT: Tensor = ("result", "STRING", 1)
+EMBEDDING: Tensor = ("embedding", "INT32", "-1, -1")
 
 REQUEST = [TEXT, VOICE, REFERENCE_AUDIO, REFERENCE_TEXT, OPTIONS]
 RESPONSE = [AUDIO, START_SAMPLE, FINISH_REASON]
 WINDOW = [SAMPLES, START, REASON, FAULT]
+VOICE_REQUEST = [COMMAND, NAME, AUDIO, TRANSCRIPT, METADATA, REPLACE]
 
 
 def write_repository(root: Path, events: Path) -> None:
@@ -37,6 +45,7 @@ def write_repository(root: Path, events: Path) -> None:
         decoupled=True, parameters={"events": str(events)},
     )  # fmt: skip
     _python_model(root, "pcm", WINDOW, RESPONSE)
+    _python_model(root, "voices", VOICE_REQUEST, [RESULT, AUDIO, EMBEDDING], optional=VOICE_REQUEST[1:])
     ensemble = (
         'platform: "ensemble"\nensemble_scheduling { step [\n'
         f"{_step('prompt', REQUEST, [ORDER, REFERENCE])},\n"

@@ -1,0 +1,76 @@
+"""Voices of a bundle: profiles of any known format, at the codec's rate, as the files its models read.
+
+Written for each voice: NAME.profile.json, as `triton_repo/common/profile_folder.py` describes it, and NAME.wav if the
+voice has audio.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from higgs_tts.audio import ReferenceLimits, load_reference
+from higgs_tts.errors import HiggsError
+from higgs_tts.voice_folder import VoiceFiles, read_voice_folder
+
+from build.errors import BuildError
+from build.targets import Target
+
+_NAME_PATTERN = r"[^\W_][\w.-]{0,47}"
+# What a request or a dialogue says without meaning a profile.
+_RESERVED_NAMES = r"default|none|smart|auto|speaker\d*"
+_MAX_ADDED = 1000
+_MAX_METADATA_BYTES = 16384
+
+
+def voice_rules(target: Target) -> dict[str, Any]:
+    """What a profile must be, as the bundle's models are told."""
+    return {
+        "name_pattern": _NAME_PATTERN,
+        "reserved_names": _RESERVED_NAMES,
+        "name_rule": "a name is 1 to 48 letters, digits, '_', '-' or '.', beginning with a letter or digit",
+        "max_transcript_characters": target.max_characters,
+        "max_description_characters": target.max_scene_characters,
+        "max_metadata_bytes": _MAX_METADATA_BYTES,
+        "max_added": _MAX_ADDED,
+    }
+
+
+def write_voices(source: Path | None, destination: Path, sample_rate: int, target: Target) -> None:
+    """Convert every profile of `source` (None: no voices). Raises BuildError for one that cannot be used."""
+    destination.mkdir(parents=True)
+    if source is None:
+        return
+    limits = ReferenceLimits(sample_rate, target.reference_min_seconds, target.reference_max_seconds)
+    try:
+        voices = read_voice_folder(source)
+    except HiggsError as error:
+        raise BuildError(str(error)) from error
+    for voice in voices:
+        _write(voice, destination, limits)
+
+
+def _write(voice: VoiceFiles, destination: Path, limits: ReferenceLimits) -> None:
+    if not re.fullmatch(_NAME_PATTERN, voice.name) or re.fullmatch(_RESERVED_NAMES, voice.name, re.IGNORECASE):
+        raise BuildError(f"voice {voice.name!r} has a name that voices cannot have; rename it")
+    profile: dict[str, Any] = {
+        "transcript": voice.transcript,
+        "audio": None,
+        "seconds": 0.0,
+        "metadata": voice.metadata,
+    }
+    if voice.audio is not None:
+        try:
+            samples = load_reference(voice.audio, limits)
+        except HiggsError as error:
+            raise BuildError(f"voice {voice.name}: {error}") from error
+        profile |= {"audio": f"{voice.name}.wav", "seconds": len(samples) / limits.sample_rate}
+        try:
+            soundfile.write(destination / f"{voice.name}.wav", samples, limits.sample_rate, subtype="FLOAT")
+        except RuntimeError as error:
+            raise BuildError(f"voice {voice.name} cannot be stored: {error}") from error
+    text = json.dumps(profile, ensure_ascii=False, indent=2) + "\n"
+    (destination / f"{voice.name}.profile.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,131 @@
+"""`higgs-tts voices` at work: one line a voice, or JSON."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from .audio import Reference
+from .client import HiggsClient
+from .errors import HiggsError, InvalidRequestError
+from .voice_folder import VoiceFiles, read_metadata, read_voice_folder
+from .voices import VoiceProfile
+
+FAILED = 1
+_TRANSCRIPT_SHOWN = 50  # characters in a list
+
+
+def look_after_voices(arguments: Namespace) -> int:
+    """Run one command; return the exit status: 0, or 1 when a voice of several failed.
+
+    Raises HiggsError and OSError for whatever fails alone.
+    """
+    commands: dict[str, Callable[[HiggsClient, Namespace], int]] = {
+        "list": _list,
+        "show": _show,
+        "add": _add,
+        "import": _import,
+        "remove": _remove,
+    }
+    with HiggsClient(arguments.url) as client:
+        return commands[arguments.command](client, arguments)
+
+
+def _list(client: HiggsClient, arguments: Namespace) -> int:
+    voices = client.voices()
+    if arguments.json:
+        print(json.dumps([_summary(voice) for voice in voices], ensure_ascii=False))
+        return 0
+    width = max((len(voice.name) for voice in voices), default=0)
+    for voice in voices:
+        print(f"{voice.name:{width}}  {voice.origin:6}  {_what(voice)}")
+    return 0
+
+
+def _show(client: HiggsClient, arguments: Namespace) -> int:
+    voice = client.voice(arguments.name)
+    if arguments.output is not None:
+        voice.save(arguments.output)
+    if arguments.json:
+        print(json.dumps(_summary(voice), ensure_ascii=False))
+        return 0
+    codes = "not encoded yet" if voice.embedding is None else "{} x {}".format(*voice.embedding.shape)
+    facts = {"name": voice.name, "from": voice.origin}
+    if voice.audio_path is not None:
+        clip = f"{voice.audio_path}, {voice.seconds:.2f} s"
+        facts |= {"clip": clip, "transcript": voice.transcript, "codes": codes}
+    facts |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in voice.metadata.items()}
+    for key, value in facts.items():
+        print(f"{key}: {' '.join(value.split())}")
+    return 0
+
+
+def _add(client: HiggsClient, arguments: Namespace) -> int:
+    metadata = read_metadata(arguments.metadata) if arguments.metadata else {}
+    for key in ("language", "gender", "description"):
+        if getattr(arguments, key) is not None:
+            metadata[key] = getattr(arguments, key)
+    reference = Reference(arguments.reference, arguments.reference_text) if arguments.reference else None
+    voice = client.add_voice(arguments.name, reference, metadata=metadata, replace=arguments.replace)
+    _print_added([voice], arguments)
+    return 0
+
+
+def _import(client: HiggsClient, arguments: Namespace) -> int:
+    there = {voice.name for voice in client.voices()}
+    added, failed = [], 0
+    for files in read_voice_folder(arguments.folder):
+        if files.name in there and not arguments.replace:
+            print(f"higgs-tts: {files.name} is there already", file=sys.stderr)
+            continue
+        try:
+            added.append(_add_files(client, files, arguments.replace))
+        except HiggsError as error:
+            failed += 1
+            print(f"higgs-tts: {files.name}: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+    _print_added(added, arguments)
+    return FAILED if failed else 0
+
+
+def _add_files(client: HiggsClient, files: VoiceFiles, replace: bool) -> VoiceProfile:
+    reference = Reference(files.audio, files.transcript) if files.audio else None
+    return client.add_voice(files.name, reference, metadata=files.metadata, replace=replace)
+
+
+def _remove(client: HiggsClient, arguments: Namespace) -> int:
+    failed = 0
+    for name in arguments.name:
+        try:
+            client.remove_voice(name)
+        except InvalidRequestError as error:
+            failed += 1
+            print(f"higgs-tts: {error}", file=sys.stderr)
+    return FAILED if failed else 0
+
+
+def _print_added(voices: list[VoiceProfile], arguments: Namespace) -> None:
+    if arguments.json:
+        print(json.dumps([_summary(voice) for voice in voices], ensure_ascii=False))
+        return
+    for voice in voices:
+        print(f"{voice.name}: {_what(voice)}")
+
+
+def _what(voice: VoiceProfile) -> str:
+    """The clip and the first of its words, or the first words of the description."""
+    words = " ".join((voice.transcript or str(voice.metadata.get("description", ""))).split())
+    shown = words if len(words) <= _TRANSCRIPT_SHOWN else words[: _TRANSCRIPT_SHOWN - 1] + "…"
+    return f"{voice.seconds:5.2f} s  {shown}" if voice.audio_path else f"described: {shown}"
+
+
+def _summary(voice: VoiceProfile) -> dict[str, Any]:
+    return {
+        "name": voice.name,
+        "origin": voice.origin,
+        "audio_path": voice.audio_path,
+        "seconds": voice.seconds,
+        "transcript": voice.transcript,
+        "embedding": None if voice.embedding is None else voice.embedding.tolist(),
+        "metadata": voice.metadata,
+    }

@@ -1,0 +1,346 @@
+"""The store of voice profiles: whole or not there, whoever writes, dies or reads meanwhile.
+
+Run: python -m pytest tests/triton_repo/test_voice_store.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from build.targets import load_target
+from build.voices import voice_rules
+from tests.triton_repo.conftest import Run
+
+pytestmark = pytest.mark.usefixtures("models")
+RATE = 24000
+RULES = voice_rules(load_target("cpu"))
+LIMITS = {"sample_rate": RATE, "hop_length": 960, "min_seconds": 0.5, "max_seconds": 30.0, "min_peak": 1e-3}
+# argv: bundle's folder, state's folder, and what is needed to open a store over them.
+OPEN = f"""
+import json, os, signal, sys
+from pathlib import Path
+import numpy as np
+from common.errors import RequestError
+from common.reference import ReferenceLimits
+from common.voice_profile import VoiceRules
+from common.voice_store import VoiceStore
+
+store = VoiceStore(Path(sys.argv[1]), Path(sys.argv[2]), VoiceRules(**{RULES!r}), ReferenceLimits(**{LIMITS!r}))
+def clip(level):
+    return np.full({RATE}, level, np.float32)
+"""
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A bundle with the voice `tone`, and a place for the state."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    soundfile.write(bundle / "tone.wav", clip(0.25), RATE, subtype="FLOAT")
+    profile = {"transcript": "a tone", "audio": "tone.wav", "seconds": 1.0, "metadata": {"language": "en"}}
+    (bundle / "tone.profile.json").write_text(json.dumps(profile))
+    return bundle, tmp_path / "state" / "voices"
+
+
+def clip(level: float = 0.5, seconds: float = 1.0) -> np.ndarray:
+    return np.full(int(seconds * RATE), level, np.float32)
+
+
+def open_store(folders: tuple[Path, Path], **settings: Any) -> Any:
+    from common.reference import ReferenceLimits  # noqa: PLC0415 - only now on the path
+    from common.voice_profile import VoiceRules  # noqa: PLC0415
+    from common.voice_store import VoiceStore  # noqa: PLC0415
+
+    rules = VoiceRules(**RULES | settings)
+    return VoiceStore(folders[0], folders[1], rules, ReferenceLimits(**LIMITS))
+
+
+def add(store: Any, name: str, level: float = 0.5, replacing: bool = False) -> Any:
+    """A voice whose transcript tells the clip's level."""
+    return store.add(name, clip(level), f"level {level}", {"gender": "none"}, replacing)
+
+
+def names(store: Any) -> list[str]:
+    return [profile.name for profile in store.profiles()]
+
+
+def test_an_added_voice_is_seen_by_a_store_that_was_open_before_and_by_one_opened_later(folders: Any) -> None:
+    reader, writer = open_store(folders), open_store(folders)
+    assert names(reader) == ["tone"]
+    added = add(writer, "mine", 0.5)
+    for store in (reader, open_store(folders)):
+        profile, samples = store.load("mine")
+        assert names(store) == ["mine", "tone"]
+        assert (profile.name, profile.transcript, profile.metadata) == ("mine", "level 0.5", {"gender": "none"})
+        assert (profile.origin, profile.seconds, profile.audio_path) == ("added", 1.0, added.audio_path)
+        np.testing.assert_array_equal(samples, clip(0.5))
+    writer.remove("mine")
+    assert names(reader) == ["tone"]
+    assert not list(folders[1].glob("*.wav")), "its clip went too"
+
+
+def test_nothing_is_read_while_nothing_changes(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(folders)
+    add(store, "mine")
+    store.load("mine")
+    long_ago = time.time() - 60
+    for folder in folders:
+        os.utime(folder, (long_ago, long_ago))
+    store.profiles()
+    reads: list[str] = []
+    monkeypatch.setattr(os, "scandir", lambda path: reads.append(str(path)))
+    monkeypatch.setattr(soundfile, "read", lambda path, **_: reads.append(str(path)))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(str(path)))
+    assert store.load("mine")[0].transcript == "level 0.5"
+    assert names(store) == ["mine", "tone"]
+    assert reads == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "../up", "a/b", ".hidden", "-dash", "_low", "a b", "a\n", "a\0b", "x" * 49, "/etc/passwd", "..", "\ud800"],
+)
+def test_names_that_could_be_more_than_a_name_are_refused(folders: Any, name: str) -> None:
+    from common.errors import InvalidRequestError  # noqa: PLC0415
+
+    store = open_store(folders)
+    for action in (lambda: add(store, name), lambda: store.remove(name)):
+        with pytest.raises(InvalidRequestError, match="is not allowed; a name is 1 to 48 letters"):
+            action()
+    assert not folders[1].exists()
+
+
+@pytest.mark.parametrize("name", ["default", "None", "SPEAKER0", "speaker12", "auto", "Smart"])
+def test_names_with_a_meaning_are_reserved(folders: Any, name: str) -> None:
+    from common.errors import InvalidRequestError  # noqa: PLC0415
+
+    with pytest.raises(InvalidRequestError, match="is reserved"):
+        add(open_store(folders), name)
+
+
+@pytest.mark.parametrize("name", ["a", "en_man_1", "李雷", "zoë.v2-b", "7of9", "x" * 48, "语" * 48])
+def test_names_of_many_languages_are_names(folders: Any, name: str) -> None:
+    add(open_store(folders), name)
+    assert open_store(folders).load(name)[0].name == name
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"samples": clip(seconds=0.1)}, "has 0.10 s; it must have 0.5 to 30.0 s"),
+        ({"samples": clip(seconds=31)}, "has 31.00 s"),
+        ({"samples": clip(0.0)}, "is silent"),
+        ({"samples": clip(1.5)}, "peaks at 1.50"),
+        ({"samples": clip(float("nan"))}, "holds NaN"),
+        ({"transcript": ""}, "the transcript is empty"),
+        ({"transcript": " \n"}, "the transcript is empty"),
+        ({"transcript": "?!"}, "the transcript is empty"),
+        ({"transcript": "a\0"}, r"the character U\+0000"),
+        ({"transcript": "a" * 5000}, "has 5000 characters; at most 4096"),
+        ({"samples": None}, "needs audio, or a description"),
+        ({"samples": None, "metadata": {"description": "Deep."}}, "a transcript comes with audio"),
+        ({"samples": None, "transcript": "", "metadata": {"description": "a" * 2001}}, "description has 2001"),
+        ({"name": "tone"}, "belongs to the bundle and cannot be replaced"),
+        ({"name": "there"}, "exists; say that it is to be replaced"),
+    ],
+)
+def test_what_is_no_voice_is_refused_and_changes_nothing(folders: Any, change: dict[str, Any], sentence: str) -> None:
+    from common.errors import RequestError  # noqa: PLC0415
+
+    store = open_store(folders)
+    add(store, "there")
+    files = sorted(folders[1].iterdir())
+    values = {"name": "new", "samples": clip(), "transcript": "words", "metadata": {}, "replacing": False}
+    with pytest.raises(RequestError, match=sentence):
+        store.add(**values | change)
+    assert names(store) == ["there", "tone"]
+    assert sorted(folders[1].iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "more than 16384 bytes"),
+        ("[" * 10_000, "not valid JSON"),
+        ("[1]", "must be a JSON object, not list"),
+        ('{"x": NaN}', "not valid JSON"),
+        ('{"x": "\\ud800"}', "not valid JSON"),
+        ('{"language": 7}', "metadata 'language' must be text, not 7"),
+        ('{"x": "%s"}' % ("a" * 20000), "more than 16384 bytes"),
+    ],
+    ids=range(8),
+)
+def test_metadata_are_a_small_json_object(folders: Any, text: str, sentence: str) -> None:
+    from common.errors import InvalidRequestError  # noqa: PLC0415
+
+    with pytest.raises(InvalidRequestError, match=sentence):
+        open_store(folders).rules.parsed_metadata(text)
+
+
+def test_a_voice_may_be_described_in_words(folders: Any) -> None:
+    store = open_store(folders)
+    store.add("narrator", None, "", {"description": "A deep, calm voice."}, False)
+    profile, samples = store.load("narrator")
+    assert (profile.audio_path, profile.description, samples.size) == (None, "A deep, calm voice.", 0)
+    assert store.load("tone")[0].description == "", "a clip says more than words"
+
+
+def test_voices_of_the_bundle_stay(folders: Any) -> None:
+    from common.errors import InvalidRequestError  # noqa: PLC0415
+
+    store = open_store(folders)
+    with pytest.raises(InvalidRequestError, match="belongs to the bundle and cannot be removed"):
+        store.remove("tone")
+    with pytest.raises(InvalidRequestError, match="voice 'nobody' is unknown; there are: tone"):
+        store.remove("nobody")
+    assert names(store) == ["tone"]
+
+
+def test_more_voices_than_allowed_are_refused(folders: Any) -> None:
+    from common.errors import InvalidRequestError  # noqa: PLC0415
+
+    store = open_store(folders, max_added=2)
+    for name in ("a", "b"):
+        add(store, name)
+    with pytest.raises(InvalidRequestError, match="there are 2 added voices, which is the most"):
+        add(store, "c")
+    add(store, "a", 0.1, replacing=True)
+
+
+@pytest.mark.parametrize("state", ["none", "blocked"])
+def test_without_a_state_folder_the_bundles_voices_still_speak(folders: Any, state: str, tmp_path: Path) -> None:
+    from common.errors import StateError  # noqa: PLC0415
+
+    (tmp_path / "file").write_text("no folder")
+    store = open_store((folders[0], None if state == "none" else tmp_path / "file" / "voices"))  # type: ignore[arg-type]
+    sentence = (
+        "has no state folder" if state == "none" else r"cannot write its state folder .*(Not a directory|File exists)"
+    )
+    with pytest.raises(StateError, match=sentence):
+        add(store, "mine")
+    store.sweep()
+    np.testing.assert_array_equal(store.load("tone")[1], clip(0.25))
+
+
+def test_files_that_were_put_there_by_hand_stay(folders: Any) -> None:
+    store = open_store(folders)
+    add(store, "mine")
+    soundfile.write(folders[1] / "hand.wav", clip(), RATE)
+    profile = {"transcript": "by hand", "audio": "hand.wav", "seconds": 1.0, "metadata": {}}
+    (folders[1] / "hand.profile.json").write_text(json.dumps(profile))
+    add(store, "other")
+    store.remove("mine")
+    store.sweep()
+    assert names(store) == ["hand", "other", "tone"]
+    assert (folders[1] / "hand.wav").is_file()
+
+
+def test_files_that_are_no_profiles_are_left_out(folders: Any, caplog: pytest.LogCaptureFixture) -> None:
+    store = open_store(folders)
+    add(store, "good")
+    for name, content in {
+        "torn": '{"transcript": "a',
+        "list": "[]",
+        "lacks": "{}",
+        "clipless": json.dumps({"transcript": "a", "audio": "gone.wav", "seconds": 1.0, "metadata": {}}),
+        "outside": json.dumps({"transcript": "a", "audio": "../../bundle/tone.wav", "seconds": 1, "metadata": {}}),
+    }.items():
+        (folders[1] / f"{name}.profile.json").write_text(content)
+    assert names(open_store(folders)) == ["good", "tone"]
+    assert caplog.text.count("left out") == 5
+
+
+@pytest.mark.parametrize("replaces", [1, 2], ids=["before the clip", "before the profile"])
+@pytest.mark.parametrize("there", [False, True], ids=["new", "replacing"])
+def test_a_writer_killed_in_the_middle_leaves_what_was_there(
+    folders: Any, run: Run, replaces: int, there: bool
+) -> None:
+    store = open_store(folders)
+    if there:
+        add(store, "mine", 0.125)
+    killed = run(
+        f"""{OPEN}
+calls, replace = [], os.replace
+def die(*paths):
+    calls.append(paths)
+    if len(calls) == {replaces}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(*paths)
+os.replace = die
+store.add("mine", clip(0.5), "level 0.5", {{}}, True)
+""",
+        *folders,
+    )
+    assert killed.wait(60) == -signal.SIGKILL, killed.communicate()
+    assert any(path.name.startswith(".") and path.name != ".lock" for path in folders[1].iterdir())
+    for reader in (store, open_store(folders)):
+        assert names(reader) == (["mine", "tone"] if there else ["tone"])
+        if there:
+            np.testing.assert_array_equal(reader.load("mine")[1], clip(0.125))
+    open_store(folders).sweep()
+    left = sorted(path.suffix for path in folders[1].iterdir() if path.name != ".lock")
+    assert left == ([".json", ".wav"] if there else [])
+    add(store, "mine", 0.75, replacing=True)
+    np.testing.assert_array_equal(store.load("mine")[1], clip(0.75))
+
+
+def test_of_many_processes_that_add_one_name_one_does(folders: Any, run: Run) -> None:
+    code = f"""{OPEN}
+level = float(sys.argv[3])
+print("ready", flush=True)
+try:
+    store.add("mine", clip(level), f"level {{level}}", {{}}, False)
+    print("added")
+except RequestError as error:
+    print(error)
+"""
+    levels = [n / 10 for n in range(1, 7)]
+    answers = [p.communicate(timeout=120) for p in [run(code, *folders, level) for level in levels]]
+    outcomes = [answer.splitlines()[1] for answer, _ in answers]
+    assert outcomes.count("added") == 1, answers
+    assert sum("exists" in outcome for outcome in outcomes) == 5
+    profile, samples = open_store(folders).load("mine")
+    level = levels[outcomes.index("added")]
+    assert profile.transcript == f"level {level}"
+    np.testing.assert_array_equal(samples, clip(level))
+
+
+def test_many_processes_add_voices_of_their_own_and_none_is_lost(folders: Any, run: Run) -> None:
+    code = f"""{OPEN}
+for n in range(8):
+    store.add(f"{{sys.argv[3]}}{{n}}", clip(0.5), "words", {{}}, False)
+"""
+    for process in [run(code, *folders, letter) for letter in "abcd"]:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert names(open_store(folders)) == sorted([f"{letter}{n}" for letter in "abcd" for n in range(8)] + ["tone"])
+
+
+def test_a_reader_never_sees_one_clip_with_the_words_of_another(folders: Any, run: Run) -> None:
+    store = open_store(folders)
+    add(store, "mine", 0.125)
+    code = f"""{OPEN}
+for n in range(40):
+    level = (n % 7 + 1) / 10
+    store.add("mine", clip(level), f"level {{level}}", {{}}, True)
+"""
+    writers = [run(code, *folders) for _ in range(2)]
+    seen = set()
+    while any(writer.poll() is None for writer in writers):
+        profile, samples = store.load("mine")
+        assert profile.transcript == f"level {round(float(samples[0]), 3)}"
+        assert len(samples) == RATE
+        seen.add(profile.transcript)
+    assert [writer.returncode for writer in writers] == [0, 0], [writer.communicate() for writer in writers]
+    assert len(seen) > 2, "the reader saw nothing of the writing"
+    assert len(list(folders[1].glob("*.wav"))) == 1

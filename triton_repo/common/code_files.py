@@ -1,0 +1,139 @@
+"""Codes of reference clips on disk: one small file a clip, written whole or not at all, checked when read.
+
+Several servers may share the folder. A file's modification time is when it was last of use; beyond `max_bytes` the
+longest unused go. File: magic, SHA-256 of the rest, then num_codebooks and frames as uint32 and the codes as int32, all
+little-endian.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+_MAGIC = b"HGC1"
+_SHAPE = struct.Struct("<II")
+_HEADER_BYTES = len(_MAGIC) + 32
+_SUFFIX = ".codes"
+_ABANDONED_SECONDS = 3600  # a half-written file of a process that was killed
+_CLAIM_SECONDS = 60.0  # longer than a clip takes to encode; whoever holds a claim that long is stuck
+_LOOK_SECONDS = 0.01
+
+
+def clip_key(codec: str, samples: np.ndarray) -> str:
+    """What names a clip: a hash of its float32 samples and of the codec that encodes them."""
+    digest = hashlib.sha256(codec.encode() + b"\0")
+    digest.update(np.ascontiguousarray(samples, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+class CodeFiles:
+    """The folder. Safe for any number of threads and processes; what cannot be read is not there.
+
+    Args:
+        directory: made when something is first stored.
+        max_bytes: how large all files together may be.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self._directory, self._max_bytes = directory, max_bytes
+
+    def load(self, key: str) -> np.ndarray | None:
+        """int32 [num_codebooks, frames], or None. A file that is torn or was damaged is removed."""
+        path = self._path(key)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        codes = _decoded(content)
+        if codes is None:
+            with suppress(OSError):
+                path.unlink()
+            return None
+        self.touch(key)
+        return codes
+
+    def touch(self, key: str) -> None:
+        """The clip was of use now."""
+        with suppress(OSError):
+            os.utime(self._path(key))
+
+    def store(self, key: str, codes: np.ndarray) -> None:
+        """Keep int32 [num_codebooks, frames], and make room for it. Raises OSError when the disk refuses."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._directory, prefix=".", delete=False) as file:
+            try:
+                file.write(_encoded(codes))
+                file.close()
+                os.replace(file.name, self._path(key))
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(file.name)
+                raise
+        self._make_room()
+
+    @contextmanager
+    def claimed(self, key: str) -> Iterator[None]:
+        """Nobody else, in any process, is inside with the same clip: so that it is encoded once.
+
+        A claim falls with its process. Where files cannot be locked, or the holder is stuck, it is not waited for.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            lock = (self._directory / f".lock-{key[:2]}").open("w")
+        except OSError:
+            yield
+            return
+        with lock:
+            deadline = time.monotonic() + _CLAIM_SECONDS
+            while time.monotonic() < deadline:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(_LOOK_SECONDS)
+                except OSError:
+                    break
+            yield
+
+    def _path(self, key: str) -> Path:
+        return self._directory / f"{key}{_SUFFIX}"
+
+    def _make_room(self) -> None:
+        files = []
+        abandoned = time.time() - _ABANDONED_SECONDS
+        for entry in os.scandir(self._directory):
+            with suppress(OSError):  # another process may have removed it
+                status = entry.stat()
+                if entry.name.endswith(_SUFFIX):
+                    files.append((status.st_mtime_ns, status.st_size, entry.path))
+                elif not entry.name.startswith(".lock-") and status.st_mtime < abandoned:
+                    os.unlink(entry.path)
+        excess = sum(size for _, size, _ in files) - self._max_bytes
+        for _, size, path in sorted(files):
+            if excess <= 0:
+                break
+            with suppress(OSError):
+                os.unlink(path)
+            excess -= size
+
+
+def _encoded(codes: np.ndarray) -> bytes:
+    body = _SHAPE.pack(*codes.shape) + np.ascontiguousarray(codes, dtype="<i4").tobytes()
+    return _MAGIC + hashlib.sha256(body).digest() + body
+
+
+def _decoded(content: bytes) -> np.ndarray | None:
+    body = content[_HEADER_BYTES:]
+    if content[:_HEADER_BYTES] != _MAGIC + hashlib.sha256(body).digest() or len(body) < _SHAPE.size:
+        return None
+    shape = _SHAPE.unpack_from(body)
+    return np.frombuffer(body, dtype="<i4", offset=_SHAPE.size).astype(np.int32).reshape(shape)

@@ -1,0 +1,173 @@
+"""All voices of a server: those of its bundle, which nobody changes, and those added to its state folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from common.code_files import CodeFiles, clip_key
+from common.errors import AudioFormatError, InvalidRequestError, ModelLoadingError, StateError
+from common.profile_folder import ProfileFolder
+from common.reference import ReferenceLimits
+from common.state import STATE_VARIABLE, state_directory
+from common.voice_profile import ADDED, BUNDLE, VoiceProfile, VoiceRules
+
+_CLIPS_IN_MEMORY = 32
+
+
+class VoiceStore:
+    """Sees at each call what any process added or removed meanwhile. A bundle's voice hides an added one of its name.
+
+    Args:
+        bundle: folder of the bundle's voices.
+        state: folder of the added ones, None: nothing can be added.
+        rules: what profiles must be.
+        limits: what their clips must be.
+        known_codes: finds the codes of a clip (whole codec frames) if somebody encoded it before.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        state: Path | None,
+        rules: VoiceRules,
+        limits: ReferenceLimits,
+        known_codes: Callable[[np.ndarray], np.ndarray | None] = lambda clip: None,
+    ) -> None:
+        self._bundle = ProfileFolder(bundle, BUNDLE)
+        self._added = ProfileFolder(state, ADDED) if state else None
+        self._state, self._rules, self._limits, self._known_codes = state, rules, limits, known_codes
+        # A clip's file name tells its content, so what was read stays right.
+        self._read = lru_cache(_CLIPS_IN_MEMORY)(self._read_clip)
+
+    @classmethod
+    def open(cls, bundle: Path, settings: dict[str, Any]) -> VoiceStore:
+        """As the bundle's settings and the environment say. Raises ModelLoadingError when the bundle has no folder."""
+        if not bundle.is_dir():
+            raise ModelLoadingError(f"the bundle lacks its folder of voices, {bundle}")
+        codes, state = settings["codes"], state_directory()
+        files = CodeFiles(state / "codes", codes["max_bytes"]) if state else None
+        return cls(
+            bundle,
+            state / "voices" if state else None,
+            VoiceRules(**settings["voices"]),
+            ReferenceLimits(**settings["reference"]),
+            lambda clip: files.load(clip_key(codes["codec"], clip)) if files else None,
+        )
+
+    @property
+    def rules(self) -> VoiceRules:
+        return self._rules
+
+    def profiles(self) -> list[VoiceProfile]:
+        """Every voice, by name."""
+        added = self._added.profiles() if self._added else {}
+        both = added | self._bundle.profiles()
+        return [both[name] for name in sorted(both)]
+
+    def get(self, name: str) -> VoiceProfile:
+        """The profile, or InvalidRequestError that lists the ones there are."""
+        profile = self._bundle.profiles().get(name) or (self._added.profiles().get(name) if self._added else None)
+        if profile is None:
+            known = ", ".join(profile.name for profile in self.profiles()) or "none on this server"
+            raise InvalidRequestError(f"voice {name!r} is unknown; there are: {known}")
+        return profile
+
+    def load(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
+        """The profile and its clip, float32 [samples] at the codec's rate, none for a voice described in words.
+
+        Raises InvalidRequestError for a voice that is not there, AudioFormatError for a clip that cannot be read.
+        """
+        profile = self.get(name)
+        if profile.audio_path is None:
+            return profile, np.zeros(0, np.float32)
+        try:
+            return profile, self._read(profile.audio_path)
+        except FileNotFoundError:  # replaced or removed this very moment
+            profile = self.get(name)
+            if profile.audio_path is None or not profile.audio_path.is_file():
+                raise InvalidRequestError(f"voice {name!r} has just been removed") from None
+            return profile, self._read(profile.audio_path)
+
+    def with_embedding(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
+        """What `load` gives, with the clip's codes in the profile if anybody encoded it before."""
+        profile, samples = self.load(name)
+        if samples.size == 0:
+            return profile, samples
+        return replace(profile, embedding=self._known_codes(self._limits.checked(samples))), samples
+
+    def add(
+        self, name: str, samples: np.ndarray | None, transcript: str, metadata: dict[str, Any], replacing: bool
+    ) -> VoiceProfile:
+        """Store a voice: a clip at the codec's rate and its words, or, without a clip, metadata that describe it.
+
+        Raises InvalidRequestError, AudioFormatError, and StateError when it cannot be kept.
+        """
+        self._rules.check_name(name)
+        clip = None
+        if samples is None or samples.size == 0:
+            self._rules.check_description(metadata)
+            if transcript.strip():
+                raise InvalidRequestError("a transcript comes with audio, the clip that says it")
+        else:
+            self._limits.checked(samples)
+            self._rules.check_transcript(transcript)
+            clip = samples.reshape(-1).astype(np.float32), self._limits.sample_rate
+        if name in self._bundle.profiles():
+            raise InvalidRequestError(f"voice {name!r} belongs to the bundle and cannot be replaced; take another name")
+        added = self._writable()
+        there = added.profiles()
+        if name not in there and len(there) >= self._rules.max_added:
+            raise InvalidRequestError(f"there are {len(there)} added voices, which is the most; remove one first")
+        try:
+            return added.write(name, clip, transcript.strip(), metadata, replacing)
+        except FileExistsError:
+            raise InvalidRequestError(f"voice {name!r} exists; say that it is to be replaced, or remove it") from None
+        except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
+            raise self._refused(f"voice {name!r} cannot be kept", error) from error
+
+    def remove(self, name: str) -> None:
+        """Remove an added voice. Raises InvalidRequestError for any other, and StateError when the disk refuses."""
+        self._rules.check_name(name)
+        try:
+            if self._added and self._added.delete(name):
+                return
+        except OSError as error:
+            raise self._refused(f"voice {name!r} cannot be removed", error) from error
+        self.get(name)
+        raise InvalidRequestError(f"voice {name!r} belongs to the bundle and cannot be removed")
+
+    def sweep(self) -> None:
+        """Remove what a killed writer left."""
+        if self._added:
+            self._added.sweep()
+
+    def _writable(self) -> ProfileFolder:
+        if self._added is None:
+            raise StateError(
+                f"this server has no state folder to keep voices in; start it with --state DIR or {STATE_VARIABLE}"
+            )
+        return self._added
+
+    def _refused(self, what: str, error: OSError | RuntimeError) -> StateError:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return StateError(f"{what}: the server cannot write its state folder {self._state} ({reason})")
+
+    def _read_clip(self, path: Path) -> np.ndarray:
+        path.stat()  # libsndfile has no word for a missing file
+        try:
+            samples, rate = soundfile.read(path, dtype="float32")
+        except RuntimeError as error:
+            raise AudioFormatError(f"the voice's clip {path.name} cannot be read: {error}") from error
+        if rate != self._limits.sample_rate or samples.ndim != 1:
+            raise AudioFormatError(
+                f"the voice's clip {path.name} has {rate} Hz; it must have {self._limits.sample_rate}"
+            )
+        samples.flags.writeable = False
+        return samples
