@@ -71,8 +71,10 @@ def test_the_guard_does_not_fire_on_held_out_sentences_nor_come_near_it(
     def speak(number: int, sentence: str, temperature: float) -> None:
         turns = [("system", "Generate audio following instruction."), ("user", sentence)]
         chat = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
-        ids = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
-        prompt = Prompt((TextSegment(np.array(ids["input_ids"]).ravel().astype(np.int64)),))
+        inputs = processor.apply_chat_template(
+            chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        prompt = Prompt((TextSegment(inputs["input_ids"][0].numpy()),))
         sampling = SamplingParameters(temperature, 50, 0.95, 7, 2, seed=number)
         request = Request(f"{number} {temperature}", prompt, sampling, WindowPlan(10, 1.5, 50), 500, 600.0, GUARD)
         with free_streams:
