@@ -157,7 +157,6 @@ def test_silence_codes_are_those_the_exported_encoder_gives_silence(codec, encod
     found = session.run(None, {"audio": np.zeros((1, 50 * config.hop_length), np.float32)})[0][0]
     assert len(codes) == config.num_codebooks
     assert all(set(row.tolist()) <= set(own) for row, own in zip(found, codes, strict=True))
-    assert all(len(own) < config.codebook_size / 2 for own in codes), "a code means silence or it does not"
 
 
 def test_encoder_of_another_codec_is_refused(codec, encoder):
