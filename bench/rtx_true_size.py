@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -21,11 +20,14 @@ import psutil
 import torch
 
 from bench.report import table, write
+from build.errors import BuildError
+from build.machine import check_space
+from build.memory import ModelShape
 from build.onnx_compiler import EngineReport
 from build.rtx import LM_ENGINE, LmShapes, compile_lm
 from build.targets import load_target
 from convert import lm_tensorrt_rtx
-from convert.checkpoint import Checkpoint, required_shapes
+from convert.checkpoint import Checkpoint
 from convert.config import LanguageModelConfig
 from convert.lm_check import compare_tensorrt_rtx
 from demo.language_model import config_json, drawn, plan, write_configs
@@ -35,7 +37,6 @@ TRUE = SIZES["true"]
 TARGET = load_target("rtx4090")
 GIB = 2**30
 POLL_SECONDS = 0.2
-ROOM = 1.1  # of the disk, beside export and engine, which are as large as the weights each
 LOGITS_FILE = "logits.json"
 
 
@@ -123,11 +124,12 @@ def main() -> int:
     if options.stage:
         STAGES[options.stage](checkpoint, folder)
         return 0
-    present = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    free, needed = shutil.disk_usage(folder).free, ROOM * 2 * weights_bytes(checkpoint)
-    if free + present < needed:
-        print(f"{needed / GIB:.0f} GiB of disk are needed; {free / GIB:.0f} are free at {folder}", file=sys.stderr)
-        return 1
+    if EngineReport.read(folder / LM_ENGINE) is None:
+        try:
+            check_space(TARGET, ModelShape.from_config(config_json(size, "bfloat16")), folder)
+        except BuildError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 1
     command = [sys.executable, "-m", "bench.rtx_true_size", "--out", str(options.out), "--layers", str(options.layers)]
     figures: dict[str, float] = {"layers": size.num_layers}
     for name in STAGES:
@@ -140,11 +142,6 @@ def main() -> int:
     print(table(("TensorRT-RTX, the true widths", "measured"), rows))
     write(Path("artifacts/bench"), f"rtx_true_size_{size.num_layers}_layers", figures)
     return 0
-
-
-def weights_bytes(checkpoint: Checkpoint) -> int:
-    """Of the export: every tensor in two bytes."""
-    return 2 * sum(torch.Size(shape).numel() for shape in required_shapes(checkpoint.config).values())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from bench.rtx_true_size import DrawnCheckpoint, weights_bytes
+from bench.rtx_true_size import DrawnCheckpoint
 from convert.checkpoint import Checkpoint, required_shapes
 from demo.make_checkpoint import make_checkpoint
 from demo.sizes import SIZES
@@ -20,7 +20,3 @@ def test_drawn_weights_are_those_of_the_checkpoint(tmp_path: Path) -> None:
     for name, shape in required_shapes(made.config).items():
         assert drawn.tensor(name).shape == shape
         assert torch.equal(drawn.tensor(name), made.tensor(name)), name
-
-
-def test_the_disk_it_asks_for_is_that_of_the_true_weights(tmp_path: Path) -> None:
-    assert 10.7e9 < weights_bytes(DrawnCheckpoint.of(SIZES["true"], tmp_path)) < 10.8e9
