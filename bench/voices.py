@@ -75,6 +75,7 @@ def measure_first_audio(bundle: Path, state: Path) -> dict[str, FirstAudio]:
         for voice in (None, name):  # warm up
             milliseconds(client, voice)
         fresh = clips(client, name)
+        cases: dict[str, Sequence[str | Reference]]
         cases = {"new clip": fresh, "the same clip again": fresh, "voice profile": [name] * RUNS}
         figures = compare(client, cases)
         _expect(server, encoder=RUNS + 1)
