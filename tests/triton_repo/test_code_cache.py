@@ -66,9 +66,15 @@ class Codec:
         self._cache: Any = CodeCache(max_entries, files, lambda source: self.sources.update([source]))
 
     def codes(self, samples: np.ndarray) -> np.ndarray:
+        return self._cache.codes(self._key(samples), lambda: self.encoder(samples))
+
+    def remembered(self, *clips: np.ndarray) -> list[np.ndarray] | None:
+        return self._cache.remembered([self._key(samples) for samples in clips])
+
+    def _key(self, samples: np.ndarray) -> str:
         from common.code_files import clip_key  # noqa: PLC0415
 
-        return self._cache.codes(clip_key(self._name, samples), lambda: self.encoder(samples))
+        return clip_key(self._name, samples)
 
 
 def clip(number: int, frames: int = 50) -> np.ndarray:
@@ -208,3 +214,15 @@ def test_a_disk_that_refuses_costs_only_the_cache(tmp_path: Path, caplog: pytest
         np.testing.assert_array_equal(codec.codes(clip(1)), Encoder()(clip(1)))
     assert codec.sources == {"encoder": 1, "memory": 1}
     assert "kept in memory only" in caplog.text
+
+
+def test_several_clips_are_remembered_together_or_not_at_all() -> None:
+    codec = Codec(None)
+    first, second = codec.codes(clip(1)), codec.codes(clip(2))
+    found = codec.remembered(clip(1), clip(2))
+    assert found is not None
+    for codes, expected in zip(found, (first, second), strict=True):
+        np.testing.assert_array_equal(codes, expected)
+    assert codec.sources["memory"] == 2
+    assert codec.remembered(clip(1), clip(3)) is None
+    assert codec.sources["memory"] == 2, "what waits for another clip is counted when it is handed out"

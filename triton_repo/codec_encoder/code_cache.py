@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -41,30 +41,34 @@ class CodeCache:
         self._underway: dict[str, Future[np.ndarray]] = {}
         self._lock = threading.Lock()
 
-    def remembered(self, key: str) -> np.ndarray | None:
-        """The clip's codes, int32 [num_codebooks, frames], when they are in memory; does not wait for anything."""
+    def remembered(self, keys: Sequence[str]) -> list[np.ndarray] | None:
+        """The clips' codes, int32 [num_codebooks, frames] each, if all are in memory; does not wait for anything."""
+        now = time.monotonic()
+        stale = []
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
+            if not all(key in self._entries for key in keys):
                 return None
-            self._entries.move_to_end(key)
-            now = time.monotonic()
-            stale = now - entry.touched_at > _TOUCH_SECONDS
-            if stale:
-                entry.touched_at = now
-        if stale and self._files is not None:
-            self._files.touch(key)  # else a clip that every request brings would count as long unused on disk
-        self._count(MEMORY)
-        return entry.codes
+            for key in keys:
+                self._entries.move_to_end(key)
+                if now - self._entries[key].touched_at > _TOUCH_SECONDS:
+                    self._entries[key].touched_at = now
+                    stale.append(key)
+            codes = [self._entries[key].codes for key in keys]
+        for key in stale:  # else a clip that every request brings would count as long unused on disk
+            if self._files is not None:
+                self._files.touch(key)
+        for _ in keys:
+            self._count(MEMORY)
+        return codes
 
     def codes(self, key: str, encode: Callable[[], np.ndarray]) -> np.ndarray:
         """The clip's codes, from `encode` if nobody has them. Raises what `encode` raises, and forgets about it.
 
         Whoever else asks for the same clip meanwhile waits for the one encoding.
         """
-        known = self.remembered(key)
+        known = self.remembered([key])
         if known is not None:
-            return known
+            return known[0]
         with self._lock:
             future = self._underway.get(key)
             if future is None:

@@ -43,9 +43,9 @@ class TritonPythonModel:
                 self._respond(sender, self._no_codes)
                 continue
             key = clip_key(self._codec, samples)
-            codes = self._cache.remembered(key)
-            if codes is not None:
-                self._respond(sender, codes)
+            known = self._cache.remembered([key])
+            if known is not None:
+                self._respond(sender, known[0])
             else:
                 self._worker.submit(self._encode, sender, key, samples.copy())
 
