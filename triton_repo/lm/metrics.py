@@ -25,7 +25,9 @@ class EngineMetrics:
         self._steps = self._metric("higgs_steps_total", "Engine steps run")
         self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
         self._cancelled = self._metric("higgs_cancelled_total", "Streams cancelled by their clients")
-        self._finished = self._metric("higgs_finished_total", "Streams that ended by themselves")
+        self._finished = self._metric("higgs_finished_total", "Streams of the engine that ended by themselves")
+        self._parts = self._metric("higgs_parts_total", "Parts of scripts spoken: turns of dialogues, chunks of long texts")
+        self._retries = self._metric("higgs_retries_total", "Further attempts at parts that failed")
         self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
         self._failed: dict[str, Any] = {}
         self._first_sum = self._metric(
@@ -56,6 +58,11 @@ class EngineMetrics:
         """A stream's first window left after so many seconds."""
         self._first_sum.increment(seconds)
         self._first_count.increment(1)
+
+    def parts_ended(self, parts: int, retries: int) -> None:
+        """A script ended, with so many parts spoken and so many further attempts at them."""
+        self._parts.increment(parts)
+        self._retries.increment(retries)
 
     def finished(self, seconds: float, audio_seconds: float) -> None:
         """A stream ended by itself, after so many seconds, with so much audio."""
