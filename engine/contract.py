@@ -54,7 +54,14 @@ def code_stream(request: Request, layout: CodebookLayout, limits: Limits) -> Cod
         raise InvalidRequestError(
             f"the prompt takes {len(request.prompt)} positions of {limits.max_positions}, which leaves no room to speak"
         )
-    return CodeStream(layout, request.windows, min(request.max_frames, room), limits.context_frames)
+    return CodeStream(
+        layout,
+        request.windows,
+        min(request.max_frames, room),
+        limits.context_frames,
+        request.guard,
+        limits.silence_codes,
+    )
 
 
 def tell(request_id: str, on_event: Callable[[Event], None], event: Event) -> None:

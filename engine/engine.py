@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +17,7 @@ from engine.errors import EngineError, InvalidRequestError, ModelLoadingError, c
 from engine.sampler import Sampler, SamplerState
 from engine.scheduler import Move, Scheduler, Sequence, Step
 from engine.stream import CodeStream
+from engine.tally import Tally
 from engine.types import (
     MAX_RAS_WINDOW,
     CodebookLayout,
@@ -74,9 +74,7 @@ class Engine:
         self._streams: dict[str, _Stream] = {}
         self._wake = threading.Condition()
         self._closing = False
-        self._steps = self._frames = self._finished = self._cancelled = self._refused = 0
-        self._failed: Counter[str] = Counter()
-        self._busy_seconds = 0.0
+        self._tally = Tally()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -91,7 +89,7 @@ class Engine:
             try:
                 stream = self._admit(request, on_event)
             except EngineError:
-                self._refused += 1
+                self._tally.refused += 1
                 raise
             self._streams[request.request_id] = stream
             self._wake.notify()
@@ -112,17 +110,7 @@ class Engine:
     def stats(self) -> EngineStats:
         """A snapshot of now and of the totals since the start."""
         with self._wake:
-            return EngineStats(
-                live_streams=self._scheduler.live,
-                waiting_requests=len(self._scheduler.waiting),
-                steps=self._steps,
-                frames=self._frames,
-                busy_seconds=self._busy_seconds,
-                finished=self._finished,
-                cancelled=self._cancelled,
-                refused=self._refused,
-                failed=dict(self._failed),
-            )
+            return self._tally.stats(self._scheduler.live, len(self._scheduler.waiting), 0)
 
     def close(self) -> None:
         """Cancel everything and stop the thread."""
@@ -141,30 +129,30 @@ class Engine:
         stream = _Stream(
             request.request_id, len(request.prompt), deadline, request=request, codes=codes, on_event=on_event
         )
-        self._scheduler.submit(stream)
+        self._scheduler.submit(stream, request.continues)
         return stream
 
     def _run(self) -> None:
         while True:
             with self._wake:
                 while self._scheduler.idle and not self._closing:
+                    self._tally.busy(False)
                     self._wake.wait()
-            started = time.monotonic()
+                self._tally.busy(True)
             try:
-                self._turn(started)
+                self._turn()
             except Exception as error:  # an error of ours: nobody may wait for ever because of it
                 logger.exception("the engine's turn failed")
                 self._collapse(error)
             with self._wake:
                 if self._closing:
-                    self._remove_leavers(started)
+                    self._remove_leavers()
                     return
-                self._steps += 1
-                self._busy_seconds += time.monotonic() - started
+                self._tally.steps += 1
 
-    def _turn(self, now: float) -> None:
+    def _turn(self) -> None:
         with self._wake:
-            self._remove_leavers(now)
+            self._remove_leavers()
             step = self._scheduler.schedule()
         self._execute(step)
 
@@ -176,15 +164,15 @@ class Engine:
             self._scheduler = Scheduler(limits.max_streams, limits.max_waiting, limits.prefill_tokens_per_step)
             for stream in streams:
                 failure = classify(error)
-                self._failed[type(failure).__name__] += 1
+                self._tally.fail(failure)
                 tell(stream.request_id, stream.on_event, failure)
 
-    def _remove_leavers(self, now: float) -> None:
-        for sequence, error in self._scheduler.expired(now):
+    def _remove_leavers(self) -> None:
+        for sequence, error in self._scheduler.expired(time.monotonic()):
             self._fail(self._streams[sequence.request_id], error)
         for stream in list(self._streams.values()):
             if stream.cancelled or self._closing:
-                self._cancelled += 1
+                self._tally.cancelled += 1
                 self._finish(stream, stream.codes.last_window(FinishReason.CANCELLED))
 
     def _execute(self, step: Step) -> None:
@@ -232,18 +220,18 @@ class Engine:
     def _deliver(self, streams: list[_Stream], columns: np.ndarray) -> None:
         # All columns first: a stream that ends moves others, and what is moved must count this step's position.
         for stream, column in zip(streams, columns, strict=True):
-            self._frames += stream.codes.append(column)
+            self._tally.frames += stream.codes.append(column)
         for stream in streams:
             for window in stream.codes.windows():
                 if window.finish_reason is None:
                     tell(stream.request_id, stream.on_event, window)
                 else:
                     with self._wake:
-                        self._finished += 1
+                        self._tally.finish(window.finish_reason)
                         self._finish(stream, window)
 
     def _fail(self, stream: _Stream, error: EngineError) -> None:
-        self._failed[type(error).__name__] += 1
+        self._tally.fail(error)
         self._finish(stream, error)
 
     def _finish(self, stream: _Stream, event: Event) -> None:

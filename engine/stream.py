@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from engine.delay_pattern import complete_frames, undelay
-from engine.types import CodebookLayout, FinishReason, FrameWindow, WindowPlan
+from engine.runaway import RunawayDetector
+from engine.types import CodebookLayout, FinishReason, FrameWindow, RunawayGuard, WindowPlan
+
+_RUNAWAY_TAIL = 5  # frames kept of what a guard ended, if they were not emitted before
 
 
 class CodeStream:
@@ -15,9 +20,26 @@ class CodeStream:
     which is what makes its decoded samples equal those of the whole stream. The stream stops once every frame before
     the first undecodable one is complete: a frame that holds a mark (the end mark travels down the codebooks, one a
     column) and everything after it never leaves.
+
+    A stream may also be ended by its guard. Of a loop or a silence only a short tail leaves then, or what was emitted
+    before; the frames behind it are still context to the last window, so that no sample depends on where it was cut.
     """
 
-    def __init__(self, layout: CodebookLayout, plan: WindowPlan, max_frames: int, context_frames: int) -> None:
+    def __init__(
+        self,
+        layout: CodebookLayout,
+        plan: WindowPlan,
+        max_frames: int,
+        context_frames: int,
+        guard: RunawayGuard | None = None,
+        silence_codes: Sequence[Sequence[int]] = (),
+    ) -> None:
+        guard = guard or RunawayGuard()
+        self._end_reason = FinishReason.LENGTH
+        if 0 < guard.max_frames < max_frames:
+            max_frames, self._end_reason = guard.max_frames, FinishReason.RUNAWAY
+        watched = guard.loop_frames or guard.silence_frames
+        self._detector = RunawayDetector(layout, guard, silence_codes) if watched else None
         self._layout, self._plan, self._context = layout, plan, context_frames
         self._codebooks, self._first_mark = np.arange(layout.num_codebooks), layout.first_special_id
         self._columns = np.full(
@@ -25,7 +47,6 @@ class CodeStream:
         )
         self._count = 1  # column 0, all beginning marks, needs no model
         self._end = max_frames  # the first frame that will not be emitted
-        self._stopped = False
         self._emitted = 0
         self._windows = 0
         self._wanted = 0  # frames with which the next window may leave
@@ -48,9 +69,7 @@ class CodeStream:
     @property
     def finish_reason(self) -> FinishReason | None:
         """Why generation need not go on, or None."""
-        if self.frames < self._end:
-            return None
-        return FinishReason.STOP if self._stopped else FinishReason.LENGTH
+        return self._end_reason if self.frames == self._end else None
 
     def append(self, column: np.ndarray) -> int:
         """Add the next column, int [num_codebooks]; returns how many more frames can be emitted than before."""
@@ -62,8 +81,15 @@ class CodeStream:
             if marks.any():
                 first = number - 1 - int(self._codebooks[marks].max())
                 if first < self._end:
-                    self._end, self._stopped = first, True
-        return self.frames - before
+                    self._end, self._end_reason = first, FinishReason.STOP
+        if self._detector is not None and self._end_reason is not FinishReason.STOP:
+            lost = self._detector.append(column)
+            if lost:
+                # The newest column begins frame `number - 1`, so that many frames before it are as they should be.
+                sound = number - lost
+                self._end = max(self._emitted, min(self.frames, sound + _RUNAWAY_TAIL))
+                self._end_reason, self._detector = FinishReason.RUNAWAY, None
+        return max(0, self.frames - before)
 
     def windows(self) -> list[FrameWindow]:
         """The windows that became complete; the last one of the stream carries its finish reason."""
@@ -89,7 +115,10 @@ class CodeStream:
         start = self._emitted
         if count == 0:
             return self.last_window(reason or FinishReason.STOP)
-        left, right = max(0, start - self._context), min(self.frames, start + count + self._context)
+        complete = self.frames
+        if reason is FinishReason.RUNAWAY:
+            complete = complete_frames(self._count - 1, self._layout.num_codebooks)
+        left, right = max(0, start - self._context), min(complete, start + count + self._context)
         window = FrameWindow(self._windows, self._codes(left, right), start - left, count, start, reason)
         self._emitted += count
         self._windows += 1

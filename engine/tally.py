@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from engine.errors import EngineError
-from engine.types import EngineStats
+from engine.types import EngineStats, FinishReason
 
 
 @dataclass
@@ -17,8 +17,10 @@ class Tally:
     steps: int = 0
     frames: int = 0
     finished: int = 0
+    runaway: int = 0
     cancelled: int = 0
     refused: int = 0
+    prefix_positions_reused: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     _busy_seconds: float = 0.0
     _busy_since: float | None = None
@@ -30,11 +32,16 @@ class Tally:
             self._busy_seconds += now - self._busy_since
         self._busy_since = now if busy else None
 
+    def finish(self, reason: FinishReason) -> None:
+        """Count a stream that ended by itself, or by its guard."""
+        self.finished += 1
+        self.runaway += reason is FinishReason.RUNAWAY
+
     def fail(self, error: EngineError) -> None:
         """Count a failed stream under its error's class."""
         self.failed[type(error).__name__] += 1
 
-    def stats(self, live_streams: int, waiting_requests: int) -> EngineStats:
+    def stats(self, live_streams: int, waiting_requests: int, prefix_cache_bytes: int) -> EngineStats:
         """A snapshot, with what is the case now."""
         self.busy(self._busy_since is not None)
         return EngineStats(
@@ -44,7 +51,10 @@ class Tally:
             frames=self.frames,
             busy_seconds=self._busy_seconds,
             finished=self.finished,
+            runaway=self.runaway,
             cancelled=self.cancelled,
             refused=self.refused,
             failed=dict(self.failed),
+            prefix_positions_reused=self.prefix_positions_reused,
+            prefix_cache_bytes=prefix_cache_bytes,
         )

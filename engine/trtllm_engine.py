@@ -18,7 +18,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -176,7 +176,7 @@ class TrtllmEngine:
     def stats(self) -> EngineStats:
         """A snapshot of now and of the totals since the start. A stream is live while it holds a place."""
         with self._lock:
-            return self._tally.stats(len(self._in_executor), len(self._waiting))
+            return self._tally.stats(len(self._in_executor), len(self._waiting), 0)
 
     def warm_up(self) -> None:
         """Let as many short streams as there are places run and end one after another; none of them is counted.
@@ -217,6 +217,10 @@ class TrtllmEngine:
             raise self._broken
         if request_id in self._named:
             raise InvalidRequestError(f"a request with the id {request_id!r} is already being served")
+        if stream.request.continues:
+            self._waiting.appendleft(stream)
+            self._named[request_id] = stream
+            return
         if len(self._waiting) >= limits.max_waiting + len(self._free_places):
             raise OverloadedError(
                 f"{len(self._in_executor)} streams are live and {len(self._waiting)} requests wait, which is the "
@@ -288,11 +292,11 @@ class TrtllmEngine:
 
     def _tell(self, stream: TrtllmStream, window: FrameWindow) -> None:
         if window.finish_reason is not None:
-            self._end(stream, "finished")
+            self._end(stream, window.finish_reason)
         tell(stream.request.request_id, stream.on_event, window)
 
     def _cancel(self, stream: TrtllmStream) -> None:
-        if self._end(stream, "cancelled"):
+        if self._end(stream, FinishReason.CANCELLED):
             tell(stream.request.request_id, stream.on_event, stream.codes.last_window(FinishReason.CANCELLED))
 
     def _fail_all(self, streams: list[TrtllmStream], error: Exception) -> None:
@@ -304,7 +308,7 @@ class TrtllmEngine:
         if self._end(stream, failure):
             tell(stream.request.request_id, stream.on_event, failure)
 
-    def _end(self, stream: TrtllmStream, how: Literal["finished", "cancelled"] | EngineError) -> bool:
+    def _end(self, stream: TrtllmStream, how: FinishReason | EngineError) -> bool:
         """Take a stream off the list; False when it was off already.
 
         From here on the callback gives its request the end id. A stream that did not finish is also cancelled in the
@@ -317,13 +321,13 @@ class TrtllmEngine:
             del self._named[stream.request.request_id]
             if stream in self._waiting:
                 self._waiting.remove(stream)
-            if how == "finished":
-                self._tally.finished += 1
-                return True
-            if how == "cancelled":
+            if isinstance(how, EngineError):
+                self._tally.fail(how)
+            elif how is FinishReason.CANCELLED:
                 self._tally.cancelled += 1
             else:
-                self._tally.fail(how)
+                self._tally.finish(how)
+                return True
             if stream.key in self._in_executor and stream.executor_id is not None:
                 self._executor.cancel_request(stream.executor_id)
             return True

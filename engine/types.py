@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
@@ -14,6 +15,7 @@ from engine.errors import InvalidRequestError, ModelLoadingError
 
 MAX_RAS_WINDOW = 64  # columns of history kept for each stream
 MAX_WINDOW_GROWTH = 16.0
+MAX_LOOP_FRAMES = 1000  # every stream's newest columns are compared with so many before them, at every step
 
 
 def _require(condition: bool, name: str, value: object) -> None:
@@ -156,8 +158,33 @@ class WindowPlan:
 
 
 @dataclass(frozen=True)
+class RunawayGuard:
+    """When a stream is taken to have lost its text, and is ended as `runaway`. Each 0 turns its check off.
+
+    `max_frames`: a budget, which ends a stream as `Request.max_frames` does but under the other name. `loop_frames`: a
+    cycle of at most so many frames goes on for `loop_repeats` times that long. `silence_frames`: so many frames in a
+    row are silence, as `Limits.silence_codes` tells. `engine/runaway.py` says what is compared.
+    """
+
+    max_frames: int = 0
+    loop_frames: int = 0
+    loop_repeats: int = 3
+    silence_frames: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_frames", "loop_frames", "silence_frames"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name))
+        _require(self.loop_frames <= MAX_LOOP_FRAMES, "loop_frames", self.loop_frames)
+        _require(self.loop_repeats >= 1, "loop_repeats", self.loop_repeats)
+
+
+@dataclass(frozen=True)
 class Request:
-    """One stream of speech to generate. `timeout` in seconds from submission; `max_frames` of the codec."""
+    """One stream of speech to generate. `timeout` in seconds from submission; `max_frames` of the codec.
+
+    `continues`: its listener has begun to hear what this goes on with, so it goes before those that wait, and is not
+    refused for their number.
+    """
 
     request_id: str
     prompt: Prompt
@@ -165,6 +192,8 @@ class Request:
     windows: WindowPlan
     max_frames: int
     timeout: float
+    guard: RunawayGuard = RunawayGuard()
+    continues: bool = False
 
     def __post_init__(self) -> None:
         _require(self.max_frames >= 1, "max_frames", self.max_frames)
@@ -176,6 +205,7 @@ class FinishReason(str, Enum):
 
     STOP = "stop"
     LENGTH = "length"
+    RUNAWAY = "runaway"
     CANCELLED = "cancelled"
 
 
@@ -198,23 +228,31 @@ class FrameWindow:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the engine admits. `max_positions` counts prompt and generated columns of one stream."""
+    """What the engine admits, and what it must know of the codec.
+
+    `max_positions` counts prompt and generated columns of one stream. `prefix_cache_bytes` bounds the keys and values
+    kept for later prompts that begin alike; 0 keeps none. `context_frames`: how far the codec's decoder looks back and
+    ahead. `silence_codes`: for each codebook the codes that silence is encoded in; none: silence is not recognised.
+    """
 
     max_streams: int
     max_waiting: int
     max_positions: int
     prefill_tokens_per_step: int
     context_frames: int
+    prefix_cache_bytes: int = 0
+    silence_codes: Sequence[Sequence[int]] = ()
 
     def __post_init__(self) -> None:
+        may_be_zero = ("max_waiting", "context_frames", "prefix_cache_bytes")
         for field in fields(self):
-            if getattr(self, field.name) < (0 if field.name in ("max_waiting", "context_frames") else 1):
+            if field.type == "int" and getattr(self, field.name) < (0 if field.name in may_be_zero else 1):
                 raise InvalidRequestError(f"limit {field.name} is {getattr(self, field.name)}, too small")
 
 
 @dataclass(frozen=True)
 class EngineStats:
-    """A snapshot: streams now, and totals since the start (seconds, frames, requests)."""
+    """A snapshot: streams and bytes now, and totals since the start (seconds, frames, positions, requests)."""
 
     live_streams: int
     waiting_requests: int
@@ -222,6 +260,9 @@ class EngineStats:
     frames: int
     busy_seconds: float
     finished: int
+    runaway: int  # of the finished
     cancelled: int
     refused: int
     failed: dict[str, int]  # by error class
+    prefix_positions_reused: int  # prompt positions that did not have to be read
+    prefix_cache_bytes: int

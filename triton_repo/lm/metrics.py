@@ -26,7 +26,14 @@ class EngineMetrics:
         self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
         self._cancelled = self._metric("higgs_cancelled_total", "Streams cancelled by their clients")
         self._finished = self._metric("higgs_finished_total", "Streams of the engine that ended by themselves")
-        self._parts = self._metric("higgs_parts_total", "Parts of scripts spoken: turns of dialogues, chunks of long texts")
+        self._runaway = self._metric("higgs_runaway_total", "Of these, streams that their guard ended")
+        self._reused = self._metric(
+            "higgs_prefix_positions_reused_total", "Prompt positions whose keys and values were kept from earlier ones"
+        )
+        self._prefix_bytes = self._metric(
+            "higgs_prefix_cache_bytes", "Memory of keys and values kept for later prompts", gauge=True
+        )
+        self._parts = self._metric("higgs_parts_total", "Parts of scripts spoken: turns, chunks of long texts")
         self._retries = self._metric("higgs_retries_total", "Further attempts at parts that failed")
         self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
         self._failed: dict[str, Any] = {}
@@ -43,12 +50,15 @@ class EngineMetrics:
         """Publish the engine's snapshot."""
         self._live.set(stats.live_streams)
         self._waiting.set(stats.waiting_requests)
+        self._prefix_bytes.set(stats.prefix_cache_bytes)
         last, self._last = self._last, stats
         self._frames.increment(stats.frames - last.frames)
         self._steps.increment(stats.steps - last.steps)
         self._busy.increment(stats.busy_seconds - last.busy_seconds)
         self._cancelled.increment(stats.cancelled - last.cancelled)
         self._finished.increment(stats.finished - last.finished)
+        self._runaway.increment(stats.runaway - last.runaway)
+        self._reused.increment(stats.prefix_positions_reused - last.prefix_positions_reused)
         for error, count in stats.failed.items():
             if error not in self._failed:
                 self._failed[error] = self._failures.Metric(labels={"error": error})

@@ -1,0 +1,58 @@
+"""Noticing that a stream speaks nothing any more: it repeats itself code by code, or is silent, without end.
+
+What is compared are columns, as they are sampled: a cycle of frames is the same cycle of columns, and is seen seven
+columns earlier. Speech repeats a code or two for a while, in a held vowel or a pause, but not every code of its first
+half of codebooks, which hold the coarse of the sound; the finer ones are noise even in a loop that is heard as one.
+A cycle counts by its length in time, however short it is: `loop_frames * loop_repeats` columns, each equal to the one
+a cycle before. Silence is told by the first two codebooks, each against the codes that silence was encoded in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.types import CodebookLayout, RunawayGuard
+
+_SILENCE_CODEBOOKS = 2
+
+
+class RunawayDetector:
+    """Follows one stream. A column costs a handful of operations over `loop_frames` numbers, whatever came before.
+
+    Args:
+        silence_codes: for each codebook the codes of silence; none: silence is not looked for.
+    """
+
+    def __init__(self, layout: CodebookLayout, guard: RunawayGuard, silence_codes: Sequence[Sequence[int]]) -> None:
+        self._compared = max(1, layout.num_codebooks // 2)
+        # A column's compared codes as one number: 4 codebooks of 1026 codes take 41 bits of 63.
+        self._weights = layout.codebook_size ** np.arange(self._compared, dtype=np.int64)
+        self._loop_length = guard.loop_frames * guard.loop_repeats
+        self._recent = np.full(guard.loop_frames, -1, np.int64)  # the newest columns as numbers, newest first
+        self._repeated = np.zeros(guard.loop_frames, np.int64)  # by cycle: columns in a row equal to the one before
+        self._silence = [frozenset(codes) for codes in silence_codes[:_SILENCE_CODEBOOKS]]
+        self._silence_length = guard.silence_frames if self._silence else 0
+        self._silent = 0
+
+    def append(self, column: np.ndarray) -> int:
+        """Follow the next column, int [num_codebooks].
+
+        Returns how many columns, this one the last, are nothing but silence or repetition; 0 while all is well.
+        """
+        if self._silence_length:
+            silent = all(int(code) in codes for code, codes in zip(column, self._silence, strict=False))
+            self._silent = self._silent + 1 if silent else 0
+            if self._silent >= self._silence_length:
+                return self._silent
+        if self._loop_length:
+            number = column[: self._compared] @ self._weights
+            self._repeated += 1
+            self._repeated *= self._recent == number
+            self._recent[1:] = self._recent[:-1]
+            self._recent[0] = number
+            longest = int(self._repeated.max())
+            if longest >= self._loop_length:
+                return longest
+        return 0
