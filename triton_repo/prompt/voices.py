@@ -21,6 +21,7 @@ class VoiceProfile:
     samples: np.ndarray
     transcript: str
     metadata: dict[str, Any]
+    description: str = ""
 
 
 class VoiceLibrary:
@@ -29,12 +30,16 @@ class VoiceLibrary:
     def __init__(self, directory: Path, sample_rate: int) -> None:
         self._voices = {wav.stem: _read(wav, sample_rate) for wav in sorted(directory.glob("*.wav"))}
 
-    def get(self, name: str) -> VoiceProfile:
-        """The profile, or InvalidRequestError that lists the ones there are."""
+    def profiles(self) -> list[VoiceProfile]:
+        """Every voice, by name."""
+        return list(self._voices.values())
+
+    def load(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
+        """The profile and its clip, or InvalidRequestError that lists the ones there are."""
         if name not in self._voices:
             known = ", ".join(self._voices) or "none in this bundle"
             raise InvalidRequestError(f"voice {name!r} is unknown; there are: {known}")
-        return self._voices[name]
+        return self._voices[name], self._voices[name].samples
 
 
 def _read(wav: Path, sample_rate: int) -> VoiceProfile:

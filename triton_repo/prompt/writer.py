@@ -1,0 +1,154 @@
+"""Writes the script that the language model stage plays (its `script.py` describes the format)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cast import Cast
+from chatml import PromptEncoder
+from common.errors import InvalidRequestError
+from duration import estimate
+from languages import Language
+from options import GenerationParams
+from parts import TextPart
+
+# A part may last so many times its longest plausible duration, and a little more, before it counts as run away; below
+# this share of its shortest one it counts as not spoken at all.
+_BUDGET_FACTOR, _BUDGET_SECONDS = 1.5, 2.0
+_LEAST_SHARE = 0.5
+# Held notes and breaths are shorter; see engine/runaway.py for what counts as a loop.
+_LOOP_SECONDS, _LOOP_REPEATS = 0.8, 4
+_SILENCE_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class ScriptLimits:
+    """What the engine has room for. Positions; `positions_beside_clip` are what a clip takes beyond its frames."""
+
+    frame_seconds: float
+    hop_length: int
+    max_positions: int
+    max_prompt_audio_positions: int
+    positions_beside_clip: int
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenScript:
+    """The tensors of a script: int32 [positions], float32 [samples], int32 [clips], JSON."""
+
+    input_ids: np.ndarray
+    reference_samples: np.ndarray
+    reference_lengths: np.ndarray
+    script: str
+
+
+class ScriptWriter:
+    """One for all requests."""
+
+    def __init__(self, encoder: PromptEncoder, limits: ScriptLimits) -> None:
+        self._encoder, self._limits = encoder, limits
+
+    def write(
+        self, parts: Sequence[TextPart], cast: Cast, system: str, scene: str, params: GenerationParams, language: Language
+    ) -> WrittenScript:
+        """The script of a request. Raises InvalidRequestError for a part that the engine has no room for."""
+        prefix = self._encoder.prefix(system or cast.system, cast.scene(scene), cast.reference_words)
+        clips = [reference.samples for reference in cast.references]
+        turns = [self._encoder.turn(cast.tag(part.speaker) + part.text) for part in parts]
+        self._check_room(prefix, clips, turns, parts, language)
+        lengths = np.array([len(clip) for clip in clips], np.int32)
+        script = {
+            "prefix": len(prefix),
+            "closing": self._encoder.closing,
+            "parts": [
+                self._part(part, len(turn), cast.role(part.speaker).reference is not None, params, language)
+                for part, turn in zip(parts, turns, strict=True)
+            ],
+            **self._engine_parameters(params),
+            "about": {
+                "language": {"code": language.code, "name": language.name, "quality": language.quality},
+                "voices": {role.name: role.voice for role in cast.roles},
+            },
+        }
+        return WrittenScript(
+            input_ids=np.concatenate([prefix, *turns]),
+            reference_samples=np.concatenate([np.zeros(0, np.float32), *clips]),
+            reference_lengths=lengths,
+            script=json.dumps(script, ensure_ascii=False),
+        )
+
+    def _part(
+        self, part: TextPart, positions: int, cloned: bool, params: GenerationParams, language: Language
+    ) -> dict[str, Any]:
+        guard: dict[str, int] = {}
+        least_frames = 0
+        if params.runaway_guard:
+            duration = estimate(part.text, language.code)
+            guard = {
+                "max_frames": self._frames(_BUDGET_FACTOR * duration.longest + _BUDGET_SECONDS),
+                "loop_frames": self._frames(_LOOP_SECONDS),
+                "loop_repeats": _LOOP_REPEATS,
+                "silence_frames": self._frames(_SILENCE_SECONDS),
+            }
+            least_frames = round(_LEAST_SHARE * duration.shortest / self._limits.frame_seconds)
+        return {
+            "speaker": part.speaker,
+            "text": part.text,
+            "positions": positions,
+            "cloned": cloned,
+            "pause": round(part.pause / self._limits.frame_seconds),
+            "max_frames": self._frames(params.max_part_seconds),
+            "least_frames": least_frames,
+            "guard": guard,
+        }
+
+    def _engine_parameters(self, params: GenerationParams) -> dict[str, Any]:
+        """The options in the engine's units: frames of the codec."""
+        values = asdict(params)
+        sampling = ("temperature", "top_k", "top_p", "ras_window", "ras_max_repeats", "seed")
+        first = self._frames(params.first_chunk_seconds)
+        return {
+            "sampling": {key: values[key] for key in sampling},
+            "windows": {
+                "first": first,
+                "growth": params.chunk_growth,
+                "maximum": max(first, self._frames(params.max_chunk_seconds)),
+            },
+            "max_frames": self._frames(params.max_seconds),
+            "timeout": params.timeout_seconds,
+            **{key: values[key] for key in ("context_parts", "max_retries", "hold_parts")},
+        }
+
+    def _frames(self, seconds: float) -> int:
+        return max(1, round(seconds / self._limits.frame_seconds))
+
+    def _check_room(
+        self,
+        prefix: np.ndarray,
+        clips: Sequence[np.ndarray],
+        turns: Sequence[np.ndarray],
+        parts: Sequence[TextPart],
+        language: Language,
+    ) -> None:
+        limits = self._limits
+        audio = sum(len(clip) // limits.hop_length + limits.positions_beside_clip for clip in clips)
+        if audio > limits.max_prompt_audio_positions:
+            raise InvalidRequestError(
+                f"the reference clips take {audio} positions; the engine has {limits.max_prompt_audio_positions} for "
+                "them; take fewer speakers or shorter clips"
+            )
+        for number, (turn, part) in enumerate(zip(turns, parts, strict=True), 1):
+            positions = len(prefix) + audio + len(turn) + limits.positions_beside_clip
+            seconds = (limits.max_positions - positions) * limits.frame_seconds
+            needed = max(1.0, estimate(part.text, language.code).expected)
+            if seconds < needed:
+                raise InvalidRequestError(
+                    f"part {number} of the text, with what stands before it, takes {positions} of the engine's "
+                    f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about {needed:.0f} s "
+                    "of speech; take smaller chunks (chunk_method, chunk_words) or shorter reference clips"
+                )
