@@ -32,7 +32,7 @@ EVENT_TAG = re.compile(r"(</?SE(?:_[se])?>)")
 _ENDINGS = (".", "!", "?", ",", ";", '"', "'", "</SE_e>", "</SE>")
 
 
-def normalize(text: str) -> str:
+def normalize(text: str, language: str = "en") -> str:
     """The text as the model was trained to read it; empty when nothing speakable is left."""
     text = text.translate(_FULL_WIDTH).replace("(", " ").replace(")", " ")
     text = text.replace("°F", " degrees Fahrenheit").replace("°C", " degrees Celsius")

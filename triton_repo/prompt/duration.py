@@ -1,0 +1,72 @@
+"""How long a text takes to say, from its syllables and pauses: the budget of the runaway guard.
+
+The rates are those of spoken language, averaged over readers: Pellegrino, Coupé and Marsico, "A cross-language
+perspective on speech information rate" (Language 87, 2011): English 6.19 syllables a second, Mandarin 5.18, Spanish
+7.82, French 7.18, and all eight languages they measured between 5.18 and 7.84. Readers pause 0.3 to 0.6 s at a comma
+and 0.5 to 1.2 s at the end of a sentence (Campione and Véronis, "A large-scale multilingual study of silent pause
+duration", Speech Prosody 2002). Those are fluent adults; a slow, emphatic or singing voice takes several times as
+long, a hurried one half, and one word alone is drawn out and has silence around it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_SYLLABLES_PER_SECOND = {"en": 6.19, "zh": 5.18, "es": 7.82, "fr": 7.18}
+_SLOWEST_KNOWN = 5.18
+_EDGES = 0.3  # seconds of silence around the words
+_PAUSES = {",": 0.3, ";": 0.4, ":": 0.4, ".": 0.6, "!": 0.6, "?": 0.6}
+_EVENT_SECONDS = 1.5
+_FASTEST, _SLOWEST = 0.4, 3.0
+_SPARE = 2.0  # seconds that `longest` adds: a breath before, a laugh after
+
+_EVENT = re.compile(r"<SE(?:_[se])?>.*?</SE(?:_[se])?>")
+_IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_VOWELS = re.compile(r"[aeiouyàáâäãåæèéêëìíîïòóôöõøùúûüýœаеёиоуыэюя]+")
+_SILENT_E = re.compile(r"(?<=[^aeiouyl])e(?:s|d)?$")
+_PAUSE = re.compile(r"[,;:.!?]+")
+
+
+@dataclass(frozen=True)
+class DurationEstimate:
+    """Seconds of speech: less than `shortest` or more than `longest` is not a reading of the text."""
+
+    shortest: float
+    expected: float
+    longest: float
+
+
+def estimate(text: str, language: str) -> DurationEstimate:
+    """The time that a normalised text takes. Languages without a measured rate count as slow as the slowest."""
+    events = len(_EVENT.findall(text))
+    words = _EVENT.sub(" ", text)
+    rate = _SYLLABLES_PER_SECOND.get(language, _SLOWEST_KNOWN)
+    spoken = _syllables(words, language) / rate
+    pauses = sum(_PAUSES[mark.group()[0]] for mark in _PAUSE.finditer(words.rstrip(" .!?,;:\n")))
+    expected = _EDGES + spoken + pauses + events * _EVENT_SECONDS
+    return DurationEstimate(
+        shortest=_FASTEST * spoken,
+        expected=expected,
+        longest=_SLOWEST * expected + _SPARE,
+    )
+
+
+def _syllables(text: str, language: str) -> int:
+    """About how many syllables; a digit or letter sequence that normalisation left alone counts one each."""
+    ideographs = len(_IDEOGRAPH.findall(text))
+    letters = _IDEOGRAPH.sub(" ", text).lower()
+    total = ideographs + sum(c.isdigit() for c in letters)
+    for word in _WORD.findall(letters):
+        total += _word_syllables(word, language)
+    return total
+
+
+def _word_syllables(word: str, language: str) -> int:
+    groups = len(_VOWELS.findall(word))
+    if groups == 0:
+        return len(word)  # spelled out, like "NHS"
+    if groups > 1 and language in ("en", "fr") and _SILENT_E.search(word):
+        groups -= 1
+    return groups
