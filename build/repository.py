@@ -17,6 +17,7 @@ from build.engines import SUFFIX
 from build.errors import BuildError
 from build.exports import Exports
 from build.files import place
+from build.memory import prompt_audio_positions
 from build.steps import RECORD_FILE
 from build.targets import Target
 from engine.types import MAX_RAS_WINDOW
@@ -32,6 +33,7 @@ PLAN_FILE = "model.plan"
 # What an engine does not hold: the model's description, and the embedding that frames are summed from.
 ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 _SILENCE_PEAK = 1e-3
+_FADE_SECONDS = 0.005  # at each edge where two parts join: long enough against a click, too short to be heard
 
 
 def assemble(
@@ -93,11 +95,17 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
     codec, lm = exports.codec, exports.language_model
     layout = lm["layout"]
     frame_seconds = codec["hop_length"] / codec["sample_rate"]
+    audio_positions = prompt_audio_positions(target, layout["num_codebooks"], 1 / frame_seconds)
     if model == "prompt":
         return {
             "max_characters": target.max_characters,
-            "max_positions": target.max_positions,
-            "positions_beside_clip": layout["num_codebooks"] + 1,
+            "script": {
+                "frame_seconds": frame_seconds,
+                "hop_length": codec["hop_length"],
+                "max_positions": target.max_positions,
+                "max_prompt_audio_positions": audio_positions,
+                "positions_beside_clip": layout["num_codebooks"] + 1,
+            },
             "reference": {
                 "sample_rate": codec["sample_rate"],
                 "hop_length": codec["hop_length"],
@@ -109,6 +117,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
                 "codebook_size": layout["codebook_size"],
                 "frame_seconds": frame_seconds,
                 "max_seconds": target.max_seconds,
+                "max_part_seconds": target.max_part_seconds,
                 "max_timeout_seconds": target.max_timeout_seconds,
                 "ras_window": exports.generation["ras_win_len"] or 0,
                 "ras_max_repeats": exports.generation["ras_win_max_num_repeat"] or 1,
@@ -122,6 +131,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
             "threads": target.lm_threads,
             "nice": target.lm_nice,
             "frame_seconds": frame_seconds,
+            "max_prompt_audio_positions": audio_positions,
             "limits": {
                 "max_streams": target.max_streams,
                 "max_waiting": target.max_waiting,
@@ -145,7 +155,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
             "num_codebooks": codec["num_codebooks"],
             "codebook_size": codec["codebook_size"],
         }
-    return {"hop_length": codec["hop_length"]}
+    return {"hop_length": codec["hop_length"], "fade_samples": round(_FADE_SECONDS * codec["sample_rate"])}
 
 
 def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:

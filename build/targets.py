@@ -39,11 +39,13 @@ class Target:
     prefill_tokens_per_step: int
     max_decode_batch: int
     max_seconds: float
+    max_part_seconds: float
     max_timeout_seconds: float
     max_characters: int
     max_scene_characters: int
     reference_min_seconds: float
     reference_max_seconds: float
+    prompt_audio_seconds: float
     reference_cache_entries: int
     lm_threads: int
     lm_nice: int

@@ -17,7 +17,7 @@ from .errors import (
     StreamStalledError,
 )
 from .params import GenerationParams
-from .speech import AudioChunk, Speech
+from .speech import AudioChunk, Speech, SpeechPart, SpeechReport
 
 __version__ = "0.1.0"
 
@@ -39,6 +39,8 @@ __all__ = [
     "Reference",
     "ServerUnavailableError",
     "Speech",
+    "SpeechPart",
+    "SpeechReport",
     "SpeechStream",
     "StreamStalledError",
 ]

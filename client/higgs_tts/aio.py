@@ -14,6 +14,7 @@ from .client import BaseClient, prepare_request, stalled
 from .errors import HiggsError
 from .exchange import Event, Exchange
 from .params import GenerationParams
+from .protocol import Text
 from .speech import AudioChunk, Speech
 
 
@@ -26,7 +27,7 @@ class AsyncHiggsClient(BaseClient, AbstractAsyncContextManager["AsyncHiggsClient
 
     def stream(
         self,
-        text: str,
+        text: Text,
         *,
         voice: str | None = None,
         reference: Reference | None = None,
@@ -42,7 +43,7 @@ class AsyncHiggsClient(BaseClient, AbstractAsyncContextManager["AsyncHiggsClient
 
     async def synthesize(
         self,
-        text: str,
+        text: Text,
         *,
         voice: str | None = None,
         reference: Reference | None = None,

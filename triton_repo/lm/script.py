@@ -6,9 +6,9 @@ of the prefix and then of every part; `reference_codes` int32 [num_codebooks, fr
 
   prefix      positions of input_ids that every part's prompt begins with; a reference_token_id stands for each clip
   closing     ids that follow a part's audio where the part is context of a later one
-  parts       [{speaker, text, positions, cloned, pause, max_frames, least_frames, guard}, …] in the order to speak them:
-              `cloned` tells that the prefix holds the voice, `pause` is silence after the part, and a part that stops
-              with fewer than `least_frames` is taken to have failed; lengths in frames
+  parts       [{speaker, text, positions, cloned, pause, max_frames, least_frames, guard}, …] in the order to speak
+              them: `cloned` tells that the prefix holds the voice, `pause` is silence after the part, and a part that
+              stops with fewer than `least_frames` is taken to have failed; lengths in frames
   sampling, windows                          as engine.types has them; the seed is the whole request's
   max_frames, timeout                        of the whole speech: frames, seconds
   context_parts, max_retries, hold_parts     see `context.Context` and `player.Player`
@@ -68,9 +68,7 @@ class Script:
     about: dict[str, Any]
 
 
-def read_script(
-    ids: np.ndarray, codes: np.ndarray, frames: np.ndarray, script: str, model: ModelDescription
-) -> Script:
+def read_script(ids: np.ndarray, codes: np.ndarray, frames: np.ndarray, script: str, model: ModelDescription) -> Script:
     """Assemble the script from its tensors. Raises InvalidRequestError when they do not fit the model or each other."""
     _check_ids(ids, model)
     try:

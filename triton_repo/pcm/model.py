@@ -1,9 +1,9 @@
 """Triton model `pcm`: cut the codec's context off a window, join it to its neighbours, and say where it belongs.
 
 in:  samples float32 [1, window samples], context / count int32 [1] (frames before, and of, the new audio),
-     start_frame int64 [1], joins bool [2] (whether another part joins in front of, behind it), pause int32 [1] (frames of
-     silence behind it), part int32 [1], speaker, finish_reason and report (on the last window only), fault (a sentence
-     when the stream failed; on its last window only)
+     start_frame int64 [1], joins bool [2] (whether another part joins in front of, behind it), pause int32 [1] (frames
+     of silence behind it), part int32 [1], speaker, finish_reason and report (on the last window only), fault (a
+     sentence when the stream failed; on its last window only)
 out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], part int32 [1], speaker, finish_reason, report
 """
 

@@ -1,4 +1,4 @@
-"""Who speaks in a request, and in which voice each: a clip to imitate, a description in the scene, or the model's choice.
+"""Who speaks in a request, and in which voice: a clip to imitate, a description in the scene, or the model's choice.
 
 The format is the original's for several speakers: each has a number, `[SPEAKERn] ` stands before its words and before
 those of its clip, and voices without a clip have a line `SPEAKERn: …` at the end of the scene.
@@ -31,7 +31,7 @@ _NUMBERED = re.compile(r"SPEAKER(\d{1,3})", re.IGNORECASE)
 
 
 class Voices(Protocol):
-    """Where profiles are found: `name`, `transcript`, `metadata`, `description`; each with its clip, float32 [samples]."""
+    """Where profiles are found (name, transcript, metadata, description), each with its clip, float32 [samples]."""
 
     def profiles(self) -> Sequence[Any]: ...
     def load(self, name: str) -> tuple[Any, np.ndarray]: ...

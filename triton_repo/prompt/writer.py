@@ -17,11 +17,9 @@ from languages import Language
 from options import GenerationParams
 from parts import TextPart
 
-# A part may last so many times its longest plausible duration, and a little more, before it counts as run away; below
-# this share of its shortest one it counts as not spoken at all.
-_BUDGET_FACTOR, _BUDGET_SECONDS = 1.5, 2.0
+# A part that stops before this share of its shortest plausible duration was not spoken.
 _LEAST_SHARE = 0.5
-# Held notes and breaths are shorter; see engine/runaway.py for what counts as a loop.
+# Held notes and breaths are shorter; engine/runaway.py tells what counts as a loop.
 _LOOP_SECONDS, _LOOP_REPEATS = 0.8, 4
 _SILENCE_SECONDS = 4.0
 
@@ -54,7 +52,13 @@ class ScriptWriter:
         self._encoder, self._limits = encoder, limits
 
     def write(
-        self, parts: Sequence[TextPart], cast: Cast, system: str, scene: str, params: GenerationParams, language: Language
+        self,
+        parts: Sequence[TextPart],
+        cast: Cast,
+        system: str,
+        scene: str,
+        params: GenerationParams,
+        language: Language,
     ) -> WrittenScript:
         """The script of a request. Raises InvalidRequestError for a part that the engine has no room for."""
         prefix = self._encoder.prefix(system or cast.system, cast.scene(scene), cast.reference_words)
@@ -90,7 +94,7 @@ class ScriptWriter:
         if params.runaway_guard:
             duration = estimate(part.text, language.code)
             guard = {
-                "max_frames": self._frames(_BUDGET_FACTOR * duration.longest + _BUDGET_SECONDS),
+                "max_frames": self._frames(duration.longest),
                 "loop_frames": self._frames(_LOOP_SECONDS),
                 "loop_repeats": _LOOP_REPEATS,
                 "silence_frames": self._frames(_SILENCE_SECONDS),
@@ -149,6 +153,6 @@ class ScriptWriter:
             if seconds < needed:
                 raise InvalidRequestError(
                     f"part {number} of the text, with what stands before it, takes {positions} of the engine's "
-                    f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about {needed:.0f} s "
-                    "of speech; take smaller chunks (chunk_method, chunk_words) or shorter reference clips"
+                    f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about "
+                    f"{needed:.0f} s of speech; take smaller chunks (chunk_method, chunk_words) or shorter clips"
                 )
