@@ -1,4 +1,7 @@
-"""Scripts on an engine that a test speaks for: order, joins, retries, ends. Run: pytest tests/triton_repo/test_player.py"""
+"""Scripts on an engine that a test speaks for: order, joins, retries, ends.
+
+Run: python -m pytest tests/triton_repo/test_player.py
+"""
 
 from __future__ import annotations
 
