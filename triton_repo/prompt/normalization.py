@@ -1,11 +1,14 @@
-"""What Boson's generation script does to a text before the model reads it, in its order.
+"""A text as the model was trained to read it: what Boson's generation script does, in its order, and numbers in words.
 
-Source: `examples/generation.py` of the original implementation (behaviour only; facts/higgs_audio_v2.md lists it).
+Source of the first: `examples/generation.py` of the original implementation (behaviour only).
 """
 
 from __future__ import annotations
 
 import re
+
+from lexicon import LEXICONS
+from readings import read_numbers
 
 _FULL_WIDTH = str.maketrans(
     {
@@ -33,13 +36,30 @@ _ENDINGS = (".", "!", "?", ",", ";", '"', "'", "</SE_e>", "</SE>")
 
 
 def normalize(text: str, language: str = "en") -> str:
-    """The text as the model was trained to read it; empty when nothing speakable is left."""
+    """The text as the model reads it; empty when nothing speakable is left.
+
+    Numbers and what belongs to them are written out in English, Chinese, Spanish and French; any other `language` keeps
+    them. Repeated until nothing changes, so that a normalised text is its own normalisation.
+    """
+    while (normalized := _normalized_once(text, language)) != text:
+        text = normalized
+    return text
+
+
+def _normalized_once(text: str, language: str) -> str:
     text = text.translate(_FULL_WIDTH).replace("(", " ").replace(")", " ")
-    text = text.replace("°F", " degrees Fahrenheit").replace("°C", " degrees Celsius")
+    text = read_numbers(_squeezed(text), language)
+    for sign in ("°F", "°C"):
+        if language in LEXICONS:
+            text = text.replace(sign, f"{'' if language == 'zh' else ' '}{LEXICONS[language].units[sign].many}")
     for event, tag in _EVENTS.items():
         text = text.replace(event, tag)
-    lines = (" ".join(line.split()) for line in text.split("\n"))
-    text = "\n".join(line for line in lines if line).strip()
+    text = _squeezed(text)
     if text and not text.endswith(_ENDINGS):
         text += "."
     return text
+
+
+def _squeezed(text: str) -> str:
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)

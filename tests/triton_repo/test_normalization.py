@@ -1,0 +1,170 @@
+"""Text as the model reads it: Boson's own changes, numbers in words in four languages, and nothing else touched."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatml import EVENT_TAG
+from languages import LANGUAGES
+from normalization import normalize
+
+ROOT = Path(__file__).resolve().parents[2]
+
+ENGLISH = {
+    "I have 3 cats and 1,234 dogs.": "I have three cats and one thousand two hundred and thirty-four dogs.",
+    "It is -5°C, not 41 °F.": "It is minus five degrees Celsius, not forty-one degrees Fahrenheit.",
+    "3.50 km at 60 km/h.": "three point five zero kilometers at sixty kilometers per hour.",
+    "$12.50, $1, $0.99.": "twelve dollars and fifty cents, one dollar, ninety-nine cents.",
+    "$3.5 million or 20 USD or €1,000.00.": "three point five million dollars or twenty dollars or one thousand euros.",
+    "The 1st, 22nd and 103rd.": "The first, twenty-second and one hundred and third.",
+    "10-20 people, 5–10%, $10-20.": "ten to twenty people, five to ten percent, ten to twenty dollars.",
+    "On 2026-03-14.": "On March fourteenth, twenty twenty-six.",
+    "On 3/14/2026, no, 14/03/2026.": "On March fourteenth, twenty twenty-six, no, March fourteenth, twenty twenty-six.",
+    "March 3, 2026.": "March third, twenty twenty-six.",
+    "Born 3 May 1850.": "Born the third of May, eighteen fifty.",
+    "Between 1999-2005 and in the 1990s.": (
+        "Between nineteen ninety-nine to two thousand and five and in the nineteen nineties."
+    ),
+    "At 7:30, 7:00, 7:05 pm and 19:00.": "At seven thirty, seven o'clock, seven oh five pm and nineteen hundred.",
+    "Call (555) 123-4567.": "Call five five five, one two three, four five six seven.",
+    "Agent 007 has 4085551234.": "Agent zero zero seven has four zero eight five five five one two three four.",
+    "100% of 50 m2.": "one hundred percent of fifty square meters.",
+}
+CHINESE = {
+    "我有2个苹果和12只猫。": "我有两个苹果和十二只猫.",
+    "2026年3月14日": "二零二六年三月十四日.",
+    "2026-03-14": "二零二六年三月十四日.",
+    "气温-5℃。": "气温负五摄氏度.",
+    "增长3.5%，共10-20个。": "增长百分之三点五, 共十到二十个.",
+    "¥12.5和$100和3万元。": "十二点五元和一百美元和三万元.",
+    "下午3：30": "下午三点三十分.",
+    "7:05开始": "七点零五分开始.",
+    "电话13800138000": "电话一三八零零一三八零零零.",
+    "速度60km/h，重2kg": "速度六十公里每小时, 重两公斤.",
+}
+SPANISH = {
+    "Tengo 21 años, 1 perro y 200 cosas.": "Tengo veintiún años, un perro y doscientas cosas.",
+    "Son 1.234.567,89.": "Son un millón doscientos treinta y cuatro mil quinientos sesenta y siete coma ochenta y nueve.",
+    "Cuesta 12,50 €.": "Cuesta doce euros con cincuenta céntimos.",
+    "Cuesta 2.000.000 €.": "Cuesta dos millones de euros.",
+    "El 1.º, el 3.er piso, la 2ª.": "El primero, el tercer piso, la segunda.",
+    "El 14/03/2026 y el 1.3.2026.": (
+        "El catorce de marzo de dos mil veintiséis y el primero de marzo de dos mil veintiséis."
+    ),
+    "A las 19:30 o a las 1:00.": "A las diecinueve treinta o a las una en punto.",
+    "Hace -5 °C y 10-20 km/h.": "Hace menos cinco grados Celsius y diez a veinte kilómetros por hora.",
+    "El 50%.": "El cincuenta por ciento.",
+}
+FRENCH = {
+    "J'ai 21 ans et 1 234,5 euros.": "J'ai vingt et un ans et mille deux cent trente-quatre virgule cinq euros.",
+    "Il est 19h30, puis 1h, puis 21 h.": "Il est dix-neuf heures trente, puis une heure, puis vingt et une heures.",
+    "Ça coûte 12,50 € ou 2 000 000 €.": "Ça coûte douze euros et cinquante centimes ou deux millions d'euros.",
+    "Le 1er, la 1re, le 2e.": "Le premier, la première, le deuxième.",
+    "Le 14/03/2026.": "Le quatorze mars deux mille vingt-six.",
+    "Il fait -5 °C, 50 % à 80 km/h.": (
+        "Il fait moins cinq degrés Celsius, cinquante pour cent à quatre-vingts kilomètres par heure."
+    ),
+    "Le 06 12 34 56 78.": "Le zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit.",
+    "C'est 3,05.": "C'est trois virgule zéro cinq.",
+}
+EXAMPLES = [
+    (language, written, read)
+    for language, examples in (("en", ENGLISH), ("zh", CHINESE), ("es", SPANISH), ("fr", FRENCH))
+    for written, read in examples.items()
+]
+
+
+@pytest.mark.parametrize(("language", "written", "read"), EXAMPLES)
+def test_numbers_are_read_as_the_language_reads_them(language: str, written: str, read: str) -> None:
+    assert normalize(written, language) == read
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Hello（you）：yes！", "Hello you :yes!"),
+        ("It is hot °C", "It is hot degrees Celsius."),
+        ("Ha [laugh] ha", "Ha <SE>[Laughter]</SE> ha."),
+        ("[music start] la la [music end]", "<SE_s>[Music]</SE_s> la la <SE_e>[Music]</SE_e>"),
+        ("  one \t two \n\n  three  ", "one two\nthree."),
+        ("a “quote”", 'a "quote"'),
+        ("", ""),
+        (" \n ", ""),
+    ],
+)
+def test_boson_s_own_changes_are_made(written: str, read: str) -> None:
+    assert normalize(written) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MP3 and v1.2.3 at 192.168.0.1.", "See http://a.b/c?d=3 or me2@x.org.", "5kg3 and 3D and 5G.", "1,2,3 go.",
+        "On 45:99.", "[SPEAKER0] hello.", "B2B.",
+    ],
+)  # fmt: skip
+def test_what_fits_no_rule_stays_as_it_is(text: str) -> None:
+    assert normalize(text, "en") == text
+
+
+def test_the_demo_s_sentences_pass_unchanged() -> None:
+    for example in json.loads((ROOT / "demo/checkpoint/held_out.json").read_text()):
+        assert normalize(example["written"], "en") == example["written"]
+
+
+def test_a_language_without_a_lexicon_keeps_its_numbers() -> None:
+    assert normalize("Am 3.4.2026 waren es 20 °C und 5 kg.", "de") == "Am 3.4.2026 waren es 20 °C und 5 kg."
+
+
+PIECES = [
+    "hello", "the", "km", "kg", "março", "años", "今天", "元", "年", "月", "日", "点", "5", "12", "3.14", "1,234", "-7",
+    "$5", "%", "€", ":30", "7:30", "19h30", "2026-03-14", "3/14/2026", "10-20", "[laugh]", "[music start]", "(", ")",
+    "—", "…", "，", "。", "°C", "1st", "2e", "1.º", "+", "-", ".", ",", "/", ":", "h", "#", "m2", "million", "\n", "  ",
+    "March", "US$", "~", "–", "①", "１", "007", "555-1234", "2", "个", "http://x.y/1",
+]  # fmt: skip
+TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12).flatmap(
+    lambda pieces: st.sampled_from(["".join(pieces), " ".join(pieces)])
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXTS, st.sampled_from([*LANGUAGES, "de"]))
+def test_normalising_twice_is_normalising_once(text: str, language: str) -> None:
+    once = normalize(text, language)
+    assert normalize(once, language) == once
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS, st.sampled_from([*LANGUAGES]))
+def test_sound_events_come_through(text: str, language: str) -> None:
+    words = f"so [cough] {text} [laugh] then"
+    tags = [part for part in EVENT_TAG.split(normalize(words, language)) if EVENT_TAG.fullmatch(part)]
+    assert len(tags) == 2 * sum(words.count(event) for event in ("[cough]", "[laugh]", "[music start]"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text("abcçdéñxyz今天好我", min_size=1, max_size=8), max_size=8), st.sampled_from([*LANGUAGES]))
+def test_words_are_never_changed(words: list[str], language: str) -> None:
+    assert re.findall(r"\w+", normalize(" ".join(words), language)) == words
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**9), st.sampled_from([*LANGUAGES]))
+def test_any_plain_number_is_read(number: int, language: str) -> None:
+    assert not re.search(r"[0-9]", normalize(f"x {number} y", language))
+
+
+@pytest.mark.parametrize("language", [*LANGUAGES])
+@pytest.mark.parametrize("repeated", ["In 1999, 3 cats cost $12.50. ", "1", "1 ", "1-", "100 ", "1,", "a@", "今天3月", "<"])
+def test_a_chapter_is_normalised_in_a_moment(repeated: str, language: str) -> None:
+    text = (repeated * 30_000)[:30_000]
+    started = time.process_time()
+    normalize(text, language)
+    assert time.process_time() - started < 3
