@@ -1,7 +1,10 @@
 """`python -m bench.lm`: frames per second of the engine against transformers' generate, in one run, as ratios.
 
+Then what reusing a prompt saves (`bench/prefix.py`), which transformers has nothing to set against.
+
 Both run the same float32 weights with the same number of threads. transformers runs in its best plain setting on a
-CPU (eager attention, KV cache); the engine is the one the `lm` model serves, with sampling and windowing.
+CPU (eager attention, KV cache); the engine is the one the `lm` model serves, with sampling and windowing, but reads
+every prompt, as transformers does.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import argparse
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import numpy as np
 import torch
 from transformers import HiggsAudioV2ForConditionalGeneration
 
+from bench.prefix import prefix_rows, prefix_saving
 from bench.report import bars, table, write
 from engine.engine import Engine
 from engine.onnx_runner import OnnxRunner
@@ -37,10 +42,10 @@ class Contenders:
         self._model: Any = HiggsAudioV2ForConditionalGeneration.from_pretrained(
             checkpoint, dtype=torch.float32, attn_implementation="eager"
         ).eval()
+        self.weights = bundle / "model_repository" / "lm" / "1" / "weights"
         settings = json.loads((bundle / "model_repository" / "lm" / "1" / "settings.json").read_text())
-        weights = bundle / "model_repository" / "lm" / "1" / "weights"
-        limits = Limits(**settings["limits"])
-        self._runner = OnnxRunner(weights, limits.max_streams, limits.max_positions, threads)
+        self.limits = limits = replace(Limits(**settings["limits"]), prefix_cache_bytes=0)
+        self._runner = OnnxRunner(self.weights, limits.max_streams, limits.max_positions, threads)
         self._engine = Engine(self._runner, limits)
         # Text only: a prompt with audio marks in it would mean something else to each side.
         self._prompts = np.random.default_rng(0).integers(0, PLAIN_TEXT_IDS, (STREAMS, PROMPT_POSITIONS))
@@ -115,7 +120,10 @@ def main() -> None:
     }
     print(table(("case", "frames/s"), [(name, f"{value:.1f}") for name, value in figures.items()]))
     print(table(("ratio", "measured", "wanted"), [(n, f"{r:.2f}x", f"{w:.1f}x") for n, (r, w) in ratios.items()]))
-    write(options.out, "lm", {"frames_per_second": figures, "ratios": {n: r for n, (r, _) in ratios.items()}})
+    saving = prefix_saving(options.checkpoint, contenders.weights, contenders.limits, options.threads)
+    print(table(("prefix reuse", "measured"), prefix_rows(saving)))
+    record = {"frames_per_second": figures, "ratios": {n: r for n, (r, _) in ratios.items()}, "prefix_reuse": saving}
+    write(options.out, "lm", record)
     bars(options.out / "lm.png", "Codec frames per second, language model alone", figures)
 
 

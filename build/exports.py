@@ -39,6 +39,11 @@ class Exports:
         return self.record["codec"]["config"]
 
     @property
+    def silence_codes(self) -> list[list[int]]:
+        """For each codebook the codes of silence."""
+        return self.record["codec"]["silence_codes"]
+
+    @property
     def generation(self) -> dict[str, Any]:
         """The checkpoint's own sampling defaults."""
         return self.record["generation"]

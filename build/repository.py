@@ -138,6 +138,8 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
                 "max_positions": target.max_positions,
                 "prefill_tokens_per_step": target.prefill_tokens_per_step,
                 "context_frames": codec["context_frames"],
+                "prefix_cache_bytes": target.prefix_cache_mib * 2**20,
+                "silence_codes": exports.silence_codes,
             },
         }
     if model == "codec_encoder":

@@ -13,6 +13,7 @@ from typing import Any
 from convert.checkpoint import Checkpoint
 from convert.codec import CodecConfig, load_codec
 from convert.codec_export import export_decoder, export_encoder
+from convert.codec_silence import silence_codes
 from convert.config import read_json
 from convert.errors import ModelLoadingError
 from convert.lm_formats import lm_format
@@ -114,10 +115,12 @@ def _export_codec(source: str, revision: str | None, checkpoint: Checkpoint, dir
     if config.codebook_size != codes:
         raise ModelLoadingError(f"the codec {source} has {config.codebook_size} codes, the language model {codes}.")
     directory.mkdir()
+    decoder, encoder = directory / "decoder.onnx", directory / "encoder.onnx"
     return {
         "source": source,
         "revision": revision,
         "config": asdict(config),
-        "decoder_error": asdict(export_decoder(model, directory / "decoder.onnx")),
-        "encoder_error": asdict(export_encoder(model, directory / "encoder.onnx")),
+        "decoder_error": asdict(export_decoder(model, decoder)),
+        "encoder_error": asdict(export_encoder(model, encoder)),
+        "silence_codes": silence_codes(config, encoder),
     }

@@ -7,19 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from engine.contract import Event, code_stream, iterate, tell
-from engine.errors import EngineError, InvalidRequestError, ModelLoadingError, classify
+from engine.errors import EngineError, GenerationTimeoutError, InvalidRequestError, ModelLoadingError, classify
+from engine.prefix_cache import PrefixCache, position_rows
 from engine.sampler import Sampler, SamplerState
 from engine.scheduler import Move, Scheduler, Sequence, Step
 from engine.stream import CodeStream
 from engine.tally import Tally
 from engine.types import (
     MAX_RAS_WINDOW,
+    AudioSegment,
     CodebookLayout,
     EngineStats,
     FinishReason,
@@ -42,6 +45,10 @@ class ModelRunner(Protocol):
     def prefill(self, slot: int, position: int, segment: Segment) -> int: ...
     def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor: ...
     def move(self, source: int, target: int, positions: int) -> None: ...
+    @property
+    def position_bytes(self) -> int: ...
+    def read(self, slot: int, start: int, stop: int) -> torch.Tensor: ...
+    def write(self, slot: int, start: int, values: torch.Tensor) -> None: ...
 
 
 @dataclass(eq=False)
@@ -51,6 +58,8 @@ class _Stream(Sequence):
     request: Request = field(kw_only=True)
     codes: CodeStream = field(kw_only=True)
     on_event: Callable[[Event], None] = field(kw_only=True)
+    prompt_rows: np.ndarray = field(kw_only=True)
+    begun: bool = False  # its slot holds what `prefilled` says
 
     @property
     def positions(self) -> int:
@@ -70,7 +79,8 @@ class Engine:
         device = str(runner.device)
         self._sampler = Sampler(runner.layout, device)
         self._state = SamplerState(limits.max_streams, runner.layout, MAX_RAS_WINDOW, device)
-        self._scheduler = Scheduler(limits.max_streams, limits.max_waiting, limits.prefill_tokens_per_step)
+        self._prefixes = PrefixCache(limits.prefix_cache_bytes, runner.position_bytes, runner.layout)
+        self._scheduler = self._new_scheduler()
         self._streams: dict[str, _Stream] = {}
         self._wake = threading.Condition()
         self._closing = False
@@ -110,7 +120,7 @@ class Engine:
     def stats(self) -> EngineStats:
         """A snapshot of now and of the totals since the start."""
         with self._wake:
-            return self._tally.stats(self._scheduler.live, len(self._scheduler.waiting), 0)
+            return self._tally.stats(self._scheduler.live, len(self._scheduler.waiting), self._prefixes.nbytes)
 
     def close(self) -> None:
         """Cancel everything and stop the thread."""
@@ -118,6 +128,13 @@ class Engine:
             self._closing = True
             self._wake.notify()
         self._thread.join()
+
+    def _new_scheduler(self) -> Scheduler:
+        def known(sequence: Sequence) -> int:
+            return self._prefixes.known(self._streams[sequence.request_id].prompt_rows)
+
+        limits = self._limits
+        return Scheduler(limits.max_streams, limits.max_waiting, limits.prefill_tokens_per_step, known)
 
     def _admit(self, request: Request, on_event: Callable[[Event], None]) -> _Stream:
         if self._closing:
@@ -127,7 +144,13 @@ class Engine:
         codes = code_stream(request, self._runner.layout, self._limits)
         deadline = time.monotonic() + request.timeout
         stream = _Stream(
-            request.request_id, len(request.prompt), deadline, request=request, codes=codes, on_event=on_event
+            request.request_id,
+            len(request.prompt),
+            deadline,
+            request=request,
+            codes=codes,
+            on_event=on_event,
+            prompt_rows=position_rows(request.prompt.segments, self._runner.layout),
         )
         self._scheduler.submit(stream, request.continues)
         return stream
@@ -160,8 +183,8 @@ class Engine:
         """Fail every stream and begin with an empty scheduler."""
         with self._wake:
             streams, self._streams = list(self._streams.values()), {}
-            limits = self._limits
-            self._scheduler = Scheduler(limits.max_streams, limits.max_waiting, limits.prefill_tokens_per_step)
+            self._scheduler = self._new_scheduler()
+            self._prefixes.clear()
             for stream in streams:
                 failure = classify(error)
                 self._tally.fail(failure)
@@ -201,15 +224,38 @@ class Engine:
 
     def _prefill(self, stream: _Stream, count: int) -> None:
         assert stream.slot is not None
-        start, stop, offset = stream.prefilled, stream.prefilled + count, 0
+        stop, offset = stream.prefilled + count, 0
+        if not stream.begun:
+            self._begin(stream)
+        start, stop = stream.prefilled, max(stream.prefilled, stop)
         for segment in stream.request.prompt.segments:
             part = slice(max(0, start - offset), max(0, stop - offset))
             self._runner.prefill(stream.slot, max(start, offset), segment.slice(part))
             offset += len(segment)
         stream.prefilled = stop
         if stream.is_prefilled:
+            self._keep(stream)
             tail = stream.request.prompt.tail
             self._state.begin(stream.slot, stream.request.sampling, None if tail is None else torch.from_numpy(tail))
+
+    def _begin(self, stream: _Stream) -> None:
+        """Put into a stream's slot what is kept of its prompt by now: perhaps not what it was scheduled with."""
+        assert stream.slot is not None
+        stream.prefilled = 0
+        for values in self._prefixes.lookup(stream.prompt_rows):
+            self._runner.write(stream.slot, stream.prefilled, values)
+            stream.prefilled += values.shape[2]
+        self._tally.prefix_positions_reused += stream.prefilled
+        stream.begun = True
+
+    def _keep(self, stream: _Stream) -> None:
+        """Keep what a stream's slot holds for prompts that begin alike; what cannot be kept will be read again."""
+        spoken = AudioSegment(stream.codes.columns[: stream.positions - stream.prefilled])
+        rows = [stream.prompt_rows[: stream.prefilled], position_rows([spoken], self._runner.layout)]
+        try:
+            self._prefixes.store(np.concatenate(rows), partial(self._runner.read, stream.slot))
+        except Exception:
+            logger.exception("the keys and values of request %s could not be kept", stream.request_id)
 
     @torch.inference_mode()
     def _decode(self, streams: list[_Stream]) -> np.ndarray:
@@ -236,6 +282,9 @@ class Engine:
 
     def _finish(self, stream: _Stream, event: Event) -> None:
         """Free the stream's slot, then tell its owner."""
+        # What a failed step left behind is not trusted; a stream that is late, or not wanted any more, did not fail.
+        if stream.begun and not self._closing and isinstance(event, FrameWindow | GenerationTimeoutError):
+            self._keep(stream)
         del self._streams[stream.request_id]
         for move in self._scheduler.release(stream):
             self._apply(move)

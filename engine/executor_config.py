@@ -167,14 +167,14 @@ def executor_request(
 ) -> Any:
     """One stream as a request: its prompt, its frame table, and at most so many generated columns.
 
-    Not streaming: one response when it is over, for the codes come another way.
+    Not streaming: one response when it is over, for the codes come another way; it also says what could be reused.
     """
     return bindings.Request(
         input_token_ids=tokens.ids,
         max_tokens=max_columns,
         streaming=False,
         sampling_config=bindings.SamplingConfig(top_k=1),
-        output_config=bindings.OutputConfig(exclude_input_from_output=True),
+        output_config=bindings.OutputConfig(exclude_input_from_output=True, return_perf_metrics=True),
         end_id=end_id(layout),
         prompt_tuning_config=bindings.PromptTuningConfig(embedding_table=table, input_token_extra_ids=tokens.extra_ids),
         logits_post_processor_name=bindings.Request.BATCHED_POST_PROCESSOR_NAME,

@@ -97,6 +97,19 @@ class KvCache:
         buffers[:, target, :, :positions] = buffers[:, source, :, :positions]
         self._used[target] = positions
 
+    @property
+    def position_bytes(self) -> int:
+        """Keys and values of one position of one slot, in bytes."""
+        return self._layers * self._heads * self._head_dim * self._storage.itemsize
+
+    def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
+        """A copy of a slot's positions: [2 * num_layers, num_kv_heads, stop - start, head_dim]."""
+        return self.buffers[:, slot, :, start:stop].clone()
+
+    def write(self, slot: int, start: int, values: torch.Tensor) -> None:
+        """Write positions that `read` gave into a slot that is prepared for them."""
+        self.buffers[:, slot, :, start : start + values.shape[2]] = values
+
     def _view(self, capacity: int) -> torch.Tensor:
         shape = (self._layers, self._slots, self._heads, capacity, self._head_dim)
         return self._storage[: self._layers * self._slots * self._heads * capacity * self._head_dim].view(shape)

@@ -73,6 +73,10 @@ class OnnxRunner:
             name, values = "ids", np.ascontiguousarray(segment.ids[None], dtype=np.int64)
         else:
             name, values = "columns", np.ascontiguousarray(segment.columns[None], dtype=np.int64)
+        if count == 1:
+            # One row goes through other kernels than several, which round differently; read with another, whose place
+            # is not looked at and written again, its keys and values are those it has in a prompt read at once.
+            values, last = np.repeat(values, 2, axis=1), last + 1
         binding = self._bind(session, slot, 1)
         binding.bind_cpu_input("last_positions", last)
         binding.bind_cpu_input(name, values)
@@ -100,6 +104,23 @@ class OnnxRunner:
         """Copy the first `positions` of one slot's cache to another slot."""
         for buffer in self._cache.values():
             buffer[target, :, :positions] = buffer[source, :, :positions]
+
+    @property
+    def position_bytes(self) -> int:
+        """Keys and values of one position of a slot."""
+        return sum(buffer[0, :, 0].nbytes for buffer in self._cache.values())
+
+    def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
+        """A copy of a slot's keys and values, each layer's keys before its values.
+
+        Returns float32 [2 * num_layers, num_kv_heads, stop - start, head_dim].
+        """
+        return torch.from_numpy(np.stack([buffer[slot, :, start:stop] for buffer in self._cache.values()]))
+
+    def write(self, slot: int, start: int, values: torch.Tensor) -> None:
+        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        for buffer, own in zip(self._cache.values(), values.numpy(), strict=True):
+            buffer[slot, :, start : start + own.shape[1]] = own
 
     def _bind(self, session: onnxruntime.InferenceSession, slot: int, rows: int) -> onnxruntime.IOBinding:
         """A binding of the cache's rows `slot` to `slot + rows`, past and present to the same memory."""

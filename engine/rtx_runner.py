@@ -118,6 +118,23 @@ class RtxRunner:
         """Copy the first `positions` of one slot's cache to another slot."""
         self._cache.move(source, target, positions)
 
+    @property
+    def position_bytes(self) -> int:
+        """Keys and values of one position of a slot."""
+        return self._cache.position_bytes
+
+    def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
+        """A copy of a slot's keys and values in the host's memory, each layer's keys before its values.
+
+        Returns [2 * num_layers, num_kv_heads, stop - start, head_dim] of the cache's dtype.
+        """
+        return self._cache.read(slot, start, stop).cpu()
+
+    def write(self, slot: int, start: int, values: torch.Tensor) -> None:
+        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        self._cache.prepare(slot, [start + values.shape[2]], free_from=slot + 1)
+        self._cache.write(slot, start, self._on_device(values))
+
     def _prefill(self, slot: int, position: int, segment: Segment) -> None:
         is_text = isinstance(segment, TextSegment)
         binding = self._bind(TEXT if is_text else AUDIO, slot, 1, len(segment), is_audio=not is_text)

@@ -1,10 +1,10 @@
 """Noticing that a stream speaks nothing any more: it repeats itself code by code, or is silent, without end.
 
-What is compared are columns, as they are sampled: a cycle of frames is the same cycle of columns, and is seen seven
-columns earlier. Speech repeats a code or two for a while, in a held vowel or a pause, but not every code of its first
-half of codebooks, which hold the coarse of the sound; the finer ones are noise even in a loop that is heard as one.
-A cycle counts by its length in time, however short it is: `loop_frames * loop_repeats` columns, each equal to the one
-a cycle before. Silence is told by the first two codebooks, each against the codes that silence was encoded in.
+What is compared are columns, as they are sampled: a cycle of frames is the same cycle of columns, and is seen before
+its frames are complete. Speech repeats a code or two for a while, in a held vowel or a pause, but not every code of its
+first half of codebooks, which hold the coarse of the sound; the finer ones are noise even in a loop that is heard as
+one. A cycle counts by its length in time, however short it is: `loop_frames * loop_repeats` columns, each equal to the
+one a cycle before. Silence is told by the first two codebooks, each against the codes that silence was encoded in.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ class RunawayDetector:
         self._repeated = np.zeros(guard.loop_frames, np.int64)  # by cycle: columns in a row equal to the one before
         self._silence = [frozenset(codes) for codes in silence_codes[:_SILENCE_CODEBOOKS]]
         self._silence_length = guard.silence_frames if self._silence else 0
-        self._silent = 0
+        self._silent = self._count = 0
 
-    def append(self, column: np.ndarray) -> int:
-        """Follow the next column, int [num_codebooks].
+    def append(self, column: np.ndarray) -> int | None:
+        """Follow the next column after column 0, int [num_codebooks].
 
-        Returns how many columns, this one the last, are nothing but silence or repetition; 0 while all is well.
+        Returns the frame (from 0) from which on there is nothing but silence or repetition, None while all is well.
         """
+        self._count += 1
         if self._silence_length:
             silent = all(int(code) in codes for code, codes in zip(column, self._silence, strict=False))
             self._silent = self._silent + 1 if silent else 0
             if self._silent >= self._silence_length:
-                return self._silent
+                return self._first_frame(self._silent, len(self._silence))
         if self._loop_length:
             number = column[: self._compared] @ self._weights
             self._repeated += 1
@@ -54,5 +55,9 @@ class RunawayDetector:
             self._recent[0] = number
             longest = int(self._repeated.max())
             if longest >= self._loop_length:
-                return longest
-        return 0
+                return self._first_frame(longest, self._compared)
+        return None
+
+    def _first_frame(self, columns: int, codebooks: int) -> int:
+        """The oldest frame that the newest columns hold any of these codebooks of."""
+        return max(0, self._count - columns - (codebooks - 1))

@@ -7,6 +7,7 @@ step is one call over the first n slots. When a sequence leaves, the last one mo
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.errors import GenerationTimeoutError, OverloadedError
@@ -62,11 +63,13 @@ class Scheduler:
         max_waiting: requests that may wait for a slot; one more is refused.
         prefill_tokens_per_step: prompt positions read between two decode steps while streams are live, so that a
             long prompt delays running streams by a bounded time. Nobody to delay: the whole prompt at once.
+        known: of a sequence that gets its slot, how many prompt positions need not be read.
     """
 
     max_streams: int
     max_waiting: int
     prefill_tokens_per_step: int
+    known: Callable[[Sequence], int] = lambda sequence: 0
     waiting: deque[Sequence] = field(default_factory=deque)
     prefilling: Sequence | None = None
     decoding: list[Sequence] = field(default_factory=list)
@@ -157,6 +160,7 @@ class Scheduler:
         if self.prefilling is None and self.waiting and self.live < self.max_streams:
             self.prefilling = self.waiting.popleft()
             self.prefilling.slot = len(self.decoding)
+            self.prefilling.prefilled = self.known(self.prefilling)
         return self.prefilling is not None
 
     def _move(self, sequence: Sequence, target: int) -> Move:

@@ -84,10 +84,8 @@ class CodeStream:
                     self._end, self._end_reason = first, FinishReason.STOP
         if self._detector is not None and self._end_reason is not FinishReason.STOP:
             lost = self._detector.append(column)
-            if lost:
-                # The newest column begins frame `number - 1`, so that many frames before it are as they should be.
-                sound = number - lost
-                self._end = max(self._emitted, min(self.frames, sound + _RUNAWAY_TAIL))
+            if lost is not None:
+                self._end = max(self._emitted, min(self.frames, lost + _RUNAWAY_TAIL))
                 self._end_reason, self._detector = FinishReason.RUNAWAY, None
         return max(0, self.frames - before)
 

@@ -174,7 +174,10 @@ class TrtllmEngine:
         return stream is not None
 
     def stats(self) -> EngineStats:
-        """A snapshot of now and of the totals since the start. A stream is live while it holds a place."""
+        """A snapshot of now and of the totals since the start. A stream is live while it holds a place.
+
+        What is kept for later prompts lies in the executor's own cache and is not counted.
+        """
         with self._lock:
             return self._tally.stats(len(self._in_executor), len(self._waiting), 0)
 
@@ -364,8 +367,14 @@ class TrtllmEngine:
             error = EngineError(f"the executor ended the stream before its speech was complete ({reasons})")
         self._events.put(partial(self._fail, stream, error))
         with self._lock:
+            self._tally.prefix_positions_reused += self._reused_positions(response)
             self._vacate(stream)
             self._feed()
+
+    def _reused_positions(self, response: Any) -> int:
+        """Prompt positions of a request that is over whose keys and values were those of an earlier one, in blocks."""
+        metrics = None if response.has_error() else response.result.request_perf_metrics
+        return metrics.kv_cache_metrics.num_reused_blocks * self._built.tokens_per_block if metrics else 0
 
     def _vacate(self, stream: TrtllmStream) -> None:
         """Take a stream's place back. Call with the lock."""

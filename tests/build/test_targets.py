@@ -158,6 +158,16 @@ def test_smaller_precisions_take_less(precision: str) -> None:
     assert weights == TRUE.layer_parameters * WEIGHT_BYTES[precision] + 2 * TRUE.table_parameters
 
 
+def test_what_schedules_streams_itself_keeps_prefixes_and_in_the_hosts_memory() -> None:
+    """TensorRT-LLM reuses the blocks of its own cache; the GPU's memory is divided without the prefixes."""
+    for name in target_names():
+        target = load_target(name)
+        assert (target.prefix_cache_mib > 0) == (target.lm_engine != "tensorrt-llm")
+        if target.uses_gpu:
+            more = replace(target, prefix_cache_mib=target.prefix_cache_mib + 1024)
+            assert footprint(TRUE, more, FRAMES_PER_SECOND) == footprint(TRUE, target, FRAMES_PER_SECOND)
+
+
 def test_a_streams_table_holds_its_prompts_audio_and_the_columns_in_turn() -> None:
     l4 = load_target("l4")
     assert l4.prompt_audio_seconds >= l4.reference_max_seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,14 @@ def engine_config(vocabulary: int) -> dict[str, Any]:
             "plugin_config": {"use_paged_context_fmha": True, "tokens_per_block": 16},
         },
     }
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that must happen soon."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 Start = Callable[..., tuple[TrtllmEngine, Executor]]

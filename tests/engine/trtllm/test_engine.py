@@ -32,11 +32,12 @@ from engine.types import (
     Limits,
     Prompt,
     Request,
+    RunawayGuard,
     SamplingParameters,
     TextSegment,
     WindowPlan,
 )
-from tests.engine.trtllm.conftest import ROWS, Start, engine_config
+from tests.engine.trtllm.conftest import ROWS, Start, engine_config, until
 from tests.engine.trtllm.standin.executor import Executor
 from tests.engine.trtllm.standin.network import Network
 
@@ -76,13 +77,6 @@ class Listener:
     def over(self) -> Event:
         assert self._over.wait(20)
         return self.events[-1]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -381,3 +375,15 @@ def test_missing_files_and_a_missing_tensorrt_llm_are_named(trtllm_directory: Pa
         TrtllmEngine(tmp_path, LIMITS, ExecutorOptions(device="cpu"), bindings=object())
     with pytest.raises(ModelLoadingError, match=r"needs TensorRT-LLM 1\.2\.1"):
         TrtllmEngine(trtllm_directory, LIMITS, ExecutorOptions(device="cpu"))
+
+
+def test_a_stream_over_its_guards_budget_ends_as_runaway_and_its_place_is_free(
+    running: tuple[TrtllmEngine, Executor],
+) -> None:
+    engine, _ = running
+    endless = order("endless", frames=900, sampling=ENDLESS, guard=RunawayGuard(max_frames=25))
+    windows = list(engine.stream(endless))
+    assert windows[-1].finish_reason == FinishReason.RUNAWAY
+    assert sum(window.count for window in windows) == 25
+    until(lambda: engine.stats().live_streams == 0)
+    assert (engine.stats().runaway, engine.stats().finished) == (1, 1)

@@ -28,10 +28,12 @@ from engine.types import (
     Prompt,
     Request,
     SamplingParameters,
+    Segment,
     TextSegment,
     WindowPlan,
 )
-from tests.engine.trtllm.conftest import Start
+from tests.engine.trtllm.conftest import Start, until
+from tests.engine.trtllm.standin.executor import BLOCK
 from tests.serving.higgs import Generated, Higgs
 
 FRAMES = 100
@@ -233,6 +235,29 @@ def test_a_voice_is_read_once_and_no_other_voice_is_taken_for_it(start: Start) -
             codes(list(engine.stream(order(f"again{n}", prompts[n], frames=30)))), expected[n]
         )
         assert executor.reused_positions - read >= 64, "the voice must not be read again"
+    until(lambda: engine.stats().live_streams == 0)
+    assert engine.stats().prefix_positions_reused == executor.reused_positions
+
+
+def test_what_a_stream_spoke_is_read_once_when_it_stands_in_a_prompt_and_reused_from_then_on(start: Start) -> None:
+    """The executor knows generated columns by a row of a table, which says nothing of what they hold."""
+    engine, executor = start(LIMITS)
+    fresh, _ = start(LIMITS, ExecutorOptions(reuse_blocks=False))
+    layout = engine.description.layout
+    text = TextSegment(np.arange(40))
+    segments: tuple[Segment, ...] = (text,)
+    reused = []
+    for part in range(3):
+        read = executor.reused_positions
+        spoken = codes(list(engine.stream(order(f"part{part}", Prompt(segments), frames=40))))
+        reused.append((executor.reused_positions - read, sum(map(len, segments))))
+        np.testing.assert_array_equal(
+            spoken, codes(list(fresh.stream(order(f"part{part}", Prompt(segments), frames=40))))
+        )
+        segments = (*segments, AudioSegment(delay(spoken.astype(np.int64), layout)), text)
+    (_, first), (second_reused, second), (third_reused, _) = reused
+    assert first - BLOCK < second_reused <= first, "all but what was spoken last"
+    assert second - BLOCK < third_reused <= second
 
 
 def test_a_stream_that_sits_steps_out_gets_the_same_codes(start: Start) -> None:

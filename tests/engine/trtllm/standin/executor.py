@@ -38,6 +38,7 @@ class _Running:
     cache: KeysAndValues
     read: int = 0  # tokens in the cache
     generated: int = 0
+    reused_blocks: int = 0
     reason: str | None = None
 
     @property
@@ -231,6 +232,10 @@ class Executor:
                 if running.reason and running.reason != "ERROR":
                     result = self.bindings.Result()
                     result.is_final = True
+                    if running.request.output_config.return_perf_metrics:
+                        result.request_perf_metrics = self.bindings.RequestPerfMetrics()
+                        result.request_perf_metrics.kv_cache_metrics = self.bindings.KvCacheMetrics()
+                        result.request_perf_metrics.kv_cache_metrics.num_reused_blocks = running.reused_blocks
                     result.finish_reasons = [self.bindings.FinishReason[running.reason]]
                     self._respond(running, result=result)
             self._active = [running for running in self._active if not running.reason]
@@ -267,6 +272,6 @@ class Executor:
         for end in range((len(pairs) - 1) // BLOCK * BLOCK, 0, -BLOCK):
             if pairs[:end] in self._blocks:
                 running.cache = self._blocks[pairs[:end]].first(end)
-                running.read = end
+                running.read, running.reused_blocks = end, end // BLOCK
                 self.reused_positions += end
                 return

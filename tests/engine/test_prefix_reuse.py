@@ -1,0 +1,282 @@
+"""Reusing kept keys and values over the real exported demo model: fewer positions are read, and no code changes.
+
+Run: python -m pytest tests/engine/test_prefix_reuse.py
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.delay_pattern import delay
+from engine.engine import Engine, Event, ModelRunner
+from engine.errors import EngineError, GenerationTimeoutError
+from engine.graph_executor import GraphLimits, OnnxExecutor
+from engine.onnx_runner import OnnxRunner
+from engine.rtx_runner import RtxRunner
+from engine.types import (
+    AudioSegment,
+    CodebookLayout,
+    FrameWindow,
+    Limits,
+    ModelDescription,
+    Prompt,
+    Request,
+    SamplingParameters,
+    Segment,
+    TextSegment,
+    WindowPlan,
+)
+
+STREAMS, POSITIONS, BUDGET = 4, 1024, 32
+LIMITS = Limits(STREAMS, 16, POSITIONS, BUDGET, context_frames=10, prefix_cache_bytes=2**26)
+SAMPLED = SamplingParameters(temperature=0.8, top_k=40, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=11)
+GREEDY = SamplingParameters(temperature=0.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)
+
+
+Segments = tuple[Segment, ...]
+
+
+class Counter:
+    """A runner, which also counts the prompt positions it reads and can be made to fail."""
+
+    def __init__(self, runner: ModelRunner) -> None:
+        self._runner = runner
+        self.positions = 0
+        self.fail: Exception | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._runner, name)
+
+    def prefill(self, slot: int, position: int, segment: Segment) -> int:
+        if self.fail:
+            error, self.fail = self.fail, None
+            raise error
+        self.positions += len(segment)
+        return self._runner.prefill(slot, position, segment)
+
+
+def onnx_runner(two_graphs: Path, _one_graph: Path) -> ModelRunner:
+    return OnnxRunner(two_graphs, STREAMS, POSITIONS, threads=1)
+
+
+def rtx_runner(_two_graphs: Path, one_graph: Path) -> ModelRunner:
+    executor = OnnxExecutor(one_graph / "lm.onnx", GraphLimits(STREAMS, 64, POSITIONS), threads=1)
+    return RtxRunner(executor, ModelDescription.read(one_graph / "lm.json"), STREAMS, POSITIONS)
+
+
+@pytest.fixture(params=[onnx_runner, rtx_runner], ids=["onnx", "rtx"])
+def make_runner(request: pytest.FixtureRequest, two_graphs: Path, one_graph: Path) -> Callable[[], ModelRunner]:
+    return lambda: request.param(two_graphs, one_graph)
+
+
+class Pair:
+    """The same model twice: `engine` keeps, `plain` does not."""
+
+    def __init__(self, make_runner: Callable[[], ModelRunner], limits: Limits = LIMITS) -> None:
+        self.reads = Counter(make_runner())
+        self.engine = Engine(self.reads, limits)  # type: ignore[arg-type]
+        self.plain = Engine(make_runner(), replace(limits, prefix_cache_bytes=0))
+        self.layout = self.reads._runner.layout
+
+    def speak(self, name: str, segments: Segments, sampling: SamplingParameters, frames: int = 30) -> int:
+        """Let both speak; they must say the same. Returns how many positions the engine that keeps had to read."""
+        before = self.reads.positions
+        request = order(name, segments, sampling, frames)
+        self.said = codes(list(self.engine.stream(request)))
+        read = self.reads.positions - before
+        np.testing.assert_array_equal(self.said, codes(list(self.plain.stream(request))))
+        return read
+
+
+@pytest.fixture
+def pair(make_runner: Callable[[], ModelRunner]) -> Iterator[Pair]:
+    running = Pair(make_runner)
+    yield running
+    running.engine.close()
+    running.plain.close()
+
+
+def order(name: str, segments: Segments, sampling: SamplingParameters = SAMPLED, frames: int = 30) -> Request:
+    return Request(name, Prompt(segments), sampling, WindowPlan(10, 1.5, 50), frames, 120.0)
+
+
+def codes(windows: list[FrameWindow]) -> np.ndarray:
+    return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in windows], axis=1)
+
+
+def text(seed: int, positions: int) -> TextSegment:
+    return TextSegment(np.random.default_rng(seed).integers(0, 256, positions))
+
+
+def clip(seed: int, frames: int, layout: CodebookLayout) -> AudioSegment:
+    return AudioSegment(delay(np.random.default_rng(seed).integers(0, 1024, (layout.num_codebooks, frames)), layout))
+
+
+def submit(engine: Engine, request: Request) -> tuple[list[Event], threading.Event, threading.Event]:
+    """Returns the events so far, and what is set with the first and with the last of them."""
+    events: list[Event] = []
+    begun, over = threading.Event(), threading.Event()
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        begun.set()
+        if isinstance(event, EngineError) or event.finish_reason:
+            over.set()
+
+    engine.submit(request, on_event)
+    return events, begun, over
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_a_voice_is_read_once_whatever_is_said_with_it(pair: Pair, sampling: SamplingParameters) -> None:
+    voice: Segments = (text(0, 21), clip(0, 40, pair.layout), text(1, 9))
+    length = sum(map(len, voice))
+    assert pair.speak("first", (*voice, text(2, 15)), sampling) == length + 15
+    for number, words in enumerate((1, 2, 40), start=3):
+        assert pair.speak(f"next{number}", (*voice, text(number, words)), sampling) == words
+    assert pair.speak("again", (*voice, text(2, 15)), sampling) == 0, "a whole prompt needs no reading at all"
+    other: Segments = (text(0, 21), clip(1, 40, pair.layout), text(1, 9))
+    assert pair.speak("other voice", (*other, text(2, 15)), sampling) == length + 15 - 21 - 1, "but for the first text"
+    assert pair.engine.stats().prefix_positions_reused == 3 * length + length + 15 + 22
+    assert pair.plain.stats().prefix_positions_reused == 0
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_a_dialogues_next_part_reads_only_what_is_new(pair: Pair, sampling: SamplingParameters) -> None:
+    segments: Segments = (text(0, 30),)
+    assert pair.speak("first", segments, sampling) == 30
+    for part in range(3):
+        spoken = AudioSegment(delay(pair.said.astype(np.int64), pair.layout))
+        segments = (*segments, spoken, text(10 + part, 12))
+        # In a prompt a clip's last columns hold end marks. The model is not waited for to say them all.
+        assert 12 <= pair.speak(f"part{part}", segments, sampling) <= 12 + pair.layout.num_codebooks
+    assert pair.engine.stats().prefix_cache_bytes > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_prompts_that_share_beginnings_say_the_same_in_any_company_with_little_memory(
+    make_runner: Callable[[], ModelRunner], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    pair = Pair(make_runner, replace(LIMITS, prefix_cache_bytes=220 * make_runner().position_bytes))
+    pool: list[Segments] = [()]
+    requests = []
+    for number in range(10):
+        segments = pool[rng.integers(len(pool))]
+        piece: Segment = text(number, int(rng.integers(1, 50)))
+        if rng.random() < 0.4:
+            piece = clip(number, int(rng.integers(1, 30)), pair.layout)
+        pool.append((*segments, piece))
+        sampling = replace(SAMPLED, seed=number) if rng.random() < 0.7 else GREEDY
+        requests.append(order(f"r{number}", pool[-1], sampling, int(rng.integers(3, 25))))
+    expected = [codes(list(pair.plain.stream(request))) for request in requests]
+    for first in range(0, len(requests), 5):
+        waves = [submit(pair.engine, request) for request in requests[first : first + 5]]
+        for (events, _, over), wanted in zip(waves, expected[first:], strict=False):
+            assert over.wait(120)
+            np.testing.assert_array_equal(codes([e for e in events if isinstance(e, FrameWindow)]), wanted)
+        assert pair.engine.stats().prefix_cache_bytes <= 220 * make_runner().position_bytes
+    assert pair.engine.stats().prefix_positions_reused > 0
+    pair.engine.close(), pair.plain.close()
+
+
+def test_requests_that_come_together_share_a_voice_that_nobody_had_before(pair: Pair) -> None:
+    voice: Segments = (text(0, 20), clip(0, 40, pair.layout), text(1, 10))
+    requests = [order(f"r{n}", (*voice, text(10 + n, 12)), replace(SAMPLED, seed=n)) for n in range(8)]
+    expected = [codes(list(pair.plain.stream(request))) for request in requests]
+    running = [submit(pair.engine, request) for request in requests]
+    for (events, _, over), wanted in zip(running, expected, strict=True):
+        assert over.wait(120)
+        np.testing.assert_array_equal(codes([e for e in events if isinstance(e, FrameWindow)]), wanted)
+    assert pair.reads.positions == sum(map(len, voice)) + 8 * 12
+
+
+def test_what_a_cancelled_stream_read_and_said_is_kept(pair: Pair) -> None:
+    endless = order("endless", (text(0, 40),), GREEDY, 600)
+    events, begun, over = submit(pair.engine, endless)
+    assert begun.wait(60)
+    pair.engine.cancel("endless")
+    assert over.wait(60)
+    said = codes([e for e in events if isinstance(e, FrameWindow)])
+    assert said.shape[1] > 5
+    spoken = AudioSegment(delay(said.astype(np.int64), pair.layout))
+    assert pair.speak("next", (text(0, 40), spoken, text(1, 5)), SAMPLED) == pair.layout.num_codebooks + 5
+
+
+def test_what_a_failed_step_left_is_not_trusted(pair: Pair) -> None:
+    pair.reads.fail = RuntimeError("kernel exploded")
+    with pytest.raises(EngineError, match="kernel exploded"):
+        list(pair.engine.stream(order("victim", (text(0, 40),))))
+    assert pair.engine.stats().prefix_cache_bytes == 0
+    assert pair.speak("next", (text(0, 40),), SAMPLED) == 40
+
+
+def test_a_cache_that_cannot_be_read_costs_only_the_reuse(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(slot: int, start: int, stop: int) -> torch.Tensor:
+        raise MemoryError("no room for a copy")
+
+    monkeypatch.setattr(pair.reads._runner, "read", fail)
+    for name in ("first", "second"):
+        assert pair.speak(name, (text(0, 40),), SAMPLED) == 40
+
+
+def test_what_is_kept_is_forgotten_when_the_engine_begins_anew(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pair.speak("before", (text(0, 40),), SAMPLED) == 40
+    with monkeypatch.context() as broken:
+        broken.setattr(pair.engine._scheduler, "schedule", lambda: 1 / 0)
+        with pytest.raises(EngineError, match="ZeroDivisionError"):
+            list(pair.engine.stream(order("victim", (text(0, 40),))))
+    assert pair.speak("after", (text(0, 40),), SAMPLED) == 40
+
+
+def test_a_stream_that_is_late_is_kept_and_reports_its_lateness(pair: Pair) -> None:
+    with pytest.raises(GenerationTimeoutError):
+        list(pair.engine.stream(replace(order("late", (text(0, 40),), GREEDY, 900), timeout=0.5)))
+    if pair.engine.stats().prefix_cache_bytes:  # unless the machine was too slow to read the prompt in time
+        assert pair.speak("next", (text(0, 40),), SAMPLED) == 0
+
+
+@pytest.mark.parametrize("pieces", [[1] * 12, [5, 1, 6], [11, 1], [2, 10]], ids=str)
+def test_a_prompt_has_the_same_keys_and_values_bit_for_bit_however_it_is_cut(
+    two_graphs: Path, pieces: list[int]
+) -> None:
+    """What makes reuse exact on ONNX Runtime: its products do not depend on how many rows there are, from two on."""
+    runner = OnnxRunner(two_graphs, 2, 256, threads=1)
+    segments = [text(0, 12), clip(0, 3, runner.layout)]
+    position = 0
+    for segment in segments:
+        start = position
+        runner.prefill(0, start, segment)
+        for count in pieces:
+            runner.prefill(1, position, segment.slice(slice(position - start, position - start + count)))
+            position += count
+    assert torch.equal(runner.read(0, 0, 24), runner.read(1, 0, 24))
+
+
+def test_what_was_spoken_has_the_keys_and_values_of_a_prompt_but_for_rounding(
+    two_graphs: Path, figure: Callable[[str, str], None]
+) -> None:
+    """A step attends for one position at a time, which rounds differently, as another number of streams does too."""
+    runner = OnnxRunner(two_graphs, 3, 256, threads=1)
+    columns = np.random.default_rng(0).integers(0, 1024, (60, runner.layout.num_codebooks))
+    for slot in range(3):
+        runner.prefill(slot, 0, text(0, 30))
+    runner.prefill(2, 30, AudioSegment(columns))
+    read = runner.read(2, 0, 90)
+    for position, column in enumerate(torch.from_numpy(columns), start=30):
+        runner.decode(column[None], [position])
+    alone = runner.read(0, 0, 90)
+    for position, column in enumerate(torch.from_numpy(columns), start=30):
+        runner.decode(column[None].expand(2, -1), [position] * 2)
+    together = runner.read(0, 0, 90)
+    reuse, company = (read - alone).abs().max().item(), (together - alone).abs().max().item()
+    figure("keys and values, spoken against read", f"{reuse:.1e} at most; alone against in company {company:.1e}")
+    assert reuse <= 2e-5, "their standard deviation is about 1"
+    assert company > 0, "then a lone stream could be reused bit for bit, and the documentation is wrong"
