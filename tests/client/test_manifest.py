@@ -21,17 +21,13 @@ def read(folder: Path, *lines: dict[str, Any] | str) -> list[Item]:
 
 def test_every_key_is_read(tmp_path: Path) -> None:
     examples = {"str | None": "x", "bool | None": True, "dict[str, str] | None": {"Anna": "slt"}}
-    values: dict[str, Any] = {f.name: examples.get(_type_name(f.type), 3) for f in fields(GenerationParams)}
+    values: dict[str, Any] = {f.name: examples.get(str(f.type), 3) for f in fields(GenerationParams)}
     (tmp_path / "me.wav").write_bytes(b"a recording")
     (item,) = read(tmp_path, {"id": "a", "text": "hi", "reference": "me.wav", "reference_text": "la", **values})
     assert (item.line, item.id, item.text, item.voice) == (1, "a", "hi", None)
     assert item.params == GenerationParams(**values)
     assert item.reference is not None
     assert (item.reference.path, item.reference.text) == (tmp_path / "me.wav", "la")
-
-
-def _type_name(kind: Any) -> str:
-    return kind.__name__ + " | None" if isinstance(kind, type) else str(kind)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +151,14 @@ def test_a_manifest_without_an_item_is_refused(tmp_path: Path, content: bytes) -
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
-values = {
-    field.name: words if "str" in str(field.type) else numbers if "float" in str(field.type) else st.integers()
-    for field in fields(GenerationParams)
+kinds = {
+    "str | None": words,
+    "float | None": numbers,
+    "int | None": st.integers(),
+    "bool | None": st.booleans(),
+    "dict[str, str] | None": st.dictionaries(words, words, max_size=3),
 }
+values = {field.name: kinds[str(field.type)] for field in fields(GenerationParams)}
 lines = st.fixed_dictionaries({"text": words.filter(str.strip)}, optional={"voice": words, **values})
 
 
