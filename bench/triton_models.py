@@ -54,11 +54,21 @@ def stream(
 
 def one_part(ids: np.ndarray, parameters: dict[str, Any]) -> dict[str, Any]:
     """A script of a single part: a prompt's ids, and `sampling`, `windows`, `max_frames` and `timeout`."""
-    part = {"speaker": "", "text": "", "positions": 1, "cloned": True, "pause": 0, "least_frames": 0, "guard": {}}
+    part = {
+        "speaker": "",
+        "text": "",
+        "prefix": 0,
+        "positions": 1,
+        "cloned": True,
+        "pause": 0,
+        "max_frames": parameters["max_frames"],
+        "least_frames": 0,
+        "guard": {},
+    }
     return {
-        "prefix": len(ids) - 1,
+        "prefixes": [len(ids) - 1],
         "closing": [],
-        "parts": [part | {"max_frames": parameters["max_frames"]}],
+        "parts": [part],
         "context_parts": 0,
         "max_retries": 0,
         "hold_parts": False,

@@ -163,6 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     long("--chunk-method", metavar="NAME", help="auto, speaker, fixed or semantic: how turns are cut into parts")
     long("--chunk-words", type=int, metavar="N", help="about how many words a part may have")
     long("--context-parts", type=int, metavar="N", help="the most parts that the next one is spoken in view of")
+    long("--dialogue-context", metavar="NAME",
+         help="all or own: whether turns see all voices and turns or only their own speaker's")  # fmt: skip
     long("--pause-seconds", type=float, metavar="S", help="silence between two parts")
     long("--paragraph-pause-seconds", type=float, metavar="S", help="the same where a paragraph or a turn ends")
 

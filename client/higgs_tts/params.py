@@ -32,6 +32,7 @@ class GenerationParams:
     chunk_method: str | None = None  # auto | speaker | fixed | semantic: how turns are cut into parts
     chunk_words: int | None = None  # about how many words a part may have
     context_parts: int | None = None  # the most parts that the next one is spoken in view of
+    dialogue_context: str | None = None  # all | own: turns see all voices and turns, or only their own speaker's
     pause_seconds: float | None = None  # of silence between two parts
     paragraph_pause_seconds: float | None = None  # the same where a paragraph or a turn ends
     runaway_guard: bool | None = None  # end a part that is far too long, loops or falls silent

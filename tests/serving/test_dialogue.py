@@ -62,7 +62,7 @@ def test_a_dialogues_prompt_is_the_written_down_format(server: TritonServer, hig
     turns = [turn(tag + line) for tag, line in zip(tags, lines, strict=True)]
     expected = [tokens(higgs, piece) for piece in (prefix, *turns)]
     assert ids == [token for piece in expected for token in piece]
-    assert script["prefix"] == len(expected[0])
+    assert script["prefixes"] == [len(expected[0])]
     assert script["closing"] == tokens(higgs, "<|audio_eos|><|eot_id|>")
 
 
@@ -71,7 +71,7 @@ def test_a_later_parts_prompt_is_the_chat_templates(server: TritonServer, higgs:
     ids, script = written(server, "One is said. Two is said. Three is said.", chunk_method="semantic", chunk_words=5)
     parts: list[dict[str, int]] = script["parts"]  # type: ignore[assignment]
     assert len(parts) == 3
-    ends = np.cumsum([script["prefix"], *(part["positions"] for part in parts)])  # type: ignore[list-item]
+    ends = np.cumsum([*script["prefixes"], *(part["positions"] for part in parts)])  # type: ignore[misc]
     pieces = np.split(np.array(ids), ends[:-1])
     config = higgs.model.config
     expected = higgs.inputs("Two is said.", clip, "One is said.")["input_ids"][0].numpy()

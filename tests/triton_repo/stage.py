@@ -31,6 +31,7 @@ def part(speaker: str = "", ids: tuple[int, ...] = (7, 8), **changes: Any) -> Pa
     values: dict[str, Any] = {
         "speaker": speaker,
         "text": f"{speaker} says {ids}",
+        "prefix": 0,
         "ids": np.array(ids),
         "cloned": True,
         "pause": 5,
@@ -43,7 +44,7 @@ def part(speaker: str = "", ids: tuple[int, ...] = (7, 8), **changes: Any) -> Pa
 
 def script(*parts: Part, **changes: Any) -> Script:
     values: dict[str, Any] = {
-        "prefix": (TextSegment(np.array([1, 2, 3])),),
+        "prefixes": ((TextSegment(np.array([1, 2, 3])),), (TextSegment(np.array([6])),)),
         "closing": np.array([4, 5]),
         "parts": parts,
         "sampling": SamplingParameters(0.7, 50, 0.9, 7, 2, 42),

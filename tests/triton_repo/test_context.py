@@ -13,7 +13,7 @@ WIDE = ContextLimits(4096, 4096)
 
 
 def context(written: Script, limits: ContextLimits = WIDE) -> Context:
-    return Context(written, LAYOUT, limits)
+    return Context(written, 0, LAYOUT, limits)
 
 
 def shown(prompt: Prompt) -> list[int]:

@@ -62,6 +62,16 @@ def test_the_next_prompt_holds_the_part_before_as_it_was_spoken(stage: Stage) ->
     assert after.ids.tolist() == [4, 5, 9]
 
 
+def test_parts_of_different_prefixes_are_no_context_of_each_other(stage: Stage) -> None:
+    stage.play(script(part(ids=(7,), prefix=0), part(ids=(8,), prefix=1), part(ids=(9,), prefix=0)))
+    stage.say(10, STOP)
+    said = stage.say(12, STOP)
+    assert said.shape[1] == 12
+    first, second, third = [request.prompt.segments for request in stage.engine.requests]
+    assert [segment.ids.tolist() for segment in (*first, *second)] == [[1, 2, 3, 7], [6, 8]]  # type: ignore[union-attr]
+    assert [len(segment) for segment in third] == [4, 10 + 1 + LAYOUT.num_codebooks, 3]
+
+
 def test_the_next_part_is_with_the_engine_before_the_last_windows_leave(stage: Stage) -> None:
     stage.play(script(part(), part()))
     stage.say(10, STOP)

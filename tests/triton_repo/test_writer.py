@@ -65,8 +65,9 @@ def test_what_is_written_is_read(encoder: PromptEncoder) -> None:
     written = write(encoder, TWO, speakers=PROFILES, seed=9, pause_seconds=0.2, hold_parts=True, max_retries=5)
     codes = np.arange(16, dtype=np.int32).reshape(8, 2)
     played = read(encoder, written, codes)
-    assert [segment for segment in played.prefix if isinstance(segment, AudioSegment)][1].columns[1, 0] == codes[0, 1]
-    text = np.concatenate([segment.ids for segment in played.prefix if isinstance(segment, TextSegment)])
+    (prefix,) = played.prefixes
+    assert [segment for segment in prefix if isinstance(segment, AudioSegment)][1].columns[1, 0] == codes[0, 1]
+    text = np.concatenate([segment.ids for segment in prefix if isinstance(segment, TextSegment)])
     whole = encoder.prefix(references=["[SPEAKER0] I am S L T.", "[SPEAKER1] I am A W B."])
     assert text.tolist() == [token for token in whole if token != reference_mark()]
     assert [(part.speaker, part.text) for part in played.parts] == [
@@ -79,6 +80,17 @@ def test_what_is_written_is_read(encoder: PromptEncoder) -> None:
     assert (played.sampling.seed, played.hold_parts, played.max_retries) == (9, True, 5)
     assert played.about["voices"] == {"Anna": "slt", "Bob": "awb"}
     assert played.about["language"] == {"code": "en", "name": "English", "quality": "high"}
+
+
+def test_speakers_kept_apart_speak_as_if_alone(encoder: PromptEncoder) -> None:
+    apart = read(encoder, write(encoder, TWO, speakers=PROFILES, dialogue_context="own"))
+    assert [part.prefix for part in apart.parts] == [0, 1]
+    for turn, prefix, part in zip(TWO, apart.prefixes, apart.parts, strict=True):
+        alone = read(encoder, write(encoder, [turn], speakers={turn.speaker: PROFILES[turn.speaker or ""]}))
+        assert part.ids.tolist() == alone.parts[0].ids.tolist()
+        for own, other in zip(prefix, alone.prefixes[0], strict=True):
+            values = [s.columns if isinstance(s, AudioSegment) else s.ids for s in (own, other)]
+            np.testing.assert_array_equal(*values)
 
 
 def test_pieces_of_a_prompt_make_the_whole_one(encoder: PromptEncoder) -> None:
@@ -125,9 +137,10 @@ def test_what_has_no_room_is_refused(encoder: PromptEncoder) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"prefix": 3.5},
-        {"prefix": 10**9},
-        {"prefix": "x"},
+        {"prefixes": 3},
+        {"prefixes": [10**9]},
+        {"prefixes": []},
+        {"prefixes": ["x"]},
         {"parts": []},
         {"parts": [{}]},
         {"parts": 7},

@@ -1,4 +1,4 @@
-"""What the next part's prompt begins with: the prefix, and the parts already spoken, their words with their codes."""
+"""What the next part's prompt begins with: a prefix, and the parts spoken behind it, their words with their codes."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ class _Spoken:
 
 
 class Context:
-    """Between half of `context_parts` and all of it, of the parts last spoken, and every anchor.
+    """The prefix with that number, and behind it between half of `context_parts` and all of it, of its parts last spoken, and
+    every anchor.
 
     When there is one too many, the older half goes at once: prompts that each drop one part would have no beginning in
     common, and their keys and values could not be reused. Anchors stay for the whole request, as references do: the
     model chose a voice there, and keeps it only as long as it sees it.
     """
 
-    def __init__(self, script: Script, layout: CodebookLayout, limits: ContextLimits) -> None:
+    def __init__(self, script: Script, prefix: int, layout: CodebookLayout, limits: ContextLimits) -> None:
         self._script, self._layout, self._limits = script, layout, limits
+        self._prefix = script.prefixes[prefix]
         self._spoken: list[_Spoken] = []
         self._anchored: set[str] = set()
 
@@ -54,7 +56,7 @@ class Context:
     def prompt(self, part: Part, frames: int) -> Prompt:
         """The part's prompt; drops what leaves no room for so many frames behind it."""
         while True:
-            prompt = Prompt(tuple(_joined([*self._script.prefix, *self._segments(), TextSegment(part.ids)])))
+            prompt = Prompt(tuple(_joined([*self._prefix, *self._segments(), TextSegment(part.ids)])))
             if not self._spoken or self._fits(prompt, frames):
                 return prompt
             self._drop_older_half()

@@ -94,7 +94,7 @@ class Player:
         self._request_id, self._script, self._engine = request_id, script, engine
         self._num_codebooks, self._frame_seconds = layout.num_codebooks, frame_seconds
         self._send, self._defer = send, defer
-        self._context = Context(script, layout, limits)
+        self._contexts = [Context(script, prefix, layout, limits) for prefix in range(len(script.prefixes))]
         self._deadline = time.monotonic() + script.timeout
         self._index, self._take = 0, _Take(attempt=0)
         self._position = 0  # the frame of the stream at which the part begins
@@ -128,7 +128,7 @@ class Player:
         seed = part_seed(self._script.sampling.seed, self._index, self._take.attempt)
         request = Request(
             request_id=self._request_id,
-            prompt=self._context.prompt(part, budget),
+            prompt=self._contexts[part.prefix].prompt(part, budget),
             sampling=replace(self._script.sampling, seed=seed),
             windows=self._script.windows,
             max_frames=frames,
@@ -172,7 +172,7 @@ class Player:
         part, take = self._part, self._take
         self._note(reason.value, take.frames)
         if reason is not FinishReason.RUNAWAY and take.frames:
-            self._context.add(part, np.concatenate(take.codes, axis=1))
+            self._contexts[part.prefix].add(part, np.concatenate(take.codes, axis=1))
         stop = self._position + take.frames
         spoken_all = self._index + 1 == len(self._script.parts)
         over = spoken_all or stop + part.pause >= self._script.max_frames

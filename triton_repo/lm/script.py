@@ -1,14 +1,16 @@
 """What one request speaks, part after part, as the prompt stage writes it and this stage reads it.
 
 A part is a turn of a dialogue or a chunk of a long text. On the wire a script is `input_ids` int32 [positions], the ids
-of the prefix and then of every part; `reference_codes` int32 [num_codebooks, frames], the clips one after another, with
+of the prefixes and then of every part; `reference_codes` int32 [num_codebooks, frames], the clips one after another, with
 `reference_frames` int32 [clips]; and `script`, a JSON object:
 
-  prefix      positions of input_ids that every part's prompt begins with; a reference_token_id stands for each clip
+  prefixes    positions of each prefix, of which every part's prompt begins with one; a reference_token_id stands for
+              each clip
   closing     ids that follow a part's audio where the part is context of a later one
-  parts       [{speaker, text, positions, cloned, pause, max_frames, least_frames, guard}, …] in the order to speak
-              them: `cloned` tells that the prefix holds the voice, `pause` is silence after the part, and a part that
-              stops with fewer than `least_frames` is taken to have failed; lengths in frames
+  parts       [{speaker, text, prefix, positions, cloned, pause, max_frames, least_frames, guard}, …] in the order to
+              speak them: `prefix` is the number of its prefix, and parts of one prefix are each other's context;
+              `cloned` tells that the prefix holds the voice, `pause` is silence after the part, and a part that stops
+              with fewer than `least_frames` is taken to have failed; lengths in frames
   sampling, windows                          as engine.types has them; the seed is the whole request's
   max_frames, timeout                        of the whole speech: frames, seconds
   context_parts, max_retries, hold_parts     see `context.Context` and `player.Player`
@@ -18,7 +20,7 @@ of the prefix and then of every part; `reference_codes` int32 [num_codebooks, fr
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +45,7 @@ class Part:
 
     speaker: str
     text: str
+    prefix: int
     ids: np.ndarray
     cloned: bool
     pause: int
@@ -55,7 +58,7 @@ class Part:
 class Script:
     """A request, read and checked. `closing`: int64 [positions]."""
 
-    prefix: tuple[Segment, ...]
+    prefixes: tuple[tuple[Segment, ...], ...]
     closing: np.ndarray
     parts: tuple[Part, ...]
     sampling: SamplingParameters
@@ -73,10 +76,10 @@ def read_script(ids: np.ndarray, codes: np.ndarray, frames: np.ndarray, script: 
     _check_ids(ids, model)
     try:
         values: dict[str, Any] = json.loads(script)
-        count = int(values["prefix"])
-        parts = _parts(values["parts"], ids[count:])
+        lengths = [int(length) for length in values["prefixes"]]
+        parts = _parts(values["parts"], ids[sum(lengths) :], len(lengths))
         read = Script(
-            prefix=_prefix(ids[:count], _clips(codes, frames, model), model),
+            prefixes=_prefixes(ids[: sum(lengths)], lengths, _clips(codes, frames, model), model),
             closing=np.asarray(values["closing"], np.int64),
             parts=parts,
             sampling=SamplingParameters(**values["sampling"]),
@@ -100,16 +103,19 @@ def _check_ids(ids: np.ndarray, model: ModelDescription) -> None:
         raise InvalidRequestError(f"input_ids must be 1 or more ids from 0 to {model.vocab_size - 1}")
 
 
-def _parts(entries: Sequence[dict[str, Any]], ids: np.ndarray) -> tuple[Part, ...]:
+def _parts(entries: Sequence[dict[str, Any]], ids: np.ndarray, prefixes: int) -> tuple[Part, ...]:
     lengths = [int(entry["positions"]) for entry in entries]
     if not lengths or min(lengths) < 1 or sum(lengths) != len(ids):
         raise InvalidRequestError(
-            f"input_ids has {len(ids)} positions behind the prefix, and the parts take {sum(lengths)}"
+            f"input_ids has {len(ids)} positions behind the prefixes, and the parts take {sum(lengths)}"
         )
+    if not all(0 <= int(entry["prefix"]) < prefixes for entry in entries):
+        raise InvalidRequestError(f"a part has none of the {prefixes} prefixes")
     return tuple(
         Part(
             speaker=str(entry["speaker"]),
             text=str(entry["text"]),
+            prefix=int(entry["prefix"]),
             ids=own.astype(np.int64),
             cloned=bool(entry["cloned"]),
             pause=int(entry["pause"]),
@@ -131,16 +137,22 @@ def _clips(codes: np.ndarray, frames: np.ndarray, model: ModelDescription) -> li
     return np.split(codes, np.cumsum(frames)[:-1], axis=1) if len(frames) else []
 
 
-def _prefix(ids: np.ndarray, clips: list[np.ndarray], model: ModelDescription) -> tuple[Segment, ...]:
-    """Split ids at the clips' marks and put each clip, delayed, in its place."""
+def _prefixes(
+    ids: np.ndarray, lengths: list[int], clips: list[np.ndarray], model: ModelDescription
+) -> tuple[tuple[Segment, ...], ...]:
+    """Cut ids into the prefixes, and put each clip, delayed, in the place of its mark."""
     marks = np.flatnonzero(ids == model.reference_token_id)
     if len(marks) != len(clips):
         raise InvalidRequestError(f"input_ids has room for {len(marks)} reference clips, and {len(clips)} came")
-    segments: list[Segment] = []
+    waiting = iter(clips)
+    return tuple(tuple(_prefix(own, waiting, model)) for own in np.split(ids, np.cumsum(lengths)[:-1]))
+
+
+def _prefix(ids: np.ndarray, clips: Iterator[np.ndarray], model: ModelDescription) -> Iterator[Segment]:
     start = 0
-    for mark, clip in zip(marks, clips, strict=True):
-        segments += [TextSegment(ids[start:mark].astype(np.int64)), AudioSegment(delay(clip, model.layout))]
+    for mark in np.flatnonzero(ids == model.reference_token_id):
+        yield TextSegment(ids[start:mark].astype(np.int64))
+        yield AudioSegment(delay(next(clips), model.layout))
         start = int(mark) + 1
     if start < len(ids):
-        segments.append(TextSegment(ids[start:].astype(np.int64)))
-    return tuple(segments)
+        yield TextSegment(ids[start:].astype(np.int64))

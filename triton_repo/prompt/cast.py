@@ -88,6 +88,10 @@ class Cast:
         lines = [f"{role.label}: {role.description}" for role in self.roles if role.description]
         return "\n\n".join(filter(None, (surroundings.strip(), "\n".join(lines))))
 
+    def apart(self) -> list[Cast]:
+        """Each role alone, as if nobody else spoke."""
+        return [Cast((role,)) for role in self.roles]
+
     def with_references(self, change: Callable[[Reference], Reference]) -> Cast:
         """The same with every clip changed."""
         return Cast(

@@ -13,6 +13,8 @@ from common.errors import InvalidRequestError
 
 MAX_SEED = 2**63 - 1
 MAX_SPEAKERS = 64
+DIALOGUE_CONTEXTS = ("all", "own")
+_CHOICES = {"chunk_method": METHODS, "dialogue_context": DIALOGUE_CONTEXTS}
 _NO_PENALTY = (
     "repetition_penalty has no meaning for codes, of which good speech repeats many; "
     "use ras_window and ras_max_repeats, which draw a code again that repeats too often"
@@ -24,7 +26,8 @@ class GenerationParams:
     """How to speak. Durations in seconds; temperature 0 is greedy; top_k 0 and top_p 1 are off; ras_window 0 is off.
 
     `max_seconds` bounds the whole speech, `max_part_seconds` each of its parts: a turn of a dialogue or a chunk of a
-    long text. `first_chunk_seconds`, `chunk_growth` and `max_chunk_seconds` set how the stream is cut into responses.
+    long text. `dialogue_context`: whether a turn is spoken in view of all voices and turns, as the model was trained to
+    do it, or only of its own speaker's. `first_chunk_seconds`, `chunk_growth` and `max_chunk_seconds` set how the stream is cut into responses.
     The README explains each.
     """
 
@@ -47,6 +50,7 @@ class GenerationParams:
     chunk_method: str
     chunk_words: int
     context_parts: int
+    dialogue_context: str
     pause_seconds: float
     paragraph_pause_seconds: float
     runaway_guard: bool
@@ -73,6 +77,7 @@ _DEFAULTS: dict[str, Any] = {
     "chunk_method": "auto",
     "chunk_words": 60,
     "context_parts": 3,
+    "dialogue_context": "all",
     "pause_seconds": 0.2,
     "paragraph_pause_seconds": 0.6,
     "runaway_guard": True,
@@ -205,12 +210,12 @@ _KINDS: dict[str, Callable[[str, Any], Any]] = {
 
 
 def _check_range(key: str, value: Any, ranges: dict[str, tuple[float, float]]) -> None:
-    if key == "chunk_method" and value not in METHODS:
-        raise InvalidRequestError(f"chunk_method {value!r} is unknown; there are {', '.join(METHODS)}")
+    if key in _CHOICES and value not in _CHOICES[key]:
+        raise InvalidRequestError(f"{key} {value!r} is unknown; there are {', '.join(_CHOICES[key])}")
     if key not in ranges:
         return
     low, high = ranges[key]
-    unit = {str: " characters", dict: " entries"}.get(type(value), "")
+    unit = " characters" if isinstance(value, str) else " entries" if isinstance(value, dict) else ""
     measured = len(value) if unit else value
     if not low <= measured <= high:  # also refuses NaN
         raise InvalidRequestError(f"{key} is {measured}{unit}; it must be from {low} to {high}")

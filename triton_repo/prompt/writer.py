@@ -61,34 +61,45 @@ class ScriptWriter:
         language: Language,
     ) -> WrittenScript:
         """The script of a request. Raises InvalidRequestError for a part that the engine has no room for."""
-        prefix = self._encoder.prefix(system or cast.system, cast.scene(scene), cast.reference_words)
-        clips = [reference.samples for reference in cast.references]
-        turns = [self._encoder.turn(cast.tag(part.speaker) + part.text) for part in parts]
-        self._check_room(prefix, clips, turns, parts, language)
-        lengths = np.array([len(clip) for clip in clips], np.int32)
+        # Parts of one group share a prefix and are each other's context.
+        groups = cast.apart() if params.dialogue_context == "own" else [cast]
+        number_of = {role.name: number for number, group in enumerate(groups) for role in group.roles}
+        prefixes = [
+            self._encoder.prefix(system or group.system, group.scene(scene), group.reference_words) for group in groups
+        ]
+        clips = [[reference.samples for reference in group.references] for group in groups]
+        turns = [self._encoder.turn(groups[number_of[part.speaker]].tag(part.speaker) + part.text) for part in parts]
+        beginnings = [len(prefix) + self._audio_positions(own) for prefix, own in zip(prefixes, clips, strict=True)]
+        for number, (turn, part) in enumerate(zip(turns, parts, strict=True), 1):
+            self._check_room(number, beginnings[number_of[part.speaker]] + len(turn), part, language)
+        written = [
+            self._part(part, params, language)
+            | {
+                "prefix": number_of[part.speaker],
+                "positions": len(turn),
+                "cloned": cast.role(part.speaker).reference is not None,
+            }
+            for part, turn in zip(parts, turns, strict=True)
+        ]
         script = {
-            "prefix": len(prefix),
+            "prefixes": [len(prefix) for prefix in prefixes],
             "closing": self._encoder.closing,
-            "parts": [
-                self._part(part, len(turn), cast.role(part.speaker).reference is not None, params, language)
-                for part, turn in zip(parts, turns, strict=True)
-            ],
+            "parts": written,
             **self._engine_parameters(params),
             "about": {
                 "language": {"code": language.code, "name": language.name, "quality": language.quality},
                 "voices": {role.name: role.voice for role in cast.roles},
             },
         }
+        all_clips = [clip for own in clips for clip in own]
         return WrittenScript(
-            input_ids=np.concatenate([prefix, *turns]),
-            reference_samples=np.concatenate([np.zeros(0, np.float32), *clips]),
-            reference_lengths=lengths,
+            input_ids=np.concatenate([*prefixes, *turns]),
+            reference_samples=np.concatenate([np.zeros(0, np.float32), *all_clips]),
+            reference_lengths=np.array([len(clip) for clip in all_clips], np.int32),
             script=json.dumps(script, ensure_ascii=False),
         )
 
-    def _part(
-        self, part: TextPart, positions: int, cloned: bool, params: GenerationParams, language: Language
-    ) -> dict[str, Any]:
+    def _part(self, part: TextPart, params: GenerationParams, language: Language) -> dict[str, Any]:
         guard: dict[str, int] = {}
         least_frames = 0
         if params.runaway_guard:
@@ -103,8 +114,6 @@ class ScriptWriter:
         return {
             "speaker": part.speaker,
             "text": part.text,
-            "positions": positions,
-            "cloned": cloned,
             "pause": round(part.pause / self._limits.frame_seconds),
             "max_frames": self._frames(params.max_part_seconds),
             "least_frames": least_frames,
@@ -131,14 +140,8 @@ class ScriptWriter:
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds / self._limits.frame_seconds))
 
-    def _check_room(
-        self,
-        prefix: np.ndarray,
-        clips: Sequence[np.ndarray],
-        turns: Sequence[np.ndarray],
-        parts: Sequence[TextPart],
-        language: Language,
-    ) -> None:
+    def _audio_positions(self, clips: Sequence[np.ndarray]) -> int:
+        """What reference clips take. Raises InvalidRequestError when that is more than there is for them."""
         limits = self._limits
         audio = sum(len(clip) // limits.hop_length + limits.positions_beside_clip for clip in clips)
         if audio > limits.max_prompt_audio_positions:
@@ -146,13 +149,17 @@ class ScriptWriter:
                 f"the reference clips take {audio} positions; the engine has {limits.max_prompt_audio_positions} for "
                 "them; take fewer speakers or shorter clips"
             )
-        for number, (turn, part) in enumerate(zip(turns, parts, strict=True), 1):
-            positions = len(prefix) + audio + len(turn) + limits.positions_beside_clip
-            seconds = (limits.max_positions - positions) * limits.frame_seconds
-            needed = max(1.0, estimate(part.text, language.code).expected)
-            if seconds < needed:
-                raise InvalidRequestError(
-                    f"part {number} of the text, with what stands before it, takes {positions} of the engine's "
-                    f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about "
-                    f"{needed:.0f} s of speech; take smaller chunks (chunk_method, chunk_words) or shorter clips"
-                )
+        return audio
+
+    def _check_room(self, number: int, prompt: int, part: TextPart, language: Language) -> None:
+        """Whether a part, whose prompt takes so many positions, can be spoken to its end."""
+        limits = self._limits
+        positions = prompt + limits.positions_beside_clip
+        seconds = (limits.max_positions - positions) * limits.frame_seconds
+        needed = max(1.0, estimate(part.text, language.code).expected)
+        if seconds < needed:
+            raise InvalidRequestError(
+                f"part {number} of the text, with what stands before it, takes {positions} of the engine's "
+                f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about "
+                f"{needed:.0f} s of speech; take smaller chunks (chunk_method, chunk_words) or shorter clips"
+            )
