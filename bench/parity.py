@@ -65,10 +65,10 @@ def speak(url: str, text: str, options: dict[str, Any], reference: tuple[np.ndar
     values: dict[str, Any] = {"text": text, "options": json.dumps(options)}
     if reference is not None:
         values |= {"reference_audio": reference[0], "reference_text": reference[1]}
-    prompt = infer(url, "prompt", values, ["input_ids", "reference_samples", "parameters"])
-    samples = {"reference_samples": prompt["reference_samples"]}
-    clip = infer(url, "codec_encoder", samples, ["reference_codes"])["reference_codes"]
-    codes, reason = codes_of(url, prompt["input_ids"], clip, prompt["parameters"][0].decode())
+    names = ["reference_samples", "reference_lengths"]
+    prompt = infer(url, "prompt", values, ["input_ids", "script", *names])
+    clip = infer(url, "codec_encoder", {name: prompt[name] for name in names}, ["reference_codes"])["reference_codes"]
+    codes, reason = codes_of(url, prompt["input_ids"], clip, prompt["script"][0].decode())
     return Spoken(prompt["input_ids"], clip, codes, reason)
 
 

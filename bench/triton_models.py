@@ -52,10 +52,39 @@ def stream(
                 return answers
 
 
-def codes_of(url: str, ids: np.ndarray, clip: np.ndarray, parameters: dict[str, Any] | str) -> tuple[np.ndarray, str]:
-    """Generate with the `lm` model alone: int32 [num_codebooks, frames] and the finish reason."""
-    text = parameters if isinstance(parameters, str) else json.dumps(parameters)
-    values = {"input_ids": ids, "reference_codes": clip, "parameters": text}
+def one_part(ids: np.ndarray, parameters: dict[str, Any]) -> dict[str, Any]:
+    """A script of a single part: a prompt's ids, and `sampling`, `windows`, `max_frames` and `timeout`."""
+    part = {
+        "speaker": "",
+        "text": "",
+        "prefix": 0,
+        "positions": 1,
+        "cloned": True,
+        "pause": 0,
+        "max_frames": parameters["max_frames"],
+        "least_frames": 0,
+        "guard": {},
+    }
+    return {
+        "prefixes": [len(ids) - 1],
+        "closing": [],
+        "parts": [part],
+        "context_parts": 0,
+        "max_retries": 0,
+        "hold_parts": False,
+        "about": {},
+        **parameters,
+    }
+
+
+def codes_of(url: str, ids: np.ndarray, clip: np.ndarray, script: dict[str, Any] | str) -> tuple[np.ndarray, str]:
+    """Generate with the `lm` model alone: int32 [num_codebooks, frames] and the finish reason.
+
+    script: JSON of the prompt stage, or what `one_part` takes. clip: int32 [num_codebooks, frames], possibly none.
+    """
+    text = script if isinstance(script, str) else json.dumps(one_part(ids, script))
+    frames = np.array([clip.shape[1]] if clip.size else [], np.int32)
+    values = {"input_ids": ids, "reference_codes": clip, "reference_frames": frames, "script": text}
     windows = stream(url, "lm", values, ["codes", "context", "count", "finish_reason"])
     pieces = [w["codes"][0, :, int(w["context"][0]) :][:, : int(w["count"][0])] for w in windows]
     return np.concatenate(pieces, axis=1), windows[-1]["finish_reason"][0].decode()

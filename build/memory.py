@@ -98,11 +98,17 @@ class Footprint:
 
 
 def table_rows(target: Target, num_codebooks: int, frames_per_second: float) -> int:
-    """Rows of one stream's frame table: a reference clip in delay pattern, the longest allowed, and the columns beside.
+    """Rows of one stream's frame table: a prompt's audio positions and the generated columns beside."""
+    return prompt_audio_positions(target, num_codebooks, frames_per_second) + _TABLE_ROWS
 
-    A clip of T frames takes T columns, one each for stream BOS and EOS, and num_codebooks - 1 for the delay.
+
+def prompt_audio_positions(target: Target, num_codebooks: int, frames_per_second: float) -> int:
+    """How many positions of a prompt may be audio: reference clips and parts in context, in delay pattern.
+
+    A clip of T frames takes T columns, one each for stream BOS and EOS, and num_codebooks - 1 for the delay; so one
+    clip may be as long as `prompt_audio_seconds`, and several a little shorter together.
     """
-    return math.ceil(target.reference_max_seconds * frames_per_second) + num_codebooks + 1 + _TABLE_ROWS
+    return math.ceil(target.prompt_audio_seconds * frames_per_second) + num_codebooks + 1
 
 
 def footprint(shape: ModelShape, target: Target, frames_per_second: float) -> Footprint:

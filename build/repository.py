@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2
 from build.engines import SUFFIX
 from build.exports import Exports
 from build.files import place
+from build.memory import prompt_audio_positions
 from build.steps import RECORD_FILE
 from build.targets import Target
 from build.voices import voice_rules, write_voices
@@ -31,6 +32,7 @@ PLAN_FILE = "model.plan"
 ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 _SILENCE_PEAK = 1e-3
 _CACHE_BYTES = {"onnxruntime": 4}  # of a number in the keys and values; 2 in engines of 16 bits
+_FADE_SECONDS = 0.005  # at each edge where two parts join: long enough against a click, too short to be heard
 
 
 def assemble(
@@ -123,16 +125,23 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
     }
     if model == "voices":
         return {**profiles, "num_codebooks": codec["num_codebooks"]}
+    audio_positions = prompt_audio_positions(target, layout["num_codebooks"], 1 / frame_seconds)
     if model == "prompt":
         return {
             "max_characters": target.max_characters,
-            "max_positions": target.max_positions,
-            "positions_beside_clip": layout["num_codebooks"] + 1,
+            "script": {
+                "frame_seconds": frame_seconds,
+                "hop_length": codec["hop_length"],
+                "max_positions": target.max_positions,
+                "max_prompt_audio_positions": audio_positions,
+                "positions_beside_clip": layout["num_codebooks"] + 1,
+            },
             **profiles,
             "options": {
                 "codebook_size": layout["codebook_size"],
                 "frame_seconds": frame_seconds,
                 "max_seconds": target.max_seconds,
+                "max_part_seconds": target.max_part_seconds,
                 "max_timeout_seconds": target.max_timeout_seconds,
                 "ras_window": exports.generation["ras_win_len"] or 0,
                 "ras_max_repeats": exports.generation["ras_win_max_num_repeat"] or 1,
@@ -146,6 +155,7 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
             "threads": target.lm_threads,
             "nice": target.lm_nice,
             "frame_seconds": frame_seconds,
+            "max_prompt_audio_positions": audio_positions,
             "limits": {
                 "max_streams": target.max_streams,
                 "max_waiting": target.max_waiting,
@@ -172,7 +182,7 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
             "num_codebooks": codec["num_codebooks"],
             "codebook_size": codec["codebook_size"],
         }
-    return {"hop_length": codec["hop_length"]}
+    return {"hop_length": codec["hop_length"], "fade_samples": round(_FADE_SECONDS * codec["sample_rate"])}
 
 
 def _position_bytes(lm: dict[str, Any], target: Target) -> int:

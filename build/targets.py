@@ -40,11 +40,13 @@ class Target:
     prefix_cache_positions: int
     max_decode_batch: int
     max_seconds: float
+    max_part_seconds: float
     max_timeout_seconds: float
     max_characters: int
     max_scene_characters: int
     reference_min_seconds: float
     reference_max_seconds: float
+    prompt_audio_seconds: float
     reference_cache_entries: int
     reference_cache_mib: int
     lm_threads: int

@@ -152,7 +152,7 @@ class Engine:
             on_event=on_event,
             prompt_rows=position_rows(request.prompt.segments, self._runner.layout),
         )
-        self._scheduler.submit(stream)
+        self._scheduler.submit(stream, request.continues)
         return stream
 
     def _run(self) -> None:

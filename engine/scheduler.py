@@ -84,8 +84,14 @@ class Scheduler:
         """Nothing to do until the next submission."""
         return not (self.waiting or self.live)
 
-    def submit(self, sequence: Sequence) -> None:
-        """Let a sequence wait for its turn. Raises OverloadedError when the queue is full."""
+    def submit(self, sequence: Sequence, continues: bool = False) -> None:
+        """Let a sequence wait for its turn; one that continues what is being heard is the next.
+
+        Raises OverloadedError when the queue is full.
+        """
+        if continues:
+            self.waiting.appendleft(sequence)
+            return
         free_slots = self.max_streams - self.live
         if len(self.waiting) >= self.max_waiting + free_slots:
             raise OverloadedError(

@@ -220,6 +220,10 @@ class TrtllmEngine:
             raise self._broken
         if request_id in self._named:
             raise InvalidRequestError(f"a request with the id {request_id!r} is already being served")
+        if stream.request.continues:
+            self._waiting.appendleft(stream)
+            self._named[request_id] = stream
+            return
         if len(self._waiting) >= limits.max_waiting + len(self._free_places):
             raise OverloadedError(
                 f"{len(self._in_executor)} streams are live and {len(self._waiting)} requests wait, which is the "

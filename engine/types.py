@@ -180,7 +180,11 @@ class RunawayGuard:
 
 @dataclass(frozen=True)
 class Request:
-    """One stream of speech to generate. `timeout` in seconds from submission; `max_frames` of the codec."""
+    """One stream of speech to generate. `timeout` in seconds from submission; `max_frames` of the codec.
+
+    `continues`: its listener has begun to hear what this goes on with, so it goes before those that wait, and is not
+    refused for their number.
+    """
 
     request_id: str
     prompt: Prompt
@@ -189,6 +193,7 @@ class Request:
     max_frames: int
     timeout: float
     guard: RunawayGuard = RunawayGuard()
+    continues: bool = False
 
     def __post_init__(self) -> None:
         _require(self.max_frames >= 1, "max_frames", self.max_frames)

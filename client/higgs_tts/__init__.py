@@ -19,7 +19,7 @@ from .errors import (
     VoiceFolderError,
 )
 from .params import GenerationParams
-from .speech import AudioChunk, Speech
+from .speech import AudioChunk, Speech, SpeechPart, SpeechReport
 from .voices import VoiceProfile
 
 __version__ = "0.1.0"
@@ -42,6 +42,8 @@ __all__ = [
     "Reference",
     "ServerUnavailableError",
     "Speech",
+    "SpeechPart",
+    "SpeechReport",
     "SpeechStream",
     "StateError",
     "StreamStalledError",

@@ -15,6 +15,7 @@ from .client import BaseClient, prepare_request, stalled
 from .errors import HiggsError
 from .exchange import Event, Exchange
 from .params import GenerationParams
+from .protocol import Text
 from .speech import AudioChunk, Speech
 from .voices import VoiceProfile, add_voice, list_voices, remove_voice, show_voice
 
@@ -28,7 +29,7 @@ class AsyncHiggsClient(BaseClient, AbstractAsyncContextManager["AsyncHiggsClient
 
     def stream(
         self,
-        text: str,
+        text: Text,
         *,
         voice: str | None = None,
         reference: Reference | None = None,
@@ -44,7 +45,7 @@ class AsyncHiggsClient(BaseClient, AbstractAsyncContextManager["AsyncHiggsClient
 
     async def synthesize(
         self,
-        text: str,
+        text: Text,
         *,
         voice: str | None = None,
         reference: Reference | None = None,

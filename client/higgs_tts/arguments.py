@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .batch import RETRIES, STREAMS
@@ -18,6 +19,7 @@ EXAMPLES = """examples:
   higgs-tts "Good morning." -o morning.wav --voice slt
   fortune | higgs-tts -o - | aplay -f S16_LE -r 24000
   higgs-tts --text-file chapter.txt -o chapter.flac --reference me.wav --reference-text "What I say there."
+  higgs-tts --text-file dialogue.txt --speaker Anna=slt --speaker Bob=awb -o dialogue.wav
   higgs-tts batch manifest.jsonl --out speech
   higgs-tts voices list
 """
@@ -78,9 +80,23 @@ def parse_batch_arguments(words: list[str]) -> argparse.Namespace:
         help="items in flight at once; fewer when the server is full (default: %(default)s)")  # fmt: skip
     add("--retries", type=_at_least(0), default=RETRIES, metavar="N",
         help="further attempts for an item that failed (default: %(default)s)")  # fmt: skip
-    _add_server(parser)
+    # Parts are held until they are whole, so a chunk may be as late as the first one.
+    _add_server(parser, chunk_timeout=FIRST_CHUNK_TIMEOUT)
     _add_report(parser, "the result of every item as a line of JSON on standard output, in the manifest's order")
     return parser.parse_args(words)
+
+
+class _Speaker(argparse.Action):
+    """Collects NAME=VOICE words into a mapping."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        name, equals, voice = values.partition("=")
+        if not (name.strip() and equals and voice.strip()):
+            parser.error(f"{option_string} {values!r} is not NAME=VOICE")
+        speakers = getattr(namespace, self.dest) or {}
+        setattr(namespace, self.dest, {**speakers, name.strip(): voice.strip()})
 
 
 def _at_least(least: int) -> Callable[[str], int]:
@@ -124,18 +140,41 @@ def _parser() -> argparse.ArgumentParser:
     generation("--ras-max-repeats", type=int, metavar="N", help="repeats in the window before a code is drawn again")
     generation("--seed", type=int, metavar="N", help="the same text and seed give the same audio")
     generation("--max-seconds", type=float, metavar="S", help="longest audio")
+    generation(
+        "--max-part-seconds", type=float, metavar="S", help="longest turn of a dialogue, or chunk of a long text"
+    )
     generation("--first-chunk-seconds", type=float, metavar="S", help="length of the first chunk")
     generation("--chunk-growth", type=float, metavar="X", help="factor from one chunk's length to the next")
     generation("--max-chunk-seconds", type=float, metavar="S", help="length of the longest chunk")
     generation("--timeout-seconds", type=float, metavar="S", help="longest generation")
+    generation("--language", metavar="CODE", help="en, zh, es or fr; else it is detected")
+    generation("--system", metavar="TEXT", help="what the model is told to do, instead of the usual")
     generation("--scene", metavar="TEXT", help="description of the recording's surroundings")
+    generation("--no-runaway-guard", dest="runaway_guard", action="store_const", const=False,
+               help="let a part go on that is far too long, loops or falls silent")  # fmt: skip
+    generation(
+        "--max-retries", type=int, metavar="N", help="further attempts at a part that ran away or came to nothing"
+    )
+    generation("--hold-parts", action="store_const", const=True,
+               help="send a part only when it is known to be good, so that it can always be tried again")  # fmt: skip
+
+    long = parser.add_argument_group("dialogue and long text (unset: the server's choice)").add_argument
+    long("--speaker", dest="speakers", action=_Speaker, metavar="NAME=VOICE",
+         help="voice of a speaker of the transcript: a profile, or feminine or masculine; once for each")  # fmt: skip
+    long("--chunk-method", metavar="NAME", help="auto, speaker, fixed or semantic: how turns are cut into parts")
+    long("--chunk-words", type=int, metavar="N", help="about how many words a part may have")
+    long("--context-parts", type=int, metavar="N", help="the most parts that the next one is spoken in view of")
+    long("--dialogue-context", metavar="NAME",
+         help="all or own: whether turns see all voices and turns or only their own speaker's")  # fmt: skip
+    long("--pause-seconds", type=float, metavar="S", help="silence between two parts")
+    long("--paragraph-pause-seconds", type=float, metavar="S", help="the same where a paragraph or a turn ends")
 
     _add_server(parser)
     _add_report(parser, "the summary as JSON on standard output")
     return parser
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
+def _add_server(parser: argparse.ArgumentParser, chunk_timeout: float = CHUNK_TIMEOUT) -> None:
     server = parser.add_argument_group("server").add_argument
     server(
         "--url",
@@ -143,7 +182,7 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="Triton's gRPC endpoint (default: %(default)s)",
     )
-    server("--chunk-timeout", type=float, default=CHUNK_TIMEOUT, metavar="S",
+    server("--chunk-timeout", type=float, default=chunk_timeout, metavar="S",
            help="longest silence between two chunks (default: %(default)g)")  # fmt: skip
     server("--first-chunk-timeout", type=float, default=FIRST_CHUNK_TIMEOUT, metavar="S",
            help="longest wait for the first chunk (default: %(default)g)")  # fmt: skip

@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 
@@ -156,7 +157,9 @@ class Batch:
         first_audio: float | None = None
         finish_reason: str | None = None
         with AudioFile(self._results.folder / name, self._client.sample_rate) as file:
-            stream = self._client.stream(item.text, voice=item.voice, reference=reference, params=item.params)
+            # Nobody listens meanwhile: parts that can be retried are worth more than early ones.
+            params = item.params if item.params.hold_parts is not None else replace(item.params, hold_parts=True)
+            stream = self._client.stream(item.text, voice=item.voice, reference=reference, params=params)
             with self._cancellable(stream):
                 for chunk in stream:
                     file.write(chunk.samples)

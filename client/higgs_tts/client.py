@@ -13,7 +13,7 @@ from .connection import Connection
 from .errors import HiggsError, InvalidRequestError, StreamStalledError
 from .exchange import Event, Exchange
 from .params import GenerationParams
-from .protocol import speech_request
+from .protocol import Text, speech_request
 from .speech import AudioChunk, Speech
 from .voices import VoiceProfile, add_voice, list_voices, remove_voice, show_voice
 
@@ -71,7 +71,7 @@ class HiggsClient(BaseClient, AbstractContextManager["HiggsClient"]):
 
     def stream(
         self,
-        text: str,
+        text: Text,
         *,
         voice: str | None = None,
         reference: Reference | None = None,
@@ -79,7 +79,9 @@ class HiggsClient(BaseClient, AbstractContextManager["HiggsClient"]):
     ) -> "SpeechStream":
         """Send the request and return its stream of chunks.
 
-        voice: name of a voice profile on the server. reference: a recording to take the voice from instead.
+        text: plain, a transcript such as "Anna: Hello.\\nBob: Hi.", or a conversation [{"role": …, "content": …}, …].
+        voice: name of a voice profile on the server. reference: a recording to take the voice from instead; for several
+        speakers `GenerationParams.speakers`.
         Raises InvalidRequestError, AudioFormatError and ServerUnavailableError here, any other HiggsError
         while iterating. Leaving the stream early ends the generation on the server.
         """
@@ -90,7 +92,7 @@ class HiggsClient(BaseClient, AbstractContextManager["HiggsClient"]):
 
     def synthesize(
         self,
-        text: str,
+        text: Text,
         *,
         voice: str | None = None,
         reference: Reference | None = None,
@@ -203,13 +205,13 @@ class SpeechStream(Iterator[AudioChunk], AbstractContextManager["SpeechStream"])
 
 def prepare_request(
     connection: Connection,
-    text: str,
+    text: Text,
     voice: str | None,
     reference: Reference | None,
     params: GenerationParams | None,
 ) -> Any:
     """The protobuf of a request, checked as far as a client can. Blocks: asks the server, decodes audio."""
-    if not text.strip():
+    if not (text.strip() if isinstance(text, str) else text):
         raise InvalidRequestError("The text is empty; give at least one word.")
     info = connection.describe()
     return speech_request(

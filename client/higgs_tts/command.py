@@ -6,7 +6,8 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from dataclasses import asdict
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -55,6 +56,8 @@ def _speak(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps(_summary(arguments.output, speech)))
     if not arguments.quiet:
+        for line in _dialogue_lines(speech):
+            print(line, file=sys.stderr)
         print(_summary_line(arguments.output, speech), file=sys.stderr)
     return 0
 
@@ -112,11 +115,12 @@ def _with_progress(chunks: Iterator[AudioChunk], started_at: float, *, hidden: b
         for chunk in chunks:
             bar.update(len(chunk.samples) / chunk.sample_rate)
             if bar.n:
-                bar.set_postfix_str(f"RTF {(chunk.received_at - started_at) / bar.n:.2f}")
+                speaker = f", {chunk.speaker} speaks" if chunk.speaker else ""
+                bar.set_postfix_str(f"RTF {(chunk.received_at - started_at) / bar.n:.2f}{speaker}")
             yield chunk
 
 
-def _summary(output: str, speech: Speech) -> dict[str, str | float | None]:
+def _summary(output: str, speech: Speech) -> dict[str, Any]:
     factor = speech.real_time_factor
     return {
         "output": output,
@@ -126,14 +130,27 @@ def _summary(output: str, speech: Speech) -> dict[str, str | float | None]:
         "elapsed": speech.elapsed,
         "real_time_factor": factor if math.isfinite(factor) else None,
         "finish_reason": speech.finish_reason,
+        "report": None if speech.report is None else asdict(speech.report),
     }
+
+
+def _dialogue_lines(speech: Speech) -> Iterator[str]:
+    """Who spoke in which voice, and who said what from when to when; nothing for a text without speakers."""
+    if speech.report is None or not any(part.speaker for part in speech.parts):
+        return
+    for speaker, voice in speech.report.voices.items():
+        how = f"in the voice {voice}" if voice else "in a voice without a profile"
+        yield f"{speaker or 'nobody by name'} speaks {how}"
+    for part in speech.parts:
+        yield f"{part.start:8.2f} - {part.stop:.2f} s  {part.speaker or ''}: {part.text}"
 
 
 def _summary_line(output: str, speech: Speech) -> str:
     first = "no audio"
     if speech.time_to_first_audio is not None:
         first = f"first audio after {speech.time_to_first_audio * 1000:.0f} ms, RTF {speech.real_time_factor:.2f}"
-    return f"{output}: {speech.seconds:.2f} s of speech, {first}, finished: {speech.finish_reason}"
+    retries = f", {speech.retries} parts tried again" if speech.retries else ""
+    return f"{output}: {speech.seconds:.2f} s of speech, {first}{retries}, finished: {speech.finish_reason}"
 
 
 def _fail(message: str, status: int) -> int:

@@ -19,7 +19,7 @@ FORBIDDEN_IN_ID = set('/\\:*?"<>|')
 
 TEXT_KEYS = ("id", "text", "voice", "reference", "reference_text")
 # Each option is declared as `type | None`.
-OPTION_TYPES: dict[str, type] = {name: get_args(hint)[0] for name, hint in get_type_hints(GenerationParams).items()}
+OPTION_TYPES: dict[str, Any] = {name: get_args(hint)[0] for name, hint in get_type_hints(GenerationParams).items()}
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class Item:
 
     @property
     def prefix(self) -> tuple[str | None, ...]:
-        """Equal for items whose prompts are the same up to the text: those of one voice in one scene."""
+        """Equal for items whose prompts are the same up to the text: those of the same voices in one scene."""
         reference = (None, None) if self.reference is None else (self.reference.sha256, self.reference.text)
-        return (self.voice, *reference, self.params.scene)
+        speakers = json.dumps(self.params.speakers, sort_keys=True)
+        return (self.voice, *reference, speakers, self.params.system, self.params.scene)
 
 
 def read_manifest(path: Path) -> list[Item]:
@@ -157,11 +158,15 @@ def _checked(key: str, value: Any) -> Any:
     """The value in the type of its key; ranges are the server's to check."""
     kind = OPTION_TYPES.get(key, str)
     if kind is str:
-        if not isinstance(value, str):
-            _refuse(f"{key} is {value!r}; give a string")
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            _refuse(f"{key} holds half of a surrogate pair, which is no character")
+        return _checked_string(key, value)
+    if kind is bool:
+        if not isinstance(value, bool):
+            _refuse(f"{key} is {value!r}; give true or false")
         return value
+    if kind == dict[str, str]:
+        if not isinstance(value, dict):
+            _refuse(f"{key} is {value!r}; give an object of strings")
+        return {_checked_string(key, name): _checked_string(key, voice) for name, voice in value.items()}
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse(f"{key} is {value!r}; give a number")
     try:
@@ -171,6 +176,14 @@ def _checked(key: str, value: Any) -> Any:
     if number != value or not math.isfinite(number):
         _refuse(f"{key} is {value!r}; give {'a whole number' if kind is int else 'a smaller number'}")
     return number + 0  # -0.0 is 0.0, and the same content
+
+
+def _checked_string(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        _refuse(f"{key} is {value!r}; give a string")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        _refuse(f"{key} holds half of a surrogate pair, which is no character")
+    return value
 
 
 def _checked_id(name: str) -> str:

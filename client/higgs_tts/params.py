@@ -1,6 +1,7 @@
 """What a caller may ask of the generation."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,25 @@ class GenerationParams:
     ras_max_repeats: int | None = None  # repeats of a code in that window before it is drawn again
     seed: int | None = None  # the same request and seed give the same audio
     max_seconds: float | None = None  # of audio; then the finish reason is `length`
+    max_part_seconds: float | None = None  # the same of each part: a turn of a dialogue, a chunk of a long text
     first_chunk_seconds: float | None = None  # of audio; small for an early first sound
     chunk_growth: float | None = None  # factor from one chunk's length to the next
     max_chunk_seconds: float | None = None  # of audio
     timeout_seconds: float | None = None  # of waiting; then GenerationTimeoutError
+    language: str | None = None  # en | zh | es | fr; else the server detects it
+    system: str | None = None  # what the model is told to do, instead of what it was trained to be told
     scene: str | None = None  # description of the recording's surroundings
+    speakers: dict[str, str] | None = None  # speaker to voice profile, or to feminine | masculine: the model's choice
+    chunk_method: str | None = None  # auto | speaker | fixed | semantic: how turns are cut into parts
+    chunk_words: int | None = None  # about how many words a part may have
+    context_parts: int | None = None  # the most parts that the next one is spoken in view of
+    dialogue_context: str | None = None  # all | own: turns see all voices and turns, or only their own speaker's
+    pause_seconds: float | None = None  # of silence between two parts
+    paragraph_pause_seconds: float | None = None  # the same where a paragraph or a turn ends
+    runaway_guard: bool | None = None  # end a part that is far too long, loops or falls silent
+    max_retries: int | None = None  # further attempts, with other seeds, at a part that ran away or came to nothing
+    hold_parts: bool | None = None  # send a part only when it is known to be good, so that it can always be retried
 
-    def to_options(self) -> dict[str, str | int | float]:
+    def to_options(self) -> dict[str, Any]:
         """The options that are set, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -4,34 +4,38 @@ import json
 import struct
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2
 
-from .speech import AudioChunk
+from .speech import AudioChunk, SpeechReport
 
 ENSEMBLE = "higgs_audio_v2"
 LM = "lm"
 VOICES = "voices"
-OUTPUTS = {"audio", "start_sample", "finish_reason"}
+OUTPUTS = {"audio", "start_sample", "part", "speaker", "finish_reason", "report"}
 CANCEL = "cancel"  # end this generation now
 WATCH = "watch"  # stay open as long as this generation; if the connection breaks, end it
 
 
+# A text, or a conversation as chat clients send it: [{"role": …, "content": …}, …].
+Text = str | Sequence[Mapping[str, Any]]
+
+
 def speech_request(
-    text: str,
+    text: Text,
     *,
     voice: str | None = None,
     reference_audio: NDArray[np.float32] | None = None,
     reference_text: str | None = None,
-    options: Mapping[str, str | int | float] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Any:
     """A `ModelInferRequest` for the ensemble, with a new id. `reference_audio`: [n] at the server's rate."""
     request = _request(ENSEMBLE, uuid.uuid4().hex)
-    _add_string(request, "text", text)
+    _add_string(request, "text", text if isinstance(text, str) else json.dumps(list(text), ensure_ascii=False))
     if voice is not None:
         _add_string(request, "voice", voice)
     if reference_audio is not None:
@@ -86,12 +90,18 @@ def read_chunk(response: Any, sample_rate: int) -> AudioChunk | None:
     if not names >= OUTPUTS:
         raise ValueError(f"a response has the outputs {sorted(names)} instead of {sorted(OUTPUTS)}")
     result = InferResult(response.infer_response)
+    speaker, finish_reason, report = (
+        result.as_numpy(name).item().decode() or None for name in ("speaker", "finish_reason", "report")
+    )
     return AudioChunk(
         samples=result.as_numpy("audio").astype(np.float32).reshape(-1),
         start_sample=int(result.as_numpy("start_sample").item()),
         sample_rate=sample_rate,
-        finish_reason=result.as_numpy("finish_reason").item().decode() or None,
+        finish_reason=finish_reason,
         received_at=time.monotonic(),
+        speaker=speaker,
+        part=int(result.as_numpy("part").item()),
+        report=SpeechReport.read(report) if report else None,
     )
 
 

@@ -1,5 +1,6 @@
 """What comes back: chunks while the speech is made, the whole speech at the end."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,43 @@ from numpy.typing import NDArray
 from .pcm import AudioFile
 
 
+@dataclass(frozen=True)
+class SpeechPart:
+    """A turn of a dialogue or a chunk of a long text, as it was spoken."""
+
+    speaker: str | None
+    text: str  # as the model read it
+    start: float  # seconds from the beginning of the stream
+    stop: float  # seconds, without the pause behind it
+    finish_reason: str  # stop | length | runaway | cancelled
+    retries: int  # attempts before this one
+
+
+@dataclass(frozen=True)
+class SpeechReport:
+    """What the server tells at the end of a stream."""
+
+    language: str  # ISO 639-1
+    language_quality: str  # high | medium | unknown: what the model is known for in it
+    voices: dict[str, str | None]  # voice profile of each speaker, "" in a text without names; None: no profile
+    seed: int
+    retries: int  # of all parts
+    parts: tuple[SpeechPart, ...]
+
+    @classmethod
+    def read(cls, text: str) -> "SpeechReport":
+        """From the server's JSON. Raises ValueError when it is of another kind."""
+        try:
+            values = json.loads(text)
+            parts = tuple(SpeechPart(**part | {"speaker": part["speaker"] or None}) for part in values["parts"])
+            language = values["language"]
+            return cls(
+                language["code"], language["quality"], values["voices"], values["seed"], values["retries"], parts
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"its report lacks or misplaces {error}") from None
+
+
 @dataclass(frozen=True, eq=False)
 class AudioChunk:
     """A piece of the stream. Only the last one has a finish reason, and it may hold no samples."""
@@ -20,6 +58,19 @@ class AudioChunk:
     sample_rate: int  # Hz
     finish_reason: str | None  # stop | length | runaway | cancelled
     received_at: float  # seconds on the clock of time.monotonic()
+    speaker: str | None = None  # who speaks, where the text tells
+    part: int = 0  # number of the part it belongs to, from 0
+    report: SpeechReport | None = None  # with the finish reason
+
+    @property
+    def start(self) -> float:
+        """Seconds of the stream at which it begins."""
+        return self.start_sample / self.sample_rate
+
+    @property
+    def stop(self) -> float:
+        """Seconds of the stream at which it ends."""
+        return (self.start_sample + len(self.samples)) / self.sample_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +82,7 @@ class Speech:
     finish_reason: str  # stop | length | runaway | cancelled
     time_to_first_audio: float | None  # seconds from sending the request; None when no sample came
     elapsed: float  # seconds from sending the request to the last chunk
+    report: SpeechReport | None = None  # None when the stream was cancelled before the server had one
 
     @classmethod
     def from_chunks(cls, chunks: Sequence[AudioChunk], started_at: float) -> "Speech":
@@ -46,7 +98,18 @@ class Speech:
             finish_reason=last.finish_reason or "cancelled",
             time_to_first_audio=None if first_audio is None else first_audio - started_at,
             elapsed=last.received_at - started_at,
+            report=last.report,
         )
+
+    @property
+    def parts(self) -> tuple[SpeechPart, ...]:
+        """Who said what, from when to when."""
+        return self.report.parts if self.report else ()
+
+    @property
+    def retries(self) -> int:
+        """How many attempts at parts the server threw away."""
+        return self.report.retries if self.report else 0
 
     @property
     def seconds(self) -> float:

@@ -168,9 +168,10 @@ def test_what_schedules_streams_itself_keeps_prefixes_and_in_the_hosts_memory() 
             assert footprint(TRUE, more, FRAMES_PER_SECOND) == footprint(TRUE, target, FRAMES_PER_SECOND)
 
 
-def test_a_streams_table_holds_its_longest_clip_and_the_columns_in_turn() -> None:
+def test_a_streams_table_holds_its_prompts_audio_and_the_columns_in_turn() -> None:
     l4 = load_target("l4")
-    clip = l4.reference_max_seconds * FRAMES_PER_SECOND + 2 + 7
+    assert l4.prompt_audio_seconds >= l4.reference_max_seconds
+    clip = l4.prompt_audio_seconds * FRAMES_PER_SECOND + 2 + 7
     assert table_rows(l4, 8, FRAMES_PER_SECOND) == clip + GENERATED_ROWS
 
 

@@ -104,7 +104,7 @@ def test_every_item_becomes_a_file_and_a_line(
     assert [results[name]["seed"] for name in ("eins", derived)] == [7, None]
     assert [results[name]["finish_reason"] for name in ("eins", derived)] == ["stop", "length"]
     orders = {order["text"].split()[0]: order for order in starts()}
-    assert orders["seconds=1.5"]["options"] == {"seed": 7, "scene": "A hall"}
+    assert orders["seconds=1.5"]["options"] == {"seed": 7, "scene": "A hall", "hold_parts": True}
     assert (orders["seconds=1.5"]["voice"], orders["seconds=1"]["reference_text"]) == ("belinda", "la")
 
 

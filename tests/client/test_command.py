@@ -79,10 +79,47 @@ def test_options_reach_the_server(settled: StandInServer, command: Command, tmp_
 
 
 def test_every_generation_parameter_is_an_option() -> None:
-    values = {field.name: "x" if "str" in str(field.type) else "3" for field in fields(GenerationParams)}
+    other = {
+        "speakers": (["--speaker", "Anna=slt", "--speaker", "Bob Lee=awb=2"], {"Anna": "slt", "Bob Lee": "awb=2"}),
+        "runaway_guard": (["--no-runaway-guard"], False),
+        "hold_parts": (["--hold-parts"], True),
+    }
+    names = [field.name for field in fields(GenerationParams) if field.name not in other]
+    kinds = {field.name: str(field.type) for field in fields(GenerationParams)}
+    values = {name: "x" if "str" in kinds[name] else "3" for name in names}
     words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
-    params = generation_params(parse_arguments(["hi", *words]))
-    assert {name: str(value).removesuffix(".0") for name, value in params.to_options().items()} == values
+    words += [word for more, _ in other.values() for word in more]
+    options = generation_params(parse_arguments(["hi", *words])).to_options()
+    for name, (_, value) in other.items():
+        assert options.pop(name) == value
+    assert {name: str(value).removesuffix(".0") for name, value in options.items()} == values
+
+
+@pytest.mark.parametrize("word", ["Anna", "=slt", "Anna=", " = "])
+def test_a_speaker_needs_a_name_and_a_voice(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(["hi", "--speaker", word])
+    assert "is not NAME=VOICE" in capsys.readouterr().err
+
+
+def test_a_dialogue_is_told_line_by_line(settled: StandInServer, command: Command) -> None:
+    text = "seconds=0.3 speakers=Anna,Bob retries=1"
+    words = [text, "--url", settled.url, "--speaker", "Anna=slt", "--json"]
+    status, output, errors = finish(command(*words))
+    assert status == 0, errors
+    lines = errors.splitlines()
+    assert lines[:2] == ["Anna speaks in the voice slt", "Bob speaks in a voice without a profile"]
+    assert lines[2:5] == [
+        "    0.00 - 0.10 s  Anna: words 0",
+        "    0.10 - 0.20 s  Bob: words 1",
+        "    0.20 - 0.30 s  Anna: words 2",
+    ]
+    assert ", 3 parts tried again, finished: stop" in lines[5]
+    report = json.loads(output)["report"]
+    assert report["voices"] == {"Anna": "slt", "Bob": None}
+    assert [part["speaker"] for part in report["parts"]] == ["Anna", "Bob", "Anna"]
+    order = settled.wait_for(last_request(settled), "start")["order"]
+    assert order["options"]["speakers"] == {"Anna": "slt"}
 
 
 @pytest.mark.parametrize("words", [["-"], []])

@@ -20,13 +20,27 @@ def read(folder: Path, *lines: dict[str, Any] | str) -> list[Item]:
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    values: dict[str, Any] = {f.name: "x" if "str" in str(f.type) else 3 for f in fields(GenerationParams)}
+    examples = {"str | None": "x", "bool | None": True, "dict[str, str] | None": {"Anna": "slt"}}
+    values: dict[str, Any] = {f.name: examples.get(str(f.type), 3) for f in fields(GenerationParams)}
     (tmp_path / "me.wav").write_bytes(b"a recording")
     (item,) = read(tmp_path, {"id": "a", "text": "hi", "reference": "me.wav", "reference_text": "la", **values})
     assert (item.line, item.id, item.text, item.voice) == (1, "a", "hi", None)
     assert item.params == GenerationParams(**values)
     assert item.reference is not None
     assert (item.reference.path, item.reference.text) == (tmp_path / "me.wav", "la")
+
+
+@pytest.mark.parametrize(
+    "key, value, sentence",
+    [
+        ("hold_parts", 1, "hold_parts is 1; give true or false"),
+        ("speakers", "slt", "speakers is 'slt'; give an object of strings"),
+        ("speakers", {"Anna": 3}, "speakers is 3; give a string"),
+    ],
+)
+def test_values_of_another_kind_are_refused(tmp_path: Path, key: str, value: Any, sentence: str) -> None:
+    with pytest.raises(InvalidRequestError, match=sentence):
+        read(tmp_path, {"text": "hi", key: value})
 
 
 def test_null_counts_as_absent_and_blank_lines_as_nothing(tmp_path: Path) -> None:
@@ -42,6 +56,7 @@ def test_ids_come_from_everything_that_makes_the_audio(tmp_path: Path) -> None:
     (tmp_path / "you.wav").write_bytes(b"another")
     lines: list[dict[str, Any]] = [{"text": "hi"}, {"text": "ho"}]
     lines += [{"text": "hi", **more} for more in ({"voice": "anna"}, {"voice": "belinda"}, {"seed": 0}, {"seed": 1})]
+    lines += [{"text": "hi", "speakers": {"hi": voice}} for voice in ("anna", "belinda")]
     lines += [{"text": "hi", "scene": "anna"}, {"text": "hi", "preset": "anna"}]
     lines += [{"text": "hi", "reference": name, "reference_text": "la"} for name in ("me.wav", "you.wav")]
     lines += [{"text": "hi", "reference": "me.wav", "reference_text": "lo"}]
@@ -136,10 +151,14 @@ def test_a_manifest_without_an_item_is_refused(tmp_path: Path, content: bytes) -
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
-values = {
-    field.name: words if "str" in str(field.type) else numbers if "float" in str(field.type) else st.integers()
-    for field in fields(GenerationParams)
+kinds = {
+    "str | None": words,
+    "float | None": numbers,
+    "int | None": st.integers(),
+    "bool | None": st.booleans(),
+    "dict[str, str] | None": st.dictionaries(words, words, max_size=3),
 }
+values = {field.name: kinds[str(field.type)] for field in fields(GenerationParams)}
 lines = st.fixed_dictionaries({"text": words.filter(str.strip)}, optional={"voice": words, **values})
 
 

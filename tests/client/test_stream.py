@@ -1,6 +1,7 @@
 """Chunks, whole speech, parallel streams. Run: python -m pytest tests/client/test_stream.py"""
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -151,3 +152,26 @@ def test_speech_is_saved_by_extension(settled: StandInServer, tmp_path: Path, ex
     # 16 bits round by half a step; Vorbis is lossy.
     np.testing.assert_allclose(samples, sine(40), atol=tolerance)
     assert [path.name for path in tmp_path.iterdir()] == [f"speech.{extension}"]
+
+
+def test_chunks_say_who_speaks_from_when_to_when_and_the_end_tells_all(settled: StandInServer) -> None:
+    with HiggsClient(settled.url) as client:
+        with client.stream("seconds=0.4 speakers=Anna,Bob retries=2") as stream:
+            chunks = list(stream)
+        assert [(chunk.speaker, chunk.part) for chunk in chunks] == [("Anna", 0), ("Bob", 1), ("Anna", 2), ("Bob", 3)]
+        assert [(chunk.start, chunk.stop) for chunk in chunks] == [(0.0, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4)]
+        assert [chunk.report is None for chunk in chunks] == [True, True, True, False]
+        speech = client.synthesize("seconds=0.4 speakers=Anna,Bob retries=2")
+        assert speech.report is not None
+        assert (speech.retries, speech.report.seed, speech.report.voices) == (8, 3, {"Anna": "slt", "Bob": None})
+        assert [part.text for part in speech.parts] == ["words 0", "words 1", "words 2", "words 3"]
+        plain = client.synthesize("seconds=0.2")
+        assert [part.speaker for part in plain.parts] == [None]
+
+
+def test_messages_travel_as_their_json(settled: StandInServer) -> None:
+    messages = [{"role": "user", "content": "seconds=0.1 Grüße"}]
+    with HiggsClient(settled.url) as client, client.stream(messages) as stream:
+        list(stream)
+    order = settled.wait_for(stream.request_id, "start")["order"]
+    assert json.loads(order["text"]) == messages

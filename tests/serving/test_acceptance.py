@@ -28,7 +28,7 @@ from serve.triton import TritonServer
 from tests.serve.small import write_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONS = {"temperature": 0.0, "ras_window": 0, "max_seconds": 1.6, "first_chunk_seconds": 0.2}
+OPTIONS = {"temperature": 0.0, "ras_window": 0, "max_seconds": 1.6, "first_chunk_seconds": 0.2, "runaway_guard": False}
 
 
 def test_the_cpu_bundle_passes_and_the_report_says_so(

@@ -15,13 +15,21 @@ from higgs_tts import GenerationParams, HiggsClient
 from bench.triton_models import metrics
 from serve.triton import TritonServer
 
-LONG = GenerationParams(temperature=0.0, ras_window=0, max_seconds=100.0, first_chunk_seconds=0.04)
+LONG = GenerationParams(
+    temperature=0.0,
+    ras_window=0,
+    max_seconds=100.0,
+    max_part_seconds=100.0,
+    first_chunk_seconds=0.04,
+    runaway_guard=False,
+)
 VANISHED = 12  # clients killed in mid-stream; short chunks keep windows of theirs under way at any moment
 VANISHING = """
 import sys, time
 from higgs_tts import GenerationParams, HiggsClient
 params = GenerationParams(
-    temperature=0.0, ras_window=0, max_seconds=120.0, first_chunk_seconds=0.04, max_chunk_seconds=0.2
+    temperature=0.0, ras_window=0, max_seconds=120.0, max_part_seconds=120.0, first_chunk_seconds=0.04,
+    max_chunk_seconds=0.2, runaway_guard=False
 )
 stream = HiggsClient(sys.argv[1]).stream("I will be gone soon.", params=params)
 next(stream)
@@ -105,7 +113,7 @@ def test_a_killed_client_frees_its_slot_and_the_server_still_stops_cleanly(own_s
 
 
 def test_a_cancelled_stream_says_so_and_others_go_on(client: HiggsClient) -> None:
-    other = client.stream("I keep speaking.", params=GenerationParams(seed=2, max_seconds=3.0))
+    other = client.stream("I keep speaking.", params=GenerationParams(seed=2, max_seconds=3.0, runaway_guard=False))
     stream = client.stream("I am cut short.", params=LONG)
     next(stream)
     stream.cancel()

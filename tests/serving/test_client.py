@@ -14,7 +14,7 @@ from higgs_tts import AsyncHiggsClient, GenerationParams, HiggsClient, Reference
 from serve.triton import TritonServer
 
 TEXT = "One sentence, four ways to hear it."
-PARAMS = GenerationParams(seed=11, max_seconds=1.6)
+PARAMS = GenerationParams(seed=11, max_seconds=1.6, max_retries=0)
 
 
 def test_asyncio_the_command_line_and_a_pipe_equal_the_client(

@@ -15,13 +15,14 @@ def test_metrics_follow_a_stream(server: TritonServer, client: HiggsClient) -> N
     time.sleep(0.6)  # what earlier tests did is published by then
     before = metrics(server.metrics_url)
     stream = client.stream(
-        "Count me.", params=GenerationParams(seed=5, max_seconds=60.0, temperature=0.0, ras_window=0)
+        "Count me.",
+        params=GenerationParams(seed=5, max_seconds=60.0, temperature=0.0, ras_window=0, runaway_guard=False),
     )
     next(stream)
     time.sleep(0.6)  # a gauge is published four times a second, and the page follows it
     assert metrics(server.metrics_url)["higgs_live_streams"] == 1
     stream.close()
-    speech = client.synthesize("Count me.", params=GenerationParams(seed=5, max_seconds=2.0))
+    speech = client.synthesize("Count me.", params=GenerationParams(seed=5, max_seconds=2.0, runaway_guard=False))
     time.sleep(0.6)
     after = metrics(server.metrics_url)
     grown = {name: after[name] - before[name] for name in before if name.startswith("higgs_") and name in after}

@@ -109,12 +109,12 @@ def test_the_prompt_is_the_checkpoints_chat_template(server: TritonServer, higgs
 
 def test_a_cloned_voices_prompt_is_the_chat_templates_too(server: TritonServer, higgs: Higgs, clip: np.ndarray) -> None:
     values = {"text": TEXT, "reference_audio": clip, "reference_text": WORDS}
-    answer = infer(server.grpc_url, "prompt", values, ["input_ids", "reference_samples"])
+    clips = ["reference_samples", "reference_lengths"]
+    answer = infer(server.grpc_url, "prompt", values, ["input_ids", *clips])
     inputs = higgs.inputs(TEXT, clip, WORDS)
     config, full = higgs.model.config, inputs["input_ids"][0].numpy()
     expected = marked(full, np.zeros((8, 50)), config.audio_token_id, config.audio_delay_token_id)
     np.testing.assert_array_equal(answer["input_ids"], expected)
-    codes = infer(
-        server.grpc_url, "codec_encoder", {"reference_samples": answer["reference_samples"]}, ["reference_codes"]
-    )["reference_codes"]
+    samples = {name: answer[name] for name in clips}
+    codes = infer(server.grpc_url, "codec_encoder", samples, ["reference_codes"])["reference_codes"]
     np.testing.assert_array_equal(codes, higgs.generate(1, TEXT, clip, WORDS).clip)

@@ -27,7 +27,7 @@ from tests.serve.small import write_manifest
 from tests.serving import test_cancel
 from tests.serving.plans import make_plan_bundle
 
-GREEDY = GenerationParams(temperature=0.0, ras_window=0, max_seconds=3.0)
+GREEDY = GenerationParams(temperature=0.0, ras_window=0, max_seconds=3.0, runaway_guard=False)
 
 
 @pytest.fixture(scope="module")

@@ -35,10 +35,10 @@ def ask(server: TritonServer, **values: Any) -> None:
         ({"text": ""}, "InvalidRequestError: text is empty"),
         ({"text": " \n\t "}, "InvalidRequestError: text is empty"),
         ({"text": "?!..."}, "InvalidRequestError: text holds no letter or digit"),
-        ({"text": "a" * 5000}, "InvalidRequestError: text has 5000 characters; at most 4096"),
+        ({"text": "a" * 70000}, "InvalidRequestError: text has 70000 characters; at most 65536"),
         ({"text": "a\x00b"}, "InvalidRequestError: text holds the character U+0000"),
         ({"text": np.array([b"\xff\xfe"], dtype=object)}, "InvalidRequestError: text is not UTF-8"),
-        ({"text": "x 1" * 1360}, "InvalidRequestError: text and reference take"),
+        ({"text": "x 1 " * 2000, "options": '{"chunk_method": "speaker"}'}, "InvalidRequestError: part 1 of the text"),
         ({"text": "Hi", "voice": "nobody"}, "InvalidRequestError: voice 'nobody' is unknown; there are: tone"),
         ({"text": "Hi", "options": "{"}, "InvalidRequestError: options is not valid JSON"),
         ({"text": "Hi", "options": "[1]"}, "InvalidRequestError: options must be a JSON object, not list"),
@@ -53,7 +53,17 @@ def ask(server: TritonServer, **values: Any) -> None:
         ({"text": "Hi", "options": '{"top_k": true}'}, "top_k must be an integer, not True"),
         ({"text": "Hi", "options": '{"top_p": 0}'}, "top_p is 0; it must be from 0.01 to 1.0"),
         ({"text": "Hi", "options": '{"seed": -3}'}, "seed is -3; it must be from 0 to"),
-        ({"text": "Hi", "options": '{"max_seconds": 1e9}'}, "max_seconds is 1000000000.0; it must be from 0.04 to 120"),
+        ({"text": "Hi", "options": '{"max_seconds": 1e6}'}, "max_seconds is 1000000.0; it must be from 0.04 to 7200"),
+        ({"text": "Hi", "options": '{"repetition_penalty": 1.1}'}, "use ras_window and ras_max_repeats"),
+        ({"text": "Hi", "options": '{"hold_parts": 1}'}, "hold_parts must be true or false, not 1"),
+        ({"text": "Hi", "options": '{"speakers": {"A": 1}}'}, "speakers must be an object of strings"),
+        ({"text": "Hi", "options": '{"speakers": {"Anna": "tone"}}'}, "speakers gives 'Anna' a voice"),
+        ({"text": "Hi", "options": '{"chunk_method": "word"}'}, "chunk_method 'word' is unknown; there are auto"),
+        ({"text": "Hi", "options": '{"chunk_words": 2}'}, "chunk_words is 2; it must be from 5 to 400"),
+        ({"text": "Hi", "options": '{"context_parts": 17}'}, "context_parts is 17; it must be from 0 to 16"),
+        ({"text": "Hi", "options": '{"language": "de"}'}, "language 'de' is not supported"),
+        ({"text": "A: One.\nB: Two.", "voice": "tone"}, "voice and reference_audio are for one speaker"),
+        ({"text": '[{"role": "user"}]'}, "InvalidRequestError: message 0 has no text"),
         ({"text": "Hi", "options": '{"scene": 7}'}, "scene must be a string, not 7"),
         ({"text": "Hi", "reference_audio": TONE}, "InvalidRequestError: reference_audio needs reference_text"),
         ({"text": "Hi", "reference_text": "words"}, "reference_text comes with reference_audio only"),
@@ -81,7 +91,7 @@ def test_refusals_reach_the_client_as_exceptions_of_their_class(client: HiggsCli
 
 
 def test_a_refusal_in_the_middle_of_others_changes_nothing_for_them(server: TritonServer, client: HiggsClient) -> None:
-    params = GenerationParams(seed=4, max_seconds=2.0)
+    params = GenerationParams(seed=4, max_seconds=2.0, runaway_guard=False)
     expected = client.synthesize("Undisturbed.", params=params)
     running = client.stream("Undisturbed.", params=params)
     first = next(running)
@@ -93,7 +103,12 @@ def test_a_refusal_in_the_middle_of_others_changes_nothing_for_them(server: Trit
 
 def test_an_overdue_stream_ends_with_a_timeout_behind_its_audio(server: TritonServer, client: HiggsClient) -> None:
     params = GenerationParams(
-        temperature=0.0, ras_window=0, max_seconds=120.0, timeout_seconds=0.8, first_chunk_seconds=0.04
+        temperature=0.0,
+        ras_window=0,
+        max_seconds=60.0,
+        timeout_seconds=0.8,
+        first_chunk_seconds=0.04,
+        runaway_guard=False,
     )
     with client.stream("Slow.", params=params) as slow:
         assert len(next(slow).samples) > 0, "what was spoken in time must arrive first"

@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from engine.contract import SpeechEngine
 from engine.errors import InvalidRequestError
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -33,10 +33,9 @@ class _Watch:
 class Controls:
     """Matches control requests with streams; either may arrive first."""
 
-    def __init__(self, engine: SpeechEngine) -> None:
-        self._engine = engine
+    def __init__(self) -> None:
         self._watches: dict[str, _Watch] = {}
-        self._live: set[str] = set()
+        self._live: dict[str, Callable[[], None]] = {}
         self._ended = _Recent()
         self._cancelled_early = _Recent()
         self._changed = threading.Condition()
@@ -44,21 +43,24 @@ class Controls:
         self._thread = threading.Thread(target=self._look, name="watches", daemon=True)
         self._thread.start()
 
-    def stream_begins(self, request_id: str) -> bool:
-        """Note a stream; False when it was cancelled before it came. Raises InvalidRequestError for an id in use."""
+    def stream_begins(self, request_id: str, cancel: Callable[[], None]) -> bool:
+        """Note a stream and what cancels it; False when it was cancelled before it came.
+
+        Raises InvalidRequestError for an id in use.
+        """
         with self._changed:
             if request_id in self._live:
                 raise InvalidRequestError(f"a request with the id {request_id!r} is already being served")
             self._ended.forget(request_id)
             if self._cancelled_early.forget(request_id):
                 return False
-            self._live.add(request_id)
+            self._live[request_id] = cancel
             return True
 
     def stream_ended(self, request_id: str) -> None:
         """Let go of whoever watches it."""
         with self._changed:
-            self._live.discard(request_id)
+            self._live.pop(request_id, None)
             self._ended.add(request_id)
             watch = self._watches.pop(request_id, None)
         if watch is not None:
@@ -68,11 +70,13 @@ class Controls:
         """End a stream, now or when it comes; a watch over one that is not here has nothing left to watch."""
         watch = None
         with self._changed:
-            if request_id not in self._live:
+            cancel_stream = self._live.get(request_id)
+            if cancel_stream is None:
                 watch = self._watches.pop(request_id, None)
                 if request_id not in self._ended:
                     self._cancelled_early.add(request_id)
-        self._engine.cancel(request_id)
+        if cancel_stream is not None:
+            cancel_stream()
         for answered in filter(None, (sender, watch.sender if watch else None)):
             answered.send(flags=FINAL)
 
@@ -111,13 +115,13 @@ class Controls:
             # Asking about a watch that has been answered crashes Triton: under the lock it is still registered.
             if self._watches.get(request_id) is not watch:
                 return
-            gone, live = watch.sender.is_cancelled(), request_id in self._live
-            if not gone and (live or time.monotonic() - watch.since < _EARLY_SECONDS):
+            gone, cancel_stream = watch.sender.is_cancelled(), self._live.get(request_id)
+            if not gone and (cancel_stream or time.monotonic() - watch.since < _EARLY_SECONDS):
                 return
-            if gone and not live:
+            if gone and cancel_stream is None:
                 self._cancelled_early.add(request_id)
-        if live and not self._engine.cancel(request_id):
-            return  # between its beginning and its submission: the next look cancels it
+        if cancel_stream is not None:
+            cancel_stream()
         with self._changed:
             if self._watches.get(request_id) is not watch:
                 return

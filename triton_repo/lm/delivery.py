@@ -1,9 +1,11 @@
-"""From the engine's events to Triton responses, on a thread of its own so that no step waits for a response."""
+"""From cues to Triton responses, on a thread of its own so that no step waits for a response."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -12,88 +14,108 @@ import triton_python_backend_utils as pb_utils
 
 from common import tensors
 from common.errors import sentence
-from engine.contract import Event
 from engine.errors import EngineError
 from engine.types import CodebookLayout, FinishReason
 from metrics import EngineMetrics
+from player import Cue
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 class Stream:
-    """One request's way back to its client."""
+    """One request's way back to its client. `on_end` is called once, when its last response has left."""
 
-    def __init__(self, sender: Any, delivery: Delivery) -> None:
-        self._sender, self._delivery = sender, delivery
+    def __init__(
+        self,
+        sender: Any,
+        metrics: EngineMetrics,
+        layout: CodebookLayout,
+        frame_seconds: float,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._sender, self._metrics, self._on_end = sender, metrics, on_end
+        self._frame_seconds = frame_seconds
+        # The codec is a network: it takes at least one frame, so a response without new ones carries one to cut off.
+        self._blank = np.zeros((layout.num_codebooks, 1), np.int32)
         self._arrived = time.monotonic()
         self._sent_frames = 0
 
-    def on_event(self, event: Event) -> None:
-        """Called by the engine; returns at once."""
-        self._delivery.put(self, event)
-
-    def refuse(self, error: Exception) -> None:
-        """Answer with an error and nothing else."""
-        error_response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error)))
-        self._sender.send(error_response, flags=FINAL)
-
-    def deliver(self, event: Event, metrics: EngineMetrics, layout: CodebookLayout, frame_seconds: float) -> None:
-        """Send one event as one response; the last one carries Triton's final flag."""
-        # The codec is a network: it takes at least one frame, so a response without new ones carries one to cut off.
-        blank = np.zeros((layout.num_codebooks, 1), np.int32)
-        elapsed = time.monotonic() - self._arrived
-        if isinstance(event, EngineError):
-            if self._sent_frames == 0:
-                self.refuse(event)
+    def send(self, event: Cue | EngineError) -> None:
+        """Send one response; the last one carries Triton's final flag."""
+        over = isinstance(event, EngineError) or event.finish_reason is not None
+        try:
+            if isinstance(event, EngineError):
+                self._fail(event)
             else:
-                # In band, so that it stays behind the audio already on its way (see the pcm model).
-                self._sender.send(_response(blank, 0, 0, 0, None, sentence(event)), flags=FINAL)
+                self._send_cue(event)
+        finally:
+            if over:
+                self._on_end()
+
+    def _fail(self, error: EngineError) -> None:
+        if self._sent_frames == 0:
+            refuse(self._sender, error)
             return
-        if self._sent_frames == 0 and event.count > 0:
-            metrics.first_window(elapsed)
-        self._sent_frames += event.count
-        if event.finish_reason in (FinishReason.STOP, FinishReason.LENGTH):
-            metrics.finished(elapsed, self._sent_frames * frame_seconds)
-        codes = event.codes if event.codes.shape[1] else blank
-        response = _response(codes, event.context, event.count, event.start, event.finish_reason, "")
-        self._sender.send(response, flags=FINAL if event.finish_reason else 0)
+        # In band, so that it stays behind the audio already on its way (see the pcm model).
+        nothing = Cue(self._blank, 0, 0, 0, False, False, 0, 0, "", None, None)
+        self._sender.send(_response(nothing, self._blank, sentence(error)), flags=FINAL)
+
+    def _send_cue(self, cue: Cue) -> None:
+        elapsed = time.monotonic() - self._arrived
+        if self._sent_frames == 0 and cue.count > 0:
+            self._metrics.first_window(elapsed)
+        self._sent_frames += cue.count + cue.pause
+        if cue.report is not None:
+            self._metrics.parts_ended(len(cue.report["parts"]), cue.report["retries"])
+        if cue.finish_reason not in (None, FinishReason.CANCELLED):
+            self._metrics.finished(elapsed, self._sent_frames * self._frame_seconds)
+        codes = cue.codes if cue.codes.shape[1] else self._blank
+        self._sender.send(_response(cue, codes, ""), flags=FINAL if cue.finish_reason else 0)
 
 
 class Delivery:
-    """The thread that sends."""
+    """The thread on which scripts are played and responses leave."""
 
-    def __init__(self, metrics: EngineMetrics, layout: CodebookLayout, frame_seconds: float) -> None:
-        self._metrics, self._layout, self._frame_seconds = metrics, layout, frame_seconds
-        self._events: SimpleQueue[tuple[Stream, Event] | None] = SimpleQueue()
+    def __init__(self) -> None:
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
         self._thread.start()
 
-    def put(self, stream: Stream, event: Event) -> None:
-        """Queue an event; each stream's events leave in order."""
-        self._events.put((stream, event))
+    def put(self, work: Callable[[], None]) -> None:
+        """Queue something to do; it is done in the order it was put."""
+        self._work.put(work)
 
     def close(self) -> None:
-        """Send what is queued and stop."""
-        self._events.put(None)
+        """Do what is queued and stop."""
+        self._work.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._events.get()) is not None:
-            stream, event = item
+        while (work := self._work.get()) is not None:
             try:
-                stream.deliver(event, self._metrics, self._layout, self._frame_seconds)
+                work()
             except Exception as error:  # one broken response must not silence the other streams
                 pb_utils.Logger.log_error(f"a response could not be sent: {error!r}")
 
 
-def _response(codes: np.ndarray, context: int, count: int, start: int, reason: FinishReason | None, fault: str) -> Any:
+def refuse(sender: Any, error: Exception) -> None:
+    """Answer with an error and nothing else."""
+    sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error))), flags=FINAL)
+
+
+def _response(cue: Cue, codes: np.ndarray, fault: str) -> Any:
     return pb_utils.InferenceResponse(
         [
             tensors.tensor("codes", codes[None], np.int32),
-            tensors.tensor("context", [context], np.int32),
-            tensors.tensor("count", [count], np.int32),
-            tensors.tensor("start_frame", [start], np.int64),
-            tensors.string_tensor("finish_reason", reason.value if reason else ""),
+            tensors.tensor("context", [cue.context], np.int32),
+            tensors.tensor("count", [cue.count], np.int32),
+            tensors.tensor("start_frame", [cue.start], np.int64),
+            tensors.tensor("joins", [cue.begins, cue.ends], np.bool_),
+            tensors.tensor("pause", [cue.pause], np.int32),
+            tensors.tensor("part", [cue.part], np.int32),
+            tensors.string_tensor("speaker", cue.speaker),
+            tensors.string_tensor("finish_reason", cue.finish_reason.value if cue.finish_reason else ""),
+            tensors.string_tensor("report", json.dumps(cue.report, ensure_ascii=False) if cue.report else ""),
             tensors.string_tensor("fault", fault),
         ]
     )

@@ -25,7 +25,7 @@ class EngineMetrics:
         self._steps = self._metric("higgs_steps_total", "Engine steps run")
         self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
         self._cancelled = self._metric("higgs_cancelled_total", "Streams cancelled by their clients")
-        self._finished = self._metric("higgs_finished_total", "Streams that ended by themselves")
+        self._finished = self._metric("higgs_finished_total", "Streams of the engine that ended by themselves")
         self._runaway = self._metric("higgs_runaway_total", "Of these, streams that their guard ended")
         self._reused = self._metric(
             "higgs_prefix_positions_reused_total", "Prompt positions whose keys and values were kept from earlier ones"
@@ -33,6 +33,8 @@ class EngineMetrics:
         self._prefix_bytes = self._metric(
             "higgs_prefix_cache_bytes", "Memory of keys and values kept for later prompts", gauge=True
         )
+        self._parts = self._metric("higgs_parts_total", "Parts of scripts spoken: turns, chunks of long texts")
+        self._retries = self._metric("higgs_retries_total", "Further attempts at parts that failed")
         self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
         self._failed: dict[str, Any] = {}
         self._first_sum = self._metric(
@@ -66,6 +68,11 @@ class EngineMetrics:
         """A stream's first window left after so many seconds."""
         self._first_sum.increment(seconds)
         self._first_count.increment(1)
+
+    def parts_ended(self, parts: int, retries: int) -> None:
+        """A script ended, with so many parts spoken and so many further attempts at them."""
+        self._parts.increment(parts)
+        self._retries.increment(retries)
 
     def finished(self, seconds: float, audio_seconds: float) -> None:
         """A stream ended by itself, after so many seconds, with so much audio."""

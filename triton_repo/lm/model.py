@@ -1,9 +1,12 @@
 """Triton model `lm`: one in-flight batch for all streams; codes leave in windows the codec can decode on their own.
 
-in:  input_ids int32 [positions], reference_codes int32 [num_codebooks, frames], parameters (JSON); or control
-     ("cancel" or "watch") alone, under the request id of the stream it means
+in:  input_ids int32 [positions], reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], script
+     (JSON; `script.py` describes all four); or control ("cancel" or "watch") alone, under the request id of the stream
+     it means
 out: codes int32 [1, num_codebooks, frames], context / count int32 [1] (frames before, and of, the new ones),
-     start_frame int64 [1], finish_reason (on the last response), fault (on the last response of a failed stream)
+     start_frame int64 [1], joins bool [2] (whether another part joins in front of, behind the new frames), pause int32
+     [1] (frames of silence behind them), part int32 [1], speaker, finish_reason and report (JSON; on the last
+     response), fault (on the last response of a failed stream)
 """
 
 from __future__ import annotations
@@ -13,20 +16,20 @@ import threading
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import torch
 
 from common import tensors
 from common.errors import RequestError
 from common.metrics import Refusals
+from context import ContextLimits
 from control import Controls
-from delivery import Delivery, Stream
-from engine.contract import Event
-from engine.errors import EngineError, InvalidRequestError, classify
+from delivery import Delivery, Stream, refuse
+from engine.errors import InvalidRequestError, classify
 from engine.loader import start_engine
-from engine.types import FinishReason, FrameWindow, Limits, ModelDescription
-from incoming import engine_request
+from engine.types import Limits, ModelDescription
 from metrics import EngineMetrics
+from player import Player
+from script import read_script
 
 _METRICS_SECONDS = 0.25
 
@@ -42,8 +45,10 @@ class TritonPythonModel:
         self._engine = start_engine(settings, weights, limits)
         self._metrics = EngineMetrics(self._engine.stats())
         self._refusals = Refusals("lm")
-        self._delivery = Delivery(self._metrics, self._model.layout, settings["frame_seconds"])
-        self._controls = Controls(self._engine)
+        self._frame_seconds: float = settings["frame_seconds"]
+        self._context_limits = ContextLimits(limits.max_positions, settings["max_prompt_audio_positions"])
+        self._delivery = Delivery()
+        self._controls = Controls()
         self._closing = threading.Event()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
         self._publisher.start()
@@ -54,13 +59,13 @@ class TritonPythonModel:
             try:
                 control = tensors.text(request, "control")
                 if control is None:
-                    self._generate(request, sender)
+                    self._play(request, sender)
                 else:
                     self._control(control, request.request_id(), sender)
             except Exception as error:
                 refusal = error if isinstance(error, RequestError) else classify(error)
                 self._refusals.count(refusal)
-                Stream(sender, self._delivery).refuse(refusal)
+                refuse(sender, refusal)
 
     def finalize(self) -> None:
         self._controls.close()
@@ -69,27 +74,36 @@ class TritonPythonModel:
         self._closing.set()
         self._publisher.join()
 
-    def _generate(self, request: Any, sender: Any) -> None:
+    def _play(self, request: Any, sender: Any) -> None:
         request_id = request.request_id() or uuid4().hex
-        ids = tensors.array(request, "input_ids")
-        codes = tensors.array(request, "reference_codes")
-        parameters = tensors.text(request, "parameters")
-        if ids is None or codes is None or parameters is None:
-            raise InvalidRequestError("input_ids, reference_codes and parameters belong together; one is missing")
-        stream = Stream(sender, self._delivery)
-        order = engine_request(request_id, ids, codes, parameters, self._model)
-
-        def on_event(event: Event) -> None:
-            stream.on_event(event)
-            if isinstance(event, EngineError) or event.finish_reason is not None:
-                self._controls.stream_ended(request_id)
-
-        if not self._controls.stream_begins(request_id):
-            nothing = np.zeros((self._model.layout.num_codebooks, 0), np.int32)
-            on_event(FrameWindow(0, nothing, 0, 0, 0, FinishReason.CANCELLED))
+        ids, codes, frames = (
+            tensors.array(request, name) for name in ("input_ids", "reference_codes", "reference_frames")
+        )
+        written = tensors.text(request, "script")
+        if ids is None or codes is None or frames is None or written is None:
+            raise InvalidRequestError(
+                "input_ids, reference_codes, reference_frames and script belong together; one is missing"
+            )
+        script = read_script(ids, codes, frames, written, self._model)
+        layout = self._model.layout
+        stream = Stream(
+            sender, self._metrics, layout, self._frame_seconds, lambda: self._controls.stream_ended(request_id)
+        )
+        player = Player(
+            request_id,
+            script,
+            self._engine,
+            layout,
+            self._context_limits,
+            self._frame_seconds,
+            stream.send,
+            self._delivery.put,
+        )
+        if not self._controls.stream_begins(request_id, player.cancel):
+            player.end_unheard()
             return
         try:
-            self._engine.submit(order, on_event)
+            player.start()
         except BaseException:
             self._controls.stream_ended(request_id)
             raise

@@ -1,8 +1,10 @@
-"""Triton model `pcm`: cut the codec's context off a window, clamp, and say where in the stream it belongs.
+"""Triton model `pcm`: cut the codec's context off a window, join it to its neighbours, and say where it belongs.
 
 in:  samples float32 [1, window samples], context / count int32 [1] (frames before, and of, the new audio),
-     start_frame int64 [1], finish_reason, fault (a sentence when the stream failed; on its last window only)
-out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], finish_reason
+     start_frame int64 [1], joins bool [2] (whether another part joins in front of, behind it), pause int32 [1] (frames
+     of silence behind it), part int32 [1], speaker, finish_reason and report (on the last window only), fault (a
+     sentence when the stream failed; on its last window only)
+out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], part int32 [1], speaker, finish_reason, report
 """
 
 from __future__ import annotations
@@ -13,11 +15,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from common import tensors
+from joins import joined
 
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
-        self._hop_length: int = tensors.settings(args)["hop_length"]
+        settings = tensors.settings(args)
+        self._hop_length: int = settings["hop_length"]
+        self._fade_samples: int = settings["fade_samples"]
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._cut(request) for request in requests]
@@ -29,12 +34,20 @@ class TritonPythonModel:
             # Triton's ensemble; passed on in band, it arrives behind it and ends the stream cleanly.
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(fault))
         samples = tensors.array(request, "samples").reshape(-1)
-        context, count, start = (int(tensors.array(request, n)[0]) for n in ("context", "count", "start_frame"))
-        audio = samples[context * self._hop_length : (context + count) * self._hop_length]
+        context, count, start, pause, part = (
+            int(tensors.array(request, name)[0]) for name in ("context", "count", "start_frame", "pause", "part")
+        )
+        begins, ends = tensors.array(request, "joins")
+        new = np.clip(samples[context * self._hop_length : (context + count) * self._hop_length], -1.0, 1.0)
+        audio = joined(new, begins, ends, self._fade_samples, pause * self._hop_length)
         return pb_utils.InferenceResponse(
             [
-                tensors.tensor("audio", np.clip(audio, -1.0, 1.0), np.float32),
+                tensors.tensor("audio", audio, np.float32),
                 tensors.tensor("start_sample", [start * self._hop_length], np.int64),
-                tensors.string_tensor("finish_reason", tensors.text(request, "finish_reason") or ""),
+                tensors.tensor("part", [part], np.int32),
+                *(
+                    tensors.string_tensor(name, tensors.text(request, name) or "")
+                    for name in ("speaker", "finish_reason", "report")
+                ),
             ]
         )

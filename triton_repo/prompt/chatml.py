@@ -1,9 +1,12 @@
-"""The prompt as token ids: Higgs Audio V2's chat format, with what the user wrote kept apart from its marks."""
+"""The prompt as token ids: Higgs Audio V2's chat format, with what the user wrote kept apart from its marks.
+
+A prompt is a prefix (system text, scene, reference clips with their words), any number of turns already spoken, and the
+turn to speak. What stands between them is the same everywhere, so that the pieces can be made once and joined later.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +22,6 @@ _MARKS = (
     "<|scene_desc_end|>", "<|audio_out_bos|>", "<|audio_eos|>", REFERENCE_MARK,
     "<SE>", "</SE>", "<SE_s>", "</SE_s>", "<SE_e>", "</SE_e>",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One exchange the model is shown before it speaks: words, and the reference clip that says them."""
-
-    text: str
 
 
 class PromptEncoder:
@@ -47,34 +43,42 @@ class PromptEncoder:
                 raise ModelLoadingError(f"{tokenizer_file.name} has no token {mark}")
             self._marks[mark] = token
 
-    def encode(self, text: str, scene: str = "", references: tuple[Turn, ...] = ()) -> np.ndarray:
-        """int32 ids that end where audio begins; each reference clip is one REFERENCE_MARK for the engine to fill."""
-        return np.fromiter(self._ids(text, scene, references), dtype=np.int32)
+    @property
+    def closing(self) -> list[int]:
+        """What follows the audio of a turn that has been spoken."""
+        return list(self._mark("<|audio_eos|>", "<|eot_id|>"))
 
-    def _ids(self, text: str, scene: str, references: tuple[Turn, ...]) -> Iterator[int]:
+    def prefix(self, system: str = SYSTEM_TEXT, scene: str = "", references: Sequence[str] = ()) -> np.ndarray:
+        """int32 ids of everything before the first turn to speak.
+
+        references: the words of each reference clip; the clip itself is one REFERENCE_MARK for the engine to fill.
+        """
+        return np.fromiter(self._prefix(system, scene, references), dtype=np.int32)
+
+    def turn(self, text: str) -> np.ndarray:
+        """int32 ids of a turn to speak, ending where its audio begins."""
+        return np.fromiter(self._turn(text), dtype=np.int32)
+
+    def _prefix(self, system: str, scene: str, references: Sequence[str]) -> Iterator[int]:
         yield from self._mark("<|begin_of_text|>")
         yield from self._header("system")
         if scene.strip():
-            yield from self._plain(f"{SYSTEM_TEXT}\n\n", before="\n\n")
+            yield from self._plain(f"{system.strip()}\n\n", before="\n\n")
             yield from self._mark("<|scene_desc_start|>")
             yield from self._plain(f"{scene.strip()}\n", before="\n")
             yield from self._mark("<|scene_desc_end|>")
         else:
-            yield from self._plain(SYSTEM_TEXT, before="\n\n")
+            yield from self._plain(system.strip(), before="\n\n")
         yield from self._mark("<|eot_id|>")
-        for turn in references:
-            yield from self._user(turn.text)
-            yield from self._assistant()
-            yield from self._mark(REFERENCE_MARK, "<|audio_eos|>", "<|eot_id|>")
-        yield from self._user(text)
-        yield from self._assistant()
+        for words in references:
+            yield from self._turn(words)
+            yield from self._mark(REFERENCE_MARK)
+            yield from self.closing
 
-    def _user(self, text: str) -> Iterator[int]:
+    def _turn(self, text: str) -> Iterator[int]:
         yield from self._header("user")
         yield from self._plain(text.strip(), before="\n\n")
         yield from self._mark("<|eot_id|>")
-
-    def _assistant(self) -> Iterator[int]:
         yield from self._header("assistant")
         yield from self._plain("", before="\n\n")
         yield from self._mark("<|audio_out_bos|>")

@@ -1,27 +1,31 @@
 """Triton model `prompt`: checks a request and turns it into what the next stages need, before it costs anything.
 
-in:  text, voice?, reference_audio?, reference_text?, options?
-out: input_ids int32 [positions], reference_samples float32 [samples] (whole codec frames; empty without a reference),
-     parameters (JSON in the engine's units)
+in:  text (plain, a transcript with speakers, or a JSON list of messages), voice?, reference_audio?, reference_text?,
+     options?
+out: input_ids int32 [positions], reference_samples float32 [samples] (clips one after another, each whole codec
+     frames), reference_lengths int32 [clips], script (JSON in the engine's units; the lm model's `script.py`)
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from chatml import PromptEncoder, Turn
+from cast import Cast, Reference, cast
+from chatml import PromptEncoder
 from common import tensors
 from common.errors import InvalidRequestError, RequestError, sentence
 from common.metrics import Refusals
 from common.reference import ReferenceLimits
-from common.voice_profile import check_plain
 from common.voice_store import VoiceStore
+from languages import resolve
 from normalization import normalize
-from options import OptionLimits, engine_parameters, parse_options
+from options import OptionLimits, parse_options
+from parts import text_parts
+from text_input import Content, read_text, refuse_unprintable
+from writer import ScriptLimits, ScriptWriter
 
 
 class TritonPythonModel:
@@ -30,11 +34,9 @@ class TritonPythonModel:
         directory = tensors.version_directory(args)
         self._references = ReferenceLimits(**settings["reference"])
         self._voices = VoiceStore.open(directory / "voices", settings)
-        self._encoder = PromptEncoder(directory / "tokenizer.json")
+        self._writer = ScriptWriter(PromptEncoder(directory / "tokenizer.json"), ScriptLimits(**settings["script"]))
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
-        self._max_positions: int = settings["max_positions"]
-        self._positions_beside_clip: int = settings["positions_beside_clip"]
         self._refusals = Refusals("prompt")
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -42,45 +44,46 @@ class TritonPythonModel:
 
     def _answer(self, request: Any) -> Any:
         try:
-            return self._prompt(request)
+            return self._write(request)
         except RequestError as error:
             self._refusals.count(error)
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error)))
 
-    def _prompt(self, request: Any) -> Any:
-        text = self._speakable(tensors.text(request, "text"), "text")
+    def _write(self, request: Any) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)
-        check_plain(params.scene, "scene")
-        clip, words, described = self._reference(request)
-        turns = () if clip is None else (Turn(words),)
-        scene = "\n\n".join(part for part in (params.scene.strip(), described) if part)
-        ids = self._encoder.encode(text, scene, turns)
-        self._check_length(ids, clip)
-        frame_rate = self._references.sample_rate / self._references.hop_length
-        parameters = json.dumps(engine_parameters(params, frame_rate))
-        samples = np.zeros(0, np.float32) if clip is None else clip
+        for name in ("system", "scene"):
+            refuse_unprintable(getattr(params, name), name)
+        content = read_text(tensors.text(request, "text"), self._max_characters)
+        language = resolve(params.language or None, " ".join(turn.text for turn in content.turns))
+        parts = text_parts(content.turns, params, language.code)
+        if not parts:
+            raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
+        written = self._writer.write(
+            parts,
+            self._cast(request, content, params.speakers, language.code),
+            params.system or content.system,
+            params.scene or content.scene,
+            params,
+            language,
+        )
         return pb_utils.InferenceResponse(
             [
-                tensors.tensor("input_ids", ids, np.int32),
-                tensors.tensor("reference_samples", samples, np.float32),
-                tensors.string_tensor("parameters", parameters),
+                tensors.tensor("input_ids", written.input_ids, np.int32),
+                tensors.tensor("reference_samples", written.reference_samples, np.float32),
+                tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
+                tensors.string_tensor("script", written.script),
             ]
         )
 
-    def _speakable(self, text: str | None, name: str) -> str:
-        """Normalised text with something to say, or InvalidRequestError."""
-        if text is None or not text.strip():
-            raise InvalidRequestError(f"{name} is empty; there is nothing to say")
-        if len(text) > self._max_characters:
-            raise InvalidRequestError(f"{name} has {len(text)} characters; at most {self._max_characters} are allowed")
-        check_plain(text, name)
-        normalized = normalize(text)
-        if not any(c.isalnum() for c in normalized):
-            raise InvalidRequestError(f"{name} holds no letter or digit; there is nothing to say")
-        return normalized
+    def _cast(self, request: Any, content: Content, speakers: dict[str, str], language: str) -> Cast:
+        """Who speaks in which voice, with clips as the codec takes them and their words as the model reads them."""
+        made = cast(content.turns, speakers, self._given(request), self._voices, language)
+        return made.with_references(
+            lambda clip: Reference(self._references.checked(clip.samples), normalize(clip.words, language), clip.name)
+        )
 
-    def _reference(self, request: Any) -> tuple[np.ndarray | None, str, str]:
-        """The clip to imitate and its words, from the request or from a voice profile; or what a voice is like."""
+    def _given(self, request: Any) -> Reference | str | None:
+        """The one voice that came with the request: a clip with its words, or the name of a profile."""
         voice = tensors.text(request, "voice")
         samples = tensors.array(request, "reference_audio")
         words = tensors.text(request, "reference_text")
@@ -89,22 +92,10 @@ class TritonPythonModel:
         if samples is not None:
             if not words or not words.strip():
                 raise InvalidRequestError("reference_audio needs reference_text, the words it says")
-            return self._references.checked(samples), self._speakable(words, "reference_text"), ""
+            refuse_unprintable(words, "reference_text")
+            if not any(c.isalnum() for c in words):
+                raise InvalidRequestError("reference_text holds no letter or digit; it must be the words the clip says")
+            return Reference(samples, words)
         if words:
             raise InvalidRequestError("reference_text comes with reference_audio only")
-        if voice:
-            profile, samples = self._voices.load(voice)
-            if profile.description:
-                return None, "", f"SPEAKER0: {profile.description}"
-            return self._references.checked(samples), self._speakable(profile.transcript, "transcript"), ""
-        return None, "", ""
-
-    def _check_length(self, ids: np.ndarray, clip: np.ndarray | None) -> None:
-        frames = 0 if clip is None else len(clip) // self._references.hop_length
-        positions = len(ids) + (frames + self._positions_beside_clip if frames else 0)
-        second = round(self._references.sample_rate / self._references.hop_length)
-        if positions + second > self._max_positions:
-            raise InvalidRequestError(
-                f"text and reference take {positions} positions, which leaves less than a second of speech within "
-                f"the engine's {self._max_positions}; shorten them"
-            )
+        return voice or None

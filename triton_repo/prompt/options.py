@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from chunking import METHODS
 from common.errors import InvalidRequestError
 
 MAX_SEED = 2**63 - 1
+MAX_SPEAKERS = 64
+DIALOGUE_CONTEXTS = ("all", "own")
+_CHOICES = {"chunk_method": METHODS, "dialogue_context": DIALOGUE_CONTEXTS}
+_NO_PENALTY = (
+    "repetition_penalty has no meaning for codes, of which good speech repeats many; "
+    "use ras_window and ras_max_repeats, which draw a code again that repeats too often"
+)
 
 
 @dataclass(frozen=True)
 class GenerationParams:
     """How to speak. Durations in seconds; temperature 0 is greedy; top_k 0 and top_p 1 are off; ras_window 0 is off.
 
-    The chunk keys set how the stream is cut: the first chunk, how much longer each next one is, and the longest.
+    `max_seconds` bounds the whole speech, `max_part_seconds` each of its parts: a turn of a dialogue or a chunk of a
+    long text. `dialogue_context`: whether a turn is spoken in view of all voices and turns, as the model was trained to
+    do it, or only of its own speaker's. `first_chunk_seconds`, `chunk_growth` and `max_chunk_seconds` set how the stream is cut into responses.
+    The README explains each.
     """
 
     temperature: float
@@ -26,19 +38,52 @@ class GenerationParams:
     ras_max_repeats: int
     seed: int
     max_seconds: float
+    max_part_seconds: float
     first_chunk_seconds: float
     chunk_growth: float
     max_chunk_seconds: float
     timeout_seconds: float
+    language: str
+    system: str
     scene: str
+    speakers: dict[str, str]
+    chunk_method: str
+    chunk_words: int
+    context_parts: int
+    dialogue_context: str
+    pause_seconds: float
+    paragraph_pause_seconds: float
+    runaway_guard: bool
+    max_retries: int
+    hold_parts: bool
 
 
 AUDIO_QUALITY_PRESETS: dict[str, dict[str, Any]] = {
-    "high_quality": {"temperature": 0.3, "top_p": 0.8, "max_seconds": 120.0},
-    "balanced": {"temperature": 0.7, "top_p": 0.9, "max_seconds": 60.0},
-    "fast_generation": {"temperature": 1.0, "top_p": 0.95, "max_seconds": 30.0, "first_chunk_seconds": 0.2},
+    "high_quality": {"temperature": 0.3, "top_p": 0.8, "max_part_seconds": 120.0},
+    "balanced": {"temperature": 0.7, "top_p": 0.9, "max_part_seconds": 60.0},
+    "fast_generation": {"temperature": 1.0, "top_p": 0.95, "max_part_seconds": 30.0, "first_chunk_seconds": 0.2},
 }
 DEFAULT_PRESET = "balanced"
+_DEFAULTS: dict[str, Any] = {
+    "top_k": 50,
+    "seed": 0,
+    "first_chunk_seconds": 0.4,
+    "chunk_growth": 1.5,
+    "max_chunk_seconds": 2.0,
+    "language": "",
+    "system": "",
+    "scene": "",
+    "speakers": {},
+    "chunk_method": "auto",
+    "chunk_words": 60,
+    "context_parts": 3,
+    "dialogue_context": "all",
+    "pause_seconds": 0.2,
+    "paragraph_pause_seconds": 0.6,
+    "runaway_guard": True,
+    "max_retries": 2,
+    "hold_parts": False,
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +93,7 @@ class OptionLimits:
     codebook_size: int
     frame_seconds: float
     max_seconds: float
+    max_part_seconds: float
     max_timeout_seconds: float
     ras_window: int
     ras_max_repeats: int
@@ -61,33 +107,17 @@ def parse_options(text: str | None, limits: OptionLimits) -> GenerationParams:
     preset = given.pop("preset", DEFAULT_PRESET)
     if not isinstance(preset, str) or preset not in AUDIO_QUALITY_PRESETS:
         raise InvalidRequestError(f"preset {preset!r} is unknown; there are {', '.join(AUDIO_QUALITY_PRESETS)}")
-    known = {field.name: field.type for field in fields(GenerationParams)}
+    known = {field.name: str(field.type) for field in fields(GenerationParams)}
     for key in given:
+        if key == "repetition_penalty":
+            raise InvalidRequestError(_NO_PENALTY)
         if key not in known:
             raise InvalidRequestError(f"option {key!r} is unknown; there are preset, {', '.join(known)}")
-    params = _defaults(preset, limits)
     ranges = _ranges(limits)
-    return replace(params, **{key: _checked(key, given[key], known[key], ranges.get(key)) for key in given})
-
-
-def engine_parameters(params: GenerationParams, frame_rate: float) -> dict[str, Any]:
-    """The same in the engine's units (frames of the codec), as the language model stage reads them."""
-    values = asdict(params)
-
-    def frames(key: str) -> int:
-        return max(1, round(values[key] * frame_rate))
-
-    sampling = ("temperature", "top_k", "top_p", "ras_window", "ras_max_repeats", "seed")
-    return {
-        "sampling": {key: values[key] for key in sampling},
-        "windows": {
-            "first": frames("first_chunk_seconds"),
-            "growth": params.chunk_growth,
-            "maximum": max(frames("first_chunk_seconds"), frames("max_chunk_seconds")),
-        },
-        "max_frames": frames("max_seconds"),
-        "timeout": params.timeout_seconds,
-    }
+    checked = {key: _KINDS[known[key]](key, value) for key, value in given.items()}
+    for key, value in checked.items():
+        _check_range(key, value, ranges)
+    return replace(_defaults(preset, limits), **checked)
 
 
 def _json_object(text: str | None) -> dict[str, Any]:
@@ -103,22 +133,18 @@ def _json_object(text: str | None) -> dict[str, Any]:
 
 
 def _defaults(preset: str, limits: OptionLimits) -> GenerationParams:
-    base: dict[str, Any] = {
-        "top_k": 50,
-        "ras_window": limits.ras_window,
-        "ras_max_repeats": limits.ras_max_repeats,
-        "seed": 0,
-        "first_chunk_seconds": 0.4,
-        "chunk_growth": 1.5,
-        "max_chunk_seconds": 2.0,
-        "timeout_seconds": limits.max_timeout_seconds,
-        "scene": "",
-    }
-    values = base | AUDIO_QUALITY_PRESETS[preset]
-    return GenerationParams(**values | {"max_seconds": min(values["max_seconds"], limits.max_seconds)})
+    values = _DEFAULTS | AUDIO_QUALITY_PRESETS[preset]
+    return GenerationParams(
+        ras_window=limits.ras_window,
+        ras_max_repeats=limits.ras_max_repeats,
+        max_seconds=limits.max_seconds,
+        timeout_seconds=limits.max_timeout_seconds,
+        **values | {"max_part_seconds": min(values["max_part_seconds"], limits.max_part_seconds)},
+    )
 
 
 def _ranges(limits: OptionLimits) -> dict[str, tuple[float, float]]:
+    """From and to, both allowed; of a string or a mapping its length."""
     return {
         "temperature": (0.0, 2.0),
         "top_k": (0, limits.codebook_size),
@@ -127,29 +153,69 @@ def _ranges(limits: OptionLimits) -> dict[str, tuple[float, float]]:
         "ras_max_repeats": (1, limits.max_ras_window),
         "seed": (0, MAX_SEED),
         "max_seconds": (limits.frame_seconds, limits.max_seconds),
+        "max_part_seconds": (limits.frame_seconds, limits.max_part_seconds),
         "first_chunk_seconds": (limits.frame_seconds, 10.0),
         "chunk_growth": (1.0, 4.0),
         "max_chunk_seconds": (limits.frame_seconds, 10.0),
         "timeout_seconds": (0.1, limits.max_timeout_seconds),
+        "language": (0, 35),  # the longest language tag that RFC 5646 asks everybody to take
+        "system": (0, limits.max_scene_characters),
         "scene": (0, limits.max_scene_characters),
+        "speakers": (0, MAX_SPEAKERS),
+        "chunk_words": (5, 400),
+        "context_parts": (0, 16),
+        "pause_seconds": (0.0, 10.0),
+        "paragraph_pause_seconds": (0.0, 10.0),
+        "max_retries": (0, 10),
     }
 
 
-def _checked(key: str, value: Any, kind: Any, bounds: tuple[float, float] | None) -> Any:
-    """The value in its own type, or InvalidRequestError."""
-    if kind == "str":
-        if not isinstance(value, str):
-            raise InvalidRequestError(f"{key} must be a string, not {value!r}")
-        measured: float = len(value)
-    else:
-        integral = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        if isinstance(value, bool) or not isinstance(value, int | float) or (kind == "int" and not integral):
-            raise InvalidRequestError(f"{key} must be {'an integer' if kind == 'int' else 'a number'}, not {value!r}")
-        value = int(value) if kind == "int" else value
-        measured = value
-    assert bounds is not None
-    low, high = bounds
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequestError(f"{key} must be a number, not {value!r}")
+    return value
+
+
+def _integer(key: str, value: Any) -> int:
+    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+        raise InvalidRequestError(f"{key} must be an integer, not {value!r}")
+    return int(value)
+
+
+def _boolean(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"{key} must be true or false, not {value!r}")
+    return value
+
+
+def _string(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{key} must be a string, not {value!r}")
+    return value
+
+
+def _mapping(key: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise InvalidRequestError(f"{key} must be an object of strings, not {value!r}")
+    return value
+
+
+_KINDS: dict[str, Callable[[str, Any], Any]] = {
+    "float": _number,
+    "int": _integer,
+    "bool": _boolean,
+    "str": _string,
+    "dict[str, str]": _mapping,
+}
+
+
+def _check_range(key: str, value: Any, ranges: dict[str, tuple[float, float]]) -> None:
+    if key in _CHOICES and value not in _CHOICES[key]:
+        raise InvalidRequestError(f"{key} {value!r} is unknown; there are {', '.join(_CHOICES[key])}")
+    if key not in ranges:
+        return
+    low, high = ranges[key]
+    unit = " characters" if isinstance(value, str) else " entries" if isinstance(value, dict) else ""
+    measured = len(value) if unit else value
     if not low <= measured <= high:  # also refuses NaN
-        what = "characters" if kind == "str" else ""
-        raise InvalidRequestError(f"{key} is {measured}{' ' + what if what else ''}; it must be from {low} to {high}")
-    return value if kind != "float" else float(value)
+        raise InvalidRequestError(f"{key} is {measured}{unit}; it must be from {low} to {high}")

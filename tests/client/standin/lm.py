@@ -32,6 +32,8 @@ class Script:
     stall_after: int = 10**9  # chunks, then silence until cancelled or `stall_seconds` are over
     stall_seconds: float = 20.0
     skip: int = 10**9  # this chunk is left out
+    speakers: str = ""  # comma-separated, taking turns chunk by chunk; each chunk is then a part
+    retries: int = 0  # of each part
     source: str = "sine"  # or "reference": speak the reference audio back
 
     @classmethod
@@ -39,6 +41,29 @@ class Script:
         words = dict(word.split("=", 1) for word in text.split() if "=" in word)
         kinds = {field.name: type(getattr(cls, field.name)) for field in fields(cls)}
         return cls(**{name: kind(words[name]) for name, kind in kinds.items() if name in words})
+
+    def speaker(self, index: int) -> str:
+        names = self.speakers.split(",")
+        return names[index % len(names)]
+
+    def report(self, last: int) -> str:
+        """What the bundle's `lm` tells at the end, with one part a chunk where there are speakers."""
+        parts = [
+            {
+                "speaker": self.speaker(index),
+                "text": f"words {index}",
+                "start": index * self.chunk,
+                "stop": (index + 1) * self.chunk,
+                "finish_reason": self.reason,
+                "retries": self.retries,
+            }
+            for index in range(last + 1 if self.speakers else 1)
+        ]
+        voices = {name: None if place else "slt" for place, name in enumerate(self.speakers.split(","))}
+        language = {"code": "en", "name": "English", "quality": "high"}
+        return json.dumps(
+            {"language": language, "voices": voices, "seed": 3, "retries": self.retries * len(parts), "parts": parts}
+        )
 
 
 @dataclass
@@ -122,25 +147,28 @@ class TritonPythonModel:
         for index, start in enumerate(starts):
             stop.wait(script.stall_seconds if index >= script.stall_after else script.pace)
             if stop.is_set():
-                self.send(sender, samples[:0], start, "cancelled", FINAL)
+                self.send(sender, script, samples[:0], start, index, "cancelled", FINAL)
                 return
             if script.error and index == script.error_after:
                 fault = f"{script.error}: the stand-in was told to fail."
-                self.send(sender, samples[:0], start, "", FINAL, fault=fault)
+                self.send(sender, script, samples[:0], start, index, "", FINAL, fault=fault)
                 return
             if index == script.skip:
                 continue
             last = index == len(starts) - 1
             flag = FINAL if last and script.final == "with_data" else 0
-            self.send(sender, samples[start : start + size], start, script.reason if last else "", flag)
+            reason = script.reason if last else ""
+            self.send(sender, script, samples[start : start + size], start, index, reason, flag)
         if script.final == "empty":
             sender.send(flags=FINAL)
 
     def send(
         self,
         sender: Any,
+        script: Script,
         samples: NDArray[np.float32],
         start: int,
+        index: int,
         reason: str,
         flag: int,
         *,
@@ -149,7 +177,10 @@ class TritonPythonModel:
         tensors = [
             pb_utils.Tensor("samples", samples),
             pb_utils.Tensor("start", np.array([start], np.int64)),
+            pb_utils.Tensor("part_number", np.array([index if script.speakers else 0], np.int32)),
+            pb_utils.Tensor("who", np.array([script.speaker(index).encode()], dtype=object)),
             pb_utils.Tensor("reason", np.array([reason.encode()], dtype=object)),
+            pb_utils.Tensor("about", np.array([script.report(index).encode() if reason else b""], dtype=object)),
             pb_utils.Tensor("fault", np.array([fault.encode()], dtype=object)),
         ]
         sender.send(pb_utils.InferenceResponse(tensors), flags=flag)

@@ -8,7 +8,14 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-NAMES = {"samples": "audio", "start": "start_sample", "reason": "finish_reason"}
+NAMES = {
+    "samples": "audio",
+    "start": "start_sample",
+    "part_number": "part",
+    "who": "speaker",
+    "reason": "finish_reason",
+    "about": "report",
+}
 
 
 class TritonPythonModel:

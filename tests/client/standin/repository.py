@@ -18,10 +18,16 @@ CONTROL: Tensor = ("control", "STRING", 1)
 SAMPLES: Tensor = ("samples", "FP32", -1)
 START: Tensor = ("start", "INT64", 1)
 REASON: Tensor = ("reason", "STRING", 1)
+PART_NUMBER: Tensor = ("part_number", "INT32", 1)
+WHO: Tensor = ("who", "STRING", 1)
+ABOUT: Tensor = ("about", "STRING", 1)
 FAULT: Tensor = ("fault", "STRING", 1)
 AUDIO: Tensor = ("audio", "FP32", -1)
 START_SAMPLE: Tensor = ("start_sample", "INT64", 1)
+PART: Tensor = ("part", "INT32", 1)
+SPEAKER: Tensor = ("speaker", "STRING", 1)
 FINISH_REASON: Tensor = ("finish_reason", "STRING", 1)
+REPORT: Tensor = ("report", "STRING", 1)
 COMMAND: Tensor = ("command", "STRING", 1)
 NAME: Tensor = ("name", "STRING", 1)
 TRANSCRIPT: Tensor = ("transcript", "STRING", 1)
@@ -31,8 +37,8 @@ RESULT: Tensor = ("result", "STRING", 1)
 EMBEDDING: Tensor = ("embedding", "INT32", "-1, -1")
 
 REQUEST = [TEXT, VOICE, REFERENCE_AUDIO, REFERENCE_TEXT, OPTIONS]
-RESPONSE = [AUDIO, START_SAMPLE, FINISH_REASON]
-WINDOW = [SAMPLES, START, REASON, FAULT]
+RESPONSE = [AUDIO, START_SAMPLE, PART, SPEAKER, FINISH_REASON, REPORT]
+WINDOW = [SAMPLES, START, PART_NUMBER, WHO, REASON, ABOUT, FAULT]
 VOICE_REQUEST = [COMMAND, NAME, AUDIO, TRANSCRIPT, METADATA, REPLACE]
 
 

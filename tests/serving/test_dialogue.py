@@ -1,0 +1,161 @@
+"""Dialogues through the real server: prompts in the written-down format, mapping, and chunks that name their speakers.
+
+Run: python -m pytest tests/serving/test_dialogue.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+import pytest
+from higgs_tts import AudioChunk, GenerationParams, HiggsClient, SpeechReport
+
+from bench.triton_models import infer
+from serve.triton import TritonServer
+from tests.conftest import VOICE_TRANSCRIPT
+from tests.serving.higgs import Higgs
+
+TRANSCRIPT = """Anna: Good morning, Bob.
+Bob: Good morning.
+[SPEAKER5] May I come in?
+Dora: You may.
+Anna: Then let us begin.
+Bob: We should."""
+SPEAKERS = ["Anna", "Bob", "SPEAKER5", "Dora", "Anna", "Bob"]
+VOICES = {"Anna": "tone", "Bob": "masculine", "SPEAKER5": "tone", "Dora": "feminine"}
+SHORT = GenerationParams(seed=5, max_part_seconds=0.8, runaway_guard=False, speakers=VOICES)
+HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n{}"
+SMART = """You are an AI assistant designed to convert text into speech.
+If the user's message includes a [SPEAKER*] tag, do not read out the tag and generate speech for the following text, \
+using the specified voice.
+If no speaker tag is present, select a suitable voice on your own."""
+
+
+def turn(text: str) -> str:
+    return HEADER.format("user", text) + "<|eot_id|>" + HEADER.format("assistant", "<|audio_out_bos|>")
+
+
+def tokens(higgs: Higgs, prompt: str) -> list[int]:
+    return higgs.processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+
+
+def written(server: TritonServer, text: str, **options: object) -> tuple[list[int], dict[str, object]]:
+    """The ids of a script's prefix and of each part's turn, one after another, and the script."""
+    values = {"text": text, "options": json.dumps(options)}
+    answer = infer(server.grpc_url, "prompt", values, ["input_ids", "script"])
+    return answer["input_ids"].tolist(), json.loads(answer["script"][0])
+
+
+def test_a_dialogues_prompt_is_the_written_down_format(server: TritonServer, higgs: Higgs) -> None:
+    ids, script = written(server, TRANSCRIPT, scene="A quiet room.", speakers=VOICES)
+    scene = "A quiet room.\n\nSPEAKER1: masculine\nSPEAKER2: feminine"
+    system = f"{SMART}\n\n<|scene_desc_start|>\n{scene}\n<|scene_desc_end|>"
+    prefix = "<|begin_of_text|>" + HEADER.format("system", system) + "<|eot_id|>"
+    for number in (0, 5):
+        prefix += turn(f"[SPEAKER{number}] {VOICE_TRANSCRIPT}.") + "<|AUDIO_OUT|><|audio_eos|><|eot_id|>"
+    tags = ["[SPEAKER0] ", "[SPEAKER1] ", "[SPEAKER5] ", "[SPEAKER2] ", "[SPEAKER0] ", "[SPEAKER1] "]
+    lines = [line.partition("] " if line.startswith("[") else ": ")[2] for line in TRANSCRIPT.splitlines()]
+    turns = [turn(tag + line) for tag, line in zip(tags, lines, strict=True)]
+    expected = [tokens(higgs, piece) for piece in (prefix, *turns)]
+    assert ids == [token for piece in expected for token in piece]
+    assert script["prefixes"] == [len(expected[0])]
+    assert script["closing"] == tokens(higgs, "<|audio_eos|><|eot_id|>")
+
+
+def test_a_later_parts_prompt_is_the_chat_templates(server: TritonServer, higgs: Higgs, clip: np.ndarray) -> None:
+    """A conversation in which parts were spoken, as transformers writes it: what `lm` joins must be the same."""
+    ids, script = written(server, "One is said. Two is said. Three is said.", chunk_method="semantic", chunk_words=5)
+    parts: list[dict[str, int]] = script["parts"]  # type: ignore[assignment]
+    assert len(parts) == 3
+    ends = np.cumsum([*script["prefixes"], *(part["positions"] for part in parts)])  # type: ignore[misc]
+    pieces = np.split(np.array(ids), ends[:-1])
+    config = higgs.model.config
+    expected = higgs.inputs("Two is said.", clip, "One is said.")["input_ids"][0].numpy()
+    audio = (expected == config.audio_token_id) | (expected == config.audio_delay_token_id)
+    joined = [*pieces[0], *pieces[1], *([-1] * int(audio.sum())), *script["closing"], *pieces[2]]  # type: ignore[misc]
+    np.testing.assert_array_equal(np.where(audio, -1, expected), joined)
+
+
+def test_messages_are_the_same_dialogue(server: TritonServer) -> None:
+    messages = [
+        {"role": "system", "content": "Read aloud."},
+        {"role": "user", "content": "[SPEAKER0] Hello.\n[SPEAKER1] Hi."},
+    ]
+    by_messages = written(server, json.dumps(messages))
+    by_text = written(server, "SPEAKER0: Hello.\nSPEAKER1: Hi.", system="Read aloud.")
+    assert by_messages[0] == by_text[0]
+    assert len(by_messages[1]["parts"]) == 2  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def heard(server: TritonServer) -> list[AudioChunk]:
+    with HiggsClient(server.grpc_url) as client, client.stream(TRANSCRIPT, params=SHORT) as stream:
+        return list(stream)
+
+
+@pytest.fixture(scope="module")
+def report(heard: list[AudioChunk]) -> SpeechReport:
+    assert heard[-1].report is not None
+    return heard[-1].report
+
+
+def test_chunks_tile_the_audio_and_name_their_speakers(
+    heard: list[AudioChunk], report: SpeechReport, figure: Callable[[str, str], None]
+) -> None:
+    ends = np.cumsum([len(chunk.samples) for chunk in heard])
+    assert [chunk.start_sample for chunk in heard] == [0, *ends[:-1]]
+    assert [speaker for (_, speaker), _ in groupby(heard, lambda chunk: (chunk.part, chunk.speaker))] == SPEAKERS
+    assert [part.speaker for part in report.parts] == SPEAKERS
+    for part, chunks in groupby(heard, lambda chunk: chunk.part):
+        own = list(chunks)
+        assert own[0].start == pytest.approx(report.parts[part].start, abs=1e-4)
+        assert own[0].start < report.parts[part].stop <= own[-1].stop + 1e-4
+    figure("dialogue of four speakers", f"{len(report.parts)} turns in {len(heard)} chunks, mapping {report.voices}")
+
+
+def test_the_mapping_is_kept_reported_and_the_same_again(
+    client: HiggsClient, heard: list[AudioChunk], report: SpeechReport
+) -> None:
+    assert report.voices == {"Anna": "tone", "Bob": None, "SPEAKER5": "tone", "Dora": None}
+    again = client.synthesize(TRANSCRIPT, params=SHORT)
+    assert again.report == report
+    np.testing.assert_array_equal(again.samples, np.concatenate([chunk.samples for chunk in heard]))
+
+
+def test_pauses_are_silent_and_joins_do_not_click(heard: list[AudioChunk], report: SpeechReport) -> None:
+    audio, rate = np.concatenate([chunk.samples for chunk in heard]), heard[0].sample_rate
+    spoken = [audio[round(part.start * rate) + 480 : round(part.stop * rate) - 480] for part in report.parts]
+    inside = max(np.abs(np.diff(samples)).max() for samples in spoken)
+    for before, after in zip(report.parts, report.parts[1:], strict=False):
+        stop, start = round(before.stop * rate), round(after.start * rate)
+        assert start > stop
+        assert not audio[stop:start].any(), "a pause is silence"
+        for edge in (stop, start):
+            assert np.abs(np.diff(audio[edge - 120 : edge + 120])).max() <= inside, "a jump larger than any in speech"
+            assert np.abs(audio[edge - 2 : edge + 2]).max() < 0.01
+
+
+def test_a_speakers_turns_differ_from_what_nobody_said_before(client: HiggsClient) -> None:
+    """The turns before are context: the same turn after another one sounds otherwise."""
+    params = replace(SHORT, speakers={"Anna": "tone", "Bob": "tone"})
+    one = client.synthesize("Anna: One thing.\nBob: And so on.", params=params)
+    other = client.synthesize("Anna: Another thing entirely.\nBob: And so on.", params=params)
+    cut = [speech.samples[round(speech.parts[1].start * speech.sample_rate) :][:9600] for speech in (one, other)]
+    assert np.abs(cut[0] - cut[1]).max() > 0.01
+
+
+def test_a_clip_in_the_request_speaks_for_the_narrator(server: TritonServer, clip: np.ndarray) -> None:
+    values = {
+        "text": "It was a dark night.\nAnna: Who is there?\nBob: Nobody.",
+        "reference_audio": clip,
+        "reference_text": "A tone that glides.",
+        "options": json.dumps({"speakers": {"Anna": "tone", "Bob": "masculine"}}),
+    }
+    answer = infer(server.grpc_url, "prompt", values, ["reference_lengths", "reference_samples", "script"])
+    assert len(answer["reference_lengths"]) == 2
+    assert answer["reference_lengths"].sum() == len(answer["reference_samples"])
+    assert json.loads(answer["script"][0])["about"]["voices"] == {"": None, "Anna": "tone", "Bob": None}

@@ -1,0 +1,155 @@
+"""Small scripts, and an engine that says what a test tells it to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from context import ContextLimits
+from engine.contract import Event
+from engine.types import (
+    CodebookLayout,
+    EngineStats,
+    FinishReason,
+    FrameWindow,
+    Request,
+    RunawayGuard,
+    SamplingParameters,
+    TextSegment,
+    WindowPlan,
+)
+from player import Cue, Player
+from script import Part, Script
+
+LAYOUT = CodebookLayout(num_codebooks=2, codebook_size=12, stream_bos_id=10, stream_eos_id=11)
+FRAME_SECONDS = 0.04
+
+
+def part(speaker: str = "", ids: tuple[int, ...] = (7, 8), **changes: Any) -> Part:
+    values: dict[str, Any] = {
+        "speaker": speaker,
+        "text": f"{speaker} says {ids}",
+        "prefix": 0,
+        "ids": np.array(ids),
+        "cloned": True,
+        "pause": 5,
+        "max_frames": 100,
+        "least_frames": 0,
+        "guard": RunawayGuard(),
+    }
+    return Part(**values | changes)
+
+
+def script(*parts: Part, **changes: Any) -> Script:
+    values: dict[str, Any] = {
+        "prefixes": ((TextSegment(np.array([1, 2, 3])),), (TextSegment(np.array([6])),)),
+        "closing": np.array([4, 5]),
+        "parts": parts,
+        "sampling": SamplingParameters(0.7, 50, 0.9, 7, 2, 42),
+        "windows": WindowPlan(10, 1.0, 10),
+        "max_frames": 1000,
+        "timeout": 60.0,
+        "context_parts": 2,
+        "max_retries": 2,
+        "hold_parts": False,
+        "about": {"voices": {}},
+    }
+    return Script(**values | changes)
+
+
+def codes(frames: int, first: int = 0) -> np.ndarray:
+    """int32 [num_codebooks, frames], different from frame to frame."""
+    return (np.arange(first, first + frames) % 10 * np.ones((2, 1))).astype(np.int32)
+
+
+class Engine:
+    """Obeys the engine's contract: one stream an id at a time, events in order, nothing after the last."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.refusal: Exception | None = None
+        self._listeners: dict[str, Callable[[Event], None]] = {}
+        self._said = 0
+
+    @property
+    def live(self) -> bool:
+        return bool(self._listeners)
+
+    def submit(self, request: Request, on_event: Callable[[Event], None]) -> None:
+        assert request.request_id not in self._listeners, "two streams under one id"
+        if self.refusal is not None:
+            raise self.refusal
+        self.requests.append(request)
+        self._listeners[request.request_id] = on_event
+        self._said = 0
+
+    def say(self, frames: int, reason: FinishReason | None = None) -> np.ndarray:
+        """One window of so many new frames from the stream that is live; returns their codes."""
+        (request_id,) = self._listeners
+        start, context = self._said, min(self._said, 3)
+        window = FrameWindow(0, codes(context + frames, start - context), context, frames, start, reason)
+        self._said += frames
+        self._tell(request_id, window, over=reason is not None)
+        return codes(frames, start)
+
+    def fail(self, error: Exception) -> None:
+        (request_id,) = self._listeners
+        self._tell(request_id, error, over=True)  # type: ignore[arg-type]
+
+    def cancel(self, request_id: str) -> bool:
+        if request_id not in self._listeners:
+            return False
+        self.say(0, FinishReason.CANCELLED)
+        return True
+
+    def stream(self, request: Request) -> Iterator[FrameWindow]:
+        raise NotImplementedError
+
+    def stats(self) -> EngineStats:
+        raise NotImplementedError
+
+    def close(self) -> None: ...
+
+    def _tell(self, request_id: str, event: Event, over: bool) -> None:
+        listener = self._listeners.pop(request_id) if over else self._listeners[request_id]
+        listener(event)
+
+
+class Stage:
+    """A player over that engine. What it defers is done by `run`; `heard` is what it sent, with errors."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.heard: list[Any] = []
+        self.submissions_when_sent: list[int] = []
+        self._deferred: list[Callable[[], None]] = []
+
+    def play(self, written: Script, limits: ContextLimits | None = None) -> Player:
+        limits = limits or ContextLimits(4096, 4096)
+        player = Player("id", written, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, self._deferred.append)
+        player.start()
+        return player
+
+    def say(self, frames: int, reason: FinishReason | None = None) -> np.ndarray:
+        said = self.engine.say(frames, reason)
+        self.run()
+        return said
+
+    def run(self) -> None:
+        while self._deferred:
+            self._deferred.pop(0)()
+
+    def _send(self, event: Any) -> None:
+        self.heard.append(event)
+        self.submissions_when_sent.append(len(self.engine.requests))
+
+    @property
+    def cues(self) -> list[Cue]:
+        return [event for event in self.heard if isinstance(event, Cue)]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        assert self.heard[-1].report is not None
+        return self.heard[-1].report

@@ -1,0 +1,167 @@
+"""From request to script and back: what the prompt stage writes is what the language model stage reads.
+
+Run: python -m pytest tests/triton_repo/test_writer.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cast import cast
+from chatml import PromptEncoder
+from common.errors import InvalidRequestError
+from dialogue import DialogueTurn
+from engine.errors import InvalidRequestError as EngineInvalidRequestError
+from engine.types import AudioSegment, CodebookLayout, ModelDescription, TextSegment
+from languages import LANGUAGES
+from options import OptionLimits, parse_options
+from parts import text_parts
+from script import Script, read_script
+from tests.triton_repo.test_cast import CLIP, THREE
+from writer import ScriptLimits, ScriptWriter, WrittenScript
+
+TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "checkpoint" / "tokenizer.json"
+LIMITS = ScriptLimits(
+    frame_seconds=0.04, hop_length=960, max_positions=2048, max_prompt_audio_positions=100, positions_beside_clip=9
+)
+OPTION_LIMITS = OptionLimits(1026, 0.04, 7200.0, 120.0, 7200.0, 7, 2, 64, 2000)
+TWO = [DialogueTurn("Anna", "Hello Bob. How are you?"), DialogueTurn("Bob", "Fine, I have 3 dogs.")]
+PROFILES = {"Anna": "slt", "Bob": "awb"}
+
+
+@pytest.fixture(scope="module")
+def encoder() -> PromptEncoder:
+    return PromptEncoder(TOKENIZER)
+
+
+def reference_mark() -> int:
+    tokens = json.loads(TOKENIZER.read_text())["added_tokens"]
+    return next(token["id"] for token in tokens if token["content"] == "<|AUDIO_OUT|>")
+
+
+def write(
+    encoder: PromptEncoder, turns: list[DialogueTurn], limits: ScriptLimits = LIMITS, **given: Any
+) -> WrittenScript:
+    params = parse_options(json.dumps(given), OPTION_LIMITS)
+    made = cast(turns, params.speakers, None, THREE, "en")
+    parts = text_parts(turns, params, "en")
+    return ScriptWriter(encoder, limits).write(parts, made, params.system, params.scene, params, LANGUAGES["en"])
+
+
+def read(encoder: PromptEncoder, written: WrittenScript, codes: np.ndarray | None = None) -> Script:
+    layout = CodebookLayout(8, 1026, 1024, 1025)
+    model = ModelDescription(layout, 1, 1, 1, 1 << 20, 4096, reference_mark())
+    frames = written.reference_lengths // 960
+    clip = np.zeros((8, int(frames.sum())), np.int32) if codes is None else codes
+    return read_script(written.input_ids, clip, frames, written.script, model)
+
+
+def test_what_is_written_is_read(encoder: PromptEncoder) -> None:
+    written = write(encoder, TWO, speakers=PROFILES, seed=9, pause_seconds=0.2, hold_parts=True, max_retries=5)
+    codes = np.arange(16, dtype=np.int32).reshape(8, 2)
+    played = read(encoder, written, codes)
+    (prefix,) = played.prefixes
+    assert [segment for segment in prefix if isinstance(segment, AudioSegment)][1].columns[1, 0] == codes[0, 1]
+    text = np.concatenate([segment.ids for segment in prefix if isinstance(segment, TextSegment)])
+    whole = encoder.prefix(references=["[SPEAKER0] I am S L T.", "[SPEAKER1] I am A W B."])
+    assert text.tolist() == [token for token in whole if token != reference_mark()]
+    assert [(part.speaker, part.text) for part in played.parts] == [
+        ("Anna", "Hello Bob. How are you?"),
+        ("Bob", "Fine, I have three dogs."),
+    ]
+    assert played.parts[0].ids.tolist() == encoder.turn("[SPEAKER0] Hello Bob. How are you?").tolist()
+    assert played.parts[1].ids.tolist() == encoder.turn("[SPEAKER1] Fine, I have three dogs.").tolist()
+    assert all(part.cloned for part in played.parts)
+    assert (played.sampling.seed, played.hold_parts, played.max_retries) == (9, True, 5)
+    assert played.about["voices"] == {"Anna": "slt", "Bob": "awb"}
+    assert played.about["language"] == {"code": "en", "name": "English", "quality": "high"}
+
+
+def test_speakers_kept_apart_speak_as_if_alone(encoder: PromptEncoder) -> None:
+    apart = read(encoder, write(encoder, TWO, speakers=PROFILES, dialogue_context="own"))
+    assert [part.prefix for part in apart.parts] == [0, 1]
+    for turn, prefix, part in zip(TWO, apart.prefixes, apart.parts, strict=True):
+        alone = read(encoder, write(encoder, [turn], speakers={turn.speaker: PROFILES[turn.speaker or ""]}))
+        assert part.ids.tolist() == alone.parts[0].ids.tolist()
+        for own, other in zip(prefix, alone.prefixes[0], strict=True):
+            values = [s.columns if isinstance(s, AudioSegment) else s.ids for s in (own, other)]
+            np.testing.assert_array_equal(*values)
+
+
+def test_pieces_of_a_prompt_make_the_whole_one(encoder: PromptEncoder) -> None:
+    """A turn in context is written as a reference is: words, clip, closing."""
+    prefix = encoder.prefix(references=["One.", "Two."])
+    one = encoder.prefix(references=["One."])
+    mark = prefix[len(one) - len(encoder.closing) - 1]
+    assert prefix.tolist() == [*one, *encoder.turn("Two."), mark, *encoder.closing]
+
+
+def test_guards_follow_the_length_of_the_words(encoder: PromptEncoder) -> None:
+    short = read(encoder, write(encoder, [DialogueTurn(None, "Hi.")])).parts[0]
+    long = read(encoder, write(encoder, [DialogueTurn(None, "Every word adds a little to what is due. " * 3)])).parts[0]
+    assert 25 < short.guard.max_frames < long.guard.max_frames < 2000
+    assert short.least_frames < long.least_frames < long.guard.max_frames / 4
+    off = read(encoder, write(encoder, [DialogueTurn(None, "Hi.")], runaway_guard=False)).parts[0]
+    assert (off.guard.max_frames, off.guard.loop_frames, off.guard.silence_frames, off.least_frames) == (0, 0, 0, 0)
+
+
+def test_long_texts_become_parts_with_pauses_between_paragraphs(encoder: PromptEncoder) -> None:
+    text = "\n\n".join(["One sentence is here. Another sentence is there. " * 4] * 2)
+    played = read(
+        encoder,
+        write(encoder, [DialogueTurn(None, text)], chunk_words=10, pause_seconds=0.2, paragraph_pause_seconds=1.0),
+    )
+    pauses = [part.pause for part in played.parts]
+    assert len(pauses) > 6
+    assert (pauses.count(25), pauses[-1]) == (2, 25)
+    assert set(pauses) == {5, 25}
+    spoken = " ".join(part.text for part in played.parts).split()
+    assert spoken == text.split()
+    whole = read(encoder, write(encoder, [DialogueTurn(None, text)], chunk_method="speaker"))
+    assert len(whole.parts) == 1
+
+
+def test_what_has_no_room_is_refused(encoder: PromptEncoder) -> None:
+    with pytest.raises(InvalidRequestError, match=r"part 1 of the text.*take smaller chunks"):
+        write(encoder, [DialogueTurn(None, "word and word " * 400)], chunk_method="speaker")
+    small = ScriptLimits(0.04, 960, 2048, 15, 9)
+    with pytest.raises(InvalidRequestError, match="take 20 positions; the engine has 15"):
+        write(encoder, TWO, small, speakers=PROFILES)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prefixes": 3},
+        {"prefixes": [10**9]},
+        {"prefixes": []},
+        {"prefixes": ["x"]},
+        {"parts": []},
+        {"parts": [{}]},
+        {"parts": 7},
+        {"closing": ["a"]},
+        {"closing": [-1]},
+        {"sampling": {"temperature": 1}},
+        {"max_frames": None},
+        {"timeout": "soon"},
+        {"about": 3},
+    ],
+    ids=str,
+)
+def test_scripts_that_make_no_sense_are_refused(encoder: PromptEncoder, change: dict[str, Any]) -> None:
+    written = write(encoder, [DialogueTurn(None, "Hello.")])
+    text = json.dumps(json.loads(written.script) | change)
+    with pytest.raises(EngineInvalidRequestError):
+        read(encoder, WrittenScript(written.input_ids, written.reference_samples, written.reference_lengths, text))
+
+
+def test_clips_and_marks_must_agree(encoder: PromptEncoder) -> None:
+    written = write(encoder, TWO, speakers=PROFILES)
+    assert len(written.reference_samples) == 2 * len(CLIP)
+    with pytest.raises(EngineInvalidRequestError, match="has 3 frames, and the clips"):
+        read(encoder, written, np.zeros((8, 3), np.int32))

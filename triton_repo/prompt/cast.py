@@ -1,0 +1,184 @@
+"""Who speaks in a request, and in which voice: a clip to imitate, a description in the scene, or the model's choice.
+
+The format is the original's for several speakers: each has a number, `[SPEAKERn] ` stands before its words and before
+those of its clip, and voices without a clip have a line `SPEAKERn: …` at the end of the scene.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, Protocol
+
+import numpy as np
+
+from chatml import SYSTEM_TEXT
+from common.errors import InvalidRequestError
+from dialogue import DialogueTurn, assign_voices
+
+# What the model was trained to be told where it is to choose the voices of several speakers.
+SMART_SYSTEM_TEXT = (
+    "You are an AI assistant designed to convert text into speech.\n"
+    "If the user's message includes a [SPEAKER*] tag, do not read out the tag and generate speech for the following "
+    "text, using the specified voice.\n"
+    "If no speaker tag is present, select a suitable voice on your own."
+)
+# The voices that it may be asked for instead of a profile; where nothing is asked they take turns.
+SMART_VOICES = ("feminine", "masculine")
+_NUMBERED = re.compile(r"SPEAKER(\d{1,3})", re.IGNORECASE)
+
+
+class Voices(Protocol):
+    """Where profiles are found (name, transcript, metadata, description), each with its clip, float32 [samples]."""
+
+    def profiles(self) -> Sequence[Any]: ...
+    def load(self, name: str) -> tuple[Any, np.ndarray]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A clip to imitate, float32 [samples], and its words; `name` of its profile, "" for one that came along."""
+
+    samples: np.ndarray
+    words: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Role:
+    """One speaker. `name` is "" in a text without names; `description` is a line of the scene."""
+
+    name: str
+    number: int
+    reference: Reference | None
+    description: str
+    voice: str | None  # profile, None: none
+
+    @property
+    def label(self) -> str:
+        return f"SPEAKER{self.number}"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """All speakers of a request, by number."""
+
+    roles: tuple[Role, ...]
+
+    @property
+    def references(self) -> list[Reference]:
+        """The clips of the prompt's prefix, in its order."""
+        return [role.reference for role in self.roles if role.reference is not None]
+
+    @property
+    def reference_words(self) -> list[str]:
+        """What each clip says, as the prompt has it."""
+        return [self.tag(role.name) + role.reference.words for role in self.roles if role.reference is not None]
+
+    @property
+    def system(self) -> str:
+        """What the model is told where the request does not say."""
+        chooses = any(role.reference is None and role.description in SMART_VOICES for role in self.roles)
+        return SMART_SYSTEM_TEXT if len(self.roles) > 1 and chooses else SYSTEM_TEXT
+
+    def scene(self, surroundings: str) -> str:
+        """The surroundings and the voices that are described there."""
+        lines = [f"{role.label}: {role.description}" for role in self.roles if role.description]
+        return "\n\n".join(filter(None, (surroundings.strip(), "\n".join(lines))))
+
+    def apart(self) -> list[Cast]:
+        """Each role alone, as if nobody else spoke."""
+        return [Cast((role,)) for role in self.roles]
+
+    def with_references(self, change: Callable[[Reference], Reference]) -> Cast:
+        """The same with every clip changed."""
+        return Cast(
+            tuple(
+                replace(role, reference=change(role.reference)) if role.reference is not None else role
+                for role in self.roles
+            )
+        )
+
+    def role(self, speaker: str | None) -> Role:
+        """Who that is."""
+        return next(role for role in self.roles if role.name == (speaker or ""))
+
+    def tag(self, speaker: str | None) -> str:
+        """What stands before the words of a speaker; nothing where there is only one."""
+        return f"[{self.role(speaker).label}] " if len(self.roles) > 1 else ""
+
+
+def cast(
+    turns: Sequence[DialogueTurn],
+    mapping: dict[str, str],
+    given: Reference | str | None,
+    voices: Voices,
+    language: str,
+) -> Cast:
+    """Give every speaker a number and a voice.
+
+    mapping: speaker to the name of a profile or one of SMART_VOICES. given: the clip or the profile of the one speaker,
+    or of what is said without a name. Raises InvalidRequestError when a voice is unknown or has nobody to speak it.
+    """
+    speakers = list(dict.fromkeys(turn.speaker or "" for turn in turns))
+    for name in mapping:
+        if name not in speakers:
+            known = ", ".join(filter(None, speakers)) or "nobody by name"
+            raise InvalidRequestError(f"speakers gives {name!r} a voice; in the text there speak: {known}")
+    bearer = None if given is None else _bearer(speakers, mapping)
+    smart = {name: voice for name, voice in mapping.items() if voice in SMART_VOICES}
+    settled = {*smart, bearer}
+    assigned = assign_voices(
+        [turn for turn in turns if turn.speaker and turn.speaker not in settled],
+        {name: voice for name, voice in mapping.items() if name not in smart},
+        {profile.name: profile.metadata for profile in voices.profiles()},
+        language,
+    )
+    roles = []
+    for speaker, number in sorted(_numbers(speakers).items(), key=lambda pair: pair[1]):
+        voice = given if speaker == bearer else assigned.get(speaker)
+        if isinstance(voice, Reference):
+            roles.append(Role(speaker, number, voice, "", None))
+        elif voice is not None:
+            profile, samples = voices.load(voice)
+            clip = Reference(samples, profile.transcript, voice) if samples.size else None
+            roles.append(Role(speaker, number, clip, "" if clip else profile.description, voice))
+        else:
+            roles.append(Role(speaker, number, None, smart.get(speaker, ""), None))
+    return Cast(tuple(_with_smart_voices(roles)))
+
+
+def _bearer(speakers: list[str], mapping: dict[str, str]) -> str:
+    """Whose the request's one voice is."""
+    bearer = speakers[0] if len(speakers) == 1 else ""
+    if bearer not in speakers:
+        raise InvalidRequestError(
+            f"voice and reference_audio are for one speaker, and here speak {', '.join(speakers)}; "
+            "give each a profile with the option speakers"
+        )
+    if bearer in mapping:
+        raise InvalidRequestError(f"{bearer} has a voice in speakers and another one beside it; give one of them")
+    return bearer
+
+
+def _numbers(speakers: list[str]) -> dict[str, int]:
+    """`SPEAKERn` keeps its n; the others have the lowest that are free, in the order in which they first speak."""
+    numbers = {name: int(match[1]) for name in speakers if (match := _NUMBERED.fullmatch(name))}
+    if len(set(numbers.values())) < len(numbers):
+        raise InvalidRequestError(f"two of {', '.join(numbers)} have one number; give each speaker one of its own")
+    free = (number for number in count() if number not in numbers.values())
+    return numbers | {name: next(free) for name in speakers if name not in numbers}
+
+
+def _with_smart_voices(roles: list[Role]) -> list[Role]:
+    """Where several speak, the voices that the model chooses are alternately feminine and masculine."""
+    if len(roles) == 1:
+        return roles
+    return [
+        Role(role.name, role.number, None, SMART_VOICES[place % 2], None)
+        if role.reference is None and not role.description
+        else role
+        for place, role in enumerate(roles)
+    ]

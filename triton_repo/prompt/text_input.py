@@ -1,0 +1,62 @@
+"""The `text` of a request: plain text, a transcript in which speakers are named, or a JSON list of messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import InvalidRequestError
+from dialogue import DialogueTurn, parse_messages, parse_transcript
+
+
+@dataclass(frozen=True)
+class Content:
+    """What there is to say, and what the messages tell the model beside it."""
+
+    turns: Sequence[DialogueTurn]
+    system: str = ""
+    scene: str = ""
+
+
+def read_text(text: str | None, max_characters: int) -> Content:
+    """The turns to speak, of which there is at least one.
+
+    A text is taken for messages when it is a JSON list of objects; one that only looks like it is spoken as it stands.
+    Raises InvalidRequestError when it is empty, too long, not plain text, or messages that make no sense.
+    """
+    if text is None or not text.strip():
+        raise InvalidRequestError("text is empty; there is nothing to say")
+    if len(text) > max_characters:
+        raise InvalidRequestError(f"text has {len(text)} characters; at most {max_characters} are allowed")
+    refuse_unprintable(text, "text")
+    messages = _messages(text)
+    if messages is None:
+        return Content(parse_transcript(text))
+    parsed = parse_messages(messages)
+    content = Content(parsed.turns, parsed.system or "", parsed.scene or "")
+    for turn in content.turns:  # JSON can spell what no text may hold
+        refuse_unprintable(turn.text, "text")
+    refuse_unprintable(content.system + content.scene, "text")
+    if not content.turns:
+        raise InvalidRequestError("the messages hold no turn to speak; the last one must be a user's")
+    return content
+
+
+def refuse_unprintable(text: str, name: str) -> None:
+    """Control characters and halves of characters are no text; raises InvalidRequestError."""
+    unwanted = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or 0xD800 <= ord(c) <= 0xDFFF), None)
+    if unwanted is not None:
+        raise InvalidRequestError(f"{name} holds the character U+{ord(unwanted):04X}; it must be plain text")
+
+
+def _messages(text: str) -> list[Any] | None:
+    """The JSON list of objects that the text is, if it is one."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) and value and all(isinstance(item, dict) for item in value) else None

@@ -1,0 +1,165 @@
+"""Writes the script that the language model stage plays (its `script.py` describes the format)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cast import Cast
+from chatml import PromptEncoder
+from common.errors import InvalidRequestError
+from duration import estimate
+from languages import Language
+from options import GenerationParams
+from parts import TextPart
+
+# A part that stops before this share of its shortest plausible duration was not spoken.
+_LEAST_SHARE = 0.5
+# Held notes and breaths are shorter; engine/runaway.py tells what counts as a loop.
+_LOOP_SECONDS, _LOOP_REPEATS = 0.8, 4
+_SILENCE_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class ScriptLimits:
+    """What the engine has room for. Positions; `positions_beside_clip` are what a clip takes beyond its frames."""
+
+    frame_seconds: float
+    hop_length: int
+    max_positions: int
+    max_prompt_audio_positions: int
+    positions_beside_clip: int
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenScript:
+    """The tensors of a script: int32 [positions], float32 [samples], int32 [clips], JSON."""
+
+    input_ids: np.ndarray
+    reference_samples: np.ndarray
+    reference_lengths: np.ndarray
+    script: str
+
+
+class ScriptWriter:
+    """One for all requests."""
+
+    def __init__(self, encoder: PromptEncoder, limits: ScriptLimits) -> None:
+        self._encoder, self._limits = encoder, limits
+
+    def write(
+        self,
+        parts: Sequence[TextPart],
+        cast: Cast,
+        system: str,
+        scene: str,
+        params: GenerationParams,
+        language: Language,
+    ) -> WrittenScript:
+        """The script of a request. Raises InvalidRequestError for a part that the engine has no room for."""
+        # Parts of one group share a prefix and are each other's context.
+        groups = cast.apart() if params.dialogue_context == "own" else [cast]
+        number_of = {role.name: number for number, group in enumerate(groups) for role in group.roles}
+        prefixes = [
+            self._encoder.prefix(system or group.system, group.scene(scene), group.reference_words) for group in groups
+        ]
+        clips = [[reference.samples for reference in group.references] for group in groups]
+        turns = [self._encoder.turn(groups[number_of[part.speaker]].tag(part.speaker) + part.text) for part in parts]
+        beginnings = [len(prefix) + self._audio_positions(own) for prefix, own in zip(prefixes, clips, strict=True)]
+        for number, (turn, part) in enumerate(zip(turns, parts, strict=True), 1):
+            self._check_room(number, beginnings[number_of[part.speaker]] + len(turn), part, language)
+        written = [
+            self._part(part, params, language)
+            | {
+                "prefix": number_of[part.speaker],
+                "positions": len(turn),
+                "cloned": cast.role(part.speaker).reference is not None,
+            }
+            for part, turn in zip(parts, turns, strict=True)
+        ]
+        script = {
+            "prefixes": [len(prefix) for prefix in prefixes],
+            "closing": self._encoder.closing,
+            "parts": written,
+            **self._engine_parameters(params),
+            "about": {
+                "language": {"code": language.code, "name": language.name, "quality": language.quality},
+                "voices": {role.name: role.voice for role in cast.roles},
+            },
+        }
+        all_clips = [clip for own in clips for clip in own]
+        return WrittenScript(
+            input_ids=np.concatenate([*prefixes, *turns]),
+            reference_samples=np.concatenate([np.zeros(0, np.float32), *all_clips]),
+            reference_lengths=np.array([len(clip) for clip in all_clips], np.int32),
+            script=json.dumps(script, ensure_ascii=False),
+        )
+
+    def _part(self, part: TextPart, params: GenerationParams, language: Language) -> dict[str, Any]:
+        guard: dict[str, int] = {}
+        least_frames = 0
+        if params.runaway_guard:
+            duration = estimate(part.text, language.code)
+            guard = {
+                "max_frames": self._frames(duration.longest),
+                "loop_frames": self._frames(_LOOP_SECONDS),
+                "loop_repeats": _LOOP_REPEATS,
+                "silence_frames": self._frames(_SILENCE_SECONDS),
+            }
+            least_frames = round(_LEAST_SHARE * duration.shortest / self._limits.frame_seconds)
+        return {
+            "speaker": part.speaker,
+            "text": part.text,
+            "pause": round(part.pause / self._limits.frame_seconds),
+            "max_frames": self._frames(params.max_part_seconds),
+            "least_frames": least_frames,
+            "guard": guard,
+        }
+
+    def _engine_parameters(self, params: GenerationParams) -> dict[str, Any]:
+        """The options in the engine's units: frames of the codec."""
+        values = asdict(params)
+        sampling = ("temperature", "top_k", "top_p", "ras_window", "ras_max_repeats", "seed")
+        first = self._frames(params.first_chunk_seconds)
+        return {
+            "sampling": {key: values[key] for key in sampling},
+            "windows": {
+                "first": first,
+                "growth": params.chunk_growth,
+                "maximum": max(first, self._frames(params.max_chunk_seconds)),
+            },
+            "max_frames": self._frames(params.max_seconds),
+            "timeout": params.timeout_seconds,
+            **{key: values[key] for key in ("context_parts", "max_retries", "hold_parts")},
+        }
+
+    def _frames(self, seconds: float) -> int:
+        return max(1, round(seconds / self._limits.frame_seconds))
+
+    def _audio_positions(self, clips: Sequence[np.ndarray]) -> int:
+        """What reference clips take. Raises InvalidRequestError when that is more than there is for them."""
+        limits = self._limits
+        audio = sum(len(clip) // limits.hop_length + limits.positions_beside_clip for clip in clips)
+        if audio > limits.max_prompt_audio_positions:
+            raise InvalidRequestError(
+                f"the reference clips take {audio} positions; the engine has {limits.max_prompt_audio_positions} for "
+                "them; take fewer speakers or shorter clips"
+            )
+        return audio
+
+    def _check_room(self, number: int, prompt: int, part: TextPart, language: Language) -> None:
+        """Whether a part, whose prompt takes so many positions, can be spoken to its end."""
+        limits = self._limits
+        positions = prompt + limits.positions_beside_clip
+        seconds = (limits.max_positions - positions) * limits.frame_seconds
+        needed = max(1.0, estimate(part.text, language.code).expected)
+        if seconds < needed:
+            raise InvalidRequestError(
+                f"part {number} of the text, with what stands before it, takes {positions} of the engine's "
+                f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about "
+                f"{needed:.0f} s of speech; take smaller chunks (chunk_method, chunk_words) or shorter clips"
+            )
