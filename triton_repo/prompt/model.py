@@ -19,12 +19,13 @@ from common import tensors
 from common.errors import InvalidRequestError, RequestError, sentence
 from common.metrics import Refusals
 from common.reference import ReferenceLimits
+from common.voice_profile import check_plain
 from common.voice_store import VoiceStore
 from languages import resolve
 from normalization import normalize
 from options import OptionLimits, parse_options
 from parts import text_parts
-from text_input import Content, read_text, refuse_unprintable
+from text_input import Content, read_text
 from writer import ScriptLimits, ScriptWriter
 
 
@@ -52,7 +53,7 @@ class TritonPythonModel:
     def _write(self, request: Any) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)
         for name in ("system", "scene"):
-            refuse_unprintable(getattr(params, name), name)
+            check_plain(getattr(params, name), name)
         content = read_text(tensors.text(request, "text"), self._max_characters)
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns))
         parts = text_parts(content.turns, params, language.code)
@@ -92,7 +93,7 @@ class TritonPythonModel:
         if samples is not None:
             if not words or not words.strip():
                 raise InvalidRequestError("reference_audio needs reference_text, the words it says")
-            refuse_unprintable(words, "reference_text")
+            check_plain(words, "reference_text")
             if not any(c.isalnum() for c in words):
                 raise InvalidRequestError("reference_text holds no letter or digit; it must be the words the clip says")
             return Reference(samples, words)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import InvalidRequestError
+from common.voice_profile import check_plain
 from dialogue import DialogueTurn, parse_messages, parse_transcript
 
 
@@ -30,25 +31,18 @@ def read_text(text: str | None, max_characters: int) -> Content:
         raise InvalidRequestError("text is empty; there is nothing to say")
     if len(text) > max_characters:
         raise InvalidRequestError(f"text has {len(text)} characters; at most {max_characters} are allowed")
-    refuse_unprintable(text, "text")
+    check_plain(text, "text")
     messages = _messages(text)
     if messages is None:
         return Content(parse_transcript(text))
     parsed = parse_messages(messages)
     content = Content(parsed.turns, parsed.system or "", parsed.scene or "")
     for turn in content.turns:  # JSON can spell what no text may hold
-        refuse_unprintable(turn.text, "text")
-    refuse_unprintable(content.system + content.scene, "text")
+        check_plain(turn.text, "text")
+    check_plain(content.system + content.scene, "text")
     if not content.turns:
         raise InvalidRequestError("the messages hold no turn to speak; the last one must be a user's")
     return content
-
-
-def refuse_unprintable(text: str, name: str) -> None:
-    """Control characters and halves of characters are no text; raises InvalidRequestError."""
-    unwanted = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or 0xD800 <= ord(c) <= 0xDFFF), None)
-    if unwanted is not None:
-        raise InvalidRequestError(f"{name} holds the character U+{ord(unwanted):04X}; it must be plain text")
 
 
 def _messages(text: str) -> list[Any] | None:
