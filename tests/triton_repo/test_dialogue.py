@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -157,6 +158,8 @@ def test_no_word_of_any_text_is_lost(text: str) -> None:
         name = turn.speaker or ""
         label = name.removeprefix("SPEAKER") if name.startswith("SPEAKER") else name
         spoken_from = text.index(label, position) + len(label)
+        if name:  # the mark's own end; a colon behind it is said
+            spoken_from = re.compile(r"\]?[ \t]*[:：]?").match(text, spoken_from).end()
         found = text.find(turn.text, spoken_from)
         assert found >= 0, "in order and unchanged"
         assert len(text[position:found].strip()) <= len(name) + 8, "only the speaker's label stands between"
