@@ -23,6 +23,7 @@ _NAME_PATTERN = r"[^\W_][\w.-]{0,47}"
 # What a request or a dialogue says without meaning a profile.
 _RESERVED_NAMES = r"default|none|smart|auto|speaker\d*"
 _MAX_ADDED = 1000
+_MAX_TRANSCRIPT_CHARACTERS = 4096  # far more than the longest clip can say
 _MAX_METADATA_BYTES = 16384
 
 
@@ -32,7 +33,7 @@ def voice_rules(target: Target) -> dict[str, Any]:
         "name_pattern": _NAME_PATTERN,
         "reserved_names": _RESERVED_NAMES,
         "name_rule": "a name is 1 to 48 letters, digits, '_', '-' or '.', beginning with a letter or digit",
-        "max_transcript_characters": target.max_characters,
+        "max_transcript_characters": _MAX_TRANSCRIPT_CHARACTERS,
         "max_description_characters": target.max_scene_characters,
         "max_metadata_bytes": _MAX_METADATA_BYTES,
         "max_added": _MAX_ADDED,
