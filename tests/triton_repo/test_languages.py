@@ -52,5 +52,7 @@ def test_a_language_given_wins_over_the_text() -> None:
 
 
 def test_a_language_that_is_not_in_the_table_is_refused_with_the_ones_that_are() -> None:
-    with pytest.raises(InvalidRequestError, match=r"'de'.*en \(English\), zh \(Chinese\), es \(Spanish\), fr \(French\)"):
+    with pytest.raises(
+        InvalidRequestError, match=r"'de'.*en \(English\), zh \(Chinese\), es \(Spanish\), fr \(French\)"
+    ):
         resolve("de", "Guten Tag")

@@ -51,7 +51,9 @@ CHINESE = {
 }
 SPANISH = {
     "Tengo 21 años, 1 perro y 200 cosas.": "Tengo veintiún años, un perro y doscientas cosas.",
-    "Son 1.234.567,89.": "Son un millón doscientos treinta y cuatro mil quinientos sesenta y siete coma ochenta y nueve.",
+    "Son 1.234.567,89.": (
+        "Son un millón doscientos treinta y cuatro mil quinientos sesenta y siete coma ochenta y nueve."
+    ),
     "Cuesta 12,50 €.": "Cuesta doce euros con cincuenta céntimos.",
     "Cuesta 2.000.000 €.": "Cuesta dos millones de euros.",
     "El 1.º, el 3.er piso, la 2ª.": "El primero, el tercer piso, la segunda.",
@@ -162,7 +164,9 @@ def test_any_plain_number_is_read(number: int, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", [*LANGUAGES])
-@pytest.mark.parametrize("repeated", ["In 1999, 3 cats cost $12.50. ", "1", "1 ", "1-", "100 ", "1,", "a@", "今天3月", "<"])
+@pytest.mark.parametrize(
+    "repeated", ["In 1999, 3 cats cost $12.50. ", "1", "1 ", "1-", "100 ", "1,", "a@", "今天3月", "<"]
+)
 def test_a_chapter_is_normalised_in_a_moment(repeated: str, language: str) -> None:
     text = (repeated * 30_000)[:30_000]
     started = time.process_time()

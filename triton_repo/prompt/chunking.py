@@ -35,8 +35,8 @@ def chunk(text: str, method: str, language: str, words: int) -> list[Chunk]:
     """The text in chunks of at most `words` words (at least 1), never across a paragraph; joined they are the text.
 
     "speaker" leaves the text whole; "auto" does so with one that is short enough, and cuts a longer one as "semantic"
-    does: sentences are packed up to `words`, and one that is longer is cut after a clause, or after a word. "fixed" cuts
-    after every `words` words. A paragraph is a line. The only chunk that can be longer is one unbroken word.
+    does: sentences are packed up to `words`, and one that is longer is cut after a clause, or after a word. "fixed"
+    cuts after every `words` words. A paragraph is a line. The only chunk that can be longer is one unbroken word.
     """
     assert method in METHODS and words >= 1
     if method == "speaker" or (method == "auto" and _size(_UNIT.findall(text)) <= 3 * words):

@@ -3,8 +3,8 @@
 A transcript names its speakers in one of these ways:
 - `[SPEAKER0]` anywhere, several in a line if need be; `SPEAKER0:` at the start of a line;
 - `Name:` at the start of a line, followed by white space: one to three capitalised words without digits (or up to eight
-  Chinese characters). Prose has such lines too ("Note: …"), so names count only if the text begins with one or has at
-  least two, and some words ("Note", "Warning", …) never are names;
+  Chinese characters). Prose has such lines too ("Note: …"), so names count only if the text begins with one or at
+  least two lines are labelled, and some words ("Note", "Warning", …) never are names;
 - ChatML, `<|im_start|>user` … `<|im_end|>`, read like a list of messages.
 Lines without a speaker go on with the turn before; what stands before the first speaker is nobody's.
 """
@@ -98,7 +98,8 @@ def parse_transcript(text: str) -> list[DialogueTurn]:
         return messages.turns
     if not text.strip():
         raise InvalidRequestError("the text is empty; there is nothing to say")
-    marks = sorted([*_TAG.finditer(text), *_name_marks(text)], key=lambda mark: mark.start())
+    tags = list(_TAG.finditer(text))
+    marks = sorted([*tags, *_names(text, tags)], key=lambda mark: mark.start())
     starts = [mark.start() for mark in marks] + [len(text)]
     turns = [DialogueTurn(None, text[: starts[0]].strip())] if text[: starts[0]].strip() else []
     for mark, end in zip(marks, starts[1:], strict=True):
@@ -109,9 +110,11 @@ def parse_transcript(text: str) -> list[DialogueTurn]:
     return turns
 
 
-def _name_marks(text: str) -> list[re.Match[str]]:
-    marks = [mark for mark in _NAME.finditer(text) if mark[1].casefold() not in _NO_NAMES]
-    return marks if len(marks) > 1 or (marks and not text[: marks[0].start()].strip()) else []
+def _names(text: str, tags: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The `Name:` marks of the text, if they are any."""
+    names = [name for name in _NAME.finditer(text) if name[1].casefold() not in _NO_NAMES]
+    labelled = len(names) + sum(tag[2] is not None for tag in tags)
+    return names if labelled > 1 or (names and not text[: names[0].start()].strip()) else []
 
 
 def _speaker(mark: re.Match[str]) -> str:
@@ -121,10 +124,10 @@ def _speaker(mark: re.Match[str]) -> str:
 
 
 def parse_messages(messages: list[Any]) -> Messages:
-    """OpenAI-style messages: `role` system (or developer), scene, user, assistant; `content` a string or text parts; `name`.
+    """OpenAI-style messages: `role` (system or developer, scene, user, assistant), `content` (text, or parts), `name`.
 
-    A message's speaker is its name; without one its content may be a transcript; without that too the speaker is nobody,
-    or the role where both roles speak. A scene may also stand in the system text between the model's own marks.
+    A message's speaker is its name; without one its content may be a transcript; without that too the speaker is
+    nobody, or the role where both roles speak. A scene may also stand in the system text between the model's own marks.
     Raises InvalidRequestError, naming the message, for whatever is not of this form.
     """
     if not isinstance(messages, list) or not messages:

