@@ -34,6 +34,7 @@ PLAN_FILE = "model.plan"
 ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 _SILENCE_PEAK = 1e-3
 _FADE_SECONDS = 0.005  # at each edge where two parts join: long enough against a click, too short to be heard
+_CACHE_BYTES = {"onnxruntime": 4}  # of a number in the keys and values; 2 in engines of 16 bits
 
 
 def assemble(
@@ -138,7 +139,7 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
                 "max_positions": target.max_positions,
                 "prefill_tokens_per_step": target.prefill_tokens_per_step,
                 "context_frames": codec["context_frames"],
-                "prefix_cache_bytes": target.prefix_cache_mib * 2**20,
+                "prefix_cache_bytes": target.prefix_cache_positions * _position_bytes(lm, target),
                 "silence_codes": exports.silence_codes,
             },
         }
@@ -158,6 +159,11 @@ def _settings(model: str, exports: Exports, target: Target) -> dict[str, Any]:
             "codebook_size": codec["codebook_size"],
         }
     return {"hop_length": codec["hop_length"], "fade_samples": round(_FADE_SECONDS * codec["sample_rate"])}
+
+
+def _position_bytes(lm: dict[str, Any], target: Target) -> int:
+    """Keys and values of one position."""
+    return 2 * lm["num_layers"] * lm["num_kv_heads"] * lm["head_dim"] * _CACHE_BYTES.get(target.lm_engine, 2)
 
 
 def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:

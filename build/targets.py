@@ -37,7 +37,7 @@ class Target:
     max_waiting: int
     max_positions: int
     prefill_tokens_per_step: int
-    prefix_cache_mib: int
+    prefix_cache_positions: int
     max_decode_batch: int
     max_seconds: float
     max_part_seconds: float

@@ -250,6 +250,7 @@ class Engine:
 
     def _keep(self, stream: _Stream) -> None:
         """Keep what a stream's slot holds for prompts that begin alike; what cannot be kept will be read again."""
+        assert stream.slot is not None
         spoken = AudioSegment(stream.codes.columns[: stream.positions - stream.prefilled])
         rows = [stream.prompt_rows[: stream.prefilled], position_rows([spoken], self._runner.layout)]
         try:

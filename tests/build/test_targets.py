@@ -162,9 +162,9 @@ def test_what_schedules_streams_itself_keeps_prefixes_and_in_the_hosts_memory() 
     """TensorRT-LLM reuses the blocks of its own cache; the GPU's memory is divided without the prefixes."""
     for name in target_names():
         target = load_target(name)
-        assert (target.prefix_cache_mib > 0) == (target.lm_engine != "tensorrt-llm")
+        assert (target.prefix_cache_positions > 0) == (target.lm_engine != "tensorrt-llm")
         if target.uses_gpu:
-            more = replace(target, prefix_cache_mib=target.prefix_cache_mib + 1024)
+            more = replace(target, prefix_cache_positions=2 * target.prefix_cache_positions + 1)
             assert footprint(TRUE, more, FRAMES_PER_SECOND) == footprint(TRUE, target, FRAMES_PER_SECOND)
 
 

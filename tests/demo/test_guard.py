@@ -24,6 +24,7 @@ from engine.types import (
     FinishReason,
     FrameWindow,
     Limits,
+    ModelDescription,
     Prompt,
     Request,
     RunawayGuard,
@@ -70,8 +71,10 @@ def test_the_guard_does_not_fire_on_held_out_sentences_nor_come_near_it(
     def speak(number: int, sentence: str, temperature: float) -> None:
         turns = [("system", "Generate audio following instruction."), ("user", sentence)]
         chat = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
-        ids = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
-        prompt = Prompt((TextSegment(np.array(ids["input_ids"]).ravel().astype(np.int64)),))
+        inputs = processor.apply_chat_template(
+            chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        prompt = Prompt((TextSegment(inputs["input_ids"][0].numpy()),))
         sampling = SamplingParameters(temperature, 50, 0.95, 7, 2, seed=number)
         request = Request(f"{number} {temperature}", prompt, sampling, WindowPlan(10, 1.5, 50), 500, 600.0, GUARD)
         with free_streams:
@@ -104,18 +107,24 @@ def test_the_guard_does_not_fire_on_held_out_sentences_nor_come_near_it(
     figure("held-out sentences under the runaway guard", f"{len(spoken)} streams, {frames} frames, none ended")
 
 
-def test_silence_behind_speech_is_told_within_a_second_and_speech_is_not_taken_for_it(
-    repository: Path, limits: Limits
-) -> None:
-    """The guard knows silence by the codes an encoder gives it; after speech it takes those of plain silence soon."""
+def test_silence_is_told_from_sound_and_behind_speech_within_a_second(repository: Path, limits: Limits) -> None:
+    """The guard knows silence by the codes the encoder gives it; after speech it takes those of plain silence soon."""
     session = onnxruntime.InferenceSession(repository / "codec_encoder" / "1" / "encoder.onnx")
+
+    def encoded(audio: np.ndarray) -> np.ndarray:
+        codes: np.ndarray = session.run(None, {"audio": audio[None].astype(np.float32)})[0][0]
+        return codes
+
+    def silent(codes: np.ndarray) -> float:
+        own = limits.silence_codes
+        return float((np.isin(codes[0], own[0]) & np.isin(codes[1], own[1])).mean())
+
     seconds = np.arange(24000 * 2) / 24000
-    voice = (0.2 * np.sin(2 * np.pi * (150 + 60 * np.sin(9 * seconds)) * seconds) * (1 + np.sin(20 * seconds))).astype(
-        np.float32
-    )
-    audio = np.concatenate([voice, np.zeros(24000 * 4, np.float32)])
-    codes = session.run(None, {"audio": audio[None]})[0][0]
-    layout = OnnxRunner(repository / "lm" / "1" / "weights", 1, 64).layout
+    voice = 0.2 * np.sin(2 * np.pi * (150 + 60 * np.sin(9 * seconds)) * seconds) * (1 + np.sin(20 * seconds))
+    assert silent(encoded(voice)) < 0.1
+    assert silent(encoded(2e-4 * np.random.default_rng(7).standard_normal(len(seconds)))) > 0.9
+    codes = encoded(np.concatenate([voice, np.zeros(24000 * 4)]))
+    layout = ModelDescription.read(repository / "lm" / "1" / "weights" / "lm.json").layout
     detector = RunawayDetector(layout, RunawayGuard(silence_frames=50), limits.silence_codes)
     told = [number for number, frame in enumerate(codes.T) if detector.append(frame) is not None]
     assert 50 + 50 - 1 <= told[0] <= 50 + 50 + 25
