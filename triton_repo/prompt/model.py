@@ -78,9 +78,7 @@ class TritonPythonModel:
         """Who speaks in which voice, with clips as the codec takes them and their words as the model reads them."""
         made = cast(content.turns, speakers, self._given(request), self._voices, language)
         return made.with_references(
-            lambda clip: Reference(
-                self._references.checked(clip.samples), normalize(clip.words, language), clip.name
-            )
+            lambda clip: Reference(self._references.checked(clip.samples), normalize(clip.words, language), clip.name)
         )
 
     def _given(self, request: Any) -> Reference | str | None:
