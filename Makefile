@@ -42,7 +42,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--v
 	$(if $(IN_CONTAINER),--engine-python python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-bundle demo-voice engine serve client test lint lint-deploy acceptance \
+.PHONY: help setup demo demo-bundle demo-voice engine serve client test soak lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 help: ## explain every target
@@ -87,6 +87,9 @@ lint: setup ## ruff and mypy over every package
 lint-deploy: setup ## deploy/'s files through hadolint, the compose specification, Helm and Kubernetes' and KEDA's schemas
 	@$(PIP) --group deploy --constraint constraints.txt
 	@$(PY) -m pytest tests/deploy
+
+soak: setup ## speak a chapter of 30,000 characters in whole parts and watch the memory: about half an hour
+	@HIGGS_SOAK_PART_SECONDS=10 $(PY) -m pytest tests/serving/test_long_text.py -k flat_memory
 
 acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it into REPORTS (artifacts/acceptance)
 	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out $(REPORTS)

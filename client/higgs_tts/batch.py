@@ -156,6 +156,7 @@ class Batch:
         samples, elapsed = 0, 0.0
         first_audio: float | None = None
         finish_reason: str | None = None
+        part_retries = 0
         with AudioFile(self._results.folder / name, self._client.sample_rate) as file:
             # Nobody listens meanwhile: parts that can be retried are worth more than early ones.
             params = item.params if item.params.hold_parts is not None else replace(item.params, hold_parts=True)
@@ -168,6 +169,7 @@ class Batch:
                     if first_audio is None and samples:
                         first_audio = elapsed
                     finish_reason = chunk.finish_reason
+                    part_retries = chunk.report.retries if chunk.report else 0
             if finish_reason in (None, "cancelled"):
                 raise HiggsError("The server cancelled the speech before its end.")
         seconds = samples / self._client.sample_rate
@@ -182,6 +184,7 @@ class Batch:
             time_to_first_audio=first_audio,
             real_time_factor=elapsed / seconds if samples else None,
             retries=retries,
+            part_retries=part_retries,
         )
 
     @contextmanager

@@ -35,6 +35,7 @@ class Spoken:
     time_to_first_audio: float | None  # seconds from sending the request that succeeded; None without a sample
     real_time_factor: float | None  # seconds of waiting per second of audio; None without a sample
     retries: int  # attempts before the one that succeeded
+    part_retries: int = 0  # attempts at parts of it that the server threw away within that one
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,17 @@ def test_every_item_becomes_a_file_and_a_line(
     assert (orders["seconds=1.5"]["voice"], orders["seconds=1"]["reference_text"]) == ("belinda", "la")
 
 
+def test_what_the_server_tried_again_is_in_the_result(
+    settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write
+) -> None:
+    write({"id": "a", "text": "seconds=0.3 speakers=Anna,Bob retries=2"}, {"id": "b", "text": "seconds=0.1"})
+    assert main(words(settled)) == 0
+    assert {line["id"]: (line["retries"], line["part_retries"]) for line in journal(tmp_path)} == {
+        "a": (0, 6),
+        "b": (0, 0),
+    }
+
+
 @pytest.mark.parametrize("name", ["flac", "ogg"])
 def test_the_format_is_chosen(
     settled: StandInServer, in_empty_folder: None, tmp_path: Path, write: Write, name: str

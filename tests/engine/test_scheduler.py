@@ -51,6 +51,16 @@ def test_requests_are_served_in_the_order_they_came() -> None:
     assert {s.request_id for s in run(scheduler).decode} == {"b", "c"}
 
 
+def test_what_continues_goes_before_those_that_wait_and_is_never_one_too_many() -> None:
+    scheduler = Scheduler(max_streams=1, max_waiting=2, prefill_tokens_per_step=100)
+    for name in "abc":
+        scheduler.submit(sequence(name))
+    scheduler.submit(sequence("next part"), continues=True)
+    assert [s.request_id for s in run(scheduler).decode] == ["next part"]
+    scheduler.release(scheduler.decoding[0])
+    assert [s.request_id for s in run(scheduler).decode] == ["a"]
+
+
 def test_a_full_queue_refuses_and_says_so() -> None:
     scheduler = Scheduler(max_streams=1, max_waiting=2, prefill_tokens_per_step=100)
     for name in "abc":

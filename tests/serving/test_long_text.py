@@ -27,7 +27,7 @@ from serve.triton import TritonServer
 SENTENCE = "Sentence number {} of the chapter says a little more than the one before it. "
 CHARACTERS = 30_000
 # `make soak` speaks whole parts; here each is cut short, so that the chapter takes a minute and not half an hour.
-PART_SECONDS = float(os.environ.get("HIGGS_SOAK_PART_SECONDS", "0.4"))
+PART_SECONDS = float(os.environ.get("HIGGS_SOAK_PART_SECONDS", "0.2"))
 CUT_SHORT = {"seed": 2, "max_part_seconds": PART_SECONDS, "runaway_guard": False, "timeout_seconds": 7200.0}
 GROWTH = 24 * 2**20  # bytes over a chapter, of all models together
 
@@ -64,7 +64,7 @@ def forgetful_server(bundle: Path, tmp_path: Path) -> Iterator[TritonServer]:
 
 
 def test_a_chapter_streams_with_flat_memory(forgetful_server: TritonServer, figure: Callable[[str, str], None]) -> None:
-    params = GenerationParams(**CUT_SHORT, chunk_words=30)
+    params = GenerationParams(**CUT_SHORT, chunk_words=30, context_parts=2)
     with HiggsClient(forgetful_server.grpc_url, chunk_timeout=120.0) as client:
         client.synthesize(chapter(3_000), params=params)  # memory is measured once everything has been used
         settled, settled_triton = models_memory(), forgetful_server.memory_bytes() - models_memory()

@@ -63,7 +63,7 @@ def ask(server: TritonServer, **values: Any) -> None:
         ({"text": "Hi", "options": '{"context_parts": 17}'}, "context_parts is 17; it must be from 0 to 16"),
         ({"text": "Hi", "options": '{"language": "de"}'}, "language 'de' is not supported"),
         ({"text": "A: One.\nB: Two.", "voice": "tone"}, "voice and reference_audio are for one speaker"),
-        ({"text": '[{"role": "user"}]'}, "InvalidRequestError: message 0 has no text"),
+        ({"text": '[{"role": "user"}]'}, "InvalidRequestError: message 0 needs content"),
         ({"text": "Hi", "options": '{"scene": 7}'}, "scene must be a string, not 7"),
         ({"text": "Hi", "reference_audio": TONE}, "InvalidRequestError: reference_audio needs reference_text"),
         ({"text": "Hi", "reference_text": "words"}, "reference_text comes with reference_audio only"),

@@ -29,8 +29,7 @@ class _Spoken:
 
 
 class Context:
-    """The prefix with that number, and behind it between half of `context_parts` and all of it, of its parts last spoken, and
-    every anchor.
+    """The prefix with that number; behind it every anchor, and of the last parts `context_parts` or down to half.
 
     When there is one too many, the older half goes at once: prompts that each drop one part would have no beginning in
     common, and their keys and values could not be reused. Anchors stay for the whole request, as references do: the

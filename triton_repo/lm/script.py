@@ -1,8 +1,8 @@
 """What one request speaks, part after part, as the prompt stage writes it and this stage reads it.
 
 A part is a turn of a dialogue or a chunk of a long text. On the wire a script is `input_ids` int32 [positions], the ids
-of the prefixes and then of every part; `reference_codes` int32 [num_codebooks, frames], the clips one after another, with
-`reference_frames` int32 [clips]; and `script`, a JSON object:
+of the prefixes and then of every part; `reference_codes` int32 [num_codebooks, frames], the clips one after another,
+with `reference_frames` int32 [clips]; and `script`, a JSON object:
 
   prefixes    positions of each prefix, of which every part's prompt begins with one; a reference_token_id stands for
               each clip

@@ -27,8 +27,8 @@ class GenerationParams:
 
     `max_seconds` bounds the whole speech, `max_part_seconds` each of its parts: a turn of a dialogue or a chunk of a
     long text. `dialogue_context`: whether a turn is spoken in view of all voices and turns, as the model was trained to
-    do it, or only of its own speaker's. `first_chunk_seconds`, `chunk_growth` and `max_chunk_seconds` set how the stream is cut into responses.
-    The README explains each.
+    do it, or only of its own speaker's. `first_chunk_seconds`, `chunk_growth` and `max_chunk_seconds` set how the
+    stream is cut into responses. The README explains each.
     """
 
     temperature: float

@@ -160,6 +160,16 @@ def test_waiting_streams_take_the_places_of_those_that_leave(running: tuple[Trtl
     assert engine.stats().finished == 5
 
 
+def test_what_continues_goes_before_those_that_wait(running: tuple[TrtllmEngine, Executor]) -> None:
+    engine, _ = running
+    streams = [Listener(engine, order(f"stream{n}", frames=900, sampling=ENDLESS)) for n in range(5)]
+    following = Listener(engine, replace(order("next part", frames=5, sampling=ENDLESS), continues=True))
+    assert engine.stats().waiting_requests == 3, "it is not one too many"
+    engine.cancel("stream0")
+    assert isinstance(following.over(), FrameWindow)
+    assert not streams[4].events, "the last of those that waited still waits"
+
+
 def test_too_many_are_refused_and_a_waiting_one_can_be_cancelled(running: tuple[TrtllmEngine, Executor]) -> None:
     engine, _ = running
     streams = [Listener(engine, order(f"stream{n}", frames=900, sampling=ENDLESS)) for n in range(5)]
