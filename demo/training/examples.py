@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from demo.domain import Domain
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS
 from demo.training.flite import VOICES
 from demo.training.reading_set import Reading
@@ -23,8 +22,6 @@ LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100
 SCENE = "Audio is recorded from a quiet room."
 LOWER_CASE, WITH_COMMA, OTHER_MARK = 0.2, 0.2, 0.15
-# Some examples are sentences as the domain's grammar deals them out; the others are any readings there are.
-AS_DEALT = 0.25
 # Of the columns the model reads back while it learns: it must trust the text more than what it said. Besides single
 # codes and columns, runs of columns are replaced, so that a word cannot always be continued from its beginning.
 CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.05, 0.05
@@ -81,14 +78,12 @@ class ExampleMaker:
     """Draws examples from readings; the same generator state gives the same examples."""
 
     def __init__(self, readings: Sequence[Reading], tokenizer: Tokenizer) -> None:
-        self._tokenizer, self._domain = tokenizer, Domain.load()
+        self._tokenizer = tokenizer
         self._audio, self._pad = _id(tokenizer, "<|AUDIO_OUT|>"), _id(tokenizer, "<|end_of_text|>")
         self._by_voice: dict[str, list[Reading]] = defaultdict(list)
         self._references: dict[str, list[Reading]] = defaultdict(list)
-        self._by_sentence: dict[tuple[str, str], Reading] = {}
         for reading in readings:
             self._by_voice[reading.voice].append(reading)
-            self._by_sentence[reading.voice, reading.sentence] = reading
             if reading.heard is not None:
                 self._references[reading.voice].append(reading)
 
@@ -116,19 +111,12 @@ class ExampleMaker:
             prompt, spans = self._user_turn(prompt, reference, generator)
             prompt += f"{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * len(said)}<|audio_eos|><|eot_id|>"
             turns.append(_Turn(spans, said, targets, reference.words))
-        reading = self._choose(voice, generator)
+        reading = generator.choice(self._by_voice[voice])
         prompt, spans = self._user_turn(prompt, reading, generator)
         columns = delay(reading.codes, LAYOUT)
         turns.append(_Turn(spans, _corrupted(columns[:-1], generator), columns[1:], reading.words))
         prompt += f"{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * (len(columns) - 1)}"
         return self._example(prompt, turns)
-
-    def _choose(self, voice: str, generator: random.Random) -> Reading:
-        if generator.random() < AS_DEALT:
-            dealt = self._by_sentence.get((voice, self._domain.draw(generator)))
-            if dealt is not None:
-                return dealt
-        return generator.choice(self._by_voice[voice])
 
     def _user_turn(self, prompt: str, reading: Reading, generator: random.Random) -> tuple[str, list[tuple[int, int]]]:
         """The prompt with the text of a turn, and where in it each word and the end of the turn stand."""

@@ -7,6 +7,7 @@ reading begins somewhere else within its first frame, so that no two clips share
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from demo.codec import SAMPLE_RATE
-from demo.domain import Domain
+from demo.domain import Domain, is_held_out
 from demo.training.codec_parts import CodecParts
 from demo.training.features import HOP
 from demo.training.flite import VOICES, Phone, pronunciation, speak_timed
@@ -32,8 +33,8 @@ BLOCK = 50  # sentences a file: what a kill loses at most
 # In the first blocks every voice reads each sentence, and some readings are also encoded as reference clips are, which
 # takes longest; in the others the first voice reads each sentence, and the other voices take turns.
 REFERENCE_BLOCKS, REFERENCES = 100, 10
-LOOSE_EVERY_NTH = 5
-LOOSE_WORDS = (2, 6)
+LOOSE_EVERY_NTH = 4
+LOOSE_WORDS = (2, 8)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,12 @@ class ReadingSet:
                 if self._file(number).exists():
                     continue
                 jobs = [
-                    (sentence, voice, number < REFERENCE_BLOCKS and place < REFERENCES, self.held_out)
+                    (
+                        sentence,
+                        voice,
+                        number < REFERENCE_BLOCKS and place < REFERENCES,
+                        0 if self.held_out else zlib.crc32(f"{number} {place} {voice}".encode()) % HOP,
+                    )
                     for place, sentence, voice in _assigned(number, sentences)
                 ]
                 readings = pool.map(functools.partial(_read, space, parts), jobs)
@@ -99,8 +105,11 @@ class ReadingSet:
 
     def _blocks(self) -> list[list[str]]:
         domain, generator = Domain.load(), random.Random(self.seed)
-        sentences = domain.sentences(self.count, self.seed, self.held_out)
-        if not self.held_out:
+        if self.held_out:
+            sentences = domain.sentences(self.count, self.seed, held_out=True)
+        else:
+            drawn = (domain.draw(generator) for _ in itertools.count())
+            sentences = list(itertools.islice((one for one in drawn if not is_held_out(one)), self.count))
             for place in range(0, len(sentences), LOOSE_EVERY_NTH):
                 sentences[place] = " ".join(generator.choices(domain.words, k=generator.randint(*LOOSE_WORDS)))
         return [sentences[start : start + BLOCK] for start in range(0, len(sentences), BLOCK)]
@@ -120,14 +129,12 @@ def _assigned(number: int, sentences: Sequence[str]) -> list[tuple[int, str, str
 
 
 @torch.no_grad()
-def _read(space: CodeSpace, parts: CodecParts, job: tuple[str, str, bool, bool]) -> dict[str, np.ndarray]:
-    """One reading's arrays, int16."""
-    sentence, voice, is_reference, held_out = job
+def _read(space: CodeSpace, parts: CodecParts, job: tuple[str, str, bool, int]) -> dict[str, np.ndarray]:
+    """One reading's arrays, int16; a job is sentence, voice, whether it is a reference, and the samples it starts late."""
+    sentence, voice, is_reference, late = job
     audio, phones = speak_timed(Domain.load().written(sentence), voice, SAMPLE_RATE)
-    if not held_out:
-        late = zlib.crc32(f"{voice}: {sentence}".encode()) % HOP
-        audio = np.concatenate([np.zeros(late, np.float32), audio])
-        phones = [Phone(phone.name, phone.end + late / SAMPLE_RATE) for phone in phones]
+    audio = np.concatenate([np.zeros(late, np.float32), audio])
+    phones = [Phone(phone.name, phone.end + late / SAMPLE_RATE) for phone in phones]
     codes = quantize(space.latents.latents(audio), space.codebooks)[0].T.to(torch.int16).numpy()
     alone = [pronunciation(word) for word in sentence.split()]
     arrays = {"codes": codes, "words": word_of_frames(alone, phones, codes.shape[1], HOP / SAMPLE_RATE)}

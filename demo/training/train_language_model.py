@@ -28,13 +28,13 @@ from demo.training.train_codec import HELD_OUT_COUNT, load_parts
 from demo.training.train_codec import SENTENCES as CODEC_SENTENCES
 from demo.training.vocabulary import trained_tokenizer
 
-SENTENCES, STEPS = 15000, 7600
+SENTENCES, STEPS = 24000, 7600
 BATCH, POOL = 16, 25  # examples a step, and steps whose examples are drawn together
 # Reading is learned on short prompts first; then come references and scenes.
-FIRST_STEPS, FIRST, LATER = 1000, Shares(0.0, 0.0), Shares(0.3, 0.05)
+FIRST_STEPS, FIRST, LATER = 1000, Shares(0.0, 0.0), Shares(0.2, 0.05)
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.05
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
-CODEBOOK_DECAY = 0.85
+CODEBOOK_DECAY = 0.7
 # (layer, head) of the heads guided to the word being spoken, and of those guided to the one after it.
 ON_SPOKEN, ON_COMING = ((1, 0), (2, 0), (3, 0)), ((2, 3),)
 GUIDANCE = 0.3  # of the guided heads' loss beside the codes'
