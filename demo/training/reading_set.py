@@ -130,7 +130,7 @@ def _assigned(number: int, sentences: Sequence[str]) -> list[tuple[int, str, str
 
 @torch.no_grad()
 def _read(space: CodeSpace, parts: CodecParts, job: tuple[str, str, bool, int]) -> dict[str, np.ndarray]:
-    """One reading's arrays, int16; a job: sentence, voice, whether it is a reference, how many samples late it starts."""
+    """One reading's arrays, int16. A job: sentence, voice, whether it is a reference, samples before it begins."""
     sentence, voice, is_reference, late = job
     audio, phones = speak_timed(Domain.load().written(sentence), voice, SAMPLE_RATE)
     audio = np.concatenate([np.zeros(late, np.float32), audio])
