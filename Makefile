@@ -121,10 +121,10 @@ demo-voice: setup ## train the demo checkpoint anew on flite's speech into artif
 arithmetic: setup ## bytes and operations of a decode step on GPUs, written into docs/gpu-arithmetic.md
 	@$(PY) -m bench.arithmetic --out docs/gpu-arithmetic.md
 
-true-size: setup ## export random weights of the true 5.77 B-parameter shape in int4 and print time and memory (28 GB of disk, 19 GiB of memory)
+true-size: setup ## export random weights of the true 5.77 B-parameter shape in int4 and print time and memory (25 GB of disk)
 	@$(PY) -m bench.true_size --out artifacts/true_size
 
-rtx-true-size: setup ## compile random weights of the true shape (or LAYERS=2…28 of it) with TensorRT-RTX; print time and memory (28 GB of disk, 19 GiB of memory)
+rtx-true-size: setup ## compile random weights of the true shape (or LAYERS=2…28 of it) with TensorRT-RTX; print time and memory (28 GB of disk, 23 GiB of memory)
 	@$(PY) -m bench.rtx_true_size --out artifacts/rtx_true_size $(if $(LAYERS),--layers $(LAYERS))
 
 lock: ## write constraints.txt from what is installed

@@ -28,7 +28,7 @@ from demo.training.train_codec import HELD_OUT_COUNT, load_parts
 from demo.training.train_codec import SENTENCES as CODEC_SENTENCES
 from demo.training.vocabulary import trained_tokenizer
 
-SENTENCES, STEPS = 24000, 7600
+SENTENCES, STEPS = 14500, 7600
 BATCH, POOL = 16, 25  # examples a step, and steps whose examples are drawn together
 # Reading is learned on short prompts first; then come references and scenes.
 FIRST_STEPS, FIRST, LATER = 1000, Shares(0.0, 0.0), Shares(0.2, 0.05)
