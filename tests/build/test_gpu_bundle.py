@@ -154,7 +154,7 @@ def test_a_gpu_bundle_is_converted_compiled_and_assembled(
     assert "--lm-format tensorrt-llm" in conversion
     assert "--precision bf16 --max-positions 4096" in conversion
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-bbbb", "the one with most free memory"
-    rows = 750 + 9 + 2  # a clip of 30 s, its marks and delay, two that the speech's columns take in turn
+    rows = 1500 + 9 + 2  # 60 s of clips and context, marks and delay, two that the speech's columns take in turn
     assert workshop.limits == {
         "max_batch_size": 64,
         "max_input_len": 4096,
