@@ -19,7 +19,7 @@ from higgs_tts import GenerationParams, HiggsClient
 from bench.triton_models import metrics
 from build.exports import Exports
 from build.interpreter import Interpreter
-from build.manifest import write_manifest
+from build.manifest import MANIFEST_FILE, write_manifest
 from build.repository import assemble
 from build.targets import load_target
 from serve.triton import TritonServer
@@ -58,7 +58,7 @@ def forgetful_server(bundle: Path, tmp_path: Path) -> Iterator[TritonServer]:
     target = replace(load_target("cpu"), prefix_cache_positions=2048)
     exports = Exports.read(bundle / "exports")
     assemble(exports, target, None, tmp_path / "model_repository")
-    write_manifest(tmp_path, tmp_path / "model_repository", exports, target, "forgetful", Interpreter())
+    write_manifest(tmp_path / MANIFEST_FILE, tmp_path / "model_repository", exports, target, "forgetful", Interpreter())
     with TritonServer(tmp_path) as running:
         yield running
 

@@ -142,8 +142,9 @@ def serve(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             max_positions=512,
             prefill_tokens_per_step=64,
             reference_max_seconds=2.0,
+            prompt_audio_seconds=2.0,
         )
-        exports = Exports(tmp_path / "exports", {"codec": {"config": CODEC}})
+        exports = Exports(tmp_path / "exports", {"codec": {"config": CODEC, "silence_codes": [[]] * 8}})
         trtllm.export(Checkpoint.open(str(checkpoint)), exports.directory / "lm", "bf16", target.max_positions)
         weights = built(exports, target, tmp_path)
         converted = exports.directory / "lm"
@@ -162,7 +163,7 @@ def serve(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             module = ModuleType(name)
             vars(module).update(vars(bindings))
             monkeypatch.setitem(sys.modules, name, module)
-        settings = repository._settings("lm", exports, target)
+        settings = repository._settings("lm", exports, target, encoder="none here")
         settings["executor"] = {"device": "cpu", "reuse_blocks": False}
         engine = start_engine(settings, weights, Limits(**settings["limits"]))
         assert isinstance(engine, TrtllmEngine)
