@@ -18,6 +18,7 @@ URL ?= localhost:8001
 OUT ?= speech.wav
 REPORTS ?= artifacts/acceptance
 LAYERS ?=
+WORKERS ?= 2
 export TEXT
 
 DEMO_CHECKPOINT := demo/checkpoint
@@ -76,8 +77,8 @@ serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 80
 client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(VENV)/bin/higgs-tts "$$TEXT" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
 
-test: setup ## run every test, on a real Triton over a bundle built for it (those of deploy/ and of a GPU have targets of their own)
-	@$(PY) -m pytest
+test: setup ## run every test, on a real Triton over a bundle built for it, in WORKERS (2) processes; deploy/'s and a GPU's tests have targets of their own
+	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: setup ## ruff and mypy over every package
 	@$(VENV)/bin/ruff check .

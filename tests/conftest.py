@@ -1,21 +1,26 @@
-"""The demo checkpoint and its bundle, made once and kept in artifacts/test while nothing they are made of changes."""
+"""The demo checkpoint and its bundle, made once and kept in artifacts/test while nothing they are made of changes.
+
+Tests run in several processes (`make test`): whoever comes first makes what all of them use, and the others wait.
+"""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 
 from build.fingerprint import fingerprint
 from demo.make_checkpoint import make_checkpoint
 
-FIGURES = pytest.StashKey[dict[str, str]]()
+FIGURE = "figure"  # the user property that carries a measured value to the process that prints it
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "artifacts" / "test"
 VOICE_TRANSCRIPT = "a rising tone"
@@ -24,16 +29,25 @@ VOICE_TRANSCRIPT = "a rising tone"
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Call with a name and a measured value to have it printed at the end of the run."""
-    return request.config.stash.setdefault(FIGURES, {}).__setitem__
+    return lambda name, value: request.node.user_properties.append((FIGURE, [name, value]))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the tests measured."""
-    figures = config.stash.get(FIGURES, {})
+    reports = (one for name in ("passed", "failed") for one in terminalreporter.getreports(name))
+    figures = [value for one in reports for name, value in one.user_properties if name == FIGURE]
     if figures:
         terminalreporter.section("measured")
-        for name, value in figures.items():
+        for name, value in sorted(figures):
             terminalreporter.write_line(f"{name}: {value}")
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """One process at a time makes what is kept under that name."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with FileLock(KEPT / f"{name}.lock"):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +56,12 @@ def checkpoint() -> Path:
     mark = fingerprint([], code=[ROOT / "demo"])[:12]
     directory = KEPT / f"checkpoint-{mark}"
     finished = directory / ".finished"
-    if not finished.exists():
-        for old in KEPT.glob("checkpoint-*"):
-            shutil.rmtree(old)
-        make_checkpoint(directory, size="demo")
-        finished.touch()
+    with alone("checkpoint"):
+        if not finished.exists():
+            for old in KEPT.glob("checkpoint-*"):
+                shutil.rmtree(old)
+            make_checkpoint(directory, size="demo")
+            finished.touch()
     return directory
 
 
@@ -54,20 +69,27 @@ def checkpoint() -> Path:
 def voices() -> Path:
     """One voice profile: a synthetic tone, 44.1 kHz stereo, so that the assembler has something to convert."""
     directory = KEPT / "voices"
-    if not (directory / "tone.json").exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        seconds = np.arange(44100) / 44100
-        tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds)
-        soundfile.write(directory / "tone.wav", np.stack([tone, tone * 0.5], axis=1), 44100)
-        (directory / "tone.txt").write_text(VOICE_TRANSCRIPT)
-        (directory / "tone.json").write_text('{"language": "none", "source": "synthetic"}')
+    with alone("voices"):
+        if not (directory / "tone.json").exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            seconds = np.arange(44100) / 44100
+            tone = 0.3 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds)
+            soundfile.write(directory / "tone.wav", np.stack([tone, tone * 0.5], axis=1), 44100)
+            (directory / "tone.txt").write_text(VOICE_TRANSCRIPT)
+            (directory / "tone.json").write_text('{"language": "none", "source": "synthetic"}')
     return directory
 
 
 @pytest.fixture(scope="session")
 def bundle(checkpoint: Path, voices: Path) -> Path:
     """The CPU bundle of the demo checkpoint, built by the command users run."""
-    output = KEPT / "bundle"
+    return built("bundle", checkpoint, voices)
+
+
+def built(name: str, checkpoint: Path, voices: Path) -> Path:
+    """The CPU bundle of a checkpoint, kept under that name."""
+    output = KEPT / name
     build = [sys.executable, "-m", "build", "--target", "cpu", "--checkpoint", str(checkpoint)]
-    subprocess.run([*build, "--voices", str(voices), "--output", str(output)], cwd=ROOT, check=True)
+    with alone(name):
+        subprocess.run([*build, "--voices", str(voices), "--output", str(output)], cwd=ROOT, check=True)
     return output

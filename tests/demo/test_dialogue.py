@@ -7,10 +7,7 @@ Run: python -m pytest tests/demo/test_dialogue.py
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,10 +15,8 @@ import soundfile
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
 from demo.speaker import SpeakerEncoder
-from serve.triton import TritonServer
+from tests.demo.conftest import VOICES
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKPOINT, VOICES = ROOT / "demo" / "checkpoint", ROOT / "voices"
 SPEAKERS = {"Anna": "slt", "Peter": "awb", "David": "rms", "Lucy": "slt"}
 TRANSCRIPT = """Anna: My name is Anna and I live in London.
 Peter: The train to London leaves on Monday.
@@ -31,16 +26,6 @@ Peter: My brother lives in Boston.
 Anna: The speech is streamed out of Triton.
 David: The weather in Paris is sunny and cold.
 Lucy: There are two books in the house."""
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HiggsClient]:
-    """On the bundle that tests/demo/test_voice.py builds, too."""
-    output = ROOT / "artifacts" / "test" / "voice_bundle"
-    build = [sys.executable, "-m", "build", "--target", "cpu", "--checkpoint", str(CHECKPOINT)]
-    subprocess.run([*build, "--voices", str(VOICES), "--output", str(output)], cwd=ROOT, check=True)
-    with TritonServer(output) as server, HiggsClient(server.grpc_url) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ Run: python -m pytest tests/demo/test_guard.py
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -32,25 +30,20 @@ from engine.types import (
     TextSegment,
     WindowPlan,
 )
+from tests.demo.conftest import CHECKPOINT
 
 install()
 
 from transformers import AutoProcessor  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKPOINT, VOICES = ROOT / "demo" / "checkpoint", ROOT / "voices"
 SENTENCES = 32
 GUARD = RunawayGuard(loop_frames=50, loop_repeats=3, silence_frames=75)
 WATCHED = 0.5  # of what the guard allows; speech that came closer would be ended by a little bad luck
 
 
 @pytest.fixture(scope="module")
-def repository() -> Path:
-    """The model repository of the committed checkpoint, built by the command users run."""
-    output = ROOT / "artifacts" / "test" / "voice_bundle"
-    build = [sys.executable, "-m", "build", "--target", "cpu", "--checkpoint", str(CHECKPOINT)]
-    subprocess.run([*build, "--voices", str(VOICES), "--output", str(output)], cwd=ROOT, check=True)
-    return output / "model_repository"
+def repository(voice_bundle: Path) -> Path:
+    return voice_bundle / "model_repository"
 
 
 @pytest.fixture(scope="module")

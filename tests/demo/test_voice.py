@@ -8,11 +8,7 @@ Run: python -m pytest tests/demo/test_voice.py
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,33 +19,16 @@ from convert.torchaudio_shim import install
 from demo.domain import Domain
 from demo.listener import Listener, word_error_rate
 from demo.speaker import SpeakerEncoder
-from serve.triton import TritonServer
+from tests.conftest import ROOT
+from tests.demo.conftest import CHECKPOINT, VOICES
 
 install()
 
 from transformers import AutoModel, AutoProcessor  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKPOINT, VOICES = ROOT / "demo" / "checkpoint", ROOT / "voices"
 SENTENCES = 24
 WORD_ERROR_RATE = 0.10
 LONGEST = 1.3  # times the duration of the synthesiser that it learned from
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    """A bundle of the committed checkpoint and voices, built by the command users run."""
-    output = ROOT / "artifacts" / "test" / "voice_bundle"
-    build = [sys.executable, "-m", "build", "--target", "cpu", "--checkpoint", str(CHECKPOINT)]
-    subprocess.run([*build, "--voices", str(VOICES), "--output", str(output)], cwd=ROOT, check=True)
-    with TritonServer(output) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server: TritonServer) -> Iterator[HiggsClient]:
-    with HiggsClient(server.grpc_url) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")
