@@ -57,7 +57,10 @@ def test_transcripts_are_turns(text: str, expected: list[tuple[str | None, str]]
         ("<|im_start|>user\nHi.", "ChatML text is broken"),
         ("<|im_start|>robot\nHi.<|im_end|>", "'robot'"),
         ("<|im_start|>system\nBe calm.<|im_end|>", "nothing to say"),
-        ("<|im_start|>system\nBe calm.<|im_end|><|im_start|>system\nBe.<|im_end|>", "message 1 is a second system text"),
+        (
+            "<|im_start|>system\nBe calm.<|im_end|><|im_start|>system\nBe.<|im_end|>",
+            "message 1 is a second system text",
+        ),
     ],
 )
 def test_a_broken_transcript_is_refused_with_a_sentence(text: str, sentence: str) -> None:
