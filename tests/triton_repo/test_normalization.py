@@ -138,8 +138,9 @@ TELEPHONES = {
         "01 42 68 53 00.": "zero one, four two, six eight, five three, zero zero.",
         "+34 912 34 56 78.": "plus three four, nine one two, three four, five six, seven eight.",
         "138-0013-8000.": "one three eight, zero zero one three, eight zero zero zero.",
-        "020 7946 0958, call 555 1234.": "zero two zero, seven nine four six, zero nine five eight, call five five five, "
-        "one two three four.",
+        "020 7946 0958, call 555 1234.": (
+            "zero two zero, seven nine four six, zero nine five eight, call five five five, one two three four."
+        ),
     },
     "es": {
         "Llame al 612 345 678.": "Llame al seis uno dos, tres cuatro cinco, seis siete ocho.",
@@ -274,8 +275,9 @@ def test_normalising_twice_is_normalising_once(text: str, language: str) -> None
 
 NUMBERS = st.sampled_from(
     ["0", "7", "½", "1½", "3/4", "2 1/2", "9/11", "24/7", "1/2/3", "1999-2003", "3-2", "555-1234", "+1 (555) 123-4567",
-     "01 42 68 53 00", "612 345 678", "138-0013-8000", "007", "1,234.5", "1.234,5", "$5.05", "12:30", "2026-03-14", "-3",
-     "10 %", "99th", "1/0", "0/1", "0⁄7", "5-3", "1e9", "MP3", "v1.2.3", "192.168.0.1", "1.º", "2e", "19h30", "3 km", "#1"]
+     "01 42 68 53 00", "612 345 678", "138-0013-8000", "007", "1,234.5", "1.234,5", "$5.05", "12:30", "2026-03-14",
+     "-3", "10 %", "99th", "1/0", "0/1", "0⁄7", "5-3", "1e9", "MP3", "v1.2.3", "192.168.0.1", "1.º", "2e", "19h30",
+     "3 km", "#1"]
 ) | st.integers(0, 10**18).map(str) | st.from_regex(r"[0-9]{1,4}([ ./,:-][0-9]{1,4}){1,4}", fullmatch=True)  # fmt: skip
 
 
