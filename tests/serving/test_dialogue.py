@@ -13,6 +13,7 @@ from itertools import groupby
 import numpy as np
 import pytest
 from higgs_tts import AudioChunk, GenerationParams, HiggsClient, SpeechReport
+from tritonclient.utils import InferenceServerException
 
 from bench.triton_models import infer
 from serve.triton import TritonServer
@@ -87,8 +88,17 @@ def test_messages_are_the_same_dialogue(server: TritonServer) -> None:
     ]
     by_messages = written(server, json.dumps(messages))
     by_text = written(server, "SPEAKER0: Hello.\nSPEAKER1: Hi.", system="Read aloud.")
-    assert by_messages[0] == by_text[0]
+    chatml = "<|im_start|>{role}\n{content}<|im_end|>\n"
+    by_chatml = written(server, "".join(chatml.format(**message) for message in messages))
+    assert by_messages[0] == by_text[0] == by_chatml[0]
     assert len(by_messages[1]["parts"]) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("option", ["system", "scene"])
+def test_what_the_text_tells_the_model_is_not_told_otherwise_by_an_option(server: TritonServer, option: str) -> None:
+    text = f"<|im_start|>{option}\nA quiet room.<|im_end|>\n<|im_start|>user\nHi.<|im_end|>"
+    with pytest.raises(InferenceServerException, match=f"InvalidRequestError.*{option} is given twice"):
+        written(server, text, **{option: "A loud hall."})
 
 
 @pytest.fixture(scope="module")

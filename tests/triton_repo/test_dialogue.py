@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequestError
-from dialogue import DialogueTurn, Messages, assign_voices, parse_messages, parse_transcript
+from dialogue import DialogueTurn, Messages, assign_voices, parse_messages, parse_text
+from text_input import Content, read_text, told
 
 
 def turns(*pairs: tuple[str | None, str]) -> list[DialogueTurn]:
@@ -44,7 +45,7 @@ def turns(*pairs: tuple[str | None, str]) -> list[DialogueTurn]:
     ],
 )  # fmt: skip
 def test_transcripts_are_turns(text: str, expected: list[tuple[str | None, str]]) -> None:
-    assert parse_transcript(text) == turns(*expected)
+    assert parse_text(text) == Messages(None, None, turns(*expected))
 
 
 @pytest.mark.parametrize(
@@ -55,12 +56,16 @@ def test_transcripts_are_turns(text: str, expected: list[tuple[str | None, str]]
         ("Alice: Hi.\nBob:\n", "Bob says nothing"),
         ("<|im_start|>user\nHi.", "ChatML text is broken"),
         ("<|im_start|>robot\nHi.<|im_end|>", "'robot'"),
-        ("<|im_start|>system\nBe calm.<|im_end|><|im_start|>user\nHi.<|im_end|>", "system turn"),
+        ("<|im_start|>system\nBe calm.<|im_end|>", "nothing to say"),
+        (
+            "<|im_start|>system\nBe calm.<|im_end|><|im_start|>system\nBe.<|im_end|>",
+            "message 1 is a second system text",
+        ),
     ],
 )
 def test_a_broken_transcript_is_refused_with_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(InvalidRequestError, match=sentence):
-        parse_transcript(text)
+        parse_text(text)
 
 
 def test_messages_are_system_scene_and_turns() -> None:
@@ -79,6 +84,24 @@ def test_messages_are_system_scene_and_turns() -> None:
 def test_one_role_alone_names_no_speaker_and_a_scene_may_be_a_message() -> None:
     parsed = parse_messages([{"role": "scene", "content": "A room."}, {"role": "user", "content": "Hi."}])
     assert parsed == Messages(None, "A room.", turns((None, "Hi.")))
+
+
+SYSTEM = "Be calm.\n<|scene_desc_start|>\nA room.\n<|scene_desc_end|>"
+
+
+def test_chatml_is_the_messages_it_writes_down() -> None:
+    chatml = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user name=Eve\nHi.<|im_end|>"
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "name": "Eve", "content": "Hi."}]
+    assert parse_text(chatml) == parse_messages(messages) == Messages("Be calm.", "A room.", turns(("Eve", "Hi.")))
+    assert read_text(chatml, 1000) == Content(turns(("Eve", "Hi.")), "Be calm.", "A room.")
+
+
+def test_a_system_text_or_scene_is_the_option_s_or_the_text_s_but_not_both() -> None:
+    assert [told("system", "", "Be calm."), told("system", "Be loud.", ""), told("scene", "", "")] == [
+        "Be calm.", "Be loud.", "",
+    ]  # fmt: skip
+    with pytest.raises(InvalidRequestError, match="scene is given twice, as an option and within the text"):
+        told("scene", "A room.", "A hall.")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +147,7 @@ def test_a_dialogue_written_down_is_read_back(dialogue: list[tuple[str, str]], s
         written = "\n".join(f"{name}{'：' if name == '小明' else ': '}{text}" for name, text in dialogue)
     else:
         written = "\n".join(f"<|im_start|>user name={name}\n{text}<|im_end|>" for name, text in dialogue)
-    assert parse_transcript(written) == turns(*dialogue)
+    assert parse_text(written).turns == turns(*dialogue)
 
 
 PIECES = [
@@ -149,7 +172,7 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=15).map("".join))
 def test_no_word_of_any_text_is_lost(text: str) -> None:
     try:
-        parsed = parse_transcript(text)
+        parsed = parse_text(text).turns
     except InvalidRequestError:
         return
     position = 0

@@ -39,6 +39,18 @@ def test_a_page_takes_about_as_long_as_people_take_to_read_it(
     assert estimated.shortest < 20 * units / per_minute * 60 < estimated.longest
 
 
+@pytest.mark.parametrize(
+    ("syllable", "language", "slowest", "fastest"),
+    [("la ", "en", 5.10, 7.72), ("他", "zh", 4.66, 7.24), ("la ", "es", 6.70, 8.98), ("la ", "fr", 5.44, 8.84)],
+)
+def test_the_slowest_and_the_fastest_reader_measured_are_far_from_the_bounds(
+    syllable: str, language: str, slowest: float, fastest: float
+) -> None:
+    """Syllables a second of single recordings in the data that the rates are the means of (pauses left out)."""
+    estimated = estimate(syllable * 200, language)
+    assert 1.5 * estimated.shortest < 200 / fastest < 200 / slowest < estimated.longest / 3
+
+
 def test_events_pauses_and_words_add_time() -> None:
     plain = estimate("hello there my friend", "en").expected
     assert estimate("hello, there, my friend", "en").expected > plain

@@ -76,11 +76,120 @@ FRENCH = {
     "Le 06 12 34 56 78.": "Le zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit.",
     "C'est 3,05.": "C'est trois virgule zéro cinq.",
 }
+FRACTIONS = {
+    "en": {
+        "1/2, 1/3, 3/4, 5/8 and 7/16.": "one half, one third, three quarters, five eighths and seven sixteenths.",
+        "½ cup, 1½ cups, 2 1/2.": "one half cup, one and a half cups, two and a half.",
+        "1/2 km, 3/4 oz, 2 1/2 lb, 1/4 %.": (
+            "half a kilometer, three quarters of an ounce, two and a half pounds, one quarter percent."
+        ),
+        "A 3/4-inch pipe, 1-1/2 inches, -1/2.": ("A three quarters-inch pipe, one and a half inches, minus one half."),
+        "1/100 or 3⁄2.": "one hundredth or three halves.",
+    },
+    "es": {
+        "1/2, 2/3, 3/4 y 5/16.": "un medio, dos tercios, tres cuartos y cinco dieciseisavos.",
+        "1/2 kilo, 1/2 taza, 1½ y 2 1/2.": "medio kilo, media taza, uno y medio y dos y medio.",
+        "1/2 km, 3/4 kg, 2 1/2 h.": "medio kilómetro, tres cuartos de kilogramo, dos horas y media.",
+    },
+    "fr": {
+        "1/2, 2/3, 3/4 et 5/8.": "un demi, deux tiers, trois quarts et cinq huitièmes.",
+        "1/2 heure, 1½, 2 1/2.": "une demi heure, un et demi, deux et demi.",
+        "1/2 l, 3/4 h, 2 1/2 km.": "un demi litre, trois quarts d'heure, deux kilomètres et demi.",
+        "Les 3/4 des gens.": "Les trois quarts des gens.",
+    },
+    "zh": {
+        "1/2和3/4": "二分之一和四分之三.",
+        "½，2½公里": "二分之一, 二又二分之一公里.",
+        "3/4kg": "四分之三公斤.",
+    },
+}
+ROMAN = {
+    "en": {
+        "Chapter IV of Part II, Act I, Scene V.": "Chapter four of Part two, Act one, Scene five.",
+        "World War I and World War II.": "World War one and World War two.",
+        "Louis XIV and King George III's Elizabeth I.": (
+            "Louis the fourteenth and King George the third's Elizabeth the first."
+        ),
+        "Henry VIII in the XVI century.": "Henry the eighth in the sixteenth century.",
+        "Super Bowl LVIII, stage IV, Charles I of Spain.": (
+            "Super Bowl fifty-eight, stage four, Charles the first of Spain."
+        ),
+    },
+    "es": {
+        "El siglo XX, los siglos XVIII y XIX, el siglo V a. C.": (
+            "El siglo veinte, los siglos dieciocho y diecinueve, el siglo quinto a. C."
+        ),
+        "Felipe VI, Isabel II, Alfonso XIII.": "Felipe sexto, Isabel segunda, Alfonso trece.",
+        "Capítulo III de la I Guerra Mundial.": "Capítulo tres de la primera Guerra Mundial.",
+        "El III Congreso y la XII edición.": "El tercer Congreso y la duodécima edición.",
+    },
+    "fr": {
+        "Le XXe siècle, le XIXᵉ, la Ve République.": "Le vingtième siècle, le dix-neuvième, la cinquième République.",
+        "Louis XIV, François Ier, Élisabeth II.": "Louis quatorze, François premier, Élisabeth deux.",
+        "Chapitre IV, Acte I.": "Chapitre quatre, Acte un.",
+    },
+}
+TELEPHONES = {
+    "en": {
+        "+1 (555) 123-4567.": "plus one, five five five, one two three, four five six seven.",
+        "555-1234 or 1-800-555-0199.": (
+            "five five five, one two three four or one, eight zero zero, five five five, zero one nine nine."
+        ),
+        "01 42 68 53 00.": "zero one, four two, six eight, five three, zero zero.",
+        "+34 912 34 56 78.": "plus three four, nine one two, three four, five six, seven eight.",
+        "138-0013-8000.": "one three eight, zero zero one three, eight zero zero zero.",
+        "020 7946 0958, call 555 1234.": (
+            "zero two zero, seven nine four six, zero nine five eight, call five five five, one two three four."
+        ),
+    },
+    "es": {
+        "Llame al 612 345 678.": "Llame al seis uno dos, tres cuatro cinco, seis siete ocho.",
+        "912 34 56 78.": "nueve uno dos, tres cuatro, cinco seis, siete ocho.",
+    },
+    "fr": {
+        "01 42 68 53 00.": "zéro un, quarante-deux, soixante-huit, cinquante-trois, zéro zéro.",
+        "+33 6 12 34 56 78.": "plus trente-trois, six, douze, trente-quatre, cinquante-six, soixante-dix-huit.",
+    },
+    "zh": {
+        "请打138-0013-8000。": "请打一三八, 零零一三, 八零零零.",
+        "电话：62345678": "电话:六二三四五六七八.",
+        "010-62345678": "零一零, 六二三四五六七八.",
+        "+86 138 0013 8000": "加八六, 一三八, 零零一三, 八零零零.",
+    },
+}
+# What looks like one of these and is something else.
+OTHERS = {
+    "en": {
+        "Open 24/7, since 9/11, 50/50.": "Open twenty-four/seven, since nine/eleven, fifty/fifty.",
+        "On 3/4/2025, on 3/4, page 1/2, 3/4 time.": (
+            "On March fourth, twenty twenty-five, on three/four, page one/two, three/four time."
+        ),
+        "1/2/3 and/or 2/4.": "one/two/three and/or two/four.",
+        "From 1999-2003, won 3-2, 5-3=2.": (
+            "From nineteen ninety-nine to two thousand and three, won three-two, five-three=two."
+        ),
+        "2026-03-14, 10-9-8, 100-2000 people.": (
+            "March fourteenth, twenty twenty-six, ten-nine-eight, one hundred to two thousand people."
+        ),
+        "555-1234=3": "five hundred and fifty-five to one thousand two hundred and thirty-four=three.",
+        "Call 300 people.": "Call three hundred people.",
+    },
+    "es": {"el 1/2 y el 3/4": "el uno/dos y el tres/cuatro."},
+    "fr": {
+        "le 1/2, 24/7": "le un/deux, vingt-quatre/sept.",
+        "+1 234 567 €": "plus un million deux cent trente-quatre mille cinq cent soixante-sept euros.",
+        "1 200 000 habitants": "un million deux cent mille habitants.",
+    },
+    "zh": {"1999-2003年": "一九九九到二零零三年.", "第1/2页": "第一/二页.", "3-2": "三-二."},
+}
 EXAMPLES = [
     (language, written, read)
-    for language, examples in (("en", ENGLISH), ("zh", CHINESE), ("es", SPANISH), ("fr", FRENCH))
+    for table in (
+        {"en": ENGLISH, "zh": CHINESE, "es": SPANISH, "fr": FRENCH}, FRACTIONS, ROMAN, TELEPHONES, OTHERS,
+    )
+    for language, examples in table.items()
     for written, read in examples.items()
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("language", "written", "read"), EXAMPLES)
@@ -116,6 +225,26 @@ def test_what_fits_no_rule_stays_as_it_is(text: str) -> None:
     assert normalize(text, "en") == text
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "I did my part I think, and the chapter I liked, Elizabeth I know."),
+        ("en", "As for Charles I, I'm sure World War I'll never read."),
+        ("en", "MIX, CD, DVD, DIM, MILD, LIV, VI and IV."),
+        ("en", "Type C, Section D, Chapter M, Part CD, Volume MIX, Vitamin C, Malcolm X."),
+        ("en", "Francis X. Bushman and John V. Lindsay."),
+        ("en", "chapter iv, Louis xiv."),
+        ("es", "Juan V. Pérez, el CD, la MIX, Capítulo C."),
+        ("fr", "Ce DVD, De Le Me, Ie, la Vie."),
+        ("zh", "第IV章, Louis XIV."),
+        ("en", "a½b."),
+        ("de", "½ und 1½, Ludwig XIV."),
+    ],
+)
+def test_letters_and_signs_that_may_be_something_else_stay(language: str, text: str) -> None:
+    assert normalize(text, language) == text
+
+
 def test_the_demo_s_sentences_pass_unchanged() -> None:
     for example in json.loads((ROOT / "demo/checkpoint/held_out.json").read_text()):
         assert normalize(example["written"], "en") == example["written"]
@@ -129,7 +258,8 @@ PIECES = [
     "hello", "the", "km", "kg", "março", "años", "今天", "元", "年", "月", "日", "点", "5", "12", "3.14", "1,234", "-7",
     "$5", "%", "€", ":30", "7:30", "19h30", "2026-03-14", "3/14/2026", "10-20", "[laugh]", "[music start]", "(", ")",
     "—", "…", "，", "。", "°C", "1st", "2e", "1.º", "+", "-", ".", ",", "/", ":", "h", "#", "m2", "million", "\n", "  ",
-    "March", "US$", "~", "–", "①", "１", "007", "555-1234", "2", "个", "http://x.y/1",
+    "March", "US$", "~", "–", "①", "１", "007", "555-1234", "2", "个", "http://x.y/1", "1/2", "½", "⅞", "⁄", "3/4",
+    "Chapter", "Louis", "XIV", "I", "V", "IIe", "siglo", "XX y", "+1 (555) 123-4567", "01 42 68 53 00", "call", "电话",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12).flatmap(
     lambda pieces: st.sampled_from(["".join(pieces), " ".join(pieces)])
@@ -141,6 +271,31 @@ TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12).fla
 def test_normalising_twice_is_normalising_once(text: str, language: str) -> None:
     once = normalize(text, language)
     assert normalize(once, language) == once
+
+
+NUMBERS = st.sampled_from(
+    ["0", "7", "½", "1½", "3/4", "2 1/2", "9/11", "24/7", "1/2/3", "1999-2003", "3-2", "555-1234", "+1 (555) 123-4567",
+     "01 42 68 53 00", "612 345 678", "138-0013-8000", "007", "1,234.5", "1.234,5", "$5.05", "12:30", "2026-03-14",
+     "-3", "10 %", "99th", "1/0", "0/1", "0⁄7", "5-3", "1e9", "MP3", "v1.2.3", "192.168.0.1", "1.º", "2e", "19h30",
+     "3 km", "#1"]
+) | st.integers(0, 10**18).map(str) | st.from_regex(r"[0-9]{1,4}([ ./,:-][0-9]{1,4}){1,4}", fullmatch=True)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(NUMBERS, min_size=1, max_size=4), st.sampled_from([*LANGUAGES, "de"]))
+def test_every_number_is_spoken_or_kept(numbers: list[str], language: str) -> None:
+    """Between words that no rule knows there is something to say for each number, in its place, and no digit is new."""
+    words = [f"qu{'x' * place}z" for place in range(len(numbers) + 1)]
+    text = words[0] + "".join(f" {number} {word}" for number, word in zip(numbers, words[1:], strict=True))
+    said = normalize(text, language)
+    position = said.index(words[0]) + len(words[0])
+    for number, word in zip(numbers, words[1:], strict=True):
+        end = said.index(word, position)
+        spoken = said[position:end]
+        assert any(c.isalnum() for c in spoken)
+        kept = iter(number)
+        assert all(digit in kept for digit in re.findall("[0-9]", spoken)), "digits that stay are the number's own"
+        position = end + len(word)
 
 
 @settings(max_examples=300, deadline=None)
@@ -165,7 +320,22 @@ def test_any_plain_number_is_read(number: int, language: str) -> None:
 
 @pytest.mark.parametrize("language", [*LANGUAGES])
 @pytest.mark.parametrize(
-    "repeated", ["In 1999, 3 cats cost $12.50. ", "1", "1 ", "1-", "100 ", "1,", "a@", "今天3月", "<"]
+    "repeated",
+    [
+        "In 1999, 3 cats cost $12.50. ",
+        "1",
+        "1 ",
+        "1-",
+        "100 ",
+        "1,",
+        "a@",
+        "今天3月",
+        "<",
+        "½",
+        "1/2 ",
+        "XX, ",
+        "call 1 ",
+    ],
 )
 def test_a_chapter_is_normalised_in_a_moment(repeated: str, language: str) -> None:
     text = (repeated * 30_000)[:30_000]

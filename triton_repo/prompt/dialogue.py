@@ -5,7 +5,7 @@ A transcript names its speakers in one of these ways:
 - `Name:` at the start of a line, followed by white space: one to three capitalised words without digits (or up to eight
   Chinese characters). Prose has such lines too ("Note: …"), so names count only if the text begins with one or at
   least two lines are labelled, and some words ("Note", "Warning", …) never are names;
-- ChatML, `<|im_start|>user` … `<|im_end|>`, read like a list of messages.
+- ChatML, `<|im_start|>user` … `<|im_end|>`, read like a list of messages, system turn and all.
 Lines without a speaker go on with the turn before; what stands before the first speaker is nobody's.
 """
 
@@ -86,16 +86,19 @@ class Messages:
     turns: list[DialogueTurn]
 
 
+def parse_text(text: str) -> Messages:
+    """What a text says: ChatML with all that messages can hold, or the turns of a transcript.
+
+    Raises InvalidRequestError for broken ChatML, and what parse_messages and parse_transcript refuse.
+    """
+    return _parse_chatml(text) if "<|im_start|>" in text else Messages(None, None, parse_transcript(text))
+
+
 def parse_transcript(text: str) -> list[DialogueTurn]:
     """The turns of a transcript in order; a single turn of nobody where it names no speaker.
 
-    Raises InvalidRequestError for a speaker who says nothing, an empty text, and broken ChatML.
+    Raises InvalidRequestError for a speaker who says nothing and an empty text.
     """
-    if "<|im_start|>" in text:
-        messages = _parse_chatml(text)
-        if messages.system is not None or messages.scene is not None:
-            raise InvalidRequestError("the text holds a ChatML system turn; send messages, or options for those")
-        return messages.turns
     if not text.strip():
         raise InvalidRequestError("the text is empty; there is nothing to say")
     tags = list(_TAG.finditer(text))

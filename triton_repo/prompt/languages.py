@@ -10,6 +10,7 @@ from typing import Any
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from common.errors import InvalidRequestError
+from telltale_words import english, spanish_or_french, without_borrowed_phrases
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,11 @@ _OTHERS = {
     "ko": "Korean", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian",
     "ru": "Russian", "sv": "Swedish", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese",
 }  # fmt: skip
+_ROMANCE = ("ca", "es", "fr", "it", "pt", "ro")  # what English with borrowed words is taken for
 _DEFAULT = LANGUAGES["en"]
 _SURE = 0.9
-_FEWEST_LETTERS = 20  # fewer, in Latin letters, say nothing about a language: "Taxi!", "Lucy"
+_FEWEST_LETTERS = 20  # fewer, in Latin letters, tell the identifier nothing: "Taxi!", "Lucy"
+_FEW_LETTERS = 80  # so few are looked through for words that only one language has
 _MOST_CHARACTERS = 2000
 
 _TAG = re.compile(r"<[^<>\n]*>|\[[^\[\]\n]*\]")
@@ -53,7 +56,7 @@ def resolve(requested: str | None, text: str) -> Language:
             known = ", ".join(f"{language.code} ({language.name})" for language in LANGUAGES.values())
             raise InvalidRequestError(f"language {requested!r} is not supported; there are {known}")
         return LANGUAGES[requested]
-    return _detect(_TAG.sub(" ", text[:_MOST_CHARACTERS]))
+    return _detect(without_borrowed_phrases(_TAG.sub(" ", text[:_MOST_CHARACTERS])))
 
 
 def _detect(text: str) -> Language:
@@ -63,10 +66,12 @@ def _detect(text: str) -> Language:
     if len(_HAN.findall(text)) * 4 >= len(letters) and not _KANA_OR_HANGUL.search(text):
         return LANGUAGES["zh"]
     latin = all(c < "\u0250" for c in letters)
+    if latin and len(letters) < _FEW_LETTERS and (found := spanish_or_french(text)):
+        return LANGUAGES[found]
     if latin and len(letters) < _FEWEST_LETTERS:
         return _DEFAULT
     code, probability = _identifier().classify(text)
-    if probability < _SURE:
+    if probability < _SURE or (code in _ROMANCE and len(letters) < _FEW_LETTERS and english(text)):
         return _DEFAULT
     return LANGUAGES.get(code) or Language(code, _OTHERS[code], "unknown")
 

@@ -1,7 +1,7 @@
 """Triton model `prompt`: checks a request and turns it into what the next stages need, before it costs anything.
 
-in:  text (plain, a transcript with speakers, or a JSON list of messages), voice?, reference_audio?, reference_text?,
-     options?
+in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages), voice?, reference_audio?,
+     reference_text?, options?
 out: input_ids int32 [positions], reference_samples float32 [samples] (clips one after another, each whole codec
      frames), reference_lengths int32 [clips], script (JSON in the engine's units; the lm model's `script.py`)
 """
@@ -25,7 +25,7 @@ from languages import resolve
 from normalization import normalize
 from options import OptionLimits, parse_options
 from parts import text_parts
-from text_input import Content, read_text
+from text_input import Content, read_text, told
 from writer import ScriptLimits, ScriptWriter
 
 
@@ -62,8 +62,8 @@ class TritonPythonModel:
         written = self._writer.write(
             parts,
             self._cast(request, content, params.speakers, language.code),
-            params.system or content.system,
-            params.scene or content.scene,
+            told("system", params.system, content.system),
+            told("scene", params.scene, content.scene),
             params,
             language,
         )

@@ -55,6 +55,7 @@ def ordinal(number: int, language: str, suffix: str = "") -> str:
         return "第" + cardinal(number, language)
     words = str(num2words(number, lang=language, to="ordinal")).replace(",", "")
     if language == "es":
+        words = {11: "undécimo", 12: "duodécimo"}.get(number, words)
         if suffix in ("ª", "a"):
             words = re.sub(r"o\b", "a", words)
         elif suffix == "er":

@@ -1,5 +1,6 @@
 """How numbers and the symbols around them are read: dates, times, money, measures, ordinals, ranges, plain numbers.
 
+Fractions, telephone numbers and Roman numerals have modules of their own.
 A language's rules are applied one after another; what one rule reads holds no digit that a later one could read again.
 Digits that fit no rule, or that hang on a letter ("MP3", "v1.2.3"), stay as they are, and so do web addresses.
 """
@@ -7,24 +8,22 @@ Digits that fit no rule, or that hang on a letter ("MP3", "v1.2.3"), stay as the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 
 from calendar_words import date, time_of_day
 from lexicon import LEXICONS, Noun
 from numerals import before_noun, before_word, cardinal, digits, fraction, is_code, ordinal, year
-
-Reading = Callable[[re.Match[str]], str]
-Rule = tuple[str, Reading]  # a pattern, and what is said for a match of it
+from reading_rules import END, LETTER, START, Reading, Rule
+from roman_numerals import roman_rules
+from telephones import telephone_rules
+from vulgar_fractions import fraction_rules, spelled
 
 _VARIANTS = str.maketrans(
     dict(zip("０１２３４５６７８９％￥＄−～", "0123456789%¥$-~", strict=True)) | {"℃": "°C", "℉": "°F"}
 )
 _ASCII_RUN = re.compile(r"([!-~]+)")
 _ADDRESS = re.compile(r"://|www\.|@")
-_LETTER = "A-Za-zÀ-ɏ"  # Chinese characters may touch a number
-_START = rf"(?<![{_LETTER}_0-9])(?<![0-9][.,:])"
-_END = rf"(?![{_LETTER}_0-9])(?![.,:][0-9])"
 _SYMBOLS = "$€£¥"
 _CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "¥", "RMB": "¥"}
 _MILLION = 1_000_000
@@ -43,7 +42,7 @@ def read_numbers(text: str, language: str) -> str:
     if language not in LEXICONS:
         return text
     parts, plain_from = [], 0
-    text = text.translate(_VARIANTS)
+    text = spelled(text.translate(_VARIANTS))
     for run in _ASCII_RUN.finditer(text):
         if _ADDRESS.search(run[0]):
             parts += [_reader(language).read(text[plain_from : run.start()]), run[0]]
@@ -67,7 +66,10 @@ class _Reader:
         point = f"[{re.escape(self._words.decimal)}]"
         self._amount = rf"(?:{grouped}|[0-9]+)(?:{point}[0-9]+)?"
         self._parts = re.compile(rf"({grouped}|[0-9]+)(?:{point}([0-9]+))?")
-        rules = [*self._dates(), *self._telephones(), *self._times(), *self._joints(), *self._quantities()]
+        rules = [
+            *roman_rules(language), *self._dates(), *fraction_rules(language), *telephone_rules(language),
+            *self._times(), *self._joints(), *self._quantities(),
+        ]  # fmt: skip
         self._rules: list[tuple[re.Pattern[str], Reading]] = [
             (re.compile(pattern), reading) for pattern, reading in rules
         ]
@@ -84,7 +86,8 @@ class _Reader:
         first, last = r"(?<![\w./-])", r"(?![\w/-])(?!\.[0-9])"
         yield f"{first}{years}([-/.]){months}\\2{days}{last}", lambda m: self._date(m, m[1], m[3], m[4])
         if self._language == "zh":
-            yield r"(?<![0-9])([0-9]{4})(?=年)", lambda m: year(int(m[1]), "zh")
+            span = "(?:([0-9]{4})[-~–])?"
+            yield rf"(?<![0-9-]){span}([0-9]{{4}})(?=年)", lambda m: self._years(m[1], m[2])
             return
         if self._words.day_first:
             yield f"{first}{days}([-/.]){months}\\2{years}{last}", lambda m: self._date(m, m[4], m[3], m[1])
@@ -93,11 +96,14 @@ class _Reader:
         yield f"{first}{days}([-.]){months}\\2{years}{last}", lambda m: self._date(m, m[4], m[3], m[1])
         names = "|".join([*self._words.months, *(f"{name[:3]}\\." for name in self._words.months), "Sept\\."])
         ending = r"(?:st|nd|rd|th)?"
-        yield rf"\b({names}) ({days[1:-1]}){ending}(?:,? ([0-9]{{4}}))?{_END}(?! ?[%$€£])", self._month_first
-        yield rf"\b((?:[Tt]he )?)({days[1:-1]}){ending} (?:of )?({names})(?:,? ([0-9]{{4}}))?{_END}", self._day_first
+        yield rf"\b({names}) ({days[1:-1]}){ending}(?:,? ([0-9]{{4}}))?{END}(?! ?[%$€£])", self._month_first
+        yield rf"\b((?:[Tt]he )?)({days[1:-1]}){ending} (?:of )?({names})(?:,? ([0-9]{{4}}))?{END}", self._day_first
 
     def _date(self, match: re.Match[str], years: str, months: str, days: str) -> str:
         return date(int(years), int(months), int(days), self._language) or match[0]
+
+    def _years(self, first: str | None, last: str) -> str:
+        return (f"{year(int(first), 'zh')}{self._words.to}" if first else "") + year(int(last), "zh")
 
     def _american_date(self, match: re.Match[str]) -> str:
         month_first = date(int(match[3]), int(match[1]), int(match[2]), "en")
@@ -120,35 +126,18 @@ class _Reader:
     def _year_after(self, written: str | None) -> str:
         return f", {year(int(written), 'en')}" if written else ""
 
-    def _telephones(self) -> Iterator[Rule]:
-        yield r"(?<![\w+.-])\+[0-9]{1,3}(?:[ .-]?[0-9]{1,4}){2,6}(?![\w-])(?![.,][0-9])", self._digit_groups
-        yield r"(?<![\w.-])[0-9]+(?:-[0-9]+){2,}(?![\w-])(?![.,][0-9])", self._digit_groups
-        if self._language == "en":
-            yield r"(?<![\w.-])(?:[0-9]{3}[ .-])?[0-9]{3}[.-][0-9]{4}(?![\w-])(?![.,][0-9])", self._digit_groups
-        if self._language == "fr":
-            yield r"(?<![\w.-])0[1-9](?:[ .][0-9]{2}){4}(?![\w-])(?![.,][0-9])", self._digit_pairs
-
-    def _digit_groups(self, match: re.Match[str]) -> str:
-        groups = (digits(group, self._language) for group in re.findall("[0-9]+", match[0]))
-        plus = f"{self._words.plus}{self._space}" if match[0][0] == "+" else ""
-        return plus + ", ".join(groups)
-
-    def _digit_pairs(self, match: re.Match[str]) -> str:
-        pairs = re.findall("[0-9]+", match[0])
-        return ", ".join(digits(p, "fr") if p[0] == "0" else cardinal(int(p), "fr") for p in pairs)
-
     def _times(self) -> Iterator[Rule]:
         hours, minutes = "([01]?[0-9]|2[0-4])", "([0-5][0-9])"
         if self._language == "fr":
-            yield rf"{_START}{hours} ?h ?{minutes}?(?![{_LETTER}0-9])", lambda m: self._time(m[1], m[2])
-        half_day = rf"( ?[AaPp]\.?[Mm](?![{_LETTER}]))?" if self._language == "en" else "()"
+            yield rf"{START}{hours} ?h ?{minutes}?(?![{LETTER}0-9])", lambda m: self._time(m[1], m[2])
+        half_day = rf"( ?[AaPp]\.?[Mm](?![{LETTER}]))?" if self._language == "en" else "()"
         yield (
-            rf"{_START}{hours}:{minutes}(?::{minutes})?{half_day}(?![{_LETTER}_0-9:])",
+            rf"{START}{hours}:{minutes}(?::{minutes})?{half_day}(?![{LETTER}_0-9:])",
             lambda m: self._time(m[1], m[2], m[3], m[4]),
         )
         if self._language == "en":
             yield (
-                rf"{_START}([0-9]{{1,2}}) ?([AaPp]\.?[Mm])(?![{_LETTER}])",
+                rf"{START}([0-9]{{1,2}}) ?([AaPp]\.?[Mm])(?![{LETTER}])",
                 lambda m: f"{cardinal(int(m[1]), 'en')} {m[2]}",
             )
 
@@ -160,16 +149,16 @@ class _Reader:
     def _joints(self) -> Iterator[Rule]:
         """What stands between or before numbers: the dash of a range, the signs, powers and the number sign."""
         space = self._space
-        before = rf"(?<![{_LETTER}_0-9.,:-])" if self._language == "zh" else r"(?<![\w.,:-])"
+        before = rf"(?<![{LETTER}_0-9.,:-])" if self._language == "zh" else r"(?<![\w.,:-])"
         parts = "(?: ?[%€£¥]|[日月年号点])?" if self._language == "zh" else f"(?: ?[%{_SYMBOLS}])?"
         amount, currency = f"({self._amount})", f"([{_SYMBOLS}]?)"
         yield rf"{before}{currency}{amount}({parts})(?:[-~]| ?– ?){currency}{amount}(?![-–0-9])", self._range
-        joined = rf"[{_LETTER}0-9_)\]%°²³{_SYMBOLS}-]" if self._language == "zh" else rf"[\w)\]%°²³{_SYMBOLS}-]"
+        joined = rf"[{LETTER}0-9_)\]%°²³{_SYMBOLS}-]" if self._language == "zh" else rf"[\w)\]%°²³{_SYMBOLS}-]"
         signs = {"-": self._words.minus + space, "+": self._words.plus + space}
         yield rf"(?<!{joined})([-+])(?=(?:US)?[{_SYMBOLS}]?[0-9])", lambda m: signs[m[1]]
-        yield rf"(?<=[0-9])( ?k?m)([23])(?![{_LETTER}0-9])", lambda m: m[1] + {"2": "²", "3": "³"}[m[2]]
+        yield rf"(?<=[0-9])( ?k?m)([23])(?![{LETTER}0-9])", lambda m: m[1] + {"2": "²", "3": "³"}[m[2]]
         if self._language == "en":
-            yield rf"(?<![\w#])#(?=[0-9]+{_END})", lambda m: "number "
+            yield rf"(?<![\w#])#(?=[0-9]+{END})", lambda m: "number "
         if self._language in ("es", "fr"):
             number = {"es": "número", "fr": "numéro"}[self._language]
             yield r"(?i)(?<!\w)n\.?[º°] ?(?=[0-9])", lambda m: f"{number} "
@@ -185,24 +174,24 @@ class _Reader:
     def _quantities(self) -> Iterator[Rule]:
         amount, language = self._amount, self._language
         magnitudes = "|".join(map(re.escape, sorted(self._words.magnitudes, key=len, reverse=True)))
-        magnitude = rf"(?: ?({magnitudes}){'' if language == 'zh' else f'(?![{_LETTER}])'})?"
+        magnitude = rf"(?: ?({magnitudes}){'' if language == 'zh' else f'(?![{LETTER}])'})?"
         symbol = "|".join([rf"(?:US)?[{_SYMBOLS}]", *_CODES])
         units = "|".join(map(re.escape, sorted(self._words.units, key=len, reverse=True)))
-        no_letter = f"(?![{_LETTER}_0-9])"
-        yield rf"(?<![{_LETTER}_0-9])({symbol}) ?({amount}){_END}{magnitude}", lambda m: self._money(m[2], m[3], m[1])
-        yield rf"{_START}({amount}){magnitude} ?({symbol}){no_letter}", lambda m: self._money(m[1], m[2], m[3])
-        yield rf"{_START}({amount}) ?%", self._percent
+        no_letter = f"(?![{LETTER}_0-9])"
+        yield rf"(?<![{LETTER}_0-9])({symbol}) ?({amount}){END}{magnitude}", lambda m: self._money(m[2], m[3], m[1])
+        yield rf"{START}({amount}){magnitude} ?({symbol}){no_letter}", lambda m: self._money(m[1], m[2], m[3])
+        yield rf"{START}({amount}) ?%", self._percent
         if language == "en":
-            yield rf"{_START}((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)s{_END}", self._decade
-        yield rf"{_START}({amount}) ?({units})(?![{_LETTER}_0-9²³/])", self._measure
+            yield rf"{START}((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)s{END}", self._decade
+        yield rf"{START}({amount}) ?({units})(?![{LETTER}_0-9²³/])", self._measure
         if language in _ORDINALS:
-            yield f"{_START}{_ORDINALS[language]}{_END}", lambda m: ordinal(int(m[1]), language, m[2])
+            yield f"{START}{_ORDINALS[language]}{END}", lambda m: ordinal(int(m[1]), language, m[2])
         if language == "en":
-            yield rf"\b((?i:{_YEAR_FOLLOWS}) )(1[1-9][0-9]{{2}}){_END}", lambda m: m[1] + year(int(m[2]), "en")
-            yield rf"{_START}((?:19|20)[0-9]{{2}}){_END}", lambda m: year(int(m[1]), "en")
+            yield rf"\b((?i:{_YEAR_FOLLOWS}) )(1[1-9][0-9]{{2}}){END}", lambda m: m[1] + year(int(m[2]), "en")
+            yield rf"{START}((?:19|20)[0-9]{{2}}){END}", lambda m: year(int(m[1]), "en")
         if language == "zh":
-            yield rf"{_START}2(?=[{_CHINESE_MEASURE_WORDS}])", lambda m: before_noun(2, "zh")
-        yield rf"{_START}({amount}){_END}(?=( [{_LETTER}]+)?)", self._plain
+            yield rf"{START}2(?=[{_CHINESE_MEASURE_WORDS}])", lambda m: before_noun(2, "zh")
+        yield rf"{START}({amount}){END}(?=( [{LETTER}]+)?)", self._plain
 
     def _money(self, written: str, magnitude: str | None, symbol: str) -> str:
         money = self._words.money[_CODES.get(symbol, symbol[-1])]

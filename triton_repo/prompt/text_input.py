@@ -1,4 +1,4 @@
-"""The `text` of a request: plain text, a transcript in which speakers are named, or a JSON list of messages."""
+"""The `text` of a request: plain text, a transcript in which speakers are named, ChatML, or a JSON list of messages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from common.errors import InvalidRequestError
 from common.voice_profile import check_plain
-from dialogue import DialogueTurn, parse_messages, parse_transcript
+from dialogue import DialogueTurn, parse_messages, parse_text
 
 
 @dataclass(frozen=True)
 class Content:
-    """What there is to say, and what the messages tell the model beside it."""
+    """What there is to say, and what the text tells the model beside it."""
 
     turns: Sequence[DialogueTurn]
     system: str = ""
@@ -33,9 +33,7 @@ def read_text(text: str | None, max_characters: int) -> Content:
         raise InvalidRequestError(f"text has {len(text)} characters; at most {max_characters} are allowed")
     check_plain(text, "text")
     messages = _messages(text)
-    if messages is None:
-        return Content(parse_transcript(text))
-    parsed = parse_messages(messages)
+    parsed = parse_text(text) if messages is None else parse_messages(messages)
     content = Content(parsed.turns, parsed.system or "", parsed.scene or "")
     for turn in content.turns:  # JSON can spell what no text may hold
         check_plain(turn.text, "text")
@@ -43,6 +41,16 @@ def read_text(text: str | None, max_characters: int) -> Content:
     if not content.turns:
         raise InvalidRequestError("the messages hold no turn to speak; the last one must be a user's")
     return content
+
+
+def told(option: str, given: str, in_text: str) -> str:
+    """The system text or the scene, from the option of that name or from the text; "" where neither has one.
+
+    Raises InvalidRequestError where both do.
+    """
+    if given and in_text:
+        raise InvalidRequestError(f"{option} is given twice, as an option and within the text; send one of them")
+    return given or in_text
 
 
 def _messages(text: str) -> list[Any] | None:
