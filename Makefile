@@ -94,7 +94,6 @@ soak: setup ## speak a chapter of 30,000 characters in whole parts and watch the
 
 acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it into REPORTS (artifacts/acceptance)
 	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out $(REPORTS)
-	@$(if $(filter rtx%,$(TARGET)),$(PY) -m pytest tests/gpu,true)
 
 bench: bench-lm bench-serving bench-voices ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 

@@ -17,7 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from xml.etree import ElementTree
 
 import psutil
 
@@ -59,12 +61,38 @@ def main(arguments: list[str] | None = None) -> int:
         streams=QUICK_STREAMS if own.quick else levels(most),
     )
     verdicts, measured = run(bench)
+    if manifest["limits"]["lm_engine"] == "tensorrt-rtx":
+        print("checking tests/gpu", flush=True)
+        verdicts.append(gpu_tests())
     report = write_report(bench, verdicts, measured, build_seconds)
     path = own.out / f"{options.target}.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(report)
     print(f"\n{report}\nwritten to {path}; please send this file back")
     return 1 if any(verdict.passed is False for verdict in verdicts) else 0
+
+
+def gpu_tests(folder: Path = _ROOT / "tests" / "gpu") -> Verdict:
+    """The tests that need this target's own card, by pytest; what is skipped is said to be, and has not passed."""
+    name = "tests/gpu"
+    with TemporaryDirectory() as scratch:
+        results = Path(scratch) / "results.xml"
+        command = [sys.executable, "-m", "pytest", str(folder), "--quiet", f"--junitxml={results}"]
+        subprocess.run(command, cwd=_ROOT, check=False)
+        if not results.exists():
+            return Verdict(name, False, "pytest could not run; its message is above")
+        suite = ElementTree.parse(results).getroot()
+    cases = list(suite.iter("testcase"))
+    skipped = [reason.get("message", "") for reason in suite.iter("skipped")]
+    broken = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    passed = len(cases) - len(broken) - len(skipped)
+    figures = [f"{passed} passed"]
+    if broken:
+        figures.append(f"{len(broken)} failed: {', '.join(case.get('name', '') for case in broken)}")
+    if skipped:
+        figures.append(f"{len(skipped)} skipped: {', '.join(sorted(set(skipped)))}")
+    ran = bool(passed or broken)
+    return Verdict(name, not broken if ran else None, "; ".join(figures), skipped=not ran)
 
 
 def levels(most: int) -> tuple[int, ...]:
@@ -145,7 +173,7 @@ def write_report(bench: Bench, verdicts: Sequence[Verdict], measured: Sequence[L
         "commit": commit(),
         "build": f"{build_seconds:.0f} s now; compiled in {manifest['compiled_in_seconds'] or 'no step of its own'}",
     }
-    rows = [(_WORDS[verdict.passed], verdict.name, verdict.figures) for verdict in verdicts]
+    rows = [("skipped" if v.skipped else _WORDS[v.passed], v.name, v.figures) for v in verdicts]
     figures = {"facts": facts, "verdicts": [asdict(v) for v in verdicts], "levels": [asdict(m) for m in measured]}
     parts = [
         f"# Acceptance of {manifest['target']}: {sum(checked)} of {len(checked)} checks hold",

@@ -47,11 +47,14 @@ time.sleep(60)
 
 @dataclass(frozen=True)
 class Verdict:
-    """One check's outcome. `passed` is None for what is only reported: nothing was promised that could fail."""
+    """One check's outcome. `passed` is None for what is only reported, because nothing was promised that could fail,
+    and for what was `skipped`, because this machine cannot run it.
+    """
 
     name: str
     passed: bool | None
     figures: str
+    skipped: bool = False
 
 
 @dataclass(frozen=True)

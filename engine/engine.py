@@ -7,22 +7,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from engine.contract import Event, code_stream, iterate, tell
-from engine.errors import EngineError, GenerationTimeoutError, InvalidRequestError, ModelLoadingError, classify
-from engine.prefix_cache import PrefixCache, position_rows
+from engine.errors import EngineError, InvalidRequestError, ModelLoadingError, classify
+from engine.pieces import Piece, pieces
+from engine.prefix_cache import PrefixCache
 from engine.sampler import Sampler, SamplerState
 from engine.scheduler import Move, Scheduler, Sequence, Step
 from engine.stream import CodeStream
 from engine.tally import Tally
 from engine.types import (
     MAX_RAS_WINDOW,
-    AudioSegment,
     CodebookLayout,
     EngineStats,
     FinishReason,
@@ -58,7 +57,7 @@ class _Stream(Sequence):
     request: Request = field(kw_only=True)
     codes: CodeStream = field(kw_only=True)
     on_event: Callable[[Event], None] = field(kw_only=True)
-    prompt_rows: np.ndarray = field(kw_only=True)
+    pieces: tuple[Piece, ...] = field(kw_only=True)
     begun: bool = False  # its slot holds what `prefilled` says
 
     @property
@@ -79,7 +78,7 @@ class Engine:
         device = str(runner.device)
         self._sampler = Sampler(runner.layout, device)
         self._state = SamplerState(limits.max_streams, runner.layout, MAX_RAS_WINDOW, device)
-        self._prefixes = PrefixCache(limits.prefix_cache_bytes, runner.position_bytes, runner.layout)
+        self._prefixes = PrefixCache(limits.prefix_cache_bytes, runner.position_bytes)
         self._scheduler = self._new_scheduler()
         self._streams: dict[str, _Stream] = {}
         self._wake = threading.Condition()
@@ -131,7 +130,7 @@ class Engine:
 
     def _new_scheduler(self) -> Scheduler:
         def known(sequence: Sequence) -> int:
-            return self._prefixes.known(self._streams[sequence.request_id].prompt_rows)
+            return self._prefixes.known(self._streams[sequence.request_id].pieces)
 
         limits = self._limits
         return Scheduler(limits.max_streams, limits.max_waiting, limits.prefill_tokens_per_step, known)
@@ -143,14 +142,16 @@ class Engine:
             raise InvalidRequestError(f"a request with the id {request.request_id!r} is already being served")
         codes = code_stream(request, self._runner.layout, self._limits)
         deadline = time.monotonic() + request.timeout
+        # As long as a step may be made by reading, so that a step always has room for one.
+        cut = pieces(request.prompt.segments, self._limits.prefill_tokens_per_step)
         stream = _Stream(
             request.request_id,
-            len(request.prompt),
+            tuple(piece.stop for piece in cut),
             deadline,
             request=request,
             codes=codes,
             on_event=on_event,
-            prompt_rows=position_rows(request.prompt.segments, self._runner.layout),
+            pieces=cut,
         )
         self._scheduler.submit(stream, request.continues)
         return stream
@@ -224,17 +225,15 @@ class Engine:
 
     def _prefill(self, stream: _Stream, count: int) -> None:
         assert stream.slot is not None
-        stop, offset = stream.prefilled + count, 0
+        stop = stream.prefilled + count
         if not stream.begun:
             self._begin(stream)
-        start, stop = stream.prefilled, max(stream.prefilled, stop)
-        for segment in stream.request.prompt.segments:
-            part = slice(max(0, start - offset), max(0, stop - offset))
-            self._runner.prefill(stream.slot, max(start, offset), segment.slice(part))
-            offset += len(segment)
-        stream.prefilled = stop
+        for piece in stream.pieces:
+            if stream.prefilled <= piece.start < stop:
+                self._runner.prefill(stream.slot, piece.start, piece.segment)
+                stream.prefilled = piece.stop
+        self._keep(stream)
         if stream.is_prefilled:
-            self._keep(stream)
             tail = stream.request.prompt.tail
             self._state.begin(stream.slot, stream.request.sampling, None if tail is None else torch.from_numpy(tail))
 
@@ -242,19 +241,23 @@ class Engine:
         """Put into a stream's slot what is kept of its prompt by now: perhaps not what it was scheduled with."""
         assert stream.slot is not None
         stream.prefilled = 0
-        for values in self._prefixes.lookup(stream.prompt_rows):
+        for values in self._prefixes.lookup(stream.pieces):
             self._runner.write(stream.slot, stream.prefilled, values)
             stream.prefilled += values.shape[2]
         self._tally.prefix_positions_reused += stream.prefilled
         stream.begun = True
 
     def _keep(self, stream: _Stream) -> None:
-        """Keep what a stream's slot holds for prompts that begin alike; what cannot be kept will be read again."""
-        assert stream.slot is not None
-        spoken = AudioSegment(stream.codes.columns[: stream.positions - stream.prefilled])
-        rows = [stream.prompt_rows[: stream.prefilled], position_rows([spoken], self._runner.layout)]
+        """Keep what a stream has read for prompts that begin alike; what cannot be kept will be read again.
+
+        Never what it speaks: a decode step rounds otherwise than a call that reads the same columns, and what a stream
+        says must not depend on which of the two its prompt's keys and values come from.
+        """
+        slot = stream.slot
+        assert slot is not None
+        read = [piece for piece in stream.pieces if piece.stop <= stream.prefilled]
         try:
-            self._prefixes.store(np.concatenate(rows), partial(self._runner.read, stream.slot))
+            self._prefixes.store(read, lambda start, stop: self._runner.read(slot, start, stop))
         except Exception:
             logger.exception("the keys and values of request %s could not be kept", stream.request_id)
 
@@ -283,9 +286,6 @@ class Engine:
 
     def _finish(self, stream: _Stream, event: Event) -> None:
         """Free the stream's slot, then tell its owner."""
-        # What a failed step left behind is not trusted; a stream that is late, or not wanted any more, did not fail.
-        if stream.begun and not self._closing and isinstance(event, FrameWindow | GenerationTimeoutError):
-            self._keep(stream)
         del self._streams[stream.request_id]
         for move in self._scheduler.release(stream):
             self._apply(move)

@@ -17,6 +17,7 @@ from engine.errors import ModelLoadingError
 from engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
 
 TEXT_GRAPH, AUDIO_GRAPH, DESCRIPTION = "text.onnx", "audio.onnx", "lm.json"
+_SLOTS_FROM = 1  # row 0 of the cache is a lone stream's company
 
 
 class OnnxRunner:
@@ -41,13 +42,14 @@ class OnnxRunner:
             )
         self._text = _session(directory / TEXT_GRAPH, threads)
         self._audio = _session(directory / AUDIO_GRAPH, threads)
-        shape = (max_streams, self.description.num_kv_heads, max_positions, self.description.head_dim)
+        shape = (_SLOTS_FROM + max_streams, self.description.num_kv_heads, max_positions, self.description.head_dim)
         # np.zeros takes memory page by page as positions are written, so an idle slot costs nothing.
-        self._cache = {
+        self._rows = {
             f"{kind}_{layer}": np.zeros(shape, dtype=np.float32)
             for layer in range(self.description.num_layers)
             for kind in ("key", "value")
         }
+        self._cache = {name: rows[_SLOTS_FROM:] for name, rows in self._rows.items()}
         self._cache_length = np.array(max_positions, dtype=np.int32)
         self._steps: dict[int, _DecodeStep] = {}
 
@@ -73,11 +75,7 @@ class OnnxRunner:
             name, values = "ids", np.ascontiguousarray(segment.ids[None], dtype=np.int64)
         else:
             name, values = "columns", np.ascontiguousarray(segment.columns[None], dtype=np.int64)
-        if count == 1:
-            # One row goes through other kernels than several, which round differently; read with another, whose place
-            # is not looked at and written again, its keys and values are those it has in a prompt read at once.
-            values, last = np.repeat(values, 2, axis=1), last + 1
-        binding = self._bind(session, slot, 1)
+        binding = self._bind(session, _SLOTS_FROM + slot, 1)
         binding.bind_cpu_input("last_positions", last)
         binding.bind_cpu_input(name, values)
         if session is self._audio:
@@ -91,14 +89,18 @@ class OnnxRunner:
         columns: int64 [n, num_codebooks], each stream's newest column; positions: where each goes in its cache.
         Returns float32 [n, num_codebooks, codebook_size], valid until the next call.
         """
-        rows = len(positions)
-        if rows not in self._steps:
-            self._steps[rows] = _DecodeStep(self._bind(self._audio, 0, rows), rows, self.layout)
-        step = self._steps[rows]
-        step.columns[:, 0] = columns.numpy()
-        step.positions[:] = positions
+        streams = len(positions)
+        if streams not in self._steps:
+            # One row goes through other kernels than several, which round differently: what a stream says would depend
+            # on whether another one is there. So a lone stream is given company, which stays at its first position.
+            company = 1 if streams == 1 else 0
+            rows = company + streams
+            self._steps[streams] = _DecodeStep(self._bind(self._audio, _SLOTS_FROM - company, rows), rows, self.layout)
+        step = self._steps[streams]
+        step.columns[-streams:, 0] = columns.numpy()
+        step.positions[-streams:] = positions
         self._audio.run_with_iobinding(step.binding)
-        return torch.from_numpy(step.logits)
+        return torch.from_numpy(step.logits[-streams:])
 
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy the first `positions` of one slot's cache to another slot."""
@@ -122,12 +124,12 @@ class OnnxRunner:
         for buffer, own in zip(self._cache.values(), values.numpy(), strict=True):
             buffer[slot, :, start : start + own.shape[1]] = own
 
-    def _bind(self, session: onnxruntime.InferenceSession, slot: int, rows: int) -> onnxruntime.IOBinding:
-        """A binding of the cache's rows `slot` to `slot + rows`, past and present to the same memory."""
+    def _bind(self, session: onnxruntime.InferenceSession, first: int, rows: int) -> onnxruntime.IOBinding:
+        """A binding of the cache's rows `first` to `first + rows`, past and present to the same memory."""
         binding = session.io_binding()
         binding.bind_cpu_input("cache_length", self._cache_length)
-        for name, buffer in self._cache.items():
-            view = buffer[slot : slot + rows]
+        for name, buffer in self._rows.items():
+            view = buffer[first : first + rows]
             bound = ("cpu", 0, np.float32, view.shape, view.ctypes.data)
             binding.bind_input(f"past_{name}", *bound)
             binding.bind_output(f"present_{name}", *bound)

@@ -16,6 +16,7 @@ import numpy as np
 from engine.types import CodebookLayout, RunawayGuard
 
 _SILENCE_CODEBOOKS = 2
+_SOUND_TAKES_BACK = 8
 
 
 class RunawayDetector:
@@ -35,18 +36,22 @@ class RunawayDetector:
         self._silence = [frozenset(codes) for codes in silence_codes[:_SILENCE_CODEBOOKS]]
         self._silence_length = guard.silence_frames if self._silence else 0
         self._silent = self._count = 0
+        self._silent_from = 0  # the column that `_silent` is counted from
 
     def append(self, column: np.ndarray) -> int | None:
         """Follow the next column after column 0, int [num_codebooks].
 
-        Returns the frame (from 0) from which on there is nothing but silence or repetition, None while all is well.
+        Returns the frame (from 0) from which on there is little but silence, or nothing but repetition; None while all
+        is well.
         """
         self._count += 1
         if self._silence_length:
             silent = all(int(code) in codes for code, codes in zip(column, self._silence, strict=False))
-            self._silent = self._silent + 1 if silent else 0
+            if self._silent == 0:
+                self._silent_from = self._count
+            self._silent = self._silent + 1 if silent else max(0, self._silent - _SOUND_TAKES_BACK)
             if self._silent >= self._silence_length:
-                return self._first_frame(self._silent, len(self._silence))
+                return self._first_frame(self._count - self._silent_from + 1, len(self._silence))
         if self._loop_length:
             number = column[: self._compared] @ self._weights
             self._repeated += 1

@@ -6,6 +6,7 @@ step is one call over the first n slots. When a sequence leaves, the last one mo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,18 +16,30 @@ from engine.errors import GenerationTimeoutError, OverloadedError
 
 @dataclass
 class Sequence:
-    """A request's place in the engine. Lengths in positions; `deadline` in seconds of the caller's clock."""
+    """A request's place in the engine. Lengths in positions; `deadline` in seconds of the caller's clock.
+
+    `pauses`: behind how many positions of the prompt reading may pause, ascending; the last is its length.
+    """
 
     request_id: str
-    prompt_length: int
+    pauses: tuple[int, ...]
     deadline: float
     prefilled: int = 0
     slot: int | None = None
     cancelled: bool = False
 
     @property
+    def prompt_length(self) -> int:
+        return self.pauses[-1] if self.pauses else 0
+
+    @property
     def is_prefilled(self) -> bool:
         return self.prefilled >= self.prompt_length
+
+    def readable(self, budget: int) -> int:
+        """The most prompt positions that can be read next, of at most `budget`, before reading pauses."""
+        index = bisect_right(self.pauses, self.prefilled + budget)
+        return max(0, self.pauses[index - 1] - self.prefilled) if index else 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,8 @@ class Scheduler:
         max_streams: slots.
         max_waiting: requests that may wait for a slot; one more is refused.
         prefill_tokens_per_step: prompt positions read between two decode steps while streams are live, so that a
-            long prompt delays running streams by a bounded time. Nobody to delay: the whole prompt at once.
+            long prompt delays running streams by a bounded time. Nobody to delay: the whole prompt at once. No two
+            pauses of a sequence may be further apart.
         known: of a sequence that gets its slot, how many prompt positions need not be read.
     """
 
@@ -122,7 +136,9 @@ class Scheduler:
             sequence = self.prefilling
             assert sequence is not None
             remaining = sequence.prompt_length - sequence.prefilled
-            count = min(budget, remaining) if decode else remaining
+            count = sequence.readable(budget) if decode else remaining
+            if count == 0 < remaining:
+                break  # the next piece is longer than what is left of the budget
             prefills.append(Prefill(sequence, count))
             budget -= count
             if count < remaining:

@@ -162,8 +162,8 @@ class RunawayGuard:
     """When a stream is taken to have lost its text, and is ended as `runaway`. Each 0 turns its check off.
 
     `max_frames`: a budget, which ends a stream as `Request.max_frames` does but under the other name. `loop_frames`: a
-    cycle of at most so many frames goes on for `loop_repeats` times that long. `silence_frames`: so many frames in a
-    row are silence, as `Limits.silence_codes` tells. `engine/runaway.py` says what is compared.
+    cycle of at most so many frames goes on for `loop_repeats` times that long. `silence_frames`: so many frames are
+    silence, as `Limits.silence_codes` tells, with hardly a sound among them. `engine/runaway.py` says what is compared.
     """
 
     max_frames: int = 0

@@ -24,3 +24,11 @@ def two_graphs(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     directory = tmp_path_factory.mktemp("two_graphs")
     lm.export(Checkpoint.open(checkpoint), directory, "fp32", 4096)
     return directory
+
+
+@pytest.fixture(scope="session")
+def two_int4_graphs(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `two_graphs`, with weights in int4, whose products round activations to 8 bits."""
+    directory = tmp_path_factory.mktemp("two_int4_graphs")
+    lm.export(Checkpoint.open(checkpoint), directory, "int4", 4096)
+    return directory

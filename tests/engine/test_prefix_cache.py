@@ -1,4 +1,4 @@
-"""The tree of kept positions, without a model: each position's values are a number that its whole beginning decides.
+"""The tree of kept pieces, without a model: each position's values are a number that its whole beginning decides.
 
 Run: python -m pytest tests/engine/test_prefix_cache.py
 """
@@ -13,35 +13,46 @@ import numpy as np
 import pytest
 import torch
 
-from engine.prefix_cache import PrefixCache, position_rows
-from engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
+from engine.pieces import Piece, pieces
+from engine.prefix_cache import PrefixCache
+from engine.types import AudioSegment, Segment, TextSegment
 
-LAYOUT = CodebookLayout(num_codebooks=2, codebook_size=6, stream_bos_id=4, stream_eos_id=5)
+LONGEST = 4
 POSITION_BYTES = 2 * 3 * 4  # two tensors of three heads with one float32 each
-COST = POSITION_BYTES + 3 * 4  # and the position's row
-PLENTY = 10_000 * COST
+PLENTY = 2**20
+
+Prompt = tuple[Piece, ...]
 
 
-def values_of(rows: np.ndarray) -> torch.Tensor:
-    """What a model would have for these positions: float32 [2, 3, positions, 1]."""
-    numbers = [float(zlib.crc32(rows[: end + 1].tobytes()) % 2**20) for end in range(len(rows))]
-    return torch.tensor(numbers).expand(2, 3, -1)[..., None].clone()
+def values_of(prompt: Prompt) -> torch.Tensor:
+    """What a model would have for these pieces, one number each: float32 [2, 3, positions, 1]."""
+    before = 0
+    numbers: list[float] = []
+    for piece in prompt:
+        before = zlib.crc32(piece.key, before)
+        numbers += [float(before % 2**20)] * len(piece.segment)
+    return torch.tensor(numbers).expand(2, 3, -1)[..., None]
 
 
-def reader(rows: np.ndarray) -> Callable[[int, int], torch.Tensor]:
-    return lambda start, stop: values_of(rows)[:, :, start:stop].clone()
+def cost(prompt: Prompt) -> int:
+    return sum(len(piece.segment) * POSITION_BYTES + len(piece.key) for piece in prompt)
 
 
-def found(cache: PrefixCache, rows: np.ndarray) -> int:
-    """How many positions are kept; fails unless their values are right."""
-    known = cache.known(rows)
-    pieces = cache.lookup(rows)
-    kept = torch.cat(pieces, dim=2) if pieces else torch.empty(2, 3, 0, 1)
-    torch.testing.assert_close(kept, values_of(rows)[:, :, :known], rtol=0, atol=0)
-    return known
+def reader(prompt: Prompt) -> Callable[[int, int], torch.Tensor]:
+    return lambda start, stop: values_of(prompt)[:, :, start:stop].clone()
 
 
-def prompt(rng: random.Random) -> np.ndarray:
+def found(cache: PrefixCache, prompt: Prompt) -> int:
+    """How many pieces are kept; fails unless their values are right."""
+    kept = cache.lookup(prompt)
+    known = cache.known(prompt)
+    assert known == (prompt[len(kept) - 1].stop if kept else 0)
+    if kept:
+        assert torch.equal(torch.cat(kept, dim=2), values_of(prompt)[:, :, :known])
+    return len(kept)
+
+
+def random_prompt(rng: random.Random) -> Prompt:
     """Few different tokens and codes, so that prompts often begin alike for some way."""
     segments: list[Segment] = []
     for _ in range(rng.randint(1, 4)):
@@ -50,91 +61,93 @@ def prompt(rng: random.Random) -> np.ndarray:
             segments.append(TextSegment(np.array([rng.choice((0, 0, 0, 1)) for _ in range(count)])))
         else:
             segments.append(AudioSegment(np.array([[0, rng.choice((0, 0, 0, 1))] for _ in range(count)])))
-    return position_rows(segments, LAYOUT)
+    return pieces(segments, LONGEST)
 
 
-def in_common(first: np.ndarray, second: np.ndarray) -> int:
-    return next(
-        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if (a != b).any()),
-        min(len(first), len(second)),
-    )
+def keys(prompt: Prompt) -> tuple[bytes, ...]:
+    return tuple(piece.key for piece in prompt)
+
+
+def in_common(first: Prompt, second: Prompt) -> int:
+    both = list(zip(keys(first), keys(second), strict=False))
+    return next((i for i, (a, b) in enumerate(both) if a != b), len(both))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_as_much_is_found_as_any_stored_prompt_has_in_common_and_it_is_held_once(seed: int) -> None:
     rng = random.Random(seed)
-    cache = PrefixCache(PLENTY, POSITION_BYTES, LAYOUT)
-    stored: list[np.ndarray] = []
-    beginnings: set[bytes] = set()
+    cache = PrefixCache(PLENTY, POSITION_BYTES)
+    stored: list[Prompt] = []
+    beginnings: dict[tuple[bytes, ...], int] = {}
     for _ in range(60):
-        rows = prompt(rng)
-        assert found(cache, rows) == max((in_common(rows, other) for other in stored), default=0)
+        prompt = random_prompt(rng)
+        assert found(cache, prompt) == max((in_common(prompt, other) for other in stored), default=0)
         if rng.random() < 0.7:
-            cache.store(rows, reader(rows))
-            stored.append(rows)
-            beginnings |= {rows[: end + 1].tobytes() for end in range(len(rows))}
-            assert found(cache, rows) == len(rows)
-        assert cache.nbytes == len(beginnings) * COST, "a beginning that prompts share is held once"
+            cache.store(prompt, reader(prompt))
+            stored.append(prompt)
+            beginnings |= {keys(prompt)[: end + 1]: cost(prompt[end : end + 1]) for end in range(len(prompt))}
+            assert found(cache, prompt) == len(prompt)
+        assert cache.nbytes == sum(beginnings.values()), "a beginning that prompts share is held once"
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("capacity", [1, 7, 30])
-def test_however_little_memory_there_is_it_is_enough_and_what_is_found_is_right(seed: int, capacity: int) -> None:
+@pytest.mark.parametrize("positions", [1, 7, 30])
+def test_however_little_memory_there_is_it_is_enough_and_what_is_found_is_right(seed: int, positions: int) -> None:
     rng = random.Random(seed)
-    cache = PrefixCache(capacity * COST + 1, POSITION_BYTES, LAYOUT)
+    capacity = positions * (POSITION_BYTES + 12)
+    cache = PrefixCache(capacity, POSITION_BYTES)
     for _ in range(200):
-        rows = prompt(rng)
-        found(cache, rows)
-        cache.store(rows, reader(rows))
-        assert cache.nbytes <= capacity * COST
-        assert found(cache, rows) == min(len(rows), capacity), "the newest is there, or as much of it as fits"
+        prompt = random_prompt(rng)
+        found(cache, prompt)
+        cache.store(prompt, reader(prompt))
+        assert cache.nbytes <= capacity
+        fitting = max(count for count in range(len(prompt) + 1) if cost(prompt[:count]) <= capacity)
+        assert found(cache, prompt) == fitting, "the newest is there, or as many of its pieces as fit"
 
 
 def test_only_what_is_not_kept_yet_is_copied() -> None:
-    cache = PrefixCache(PLENTY, POSITION_BYTES, LAYOUT)
-    rows = position_rows([TextSegment(np.arange(40))], LAYOUT)
+    cache = PrefixCache(PLENTY, POSITION_BYTES)
+    prompt = pieces([TextSegment(np.arange(40))], 5)
     copied: list[tuple[int, int]] = []
 
     def read(start: int, stop: int) -> torch.Tensor:
         copied.append((start, stop))
-        return reader(rows)(start, stop)
+        return reader(prompt)(start, stop)
 
-    for length in (10, 25, 10, 25, 40):
-        cache.store(rows[:length], read)
-    assert copied == [(0, 10), (10, 25), (25, 40)]
+    for count in (1, 3, 1, 3, 4):
+        cache.store(prompt[:count], read)
+    assert copied == [(0, 5), (5, 10), (10, 15), (15, 20)]
 
 
-def test_a_text_token_is_no_code_of_the_same_number_and_every_codebook_counts() -> None:
-    text = position_rows([TextSegment(np.array([3, 3]))], LAYOUT)
-    audio = position_rows([AudioSegment(np.array([[3, 0], [3, 0]]))], LAYOUT)
-    other = position_rows([AudioSegment(np.array([[3, 0], [3, 1]]))], LAYOUT)
-    cache = PrefixCache(PLENTY, POSITION_BYTES, LAYOUT)
-    cache.store(audio, reader(audio))
-    assert found(cache, text) == 0
-    assert found(cache, other) == 1
+def test_a_piece_that_was_cut_short_by_its_prompts_end_is_not_taken_for_the_beginning_of_a_longer_one() -> None:
+    cache = PrefixCache(PLENTY, POSITION_BYTES)
+    short, long = (pieces([TextSegment(np.arange(count))], LONGEST) for count in (6, 7))
+    cache.store(short, reader(short))
+    assert found(cache, long) == 1, "the first four positions; the next two were read in a call of two, not of three"
+    followed = pieces([TextSegment(np.arange(6)), AudioSegment(np.ones((3, 2)))], LONGEST)
+    assert found(cache, followed) == 2, "where the modality changes the call ends in any case"
 
 
 def test_what_is_asked_for_stays_and_what_nobody_asks_for_goes_first() -> None:
-    def speech(number: int) -> np.ndarray:
-        voice = TextSegment(np.arange(20))
-        return position_rows([voice, TextSegment(np.full(10, 1000 + number))], LAYOUT)
+    def speech(number: int) -> Prompt:
+        return pieces([AudioSegment(np.ones((20, 2))), TextSegment(np.full(3, 1000 + number))], LONGEST)
 
-    other = position_rows([TextSegment(np.full(20, 7))], LAYOUT)
-    cache = PrefixCache(60 * COST, POSITION_BYTES, LAYOUT)
+    other = pieces([TextSegment(np.full(20, 7))], LONGEST)
+    cache = PrefixCache(cost(speech(0)) + 3 * cost(speech(0)[-1:]), POSITION_BYTES)
     cache.store(other, reader(other))
     for number in range(30):
         cache.store(speech(number), reader(speech(number)))
-        assert found(cache, speech(number + 1)) == 20, "the voice is shared by all of them"
+        assert found(cache, speech(number + 1)) == 5, "the voice is shared by all of them"
     assert found(cache, other) == 0
-    assert [number for number in range(30) if found(cache, speech(number)) == 30] == [26, 27, 28, 29]
+    assert [number for number in range(30) if found(cache, speech(number)) == 6] == [26, 27, 28, 29]
 
 
 def test_without_memory_nothing_is_kept_and_clearing_forgets() -> None:
-    rows = prompt(random.Random(0))
-    none = PrefixCache(0, POSITION_BYTES, LAYOUT)
-    none.store(rows, reader(rows))
-    assert (none.known(rows), none.nbytes, none.lookup(rows)) == (0, 0, [])
-    cache = PrefixCache(PLENTY, POSITION_BYTES, LAYOUT)
-    cache.store(rows, reader(rows))
+    prompt = random_prompt(random.Random(0))
+    none = PrefixCache(0, POSITION_BYTES)
+    none.store(prompt, reader(prompt))
+    assert (none.known(prompt), none.nbytes, none.lookup(prompt)) == (0, 0, [])
+    cache = PrefixCache(PLENTY, POSITION_BYTES)
+    cache.store(prompt, reader(prompt))
     cache.clear()
-    assert (cache.known(rows), cache.nbytes) == (0, 0)
+    assert (cache.known(prompt), cache.nbytes) == (0, 0)

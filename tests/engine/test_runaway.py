@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.engine import Engine
 from engine.runaway import RunawayDetector
@@ -34,7 +36,8 @@ SILENCE = [[5, 6], [9]]
 LIMITS = Limits(4, 16, 4096, 64, context_frames=10, silence_codes=SILENCE)
 GREEDY = SamplingParameters(temperature=0.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)
 GUARD = RunawayGuard(max_frames=900, loop_frames=50, loop_repeats=3, silence_frames=75)
-MODELS = ("speech", "loop", "silence", "babble")
+MODELS = ("speech", "pauses", "loop", "silence", "clicks", "babble")
+CLICK_EVERY, PAUSE, WORD = 20, 74, 10  # columns
 
 
 class ScriptedRunner:
@@ -48,9 +51,15 @@ class ScriptedRunner:
         self._codes = torch.from_numpy(rng.integers(100, 1024, (len(MODELS), 5000, 8)))  # [model, column, codebook]
         loop = self._codes[MODELS.index("loop")]
         loop[60:] = loop[60:91].repeat(160, 1)[: len(loop) - 60]
-        silence = self._codes[MODELS.index("silence")]
-        silence[60:, 0], silence[60:, 1] = torch.arange(len(silence) - 60) % 2 + 5, 9
+        for model, is_silent in (
+            ("silence", lambda column: column >= 60),
+            ("clicks", lambda column: column >= 60 and column % CLICK_EVERY > 0),
+            ("pauses", lambda column: column % (WORD + PAUSE) >= WORD),
+        ):
+            for column in filter(is_silent, range(self._codes.shape[1])):
+                self._codes[MODELS.index(model), column, :2] = torch.tensor([5 + column % 2, 9])
         self._codes[MODELS.index("speech"), 250:, 0] = LAYOUT.stream_eos_id
+        self._codes[MODELS.index("pauses"), 800:, 0] = LAYOUT.stream_eos_id
 
     def prefill(self, slot: int, position: int, segment: Segment) -> int:
         assert isinstance(segment, TextSegment)
@@ -95,8 +104,10 @@ def said(windows: list[FrameWindow]) -> tuple[FinishReason | None, int]:
     "model, reason, fewest, most",
     [
         ("speech", FinishReason.STOP, 250, 250),
+        ("pauses", FinishReason.STOP, 800, 800),
         ("loop", FinishReason.RUNAWAY, 60 + 31, 60 + 31 + 150),
         ("silence", FinishReason.RUNAWAY, 60, 60 + 75),
+        ("clicks", FinishReason.RUNAWAY, 60, 60 + 2 * 75),
         ("babble", FinishReason.RUNAWAY, 900, 900),
     ],
 )
@@ -110,7 +121,7 @@ def test_a_stream_ends_by_its_guard_and_no_sooner(
     assert engine.stats().finished == 1
 
 
-@pytest.mark.parametrize("model", ["loop", "silence", "babble"])
+@pytest.mark.parametrize("model", ["loop", "silence", "clicks", "babble"])
 def test_without_a_guard_it_goes_on_to_its_length(engine: Engine, model: str) -> None:
     assert said(list(engine.stream(order(model, RunawayGuard(), frames=1000)))) == (FinishReason.LENGTH, 1000)
     assert engine.stats().runaway == 0
@@ -127,9 +138,34 @@ def test_streams_that_run_away_harm_nobody_beside_them(engine: Engine) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found["speech"] == (FinishReason.STOP, 250)
-    assert {model for model, (reason, _) in found.items() if reason is FinishReason.RUNAWAY} == set(MODELS[1:])
+    assert (found["speech"], found["pauses"]) == ((FinishReason.STOP, 250), (FinishReason.STOP, 800))
+    assert {model for model, (reason, _) in found.items() if reason is FinishReason.RUNAWAY} == set(MODELS[2:])
     assert engine.stats().live_streams == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 74), st.integers(10, 40)), max_size=12))
+def test_pauses_shorter_than_the_guards_are_left_alone_when_words_stand_between_them(
+    spoken: list[tuple[int, int]],
+) -> None:
+    """Words of ten frames, 0.4 s, and more, each as long as an eighth of the pauses around it."""
+    detector = RunawayDetector(LAYOUT, RunawayGuard(silence_frames=75), SILENCE)
+    for pause, word in spoken:
+        for silent in [True] * pause + [False] * word:
+            assert detector.append(np.array([5, 9, *[0] * 6]) if silent else np.full(8, 200)) is None
+
+
+@given(st.integers(10, 60), st.integers(0, 9), st.integers(0, 50))
+def test_silence_with_a_sound_now_and_then_is_ended_where_it_began(every: int, phase: int, before: int) -> None:
+    detector = RunawayDetector(LAYOUT, RunawayGuard(silence_frames=75), SILENCE)
+    for _ in range(before):
+        assert detector.append(np.full(8, 200)) is None
+    for number in range(75 * 10):
+        silent = number % every != phase or number == 0
+        found = detector.append(np.array([5, 9, *[0] * 6]) if silent else np.full(8, 200))
+        if found is not None:
+            break
+    assert found is not None, "at least a tenth more silent columns than sounds take back"
+    assert before - 1 <= max(found, before - 1) <= before + 10
 
 
 def test_watching_a_column_costs_little_however_long_the_stream_is(figure: Callable[[str, str], None]) -> None:

@@ -9,7 +9,8 @@ from engine.scheduler import Scheduler, Sequence, Step
 
 
 def sequence(name: str, length: int = 10, deadline: float = 1e9) -> Sequence:
-    return Sequence(name, length, deadline)
+    """Its prompt can be read position by position."""
+    return Sequence(name, tuple(range(1, length + 1)), deadline)
 
 
 def run(scheduler: Scheduler) -> Step:
@@ -40,6 +41,16 @@ def test_a_long_prompt_never_takes_more_than_the_budget_from_running_streams() -
         pieces.append(sum(p.count for p in step.prefills))
         assert step.decode[0].request_id == "running", "the running stream must decode in every step"
     assert max(pieces) <= 16 and sum(pieces) == 100
+
+
+def test_reading_pauses_only_where_it_may() -> None:
+    scheduler = Scheduler(max_streams=3, max_waiting=4, prefill_tokens_per_step=16)
+    scheduler.submit(sequence("running", 5))
+    run(scheduler)
+    scheduler.submit(Sequence("long", (7, 14, 30, 31, 40), 1e9))
+    scheduler.submit(Sequence("next", (10,), 1e9))
+    counts = [[(p.sequence.request_id, p.count) for p in run(scheduler).prefills] for _ in range(4)]
+    assert counts == [[("long", 14)], [("long", 16)], [("long", 10)], [("next", 10)]]
 
 
 def test_requests_are_served_in_the_order_they_came() -> None:

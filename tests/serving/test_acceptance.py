@@ -16,10 +16,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from bench import acceptance, checks, parity
 from bench.acceptance import levels
-from bench.checks import Bench
+from bench.checks import Bench, Verdict
 from bench.served import ServedBundle, ServeError
 from bench.serving import Level
 from convert.checkpoint import Checkpoint
@@ -57,6 +58,53 @@ def test_the_cpu_bundle_passes_and_the_report_says_so(
     assert [level["streams"] for level in figures["levels"]] == [1, 4]
     assert figures["facts"]["GPUs"] == "none" or "GPU" in figures["facts"]["GPUs"]
     assert "onnxruntime 1." in figures["facts"]["versions"]
+
+
+def test_the_tests_of_a_card_are_in_the_report_and_said_to_be_skipped_where_there_is_none(
+    bundle: Path, checkpoint: Path
+) -> None:
+    verdict = acceptance.gpu_tests()
+    served: Any = SimpleNamespace()
+    bench = Bench(served, json.loads((bundle / "manifest.json").read_text()), Checkpoint.open(checkpoint), 2.4, (1,))
+    report = acceptance.write_report(bench, [Verdict("serve", True, "ready"), verdict], [], 1.0)
+    row = next(line for line in report.splitlines() if "| tests/gpu" in line)
+    if torch.cuda.is_available():
+        assert verdict.passed and not verdict.skipped
+        assert row.startswith("| PASS")
+    else:
+        assert report.startswith("# Acceptance of cpu: 1 of 1 checks hold\n"), "what was skipped did not hold"
+        assert row.startswith("| skipped")
+        assert "0 passed; 1 skipped: " in row and "needs a GPU" in row
+
+
+def test_of_a_cards_tests_the_report_names_those_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "test_card.py").write_text(
+        "import pytest\ndef test_right(): pass\ndef test_wrong(): assert False\n"
+        "@pytest.fixture\ndef engine(): raise RuntimeError('no engine')\ndef test_broken(engine): pass\n"
+    )
+    verdict = acceptance.gpu_tests(tmp_path)
+    assert verdict == Verdict("tests/gpu", False, "1 passed; 2 failed: test_wrong, test_broken")
+    (tmp_path / "test_card.py").write_text("def test_right(): pass\n")
+    assert acceptance.gpu_tests(tmp_path) == Verdict("tests/gpu", True, "1 passed")
+
+
+def test_only_targets_that_tests_gpu_is_about_run_it(
+    bundle: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole run over this machine's bundle, said to be one of TensorRT-RTX; its checks are not repeated here."""
+    fake = tmp_path / "bundle"
+    fake.mkdir()
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    monkeypatch.setattr(acceptance, "run", lambda bench: ([Verdict("serve", True, "ready")], []))
+    monkeypatch.setattr(acceptance, "gpu_tests", lambda: Verdict("tests/gpu", False, "1 failed: test_logits"))
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: SimpleNamespace(returncode=0, stdout="commit"))
+    words = ["--checkpoint", str(checkpoint), "--output", str(fake), "--out", str(tmp_path)]
+    for engine, code in (("onnxruntime", 0), ("tensorrt-rtx", 1)):
+        manifest["limits"]["lm_engine"] = engine
+        (fake / "manifest.json").write_text(json.dumps(manifest))
+        assert acceptance.main(words) == code
+        report = (tmp_path / "cpu.md").read_text()
+        assert ("| FAIL | tests/gpu | 1 failed: test_logits |" in report) == (engine == "tensorrt-rtx")
 
 
 def test_what_cannot_be_built_ends_with_the_builds_sentence(tmp_path: Path) -> None:

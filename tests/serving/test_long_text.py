@@ -97,10 +97,10 @@ def test_a_chapter_streams_with_flat_memory(forgetful_server: TritonServer, figu
     )
 
 
-def test_what_was_read_and_spoken_is_not_read_again(
+def test_what_was_spoken_is_read_once_and_not_again(
     own_server: TritonServer, figure: Callable[[str, str], None]
 ) -> None:
-    """Each part's prompt goes on where the one before it ended; only its own words and a few columns are new."""
+    """Each part's prompt goes on where the one before it ended: what that one said and its own words are new."""
     name = "higgs_prefix_positions_reused_total"
     with HiggsClient(own_server.grpc_url) as client:
         params = GenerationParams(seed=2, max_part_seconds=4.0, runaway_guard=False, chunk_words=12, context_parts=8)
@@ -108,7 +108,7 @@ def test_what_was_read_and_spoken_is_not_read_again(
     time.sleep(0.6)
     reused = metrics(own_server.metrics_url)[name]
     frames = round(25 * sum(part.stop - part.start for part in speech.parts[:-1]))
-    assert reused > 2 * frames, "the audio of every part but the last is context of several"
+    assert reused > 2 * frames, "a part is context of several, and new only to the first of them"
     figure("prefix reuse over one text", f"{reused:.0f} positions in {len(speech.parts)} parts, {frames} frames spoken")
 
 
