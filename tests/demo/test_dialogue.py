@@ -7,9 +7,7 @@ Run: python -m pytest tests/demo/test_dialogue.py
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,8 @@ import soundfile
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
 from demo.speaker import SpeakerEncoder
-from serve.triton import TritonServer
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKPOINT, VOICES = ROOT / "demo" / "checkpoint", ROOT / "voices"
+VOICES = Path(__file__).resolve().parent.parent.parent / "voices"
 SPEAKERS = {"Anna": "slt", "Peter": "awb", "David": "rms", "Lucy": "slt"}
 TRANSCRIPT = """Anna: My name is Anna and I live in London.
 Peter: The train to London leaves on Monday.
@@ -31,16 +27,6 @@ Peter: My brother lives in Boston.
 Anna: The speech is streamed out of Triton.
 David: The weather in Paris is sunny and cold.
 Lucy: There are two books in the house."""
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[HiggsClient]:
-    """On the bundle that tests/demo/test_voice.py builds, too."""
-    output = ROOT / "artifacts" / "test" / "voice_bundle"
-    build = [sys.executable, "-m", "build", "--target", "cpu", "--checkpoint", str(CHECKPOINT)]
-    subprocess.run([*build, "--voices", str(VOICES), "--output", str(output)], cwd=ROOT, check=True)
-    with TritonServer(output) as server, HiggsClient(server.grpc_url) as connected:
-        yield connected
 
 
 @pytest.fixture(scope="module")
