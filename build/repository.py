@@ -130,6 +130,7 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
         return {
             "max_characters": target.max_characters,
             "script": {
+                "num_codebooks": codec["num_codebooks"],
                 "frame_seconds": frame_seconds,
                 "hop_length": codec["hop_length"],
                 "max_positions": target.max_positions,

@@ -51,12 +51,13 @@ def write_voices(source: Path | None, destination: Path, sample_rate: int, targe
     except HiggsError as error:
         raise BuildError(str(error)) from error
     for voice in voices:
-        _write(voice, destination, limits)
+        _write(voice, destination, limits, target.max_scene_characters)
 
 
-def _write(voice: VoiceFiles, destination: Path, limits: ReferenceLimits) -> None:
+def _write(voice: VoiceFiles, destination: Path, limits: ReferenceLimits, max_description: int) -> None:
     if not re.fullmatch(_NAME_PATTERN, voice.name) or re.fullmatch(_RESERVED_NAMES, voice.name, re.IGNORECASE):
         raise BuildError(f"voice {voice.name!r} has a name that voices cannot have; rename it")
+    _check_texts(voice, max_description)
     profile: dict[str, Any] = {
         "transcript": voice.transcript,
         "audio": None,
@@ -75,3 +76,14 @@ def _write(voice: VoiceFiles, destination: Path, limits: ReferenceLimits) -> Non
             raise BuildError(f"voice {voice.name} cannot be stored: {error}") from error
     text = json.dumps(profile, ensure_ascii=False, indent=2) + "\n"
     (destination / f"{voice.name}.profile.json").write_text(text, encoding="utf-8")
+
+
+def _check_texts(voice: VoiceFiles, max_description: int) -> None:
+    """Raises BuildError for what the server would leave out."""
+    for key in ("language", "gender", "description"):
+        if not isinstance(voice.metadata.get(key, ""), str):
+            raise BuildError(f"voice {voice.name}: {key} must be text, not {voice.metadata[key]!r}")
+    said = voice.transcript if voice.audio else voice.metadata["description"]
+    most = _MAX_TRANSCRIPT_CHARACTERS if voice.audio else max_description
+    if len(said) > most or not any(c.isalnum() for c in said):
+        raise BuildError(f"voice {voice.name}: its words must be 1 to {most} characters, not {len(said)}")

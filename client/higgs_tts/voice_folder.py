@@ -3,12 +3,15 @@
 - `NAME.wav` (or flac, ogg, mp3) with `NAME.txt`, the words it says, and optionally `NAME.json` with metadata;
 - `profile.yaml`, as beside Boson's generation script: `profiles: {NAME: description}`, voices without audio;
 - `config.json`, as of Boson's vLLM server: `{NAME: {"transcript": …, "audio_file": …}}`, further keys are metadata.
+
+Nothing outside the folder is read, whatever a path or a symbolic link in it says.
 """
 
 import json
 from dataclasses import dataclass, field
+from os.path import isdir, isfile  # unlike pathlib's they say no to a name that no file can have
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -31,15 +34,16 @@ class VoiceFiles:
 def read_voice_folder(folder: Path) -> list[VoiceFiles]:
     """Every profile, by name. Does not decode the audio.
 
-    Raises VoiceFolderError, with the file and what is wrong with it, for a folder that is missing, a file that is
-    missing or not what its format says, and a name that appears twice.
+    Raises VoiceFolderError, with the file and what is wrong with it in one sentence, for a folder that is missing, a
+    file that is missing, outside the folder or not what its format says, and a name that appears twice.
     """
-    if not folder.is_dir():
-        raise VoiceFolderError(f"There is no folder {folder} with voices.")
+    if not isdir(folder):
+        raise _fault(f"There is no folder {folder} with voices.")
     found: dict[str, VoiceFiles] = {}
-    for voice in [*_pairs(folder), *_described(folder / DESCRIBED), *_listed(folder / LISTED)]:
+    listed = _listed(folder / LISTED)
+    for voice in [*_pairs(folder, {voice.audio for voice in listed}), *_described(folder / DESCRIBED), *listed]:
         if voice.name in found:
-            raise VoiceFolderError(f"Voice {voice.name} appears twice in {folder}; each name must appear once.")
+            raise _fault(f"Voice {voice.name} appears twice in {folder}; each name must appear once.")
         found[voice.name] = voice
     return [found[name] for name in sorted(found)]
 
@@ -47,47 +51,58 @@ def read_voice_folder(folder: Path) -> list[VoiceFiles]:
 def read_metadata(file: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises VoiceFolderError when there is none."""
     try:
-        content = json.loads(_text(file))
+        content = json.loads(_text(file), parse_constant=_refused_constant)
     except (ValueError, RecursionError) as error:
-        raise VoiceFolderError(f"{file} is not valid JSON: {error}.") from None
+        raise _fault(f"{file} is not valid JSON: {error}.") from None
     if not isinstance(content, dict):
-        raise VoiceFolderError(f"{file} must hold a JSON object.")
+        raise _fault(f"{file} must hold a JSON object.")
+    if not _is_text(json.dumps(content, ensure_ascii=False)):
+        raise _fault(f"{file} holds half of a character (a lone surrogate); it must be plain text.")
     return content
 
 
-def _pairs(folder: Path) -> list[VoiceFiles]:
-    listed = {voice.audio for voice in _listed(folder / LISTED)}
-    clips = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO_EXTENSIONS and path not in listed)
-    return [_pair(clip) for clip in clips]
+def _pairs(folder: Path, listed: set[Path | None]) -> list[VoiceFiles]:
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        raise _fault(f"{folder} cannot be read: {error}.") from None
+    clips = [path for path in files if path.suffix.lower() in AUDIO_EXTENSIONS and not isdir(path)]
+    return [_pair(clip) for clip in clips if clip not in listed]
 
 
 def _pair(clip: Path) -> VoiceFiles:
+    if not _is_text(clip.name):
+        raise _fault(f"{clip} has a name that is no UTF-8 text; rename it.")
     words, details = clip.with_suffix(".txt"), clip.with_suffix(".json")
-    transcript = _text(words).strip() if words.is_file() else ""
+    if not _is_there(clip):
+        raise _fault(f"{clip} is a link to nothing.")
+    transcript = _text(words).strip() if _is_there(words) else ""
     if not transcript:
-        raise VoiceFolderError(f"voice {clip.stem} has no {words.name} with the words that {clip.name} says.")
-    metadata = read_metadata(details) if details.is_file() and details.name != LISTED else {}
+        raise _fault(f"voice {clip.stem} has no {words.name} with the words that {clip.name} says.")
+    metadata = read_metadata(details) if details.name != LISTED and _is_there(details) else {}
     return VoiceFiles(clip.stem, clip, transcript, metadata)
 
 
 def _described(file: Path) -> list[VoiceFiles]:
-    if not file.is_file():
+    if not _is_there(file):
         return []
+    text = _text(file)
     try:
-        content = yaml.safe_load(_text(file))
-    except yaml.YAMLError as error:
-        raise VoiceFolderError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
+        content = yaml.safe_load(text)
+    except Exception as error:  # beside YAMLError, whatever the constructors of numbers and dates run into
+        raise _fault(f"{file} is not valid YAML: {error}.") from None
     profiles = content.get("profiles") if isinstance(content, dict) else None
     if not isinstance(profiles, dict):
-        raise VoiceFolderError(f"{file} has no mapping `profiles` of names to descriptions.")
+        raise _fault(f"{file} has no mapping `profiles` of names to descriptions.")
     for name, description in profiles.items():
-        if not isinstance(name, str) or not isinstance(description, str) or not description.strip():
-            raise VoiceFolderError(f"{file}: profile {name!r} must be a name with a description in words.")
+        words = (name, description)
+        if not all(isinstance(word, str) and word.strip() and _is_text(word) for word in words):
+            raise _fault(f"{file}: profile {name!r} must be a name with a description in words.")
     return [VoiceFiles(name, None, "", {"description": words.strip()}) for name, words in profiles.items()]
 
 
 def _listed(file: Path) -> list[VoiceFiles]:
-    if not file.is_file():
+    if not _is_there(file):
         return []
     content = read_metadata(file)
     return [_entry(file, name, entry) for name, entry in content.items()]
@@ -97,15 +112,53 @@ def _entry(file: Path, name: str, entry: Any) -> VoiceFiles:
     values = dict(entry) if isinstance(entry, dict) else {}
     transcript, clip = values.pop("transcript", None), values.pop("audio_file", None)
     if not isinstance(transcript, str) or not transcript.strip() or not isinstance(clip, str) or not clip:
-        raise VoiceFolderError(f"{file}: voice {name!r} must have a transcript and an audio_file.")
+        raise _fault(f"{file}: voice {name!r} must have a transcript and an audio_file.")
     audio = file.parent / clip
-    if not audio.is_file():
-        raise VoiceFolderError(f"{file}: voice {name!r} names {clip}, which is not there.")
+    if not _is_inside(audio, file.parent):
+        raise _fault(f"{file}: voice {name!r} names {clip!r}, which is outside the folder.")
+    if not isfile(audio):
+        raise _fault(f"{file}: voice {name!r} names {clip!r}, which is not there.")
     return VoiceFiles(name, audio, transcript.strip(), values)
 
 
 def _text(file: Path) -> str:
+    """A file's words. Some editors begin UTF-8 with a mark, which is none of them."""
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise VoiceFolderError(f"{file} cannot be read: {error}.") from None
+        raise _fault(f"{file} cannot be read: {error}.") from None
+
+
+def _is_there(file: Path) -> bool:
+    """Whether the folder has that file. Raises VoiceFolderError for a link that leads out of it."""
+    if not isfile(file):
+        return False
+    if not _is_inside(file, file.parent):
+        raise _fault(f"{file} is a link to a file outside its folder, which is not read.")
+    return True
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, stays in the folder."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a character that no path has
+        return False
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be sent: JSON, YAML and file names know halves of characters, UTF-8 does not."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refused_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _fault(sentence: str) -> VoiceFolderError:
+    """In one line of text, whatever names stand in it."""
+    return VoiceFolderError(" ".join(sentence.encode(errors="backslashreplace").decode().split()))

@@ -23,7 +23,7 @@ class VoiceProfile:
     """A voice on the server: a clip with its words or, with no `audio_path`, a description in the metadata.
 
     What a list of voices leaves out is None: `samples` and `embedding`. The embedding, the clip's codes, is also
-    None as long as nobody has spoken in the voice.
+    None as long as nobody has spoken in the voice; the samples are, where the clip was lost and the embedding is left.
     """
 
     name: str

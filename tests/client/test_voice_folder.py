@@ -68,7 +68,7 @@ def test_formats_stand_beside_each_other(tmp_path: Path) -> None:
         ({"profile.yaml": "profiles: {a: 7}"}, "profile 'a' must be a name with a description"),
         ({"profile.yaml": "profiles: {a: !!python/object:os.system x}"}, r"not valid YAML"),
         ({"config.json": '{"a": {"audio_file": "a.wav"}}'}, "voice 'a' must have a transcript and an audio_file"),
-        ({"config.json": '{"a": {"transcript": "a", "audio_file": "a.wav"}}'}, r"names a\.wav, which is not there"),
+        ({"config.json": '{"a": {"transcript": "a", "audio_file": "a.wav"}}'}, r"names .a\.wav., which is not there"),
         ({"config.json": '{"a": 7}'}, "voice 'a' must have"),
     ],
 )

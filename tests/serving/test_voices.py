@@ -25,6 +25,7 @@ from serve.triton import TritonServer
 
 GREEDY = GenerationParams(temperature=0.0, ras_window=0, max_seconds=1.0)
 WORDS = "the very same words"
+SOURCES = ("profile", "memory", "disk", "encoder")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def sources(server: TritonServer) -> dict[str, float]:
     """Where the codes of clips came from so far."""
     time.sleep(0.6)  # Triton publishes metrics four times a second
     page = metrics(server.metrics_url)
-    return {name: page[f'higgs_reference_codes_total{{source="{name}"}}'] for name in ("memory", "disk", "encoder")}
+    return {name: page[f'higgs_reference_codes_total{{source="{name}"}}'] for name in SOURCES}
 
 
 def grown(server: TritonServer, before: dict[str, float]) -> dict[str, float]:
@@ -81,6 +82,8 @@ def test_a_voice_that_is_added_speaks_at_once_and_as_its_clip_in_a_request_does(
     assert len(first.samples) and list(running)[-1].finish_reason
     np.testing.assert_array_equal(spoken.samples, say(keeper, None, clip).samples)
     assert grown(keeping, before) == {"encoder": 1, "memory": 1}
+    np.testing.assert_array_equal(spoken.samples, say(keeper, "mine").samples)
+    assert grown(keeping, before) == {"encoder": 1, "memory": 1, "profile": 1}, "its codes are kept with it"
     voice = keeper.voice("mine")
     assert voice.embedding is not None and voice.samples is not None
     assert voice.embedding.shape == (8, 50)
@@ -99,19 +102,28 @@ def test_voices_and_codes_are_there_after_a_restart(bundle: Path, tmp_path: Path
     with TritonServer(bundle, state=state) as server, HiggsClient(server.grpc_url) as client:
         client.add_voice("mine", Reference((tone(220), 24000), WORDS))
         expected = {voice: say(client, voice).samples for voice in ("mine", "tone")}
-        assert sources(server) == {"memory": 0, "disk": 0, "encoder": 2}
+        assert sources(server) == {"profile": 0, "memory": 0, "disk": 0, "encoder": 2}
     with TritonServer(bundle, state=state) as server, HiggsClient(server.grpc_url) as client:
         for voice, samples in expected.items():
             for _ in range(2):
                 np.testing.assert_array_equal(say(client, voice).samples, samples)
-        assert sources(server) == {"memory": 2, "disk": 2, "encoder": 0}
+        assert sources(server) == {"profile": 4, "memory": 0, "disk": 0, "encoder": 0}
+        (clip,) = (state / "voices").glob("*.wav")
+        clip.unlink()
+    with TritonServer(bundle, state=state) as server, HiggsClient(server.grpc_url) as client:
+        np.testing.assert_array_equal(say(client, "mine").samples, expected["mine"])
+        voice = client.voice("mine")
+        assert voice.samples is None
+        assert voice.embedding is not None, "a voice speaks by its codes, whatever became of its clip"
+        say(client, None, Reference((tone(220), 24000), WORDS))
+        assert sources(server) == {"profile": 1, "memory": 0, "disk": 1, "encoder": 0}
         for file in (state / "codes").glob("*.codes"):
             file.write_bytes(file.read_bytes()[:-4])
         client.remove_voice("mine")
     with TritonServer(bundle, state=state) as server, HiggsClient(server.grpc_url) as client:
         assert [voice.name for voice in client.voices()] == ["tone"]
         np.testing.assert_array_equal(say(client, "tone").samples, expected["tone"])
-        assert sources(server) == {"memory": 0, "disk": 0, "encoder": 1}, "torn files are misses"
+        assert sources(server) == {"profile": 0, "memory": 0, "disk": 0, "encoder": 1}, "torn files are misses"
 
 
 def test_voices_with_the_same_words_do_not_collide(keeping: TritonServer, keeper: HiggsClient) -> None:

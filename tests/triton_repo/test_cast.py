@@ -21,6 +21,7 @@ class Profile:
     name: str
     transcript: str = "words"
     description: str = ""
+    embedding: np.ndarray | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -35,7 +36,8 @@ class Voices:
 
     def load(self, name: str) -> tuple[Profile, np.ndarray]:
         profile = self._profiles[name]
-        return profile, np.zeros(0, np.float32) if profile.description else CLIP
+        has_samples = not profile.description and profile.embedding is None
+        return profile, CLIP if has_samples else np.zeros(0, np.float32)
 
 
 NOBODY = Voices()

@@ -25,7 +25,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from code_cache import CodeCache
-from common.code_files import CodeFiles, clip_key
+from common.code_files import CodeFiles, clip_digest, codes_key
 
 folder, log, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 def encode():
@@ -36,7 +36,8 @@ def encode():
 
 cache = CodeCache(16, CodeFiles(folder, 2**20), lambda source: None)
 print("ready", flush=True)
-print(cache.codes(clip_key("codec", np.full(960, number / 10, np.float32)), encode).sum(), flush=True)
+key = codes_key("codec", clip_digest(np.full(960, number / 10, np.float32)))
+print(cache.codes(key, encode).sum(), flush=True)
 """
 
 
@@ -72,9 +73,9 @@ class Codec:
         return self._cache.remembered([self._key(samples) for samples in clips])
 
     def _key(self, samples: np.ndarray) -> str:
-        from common.code_files import clip_key  # noqa: PLC0415
+        from common.code_files import clip_digest, codes_key  # noqa: PLC0415
 
-        return clip_key(self._name, samples)
+        return codes_key(self._name, clip_digest(samples))
 
 
 def clip(number: int, frames: int = 50) -> np.ndarray:

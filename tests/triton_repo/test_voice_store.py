@@ -55,13 +55,31 @@ def clip(level: float = 0.5, seconds: float = 1.0) -> np.ndarray:
     return np.full(int(seconds * RATE), level, np.float32)
 
 
-def open_store(folders: tuple[Path, Path], **settings: Any) -> Any:
-    from common.reference import ReferenceLimits  # noqa: PLC0415 - only now on the path
+def open_store(folders: tuple[Path, Path], codec: str = "codec", **settings: Any) -> Any:
+    """The codes of one codec's clips are found in `codes` beside the state's voices."""
+    from common.code_files import codes_key  # noqa: PLC0415 - only now on the path
+    from common.reference import ReferenceLimits  # noqa: PLC0415
     from common.voice_profile import VoiceRules  # noqa: PLC0415
     from common.voice_store import VoiceStore  # noqa: PLC0415
 
     rules = VoiceRules(**RULES | settings)
-    return VoiceStore(folders[0], folders[1], rules, ReferenceLimits(**LIMITS))
+    files = code_files(folders)
+    return VoiceStore(
+        folders[0], folders[1], rules, ReferenceLimits(**LIMITS), lambda digest: files.load(codes_key(codec, digest))
+    )
+
+
+def code_files(folders: tuple[Path, Path]) -> Any:
+    from common.code_files import CodeFiles  # noqa: PLC0415
+
+    return CodeFiles(folders[0].parent / "codes", 2**20)
+
+
+def encode(folders: tuple[Path, Path], samples: np.ndarray, codes: np.ndarray, codec: str = "codec") -> None:
+    """What `codec_encoder` keeps when it has encoded a clip."""
+    from common.code_files import clip_digest, codes_key  # noqa: PLC0415
+
+    code_files(folders).store(codes_key(codec, clip_digest(samples)), codes)
 
 
 def add(store: Any, name: str, level: float = 0.5, replacing: bool = False) -> Any:
@@ -99,7 +117,13 @@ def test_nothing_is_read_while_nothing_changes(folders: Any, monkeypatch: pytest
     reads: list[str] = []
     monkeypatch.setattr(os, "scandir", lambda path: reads.append(str(path)))
     monkeypatch.setattr(soundfile, "read", lambda path, **_: reads.append(str(path)))
-    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(str(path)))
+
+    def read_bytes(path: Path) -> bytes:
+        if path.suffix != ".codes":  # which may be there any time
+            reads.append(str(path))
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
     assert store.load("mine")[0].transcript == "level 0.5"
     assert names(store) == ["mine", "tone"]
     assert reads == []
@@ -185,6 +209,50 @@ def test_metadata_are_a_small_json_object(folders: Any, text: str, sentence: str
 
     with pytest.raises(InvalidRequestError, match=sentence):
         open_store(folders).rules.parsed_metadata(text)
+
+
+@pytest.mark.parametrize("name", ["mine", "tone"])
+def test_a_voice_whose_clip_was_encoded_has_its_codes_and_brings_no_clip(folders: Any, name: str) -> None:
+    """A second of 24 kHz is a frame's whole number: the encoder was given the very samples that are kept."""
+    samples, codes = clip(0.5 if name == "mine" else 0.25), np.arange(200, dtype=np.int32).reshape(8, 25)
+    add(open_store(folders), "mine", 0.5)
+    for _ in range(2):
+        profile, brought = open_store(folders).load(name)
+        assert profile.embedding is None
+        np.testing.assert_array_equal(brought, samples)
+        encode(folders, samples, codes + 1, codec="another codec")
+    encode(folders, samples, codes)
+    for store in (open_store(folders), open_store(folders)):
+        profile, brought = store.load(name)
+        np.testing.assert_array_equal(profile.embedding, codes)
+        assert brought.size == 0
+        shown, samples_shown = store.show(name)
+        np.testing.assert_array_equal(shown.embedding, codes)
+        np.testing.assert_array_equal(samples_shown, samples)
+    np.testing.assert_array_equal(open_store(folders, "another codec").load(name)[0].embedding, codes + 1)
+
+
+def test_the_codes_are_those_of_whole_frames(folders: Any) -> None:
+    store, samples = open_store(folders), clip(seconds=0.9)
+    assert len(samples) % 960
+    store.add("mine", samples, "words", {}, False)
+    encode(folders, np.pad(samples, (0, -len(samples) % 960)), np.ones((8, 23), np.int32))
+    assert store.load("mine")[0].embedding.shape == (8, 23)
+    np.testing.assert_array_equal(store.show("mine")[1], samples)
+
+
+def test_a_voice_that_lost_its_clip_speaks_by_its_codes_or_says_what_is_missing(folders: Any) -> None:
+    from common.errors import InvalidRequestError  # noqa: PLC0415
+
+    for name, level in (("known", 0.5), ("unknown", 0.125)):
+        add(open_store(folders), name, level).audio_path.unlink()
+    encode(folders, clip(0.5), np.ones((8, 25), np.int32))
+    store = open_store(folders)
+    assert names(store) == ["known", "tone", "unknown"]
+    profile, samples = store.show("known")
+    assert (profile.embedding.shape, samples.size) == ((8, 25), 0)
+    with pytest.raises(InvalidRequestError, match="voice 'unknown' has lost its clip before anybody spoke in it"):
+        store.load("unknown")
 
 
 def test_a_voice_may_be_described_in_words(folders: Any) -> None:

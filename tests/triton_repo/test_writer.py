@@ -6,6 +6,7 @@ Run: python -m pytest tests/triton_repo/test_writer.py
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,17 @@ from languages import LANGUAGES
 from options import OptionLimits, parse_options
 from parts import text_parts
 from script import Script, read_script
-from tests.triton_repo.test_cast import CLIP, THREE
+from tests.triton_repo.test_cast import CLIP, THREE, Profile, Voices
 from writer import ScriptLimits, ScriptWriter, WrittenScript
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "checkpoint" / "tokenizer.json"
 LIMITS = ScriptLimits(
-    frame_seconds=0.04, hop_length=960, max_positions=2048, max_prompt_audio_positions=100, positions_beside_clip=9
+    num_codebooks=8,
+    frame_seconds=0.04,
+    hop_length=960,
+    max_positions=2048,
+    max_prompt_audio_positions=100,
+    positions_beside_clip=9,
 )
 OPTION_LIMITS = OptionLimits(1026, 0.04, 7200.0, 120.0, 7200.0, 7, 2, 64, 2000)
 TWO = [DialogueTurn("Anna", "Hello Bob. How are you?"), DialogueTurn("Bob", "Fine, I have 3 dogs.")]
@@ -45,10 +51,14 @@ def reference_mark() -> int:
 
 
 def write(
-    encoder: PromptEncoder, turns: list[DialogueTurn], limits: ScriptLimits = LIMITS, **given: Any
+    encoder: PromptEncoder,
+    turns: list[DialogueTurn],
+    limits: ScriptLimits = LIMITS,
+    voices: Voices = THREE,
+    **given: Any,
 ) -> WrittenScript:
     params = parse_options(json.dumps(given), OPTION_LIMITS)
-    made = cast(turns, params.speakers, None, THREE, "en")
+    made = cast(turns, params.speakers, None, voices, "en")
     parts = text_parts(turns, params, "en")
     return ScriptWriter(encoder, limits).write(parts, made, params.system, params.scene, params, LANGUAGES["en"])
 
@@ -129,7 +139,7 @@ def test_long_texts_become_parts_with_pauses_between_paragraphs(encoder: PromptE
 def test_what_has_no_room_is_refused(encoder: PromptEncoder) -> None:
     with pytest.raises(InvalidRequestError, match=r"part 1 of the text.*take smaller chunks"):
         write(encoder, [DialogueTurn(None, "word and word " * 400)], chunk_method="speaker")
-    small = ScriptLimits(0.04, 960, 2048, 15, 9)
+    small = replace(LIMITS, max_prompt_audio_positions=15)
     with pytest.raises(InvalidRequestError, match="take 20 positions; the engine has 15"):
         write(encoder, TWO, small, speakers=PROFILES)
 
@@ -157,7 +167,21 @@ def test_scripts_that_make_no_sense_are_refused(encoder: PromptEncoder, change: 
     written = write(encoder, [DialogueTurn(None, "Hello.")])
     text = json.dumps(json.loads(written.script) | change)
     with pytest.raises(EngineInvalidRequestError):
-        read(encoder, WrittenScript(written.input_ids, written.reference_samples, written.reference_lengths, text))
+        read(encoder, replace(written, script=text))
+
+
+def test_of_a_clip_whose_codes_are_known_only_these_go_on(encoder: PromptEncoder) -> None:
+    codes = np.arange(16, dtype=np.int32).reshape(8, 2)
+    voices = Voices(Profile("slt", "I am S L T.", embedding=codes), Profile("awb", "I am A W B."))
+    written = write(encoder, TWO, voices=voices, speakers=PROFILES)
+    assert (written.reference_lengths.tolist(), written.known_frames.tolist()) == ([0, len(CLIP)], [2, 0])
+    np.testing.assert_array_equal(written.reference_samples, CLIP)
+    np.testing.assert_array_equal(written.known_codes, codes)
+    both = write(encoder, TWO, speakers=PROFILES)
+    assert both.known_codes.shape == (8, 0)
+    assert (both.input_ids.tolist(), both.script) == (written.input_ids.tolist(), written.script)
+    with pytest.raises(InvalidRequestError, match="the reference clips take 21 positions"):
+        write(encoder, TWO, replace(LIMITS, max_prompt_audio_positions=20), voices=voices, speakers=PROFILES)
 
 
 def test_clips_and_marks_must_agree(encoder: PromptEncoder) -> None:

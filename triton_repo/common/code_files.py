@@ -1,8 +1,8 @@
 """Codes of reference clips on disk: one small file a clip, written whole or not at all, checked when read.
 
 Several servers may share the folder. A file's modification time is when it was last of use; beyond `max_bytes` the
-longest unused go. File: magic, SHA-256 of the rest, then num_codebooks and frames as uint32 and the codes as int32, all
-little-endian.
+longest unused go. This is the one home of codes: a voice profile's `embedding` is what is found here for its clip.
+File: magic, SHA-256 of the rest, then num_codebooks and frames as uint32 and the codes as int32, all little-endian.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ _CLAIM_SECONDS = 60.0  # longer than a clip takes to encode; whoever holds a cla
 _LOOK_SECONDS = 0.01
 
 
-def clip_key(codec: str, samples: np.ndarray) -> str:
-    """What names a clip: a hash of its float32 samples and of the codec that encodes them."""
-    digest = hashlib.sha256(codec.encode() + b"\0")
-    digest.update(np.ascontiguousarray(samples, dtype="<f4").tobytes())
-    return digest.hexdigest()
+def clip_digest(samples: np.ndarray) -> str:
+    """What tells a clip from others: the SHA-256 of its float32 samples, which are whole codec frames."""
+    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
+
+
+def codes_key(codec: str, digest: str) -> str:
+    """What names the codes of the clip with that digest: a hash of it and of the codec that encodes it."""
+    return hashlib.sha256(f"{codec} {digest}".encode()).hexdigest()
 
 
 class CodeFiles:

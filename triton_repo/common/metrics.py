@@ -13,7 +13,7 @@ class CodeSources:
     def __init__(self, sources: Iterable[str]) -> None:
         family = pb_utils.MetricFamily(
             name="higgs_reference_codes_total",
-            description="Reference clips, by where their codes came from: memory, disk or the encoder",
+            description="Reference clips, by where their codes came from: a voice profile, memory, disk or the encoder",
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self._family = family  # its counters must not outlive it

@@ -1,8 +1,9 @@
 """Voice profiles as plain files of one folder: NAME.profile.json, and the clip that it names as a float32 WAV.
 
-The JSON holds `transcript`, `audio` (a file beside it, or null), `seconds` and `metadata`. It is written last and in
+The JSON holds `transcript`, `audio` (a file beside it, or null), `seconds`, `metadata` and, if an added voice has a
+clip, `clip`: its digest, by which its codes are found without the clip (`code_files.py`). It is written last and in
 one piece, so a profile is there whole or not at all; a clip that no profile names is what a killed writer left.
-Writers, of any process, take turns; readers need not wait for them.
+Writers, of any process, take turns; readers need not wait for them. Nothing outside the folder is read.
 """
 
 from __future__ import annotations
@@ -24,15 +25,27 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from common.voice_profile import VoiceProfile
+from common.errors import InvalidRequestError
+from common.voice_profile import VoiceProfile, VoiceRules
 
 _SUFFIX = ".profile.json"
 _LOCK = ".lock"
+_MAX_SECONDS = 86400.0
 _CLIP = re.compile(r"(?P<voice>.+)-[0-9a-f]{16}\.wav")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 # Two changes within one tick of the file system's clock look like one: a folder that changed just now is read again.
 _SETTLED_NANOSECONDS = 2 * 10**9
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class NewClip:
+    """A clip to keep: float32 [samples], their rate in Hz, and its digest as `code_files` has it."""
+
+    samples: np.ndarray
+    sample_rate: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -48,15 +61,16 @@ class ProfileFolder:
 
     Args:
         origin: of its profiles: BUNDLE or ADDED.
+        rules: what profiles must be, those that were put there by hand too.
     """
 
-    def __init__(self, directory: Path, origin: str) -> None:
-        self._directory, self._origin = directory, origin
+    def __init__(self, directory: Path, origin: str, rules: VoiceRules) -> None:
+        self._directory, self._origin, self._rules = directory, origin, rules
         self._seen: dict[str, _Seen] = {}
         self._changed_at: int | None = None  # the folder's time when it was last read, None: read it again
 
     def profiles(self) -> dict[str, VoiceProfile]:
-        """By name, as they are now. A file that cannot be read is left out, with a line in the log."""
+        """By name, as they are now. A file that is no profile is left out, with a line in the log that says why."""
         try:
             changed_at = self._directory.stat().st_mtime_ns
         except OSError:
@@ -68,9 +82,9 @@ class ProfileFolder:
         return {name: seen.profile for name, seen in sorted(self._seen.items()) if seen.profile is not None}
 
     def write(
-        self, name: str, clip: tuple[np.ndarray, int] | None, transcript: str, metadata: dict[str, Any], replace: bool
+        self, name: str, clip: NewClip | None, transcript: str, metadata: dict[str, Any], replace: bool
     ) -> VoiceProfile:
-        """Store a profile; clip: float32 [samples] and their rate in Hz, None for a voice described in words.
+        """Store a profile; without a clip it is a voice described in words.
 
         Raises FileExistsError unless it may replace, and OSError when the disk refuses; the folder is then as before.
         """
@@ -79,14 +93,15 @@ class ProfileFolder:
             file = self._directory / f"{name}{_SUFFIX}"
             if file.exists() and not replace:
                 raise FileExistsError(name)
-            audio = None if clip is None else self._write_clip(name, *clip)
-            seconds = 0.0 if clip is None else len(clip[0]) / clip[1]
-            values = {"transcript": transcript, "audio": audio, "seconds": seconds, "metadata": metadata}
+            values: dict[str, Any] = {"transcript": transcript, "audio": None, "seconds": 0.0, "metadata": metadata}
+            if clip is not None:
+                seconds = len(clip.samples) / clip.sample_rate
+                values |= {"audio": self._write_clip(name, clip), "seconds": seconds, "clip": clip.digest}
             content = json.dumps(values, ensure_ascii=False, indent=2).encode()
             self._put(file.name, lambda stream: stream.write(content))
             self._sweep()
         self._changed_at = None
-        return _profile(file, values, self._origin)
+        return _profile(file, values, self._origin, self._rules)
 
     def delete(self, name: str) -> bool:
         """Remove a profile and its clip; False when there is none. Raises OSError when the disk refuses."""
@@ -123,7 +138,9 @@ class ProfileFolder:
                 continue
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             seen = self._seen.get(name)
-            yield name, seen if seen and seen.stamp == stamp else _Seen(stamp, _read(Path(entry.path), self._origin))
+            if seen is None or seen.stamp != stamp:
+                seen = _Seen(stamp, _read(Path(entry.path), self._origin, self._rules))
+            yield name, seen
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -132,10 +149,11 @@ class ProfileFolder:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _write_clip(self, name: str, samples: np.ndarray, rate: int) -> str:
+    def _write_clip(self, name: str, clip: NewClip) -> str:
         """Returns the file's name, which tells its content: a reader never finds another clip under a name it has."""
-        audio = f"{name}-{hashlib.sha256(samples.tobytes()).hexdigest()[:16]}.wav"
-        self._put(audio, lambda stream: soundfile.write(stream, samples, rate, subtype="FLOAT", format="WAV"))
+        audio = f"{name}-{hashlib.sha256(clip.samples.tobytes()).hexdigest()[:16]}.wav"
+        form = {"samplerate": clip.sample_rate, "subtype": "FLOAT", "format": "WAV"}
+        self._put(audio, lambda stream: soundfile.write(stream, clip.samples, **form))
         return audio
 
     def _put(self, name: str, write: Callable[[BinaryIO], object]) -> None:
@@ -167,32 +185,61 @@ class ProfileFolder:
             return bool(json.loads(file.read_bytes())["audio"] == clip.name)
         except FileNotFoundError:
             return False
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return True  # a profile that cannot be read may still be repaired by hand
 
 
-def _read(file: Path, origin: str) -> VoiceProfile | None:
+def _read(file: Path, origin: str, rules: VoiceRules) -> VoiceProfile | None:
     try:
-        profile = _profile(file, json.loads(file.read_bytes()), origin)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _check_inside(file)
+        profile = _profile(file, json.loads(file.read_bytes()), origin, rules)
+    except (OSError, ValueError, KeyError, RecursionError, InvalidRequestError) as error:
         logger.warning("%s is no voice profile and is left out: %r", file, error)
         return None
-    if profile.audio_path is not None and not profile.audio_path.is_file():
+    if profile.clip is None and profile.audio_path is not None and not os.path.isfile(profile.audio_path):
         logger.warning("%s is left out: its clip %s is missing", file, profile.audio_path.name)
         return None
     return profile
 
 
-def _profile(file: Path, values: dict[str, Any], origin: str) -> VoiceProfile:
-    audio, metadata = values["audio"], values["metadata"]
-    if audio is not None and Path(audio).name != audio:
-        raise ValueError(f"{audio!r} is not the name of a file beside it")
+def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoiceProfile:
+    """Raises InvalidRequestError, KeyError or ValueError for values that are no profile's."""
+    if not isinstance(values, dict):
+        raise InvalidRequestError("it must be a JSON object")
+    name, transcript, metadata = file.name.removesuffix(_SUFFIX), values["transcript"], values["metadata"]
+    audio, clip, seconds = values["audio"], values.get("clip"), values["seconds"]
+    rules.check_name(name)
+    rules.check_metadata(metadata)
+    if not isinstance(transcript, str) or isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise InvalidRequestError("transcript must be text, and seconds a number")
+    if not 0 <= seconds <= _MAX_SECONDS:  # also refuses NaN
+        raise InvalidRequestError(f"seconds must be from 0 to {_MAX_SECONDS}")
+    if clip is not None and not (isinstance(clip, str) and _DIGEST.fullmatch(clip)):
+        raise InvalidRequestError("clip must be the SHA-256 of a clip")
+    if audio is None:
+        rules.check_description(metadata)
+    else:
+        if not isinstance(audio, str) or Path(audio).name != audio or audio == "..":
+            raise InvalidRequestError(f"{audio!r} is not the name of a file beside it")
+        rules.check_transcript(transcript)
+        _check_inside(file.with_name(audio))
     return VoiceProfile(
-        name=file.name.removesuffix(_SUFFIX),
+        name=name,
         audio_path=None if audio is None else file.with_name(audio),
-        transcript=str(values["transcript"]),
+        transcript=transcript,
         embedding=None,
-        metadata=dict(metadata),
-        seconds=float(values["seconds"]),
+        metadata=metadata,
+        seconds=float(seconds),
         origin=origin,
+        clip=None if audio is None else clip,
     )
+
+
+def _check_inside(file: Path) -> None:
+    """Raises InvalidRequestError for a link that leads out of its folder, or round in circles."""
+    try:
+        inside = file.resolve().is_relative_to(file.parent.resolve())
+    except RuntimeError:
+        inside = False
+    if not inside:
+        raise InvalidRequestError(f"{file.name} leads out of the folder")

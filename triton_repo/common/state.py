@@ -1,6 +1,7 @@
 """The state folder: what a server keeps from one run to the next. Its launcher names it in HIGGS_STATE_DIR.
 
-`voices/` holds added voice profiles (`profile_folder.py`), `codes/` the codes of reference clips (`code_files.py`).
+`voices/` holds added voice profiles (`profile_folder.py`), `codes/` the codes of reference clips (`code_files.py`),
+those of profiles among them.
 """
 
 from __future__ import annotations

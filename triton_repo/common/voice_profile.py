@@ -23,10 +23,11 @@ class VoiceProfile:
     name: str
     audio_path: Path | None
     transcript: str  # what the clip says
-    embedding: np.ndarray | None  # the clip's codes, int32 [num_codebooks, frames]; None while nobody asked or knows
+    embedding: np.ndarray | None  # the clip's codes, int32 [num_codebooks, frames]; None while nobody encoded it
     metadata: dict[str, Any]
     seconds: float  # of the clip
     origin: str  # BUNDLE or ADDED
+    clip: str | None  # digest of the clip as `code_files` has it, None: only its file tells
 
     @property
     def description(self) -> str:
@@ -83,15 +84,22 @@ class VoiceRules:
             raise InvalidRequestError(f"metadata has more than {self.max_metadata_bytes} bytes, which is the most")
         try:
             metadata = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"metadata is not valid JSON: {error}") from error
+        self.check_metadata(metadata)
+        return metadata
+
+    def check_metadata(self, metadata: Any) -> None:
+        """Raises InvalidRequestError unless it is an object that JSON can hold, with text where text is read."""
+        if not isinstance(metadata, dict):
+            raise InvalidRequestError(f"metadata must be a JSON object, not {type(metadata).__name__}")
+        try:
             json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
             raise InvalidRequestError(f"metadata is not valid JSON: {error}") from error
-        if not isinstance(metadata, dict):
-            raise InvalidRequestError(f"metadata must be a JSON object, not {type(metadata).__name__}")
         for key in _TEXTS:
             if not isinstance(metadata.get(key, ""), str):
                 raise InvalidRequestError(f"metadata {key!r} must be text, not {metadata[key]!r}")
-        return metadata
 
     def check_description(self, metadata: dict[str, Any]) -> None:
         """Raises InvalidRequestError unless the metadata describe a voice that has no clip."""

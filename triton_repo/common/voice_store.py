@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,25 +12,30 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from common.code_files import CodeFiles, clip_key
+from common.code_files import CodeFiles, clip_digest, codes_key
 from common.errors import AudioFormatError, InvalidRequestError, ModelLoadingError, StateError
-from common.profile_folder import ProfileFolder
+from common.profile_folder import NewClip, ProfileFolder
 from common.reference import ReferenceLimits
 from common.state import STATE_VARIABLE, state_directory
 from common.voice_profile import ADDED, BUNDLE, VoiceProfile, VoiceRules
 
+_ATTEMPTS = 2  # at a voice that another process is replacing
 _CLIPS_IN_MEMORY = 32
+_DIGESTS_IN_MEMORY = 1024
+_NO_SAMPLES = np.zeros(0, np.float32)
 
 
 class VoiceStore:
     """Sees at each call what any process added or removed meanwhile. A bundle's voice hides an added one of its name.
+
+    A profile's embedding is what the code files hold for its clip: codes of this bundle's own encoder and no other.
 
     Args:
         bundle: folder of the bundle's voices.
         state: folder of the added ones, None: nothing can be added.
         rules: what profiles must be.
         limits: what their clips must be.
-        known_codes: finds the codes of a clip (whole codec frames) if somebody encoded it before.
+        known_codes: finds the codes of a clip, by its digest, if somebody encoded it before.
     """
 
     def __init__(
@@ -38,13 +44,14 @@ class VoiceStore:
         state: Path | None,
         rules: VoiceRules,
         limits: ReferenceLimits,
-        known_codes: Callable[[np.ndarray], np.ndarray | None] = lambda clip: None,
+        known_codes: Callable[[str], np.ndarray | None] = lambda digest: None,
     ) -> None:
-        self._bundle = ProfileFolder(bundle, BUNDLE)
-        self._added = ProfileFolder(state, ADDED) if state else None
+        self._bundle = ProfileFolder(bundle, BUNDLE, rules)
+        self._added = ProfileFolder(state, ADDED, rules) if state else None
         self._state, self._rules, self._limits, self._known_codes = state, rules, limits, known_codes
         # A clip's file name tells its content, so what was read stays right.
         self._read = lru_cache(_CLIPS_IN_MEMORY)(self._read_clip)
+        self._digest = lru_cache(_DIGESTS_IN_MEMORY)(lambda path: clip_digest(limits.checked(self._read(path))))
 
     @classmethod
     def open(cls, bundle: Path, settings: dict[str, Any]) -> VoiceStore:
@@ -58,7 +65,7 @@ class VoiceStore:
             state / "voices" if state else None,
             VoiceRules(**settings["voices"]),
             ReferenceLimits(**settings["reference"]),
-            lambda clip: files.load(clip_key(codes["codec"], clip)) if files else None,
+            lambda digest: files.load(codes_key(codes["codec"], digest)) if files else None,
         )
 
     @property
@@ -80,27 +87,25 @@ class VoiceStore:
         return profile
 
     def load(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
-        """The profile and its clip, float32 [samples] at the codec's rate, none for a voice described in words.
+        """What it takes to speak in a voice: the profile and, if its embedding is not known, its clip.
 
-        Raises InvalidRequestError for a voice that is not there, AudioFormatError for a clip that cannot be read.
+        The clip is float32 [samples] at the codec's rate, 0 samples where the codes are known and of a voice described
+        in words. Raises InvalidRequestError for a voice that is not there, AudioFormatError for a clip that cannot be
+        read.
         """
-        profile = self.get(name)
-        if profile.audio_path is None:
-            return profile, np.zeros(0, np.float32)
-        try:
-            return profile, self._read(profile.audio_path)
-        except FileNotFoundError:  # replaced or removed this very moment
+        for _ in range(_ATTEMPTS):
             profile = self.get(name)
-            if profile.audio_path is None or not profile.audio_path.is_file():
-                raise InvalidRequestError(f"voice {name!r} has just been removed") from None
-            return profile, self._read(profile.audio_path)
+            with suppress(FileNotFoundError):  # replaced or removed this very moment
+                return self._loaded(profile)
+        raise InvalidRequestError(f"voice {name!r} has lost its clip before anybody spoke in it; add it again")
 
-    def with_embedding(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
-        """What `load` gives, with the clip's codes in the profile if anybody encoded it before."""
+    def show(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
+        """What `load` gives, with the clip in any case if it is still there."""
         profile, samples = self.load(name)
-        if samples.size == 0:
-            return profile, samples
-        return replace(profile, embedding=self._known_codes(self._limits.checked(samples))), samples
+        if profile.audio_path is not None and profile.embedding is not None:
+            with suppress(FileNotFoundError):
+                samples = self._read(profile.audio_path)
+        return profile, samples
 
     def add(
         self, name: str, samples: np.ndarray | None, transcript: str, metadata: dict[str, Any], replacing: bool
@@ -116,9 +121,9 @@ class VoiceStore:
             if transcript.strip():
                 raise InvalidRequestError("a transcript comes with audio, the clip that says it")
         else:
-            self._limits.checked(samples)
+            digest = clip_digest(self._limits.checked(samples))
             self._rules.check_transcript(transcript)
-            clip = samples.reshape(-1).astype(np.float32), self._limits.sample_rate
+            clip = NewClip(samples.reshape(-1).astype(np.float32), self._limits.sample_rate, digest)
         if name in self._bundle.profiles():
             raise InvalidRequestError(f"voice {name!r} belongs to the bundle and cannot be replaced; take another name")
         added = self._writable()
@@ -147,6 +152,14 @@ class VoiceStore:
         """Remove what a killed writer left."""
         if self._added:
             self._added.sweep()
+
+    def _loaded(self, profile: VoiceProfile) -> tuple[VoiceProfile, np.ndarray]:
+        if profile.audio_path is None:
+            return profile, _NO_SAMPLES
+        codes = self._known_codes(profile.clip or self._digest(profile.audio_path))
+        if codes is not None:
+            return replace(profile, embedding=codes), _NO_SAMPLES
+        return profile, self._read(profile.audio_path)
 
     def _writable(self) -> ProfileFolder:
         if self._added is None:

@@ -31,7 +31,10 @@ _NUMBERED = re.compile(r"SPEAKER(\d{1,3})", re.IGNORECASE)
 
 
 class Voices(Protocol):
-    """Where profiles are found (name, transcript, metadata, description), each with its clip, float32 [samples]."""
+    """Where profiles are found (name, transcript, metadata, description, embedding).
+
+    `load` gives one with its clip, float32 [samples], if its embedding is not known.
+    """
 
     def profiles(self) -> Sequence[Any]: ...
     def load(self, name: str) -> tuple[Any, np.ndarray]: ...
@@ -39,11 +42,15 @@ class Voices(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A clip to imitate, float32 [samples], and its words; `name` of its profile, "" for one that came along."""
+    """A clip to imitate, float32 [samples], and its words; `name` of its profile, "" for one that came along.
+
+    With `codes`, int32 [num_codebooks, frames], nobody has to encode it, and it may have no samples.
+    """
 
     samples: np.ndarray
     words: str
     name: str = ""
+    codes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,8 @@ def cast(
             roles.append(Role(speaker, number, voice, "", None))
         elif voice is not None:
             profile, samples = voices.load(voice)
-            clip = Reference(samples, profile.transcript, voice) if samples.size else None
+            cloned = samples.size > 0 or profile.embedding is not None
+            clip = Reference(samples, profile.transcript, voice, profile.embedding) if cloned else None
             roles.append(Role(speaker, number, clip, "" if clip else profile.description, voice))
         else:
             roles.append(Role(speaker, number, None, smart.get(speaker, ""), None))

@@ -2,12 +2,15 @@
 
 in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages), voice?, reference_audio?,
      reference_text?, options?
-out: input_ids int32 [positions], reference_samples float32 [samples] (clips one after another, each whole codec
-     frames), reference_lengths int32 [clips], script (JSON in the engine's units; the lm model's `script.py`)
+out: input_ids int32 [positions]; of the clips whose codes are not known reference_samples float32 [samples] (one after
+     another, each whole codec frames), of the others known_codes int32 [num_codebooks, frames]; reference_lengths and
+     known_frames int32 [clips], of each clip the one or the other, and 0; script (JSON in the engine's units; the lm
+     model's `script.py`)
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +75,8 @@ class TritonPythonModel:
                 tensors.tensor("input_ids", written.input_ids, np.int32),
                 tensors.tensor("reference_samples", written.reference_samples, np.float32),
                 tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
+                tensors.tensor("known_codes", written.known_codes, np.int32),
+                tensors.tensor("known_frames", written.known_frames, np.int32),
                 tensors.string_tensor("script", written.script),
             ]
         )
@@ -79,9 +84,11 @@ class TritonPythonModel:
     def _cast(self, request: Any, content: Content, speakers: dict[str, str], language: str) -> Cast:
         """Who speaks in which voice, with clips as the codec takes them and their words as the model reads them."""
         made = cast(content.turns, speakers, self._given(request), self._voices, language)
-        return made.with_references(
-            lambda clip: Reference(self._references.checked(clip.samples), normalize(clip.words, language), clip.name)
-        )
+        return made.with_references(lambda clip: self._checked(clip, language))
+
+    def _checked(self, clip: Reference, language: str) -> Reference:
+        samples = clip.samples if clip.codes is not None else self._references.checked(clip.samples)
+        return replace(clip, samples=samples, words=normalize(clip.words, language))
 
     def _given(self, request: Any) -> Reference | str | None:
         """The one voice that came with the request: a clip with its words, or the name of a profile."""

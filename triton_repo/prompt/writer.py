@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cast import Cast
+from cast import Cast, Reference
 from chatml import PromptEncoder
 from common.errors import InvalidRequestError
 from duration import estimate
@@ -22,12 +22,14 @@ _LEAST_SHARE = 0.5
 # Held notes and breaths are shorter; engine/runaway.py tells what counts as a loop.
 _LOOP_SECONDS, _LOOP_REPEATS = 0.8, 4
 _SILENCE_SECONDS = 4.0
+_NO_SAMPLES = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
 class ScriptLimits:
     """What the engine has room for. Positions; `positions_beside_clip` are what a clip takes beyond its frames."""
 
+    num_codebooks: int
     frame_seconds: float
     hop_length: int
     max_positions: int
@@ -37,11 +39,16 @@ class ScriptLimits:
 
 @dataclass(frozen=True, eq=False)
 class WrittenScript:
-    """The tensors of a script: int32 [positions], float32 [samples], int32 [clips], JSON."""
+    """The tensors of a script; of each clip either samples or codes, and 0 of the other.
+
+    int32 [positions], float32 [samples], int32 [clips], int32 [num_codebooks, frames], int32 [clips], JSON.
+    """
 
     input_ids: np.ndarray
     reference_samples: np.ndarray
     reference_lengths: np.ndarray
+    known_codes: np.ndarray
+    known_frames: np.ndarray
     script: str
 
 
@@ -67,9 +74,11 @@ class ScriptWriter:
         prefixes = [
             self._encoder.prefix(system or group.system, group.scene(scene), group.reference_words) for group in groups
         ]
-        clips = [[reference.samples for reference in group.references] for group in groups]
         turns = [self._encoder.turn(groups[number_of[part.speaker]].tag(part.speaker) + part.text) for part in parts]
-        beginnings = [len(prefix) + self._audio_positions(own) for prefix, own in zip(prefixes, clips, strict=True)]
+        beginnings = [
+            len(prefix) + self._audio_positions(group.references)
+            for prefix, group in zip(prefixes, groups, strict=True)
+        ]
         for number, (turn, part) in enumerate(zip(turns, parts, strict=True), 1):
             self._check_room(number, beginnings[number_of[part.speaker]] + len(turn), part, language)
         written = [
@@ -91,11 +100,16 @@ class ScriptWriter:
                 "voices": {role.name: role.voice for role in cast.roles},
             },
         }
-        all_clips = [clip for own in clips for clip in own]
+        references = [reference for group in groups for reference in group.references]
+        samples = [_NO_SAMPLES if reference.codes is not None else reference.samples for reference in references]
+        nothing = np.zeros((self._limits.num_codebooks, 0), np.int32)
+        codes = [nothing if reference.codes is None else reference.codes for reference in references]
         return WrittenScript(
             input_ids=np.concatenate([*prefixes, *turns]),
-            reference_samples=np.concatenate([np.zeros(0, np.float32), *all_clips]),
-            reference_lengths=np.array([len(clip) for clip in all_clips], np.int32),
+            reference_samples=np.concatenate([_NO_SAMPLES, *samples]),
+            reference_lengths=np.array([len(clip) for clip in samples], np.int32),
+            known_codes=np.concatenate([nothing, *codes], axis=1),
+            known_frames=np.array([clip.shape[1] for clip in codes], np.int32),
             script=json.dumps(script, ensure_ascii=False),
         )
 
@@ -140,16 +154,19 @@ class ScriptWriter:
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds / self._limits.frame_seconds))
 
-    def _audio_positions(self, clips: Sequence[np.ndarray]) -> int:
+    def _audio_positions(self, clips: Sequence[Reference]) -> int:
         """What reference clips take. Raises InvalidRequestError when that is more than there is for them."""
         limits = self._limits
-        audio = sum(len(clip) // limits.hop_length + limits.positions_beside_clip for clip in clips)
+        audio = sum(self._clip_frames(clip) + limits.positions_beside_clip for clip in clips)
         if audio > limits.max_prompt_audio_positions:
             raise InvalidRequestError(
                 f"the reference clips take {audio} positions; the engine has {limits.max_prompt_audio_positions} for "
                 "them; take fewer speakers or shorter clips"
             )
         return audio
+
+    def _clip_frames(self, clip: Reference) -> int:
+        return len(clip.samples) // self._limits.hop_length if clip.codes is None else clip.codes.shape[1]
 
     def _check_room(self, number: int, prompt: int, part: TextPart, language: Language) -> None:
         """Whether a part, whose prompt takes so many positions, can be spoken to its end."""

@@ -3,7 +3,7 @@
 in:  command (list, show, add, remove), name?, audio? float32 [samples] at the codec's rate, transcript?,
      metadata? (JSON), replace? (bool: add may take the place of an added voice)
 out: result (JSON: {"voices": […]} for list, otherwise the one profile), and for show
-     audio float32 [samples] and embedding int32 [num_codebooks, frames]: the clip's codes, if it was encoded before
+     audio float32 [samples] and embedding int32 [num_codebooks, frames]: the clip's codes, once it was spoken in
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TritonPythonModel:
         return self._response({"voices": [profile.summary() for profile in self._store.profiles()]})
 
     def _show(self, request: Any) -> Any:
-        profile, samples = self._store.with_embedding(_name(request))
+        profile, samples = self._store.show(_name(request))
         return self._response(profile.summary(), samples, profile.embedding)
 
     def _add(self, request: Any) -> Any:
