@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +12,13 @@ import torch
 from tokenizers import Tokenizer
 
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS
-from demo.training.flite import VOICES
+from demo.training.conversations import Conversation, ConversationMaker, Shares
 from demo.training.reading_set import Reading
 from engine.delay_pattern import delay
 from engine.types import CodebookLayout
 
 LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100
-SCENE = "Audio is recorded from a quiet room."
 LOWER_CASE, WITH_COMMA, OTHER_MARK = 0.2, 0.2, 0.15
 # Of the columns the model reads back while it learns: it must trust the text more than what it said. Besides single
 # codes and columns, runs of columns are replaced, so that a word cannot always be continued from its beginning.
@@ -28,14 +26,6 @@ CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.05, 0.05
 CORRUPTED_RUNS, RUN_COLUMNS = 0.04, 6  # columns in which a run begins, and its length
 # Some columns of a reference clip are learned as well; none of its beginning, where the voice cannot be known.
 VOICE_KNOWN, REFERENCE_LEARNED = 16, 0.4
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How many of the examples have a reference clip, and how many a scene."""
-
-    reference: float
-    scene: float
 
 
 @dataclass(frozen=True)
@@ -78,53 +68,60 @@ class ExampleMaker:
     """Draws examples from readings; the same generator state gives the same examples."""
 
     def __init__(self, readings: Sequence[Reading], tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+        self._tokenizer, self._casting = tokenizer, ConversationMaker(readings)
         self._audio, self._pad = _id(tokenizer, "<|AUDIO_OUT|>"), _id(tokenizer, "<|end_of_text|>")
-        self._by_voice: dict[str, list[Reading]] = defaultdict(list)
-        self._references: dict[str, list[Reading]] = defaultdict(list)
-        for reading in readings:
-            self._by_voice[reading.voice].append(reading)
-            if reading.heard is not None:
-                self._references[reading.voice].append(reading)
 
-    def batches(self, count: int, size: int, generator: random.Random, shares: Shares) -> list[Batch]:
-        """`count` batches of `size` examples, those of similar length together."""
-        drawn = (self._draw(generator, shares) for _ in range(count * size))
-        examples = sorted(drawn, key=lambda example: len(example.ids))
-        made = [self._pad_together(examples[start : start + size]) for start in range(0, len(examples), size)]
+    def batches(self, count: int, positions: int, generator: random.Random, shares: Shares) -> list[Batch]:
+        """`count` batches of about so many positions each, examples of similar length together."""
+        drawn: list[_Example] = []
+        total = 0
+        while total < count * positions:
+            drawn.append(self._draw(self._casting.draw(generator, shares), generator))
+            total += len(drawn[-1].ids)
+        drawn.sort(key=lambda example: len(example.ids))
+        batches: list[list[_Example]] = [[] for _ in range(count)]
+        before = 0
+        for example in drawn:
+            batches[before * count // total].append(example)
+            before += len(example.ids)
+        made = [self._pad_together(examples) for examples in batches if examples]
         generator.shuffle(made)
         return made
 
-    def _draw(self, generator: random.Random, shares: Shares) -> _Example:
-        has_reference = generator.random() < shares.reference
-        voice = generator.choice(VOICES) if has_reference else VOICES[0]
-        scene = f"\n\n<|scene_desc_start|>\n{SCENE}\n<|scene_desc_end|>" if generator.random() < shares.scene else ""
-        prompt = f"<|begin_of_text|>{_header('system')}Generate audio following instruction.{scene}<|eot_id|>"
-        turns = []
-        if has_reference:
-            reference = generator.choice(self._references[voice])
-            said, following = delay(_heard(reference), LAYOUT), delay(reference.codes, LAYOUT)
+    def _draw(self, conversation: Conversation, generator: random.Random) -> _Example:
+        prompt, turns = f"<|begin_of_text|>{_header('system')}{conversation.system}<|eot_id|>", list[_Turn]()
+        for speaker in conversation.speakers:
+            if speaker.clip is None:
+                continue
+            said, following = delay(_heard(speaker.clip), LAYOUT), delay(speaker.clip.codes, LAYOUT)
             targets = np.vstack([following[1:], np.full_like(following[:1], IGNORED)])
             left_out = np.random.default_rng(generator.getrandbits(64)).random(len(targets)) >= REFERENCE_LEARNED
             left_out[:VOICE_KNOWN] = True
             targets[left_out] = IGNORED
-            prompt, spans = self._user_turn(prompt, reference, generator)
-            prompt += f"{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * len(said)}<|audio_eos|><|eot_id|>"
-            turns.append(_Turn(spans, said, targets, reference.words))
-        reading = generator.choice(self._by_voice[voice])
-        prompt, spans = self._user_turn(prompt, reading, generator)
-        columns = delay(reading.codes, LAYOUT)
-        turns.append(_Turn(spans, _corrupted(columns[:-1], generator), columns[1:], reading.words))
-        prompt += f"{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * (len(columns) - 1)}"
+            prompt, spans = self._user_turn(prompt, speaker.tag, [speaker.clip], generator)
+            prompt = f"{_audio_turn(prompt, len(said))}<|audio_eos|><|eot_id|>"
+            turns.append(_Turn(spans, said, targets, speaker.clip.words))
+        for part in conversation.parts:
+            if part is not conversation.parts[0]:
+                prompt += "<|audio_eos|><|eot_id|>"
+            prompt, spans = self._user_turn(prompt, part.tag, part.readings, generator)
+            columns = delay(np.concatenate([reading.codes for reading in part.readings], axis=1), LAYOUT)
+            said, targets = _corrupted(columns, generator), np.vstack([columns[1:], np.full_like(columns[:1], IGNORED)])
+            if part is conversation.parts[-1]:  # nobody looks back on its last column
+                said, targets = said[:-1], targets[:-1]
+            prompt = _audio_turn(prompt, len(said))
+            turns.append(_Turn(spans, said, targets, _words(part.readings)))
         return self._example(prompt, turns)
 
-    def _user_turn(self, prompt: str, reading: Reading, generator: random.Random) -> tuple[str, list[tuple[int, int]]]:
+    def _user_turn(
+        self, prompt: str, tag: str, readings: Sequence[Reading], generator: random.Random
+    ) -> tuple[str, list[tuple[int, int]]]:
         """The prompt with the text of a turn, and where in it each word and the end of the turn stand."""
-        start = len(prompt + _header("user"))
-        text = self._written(reading, generator)
+        prompt += _header("user") + tag.rstrip()  # the space behind a tag belongs to the first word's token
+        text = tag[len(tag.rstrip()) :] + " ".join(self._written(reading, generator) for reading in readings)
+        start, end = len(prompt), len(prompt) + len(text)
         spans = [(start + word.start(), start + word.end()) for word in re.finditer(r" ?\S+", text)]
-        end = start + len(text)
-        return f"{prompt}{_header('user')}{text}<|eot_id|>", [*spans, (end, end + 1)]
+        return f"{prompt}{text}<|eot_id|>", [*spans, (end, end + 1)]
 
     def _example(self, prompt: str, turns: Sequence[_Turn]) -> _Example:
         encoded = self._tokenizer.encode(prompt, add_special_tokens=False)
@@ -176,6 +173,15 @@ def _heard(reading: Reading) -> np.ndarray:
     return reading.heard
 
 
+def _words(readings: Sequence[Reading]) -> np.ndarray:
+    """The number of the word in each frame of readings one after another; a silence belongs to what follows it."""
+    before, joined = 0, []
+    for reading in readings:
+        joined.append(reading.words + before)
+        before += len(reading.sentence.split())
+    return np.concatenate(joined)
+
+
 def _id(tokenizer: Tokenizer, token: str) -> int:
     found = tokenizer.token_to_id(token)
     if found is None:
@@ -185,6 +191,10 @@ def _id(tokenizer: Tokenizer, token: str) -> int:
 
 def _header(role: str) -> str:
     return f"<|start_header_id|>{role}<|end_header_id|>\n\n"
+
+
+def _audio_turn(prompt: str, columns: int) -> str:
+    return f"{prompt}{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * columns}"
 
 
 def _corrupted(columns: np.ndarray, generator: random.Random) -> np.ndarray:

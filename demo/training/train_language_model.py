@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,8 @@ from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneratio
 from demo.codec import SAMPLE_RATE
 from demo.language_model import config_json
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES
-from demo.training.examples import IGNORED, Batch, ExampleMaker, Shares
+from demo.training.conversations import Shares
+from demo.training.examples import IGNORED, Batch, ExampleMaker
 from demo.training.latent_set import CodeSpace
 from demo.training.loop import SEED, Training
 from demo.training.reading_set import ReadingSet
@@ -28,10 +30,12 @@ from demo.training.train_codec import HELD_OUT_COUNT, load_parts
 from demo.training.train_codec import SENTENCES as CODEC_SENTENCES
 from demo.training.vocabulary import trained_tokenizer
 
-SENTENCES, STEPS = 14500, 7600
-BATCH, POOL = 16, 25  # examples a step, and steps whose examples are drawn together
-# Reading is learned on short prompts first; then come references and scenes.
-FIRST_STEPS, FIRST, LATER = 1000, Shares(0.0, 0.0), Shares(0.2, 0.05)
+SENTENCES, STEPS = 24000, 9600
+POSITIONS, POOL = 2400, 25  # of a step's examples together, and steps whose examples are drawn together
+# Reading is learned on short prompts first; then come references and scenes, and at last conversations.
+FIRST_STEPS, FIRST = 1000, Shares(reference=0.0, scene=0.0, conversation=0.0)
+SINGLE_STEPS, SINGLE = 7600, Shares(reference=0.2, scene=0.05, conversation=0.0)
+LAST = Shares(reference=0.2, scene=0.05, conversation=0.65)
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.05
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
 CODEBOOK_DECAY = 0.7
@@ -51,7 +55,10 @@ class LanguageModelTraining(Training):
 
     def __init__(self, train: ExampleMaker, held_out: ExampleMaker, file: Path) -> None:
         self._train, self._pool = train, list[Batch]()
-        self._held_out = held_out.batches(HELD_OUT_BATCHES, BATCH, random.Random(SEED), LATER)
+        self._held_out = {
+            name: held_out.batches(HELD_OUT_BATCHES, POSITIONS, random.Random(SEED), shares)
+            for name, shares in (("alone", SINGLE), ("in conversation", replace(LAST, conversation=1.0)))
+        }
         torch.manual_seed(SEED)
         config = HiggsAudioV2Config(**config_json(SIZES["trained"], "float32"), attn_implementation="eager")
         self.model = HiggsAudioV2ForConditionalGeneration(config, use_text_head=True)
@@ -68,17 +75,20 @@ class LanguageModelTraining(Training):
         """Cross-entropy a code, the first codebooks weighing more, that of the guided heads, and that of naming."""
         place = self.step % POOL
         if place == 0 or not self._pool:
-            shares = FIRST if self.step < FIRST_STEPS else LATER
-            self._pool = self._train.batches(POOL, BATCH, random.Random(SEED + self.step - place), shares)
+            shares = FIRST if self.step < FIRST_STEPS else SINGLE if self.step < SINGLE_STEPS else LAST
+            self._pool = self._train.batches(POOL, POSITIONS, random.Random(SEED + self.step - place), shares)
         losses, _, guided, naming = self._measure(self._pool[place], BEGINNING_WEIGHT)
         return losses @ self._weights + GUIDANCE * guided.mean() + NAMING * naming.sum()
 
     @torch.no_grad()
     def report(self) -> str:
-        measured = [self._measure(batch) for batch in self._held_out]
-        means = (torch.stack(parts).mean(dim=0).tolist() for parts in zip(*measured, strict=True))
-        loss, accuracy, guided, naming = (" ".join(f"{value:.2f}" for value in values) for values in means)
-        return f"held out: loss {loss}, accuracy {accuracy}, guided heads {guided}, naming {naming}"
+        said = []
+        for name, batches in self._held_out.items():
+            measured = [self._measure(batch) for batch in batches]
+            means = (torch.stack(parts).mean(dim=0).tolist() for parts in zip(*measured, strict=True))
+            loss, accuracy, guided, naming = (" ".join(f"{value:.2f}" for value in values) for values in means)
+            said.append(f"{name}: loss {loss}, accuracy {accuracy}, guided heads {guided}, naming {naming}")
+        return "held out " + "; ".join(said)
 
     def _measure(
         self, batch: Batch, beginning_weight: float = 1.0
