@@ -5,23 +5,29 @@ Run: python -m pytest tests/demo/test_recipe.py
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoProcessor
 
+from cast import SMART_SYSTEM_TEXT
+from chatml import SYSTEM_TEXT
 from convert.torchaudio_shim import install
 from demo.codec import SAMPLE_RATE
 from demo.domain import Domain, is_held_out
 from demo.listener import word_error_rate, word_errors
 from demo.tokenizer import write_text_side
 from demo.training.codec_parts import CodecParts
-from demo.training.examples import IGNORED, LAYOUT, SCENE, VOICE_KNOWN, ExampleMaker, Shares
+from demo.training.conversations import MOST_FRAMES, SCENE, SMART_VOICES, ConversationMaker, Shares
+from demo.training.examples import IGNORED, LAYOUT, VOICE_KNOWN, Batch, ExampleMaker
 from demo.training.features import HOP, LatentSpace, frame_features
 from demo.training.flite import PAUSE, VOICES, Phone
 from demo.training.latent_set import CodeSpace
@@ -119,45 +125,68 @@ def test_every_word_of_the_domain_is_one_token():
             assert len(tokenizer.encode(text, add_special_tokens=False).ids) == len(sentence.split()) + 1
 
 
+def examples(maker: ExampleMaker, count: int, seed: int, shares: Shares) -> Iterator[Batch]:
+    """Batches of one example each."""
+    generator = random.Random(seed)
+    return (maker.batches(1, 1, generator, shares)[0] for _ in range(count))
+
+
 def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(readings, tmp_path: Path, checkpoint):
     tokenizer = trained_tokenizer()
     write_text_side(tmp_path, str(checkpoint / "audio_tokenizer"), tokenizer, 2048)
     install()
     processor = AutoProcessor.from_pretrained(tmp_path)
-    audio_id, audio_eos = (tokenizer.token_to_id(name) for name in ("<|AUDIO_OUT|>", "<|audio_eos|>"))
+    audio_id = tokenizer.token_to_id("<|AUDIO_OUT|>")
+    delay_id = tokenizer.token_to_id("<|reserved_special_token_6|>")
+    silence = np.zeros(HOP, np.float32)  # one frame: only the number of its positions differs from the example's
     seen = set()
-    for batch in ExampleMaker(readings, tokenizer).batches(120, 1, random.Random(1), Shares(0.5, 0.2)):
+    for batch in examples(ExampleMaker(readings, tokenizer), 200, 1, Shares(0.5, 0.2, 0.5)):
         ids = batch.ids[0].tolist()
         text = tokenizer.decode(ids, skip_special_tokens=False)
-        words = re.findall(r"<\|start_header_id\|>user<\|end_header_id\|>\n\n(.*?)<\|eot_id\|>", text)
-        has_clip, has_scene = audio_eos in ids, SCENE in text
-        seen.add((has_clip, has_scene))
-        turns = [("system", "Generate audio following instruction.")] + ([("scene", SCENE)] if has_scene else [])
-        conversation = [{"role": role, "content": [{"type": "text", "text": words_}]} for role, words_ in turns]
-        if has_clip:
-            conversation.append({"role": "user", "content": [{"type": "text", "text": words[0]}]})
-            silence = np.zeros(
-                HOP, np.float32
-            )  # one frame: only the number of its positions differs from the example's
-            conversation.append({"role": "assistant", "content": [{"type": "audio", "audio": silence}]})
-        conversation.append({"role": "user", "content": [{"type": "text", "text": words[-1]}]})
+        turns = re.findall(r"(system|user)<\|end_header_id\|>\n\n(.*?)<\|eot_id\|>", text, flags=re.DOTALL)
+        (_, system), *users = turns
+        system, _, scene = system.removesuffix("\n<|scene_desc_end|>").partition("\n\n<|scene_desc_start|>\n")
+        seen.add((len(users) > 1, SCENE in scene, "SPEAKER1" in scene, "[SPEAKER" in users[0][1]))
+        assert system == (SMART_SYSTEM_TEXT if "SPEAKER" in scene else SYSTEM_TEXT)
+        conversation = [("system", "text", system)] + ([("scene", "text", scene)] if scene else [])
+        for _, words in users:
+            conversation += [("user", "text", words), ("assistant", "audio", silence)]
         expected = processor.apply_chat_template(
-            conversation, add_generation_prompt=True, tokenize=True, return_dict=True, sampling_rate=SAMPLE_RATE,
-            return_tensors="pt",
+            [{"role": role, "content": [{"type": kind, kind: content}]} for role, kind, content in conversation[:-1]],
+            add_generation_prompt=True, tokenize=True, return_dict=True, sampling_rate=SAMPLE_RATE, return_tensors="pt",
         )["input_ids"][0].tolist()  # fmt: skip
-        delay_id = tokenizer.token_to_id("<|reserved_special_token_6|>")
         prompt = ids[: len(ids) - ids[::-1].index(tokenizer.token_to_id("<|audio_out_bos|>"))]
         assert [one for one in prompt if one != audio_id] == [
             one for one in expected if one not in (audio_id, delay_id)
         ]
         assert ids[len(prompt) :] == [audio_id] * (len(ids) - len(prompt))
-    assert len(seen) == 4
+    assert len(seen) >= 10
+
+
+def test_in_a_conversation_everybody_keeps_a_voice_and_is_told_apart_by_the_text(readings):
+    maker, generator, numbers = ConversationMaker(readings), random.Random(5), set()
+    for _ in range(300):
+        conversation = maker.draw(generator, Shares(0.2, 0.1, 1.0))
+        voices = {speaker.tag: speaker for speaker in conversation.speakers}
+        assert len(voices) == len(conversation.speakers)
+        numbers.add(len(voices))
+        for part in conversation.parts:
+            speaker = voices[part.tag]
+            assert {reading.voice for reading in part.readings} == {speaker.voice}
+            assert speaker.clip is None or speaker.clip.voice == speaker.voice
+            assert speaker.clip or not speaker.tag or SMART_VOICES[speaker.line.split(": ")[1]] == speaker.voice
+            assert speaker.line in conversation.system
+        tags = [part.tag for part in conversation.parts]
+        assert len(voices) == 1 or all(one != other for one, other in itertools.pairwise(tags))
+        frames = sum(reading.codes.shape[1] for part in conversation.parts for reading in part.readings)
+        assert len(conversation.parts) == 1 or frames <= MOST_FRAMES
+    assert numbers == {1, 2, 3, 4}
 
 
 def test_targets_are_the_next_column_and_end_in_the_models_own_way(readings):
     short = [reading for reading in readings if reading.codes.shape[1] == 40]
     by_codes = {}
-    for batch in ExampleMaker(short, trained_tokenizer()).batches(20, 1, random.Random(2), Shares(0.0, 0.0)):
+    for batch in examples(ExampleMaker(short, trained_tokenizer()), 20, 2, Shares(0.0, 0.0, 0.0)):
         spoken = batch.targets.numpy()
         assert len(spoken) == 40 + 8
         for codebook in range(8):
@@ -171,7 +200,7 @@ def test_targets_are_the_next_column_and_end_in_the_models_own_way(readings):
 
 def test_a_reference_is_heard_by_the_encoder_and_learned_from_once_its_voice_is_known(readings):
     by_heard = {reading.heard.tobytes(): reading for reading in readings}
-    for batch in ExampleMaker(readings, trained_tokenizer()).batches(20, 1, random.Random(2), Shares(1.0, 0.0)):
+    for batch in examples(ExampleMaker(readings, trained_tokenizer()), 20, 2, Shares(1.0, 0.0, 0.0)):
         # What was said ends where the columns begin anew with a column of marks only.
         length = int((batch.columns[1:] == LAYOUT.stream_bos_id).all(dim=1).nonzero()[0]) + 1
         columns, targets = batch.columns[:length].numpy(), batch.targets[:length].numpy()
@@ -186,9 +215,8 @@ def test_a_reference_is_heard_by_the_encoder_and_learned_from_once_its_voice_is_
 
 def test_each_column_knows_the_text_of_its_word_and_of_the_next(readings):
     tokenizer = trained_tokenizer()
-    for batch in ExampleMaker(readings, tokenizer).batches(30, 1, random.Random(4), Shares(0.0, 0.5)):
-        ids = batch.ids[0]
-        marked = [tokenizer.decode(ids[start:stop].tolist(), skip_special_tokens=False) for start, stop in batch.spoken]
+    for batch in examples(ExampleMaker(readings, tokenizer), 30, 4, Shares(0.0, 0.5, 0.0)):
+        marked, coming = (_texts(batch, ranges, tokenizer) for ranges in (batch.spoken, batch.coming))
         said = list(dict.fromkeys(marked))
         text = "".join(said)
         assert said[-1] == "<|eot_id|>" and marked[-9:] == ["<|eot_id|>"] * 9
@@ -196,8 +224,37 @@ def test_each_column_knows_the_text_of_its_word_and_of_the_next(readings):
         assert [_bare(word) for word in said[:-1]] == reading.sentence.split()
         starts = np.flatnonzero(np.diff(reading.words, prepend=-1))
         assert [marked[start] for start in starts] == said
-        coming = [tokenizer.decode(ids[start:stop].tolist(), skip_special_tokens=False) for start, stop in batch.coming]
         assert [coming[start] for start in starts] == [*said[1:], "<|eot_id|>"]
+
+
+def test_in_a_conversation_every_part_is_read_word_by_word_from_its_own_text(readings):
+    tokenizer, audio_id, parts = trained_tokenizer(), trained_tokenizer().token_to_id("<|AUDIO_OUT|>"), 0
+    for batch in examples(ExampleMaker(readings, tokenizer), 40, 6, Shares(0.0, 0.0, 1.0)):
+        text = tokenizer.decode(batch.ids[0].tolist(), skip_special_tokens=False)
+        turns = re.findall(r"user<\|end_header_id\|>\n\n(?:\[SPEAKER\d\])?(.*?)<\|eot_id\|>", text)
+        is_audio = (batch.ids[0] == audio_id).tolist()
+        turn_of = [turn for turn, (audio, run) in enumerate(_runs(is_audio)) for _ in range(run) if audio]
+        marked = _texts(batch, batch.spoken, tokenizer)
+        learned = (batch.targets != IGNORED).any(dim=1).tolist()
+        for turn, columns in itertools.groupby(range(len(marked)), key=lambda column: turn_of[column]):
+            first, *others = columns
+            if learned[first]:  # a part; of clips the beginning is never learned
+                words = [word for word, _ in itertools.groupby(marked[column] for column in (first, *others)) if word]
+                assert words.pop() == "<|eot_id|>"
+                assert "".join(words).strip() == turns[turn // 2].strip()
+                parts += 1
+    assert parts > 40
+
+
+def _runs(values: list[bool]) -> list[tuple[bool, int]]:
+    """Each value with how often it stands there in a row."""
+    return [(value, len(list(run))) for value, run in itertools.groupby(values)]
+
+
+def _texts(batch: Batch, ranges: torch.Tensor, tokenizer: Tokenizer) -> list[str]:
+    """The text of each column's range."""
+    ids = batch.ids[0]
+    return [tokenizer.decode(ids[start:stop].tolist(), skip_special_tokens=False) for start, stop in ranges]
 
 
 def _bare(text: str) -> str:
@@ -207,7 +264,8 @@ def _bare(text: str) -> str:
 
 def test_padding_and_order_do_not_mix_examples(readings):
     maker = ExampleMaker(readings, trained_tokenizer())
-    batch = maker.batches(1, 6, random.Random(3), Shares(0.5, 0.5))[0]
+    batch = maker.batches(1, 1500, random.Random(3), Shares(0.5, 0.5, 0.5))[0]
+    assert len(batch.ids) > 2
     audio_id = trained_tokenizer().token_to_id("<|AUDIO_OUT|>")
     counts = (batch.ids == audio_id).sum(dim=1)
     assert counts.sum() == len(batch.columns) == len(batch.targets) == len(batch.spoken) == len(batch.coming)
