@@ -18,14 +18,17 @@ from engine.onnx_runner import OnnxRunner
 from engine.rtx_runner import RtxRunner
 from engine.types import AudioSegment, Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 
-if not torch.cuda.is_available():
-    pytest.skip("needs a GPU", allow_module_level=True)
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 ROOT = Path(__file__).resolve().parents[2]
-CAPABILITY = "{}.{}".format(*torch.cuda.get_device_capability())
 STREAMS, POSITIONS = 4, 1024
 LIMITS = Limits(STREAMS, 8, POSITIONS, prefill_tokens_per_step=64, context_frames=10)
 GREEDY = SamplingParameters(temperature=0.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)
+
+
+def capability() -> str:
+    """The card's, as TensorRT-RTX wants it."""
+    return "{}.{}".format(*torch.cuda.get_device_capability())
 
 
 @pytest.fixture(scope="module", params=["fp32", "bf16"])
@@ -34,7 +37,7 @@ def compiled(request: pytest.FixtureRequest, checkpoint: Path, tmp_path_factory:
     exports = tmp_path_factory.mktemp("exports")
     lm_tensorrt_rtx.export(Checkpoint.open(checkpoint), exports / "lm", request.param, 4096)
     folder = tmp_path_factory.mktemp("engine") / request.param
-    compile_lm(exports, folder / LM_ENGINE, LmShapes(STREAMS, 128, POSITIONS), CAPABILITY)
+    compile_lm(exports, folder / LM_ENGINE, LmShapes(STREAMS, 128, POSITIONS), capability())
     shutil.copyfile(exports / "lm" / "lm.json", folder / "lm.json")
     return folder
 
@@ -87,7 +90,7 @@ def test_decoded_audio_equals_onnx_runtimes(bundle: Path, tmp_path: Path, monkey
     from common.networks import open_network  # noqa: PLC0415 - only now on the path
 
     onnx = bundle / "exports" / "codec" / "decoder.onnx"
-    compile_codec(onnx, tmp_path / "decoder.engine", CodecShapes(4, 1, 50, 128), CAPABILITY)
+    compile_codec(onnx, tmp_path / "decoder.engine", CodecShapes(4, 1, 50, 128), capability())
     plain = open_network(onnx.parent, "decoder", {"threads": 2})
     compiled = open_network(tmp_path, "decoder", {"engine": "tensorrt-rtx"})
     for batch, frames in ((1, 1), (4, 128), (2, 37)):

@@ -6,6 +6,7 @@ Run: python -m pytest tests/serving/test_acceptance.py
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def test_the_tests_of_a_card_are_in_the_report_and_said_to_be_skipped_where_ther
     else:
         assert report.startswith("# Acceptance of cpu: 1 of 1 checks hold\n"), "what was skipped did not hold"
         assert row.startswith("| skipped")
-        assert "0 passed; 1 skipped: " in row and "needs a GPU" in row
+        assert re.search(r"\| 0 passed; \d+ skipped: needs a GPU \|$", row)
 
 
 def test_of_a_cards_tests_the_report_names_those_that_failed(tmp_path: Path) -> None:
