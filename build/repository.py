@@ -30,6 +30,8 @@ PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
 PLAN_FILE = "model.plan"
 # What an engine does not hold: the model's description, and the embedding that frames are summed from.
 ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
+# Where the checkpoint does not say: what the real model is usually given at a time.
+_CHUNK_WORDS, _DIALOGUE_CONTEXT = 60, "all"
 _SILENCE_PEAK = 1e-3
 _CACHE_BYTES = {"onnxruntime": 4}  # of a number in the keys and values; 2 in engines of 16 bits
 _FADE_SECONDS = 0.005  # at each edge where two parts join: long enough against a click, too short to be heard
@@ -147,6 +149,8 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
                 "ras_window": exports.generation["ras_win_len"] or 0,
                 "ras_max_repeats": exports.generation["ras_win_max_num_repeat"] or 1,
                 "max_ras_window": MAX_RAS_WINDOW,
+                "chunk_words": exports.generation["chunk_words"] or _CHUNK_WORDS,
+                "dialogue_context": exports.generation["dialogue_context"] or _DIALOGUE_CONTEXT,
                 "max_scene_characters": target.max_scene_characters,
             },
         }

@@ -49,11 +49,21 @@ class LanguageModelConfig:
     stream_eos_id: int
     ras_win_len: int | None  # columns; None: the checkpoint asks for no repetition-aware sampling
     ras_win_max_num_repeat: int | None
+    # What suits the model where a request does not say, if the checkpoint tells: the words of a part, and in view of
+    # what a turn of a dialogue is spoken, "all" or "own".
+    chunk_words: int | None
+    dialogue_context: str | None
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_kv_heads:
             raise ModelLoadingError(
                 f"{CONFIG_FILE}: {self.num_heads} attention heads cannot share {self.num_kv_heads} KV heads evenly."
+            )
+        if self.chunk_words is not None and self.chunk_words < 1:
+            raise ModelLoadingError(f"{GENERATION_FILE}: chunk_words is {self.chunk_words} where 1 or more is needed.")
+        if self.dialogue_context not in (None, "all", "own"):
+            raise ModelLoadingError(
+                f"{GENERATION_FILE}: dialogue_context is {self.dialogue_context!r} where all or own is needed."
             )
         if max(self.stream_bos_id, self.stream_eos_id) >= self.codebook_size:
             raise ModelLoadingError(
@@ -82,11 +92,12 @@ class LanguageModelConfig:
                 "Higgs Audio V2 is higgs_audio_v2 (transformers) or higgs_audio (Boson)."
             )
         generation = directory / GENERATION_FILE
-        ras = _Values(generation) if generation.is_file() else None
+        asked = _Values(generation) if generation.is_file() else _Values(generation, {})
+        names = ("ras_win_len", "ras_win_max_num_repeat", "chunk_words")
         return cls(
             **fields,
-            ras_win_len=ras.optional_integer("ras_win_len") if ras else None,
-            ras_win_max_num_repeat=ras.optional_integer("ras_win_max_num_repeat") if ras else None,
+            **{name: asked.optional_integer(name) for name in names},
+            dialogue_context=asked.values.get("dialogue_context"),
         )
 
 

@@ -78,6 +78,8 @@ def export(
             "generation": {
                 "ras_win_len": checkpoint.config.ras_win_len,
                 "ras_win_max_num_repeat": checkpoint.config.ras_win_max_num_repeat,
+                "chunk_words": checkpoint.config.chunk_words,
+                "dialogue_context": checkpoint.config.dialogue_context,
             },
             "versions": {package: version(package) for package in _COMPILERS},
         }

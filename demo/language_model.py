@@ -95,8 +95,10 @@ def config_json(size: ModelSize, dtype: str) -> dict[str, Any]:
     }
 
 
-def write_configs(directory: Path, stored: dict[str, Any], config: dict[str, Any]) -> None:
-    """Writes `stored` as config.json, and generation_config.json with the real model's defaults."""
+def write_configs(
+    directory: Path, stored: dict[str, Any], config: dict[str, Any], suiting: dict[str, Any] | None = None
+) -> None:
+    """Writes `stored` as config.json, and generation_config.json with the real model's defaults and what suits it."""
     write_json(directory / "config.json", stored)
     generation = {
         "bos_token_id": 1,
@@ -105,6 +107,7 @@ def write_configs(directory: Path, stored: dict[str, Any], config: dict[str, Any
         "ras_win_len": 7,
         "ras_win_max_num_repeat": 2,
         "use_text_head": True,
+        **(suiting or {}),
     }
     write_json(directory / "generation_config.json", generation)
 

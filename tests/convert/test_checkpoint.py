@@ -100,6 +100,18 @@ def test_generation_config_is_optional(damaged):
     assert (config.ras_win_len, config.ras_win_max_num_repeat) == (None, None)
 
 
+def test_what_suits_a_model_is_read_and_checked(damaged):
+    before = Checkpoint.open(damaged).config
+    assert (before.chunk_words, before.dialogue_context) == (None, None)
+    suiting = {"chunk_words": 10, "dialogue_context": "own"}
+    edit_json(damaged / "generation_config.json", **suiting)
+    assert Checkpoint.open(damaged).config == dataclasses.replace(before, **suiting)
+    for wrong in ({"chunk_words": 0}, {"chunk_words": "ten"}, {"dialogue_context": "everything"}):
+        edit_json(damaged / "generation_config.json", **suiting | wrong)
+        with pytest.raises(ModelLoadingError, match=next(iter(wrong))):
+            Checkpoint.open(damaged)
+
+
 def test_hashes_are_those_of_the_files(transformers_checkpoint):
     hashes = Checkpoint.open(transformers_checkpoint).file_hashes()
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(hashes)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from higgs_tts import HiggsClient
+from higgs_tts import HiggsClient, Speech
 
+from demo.listener import Listener
 from serve.triton import TritonServer
 from tests.conftest import ROOT, built
 
+WORD_ERROR_RATE = 0.10
 CHECKPOINT, VOICES = ROOT / "demo" / "checkpoint", ROOT / "voices"
 
 
@@ -29,3 +33,22 @@ def voice_server(voice_bundle: Path) -> Iterator[TritonServer]:
 def client(voice_server: TritonServer) -> Iterator[HiggsClient]:
     with HiggsClient(voice_server.grpc_url) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def listener() -> Listener:
+    return Listener()
+
+
+def parts_of(speech: Speech) -> list[np.ndarray]:
+    """The samples of each part."""
+    rate = speech.sample_rate
+    return [speech.samples[round(part.start * rate) : round(part.stop * rate)] for part in speech.parts]
+
+
+def words_of(speech: Speech, listener: Listener) -> list[tuple[str, str]]:
+    """Of each part, a sentence of the domain, the words that it should say and those that are heard."""
+    return [
+        (re.sub(r"[^\w ]", "", part.text.lower()), listener.transcribe(audio, speech.sample_rate))
+        for part, audio in zip(speech.parts, parts_of(speech), strict=True)
+    ]

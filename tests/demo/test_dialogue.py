@@ -1,6 +1,5 @@
-"""Four speakers in the demo checkpoint's voices, told apart by a speaker encoder that knows nothing of Higgs Audio.
-
-The small model was trained on one reference clip at a time, so its speakers are kept apart (`dialogue_context="own"`).
+"""Dialogues in the demo checkpoint's voices, in default settings: who speaks, by a speaker encoder that knows nothing
+of Higgs Audio, and what is said, by a recogniser that does not either.
 
 Run: python -m pytest tests/demo/test_dialogue.py
 """
@@ -14,8 +13,9 @@ import pytest
 import soundfile
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
+from demo.listener import Listener, word_error_rate
 from demo.speaker import SpeakerEncoder
-from tests.demo.conftest import VOICES
+from tests.demo.conftest import VOICES, WORD_ERROR_RATE, parts_of, words_of
 
 SPEAKERS = {"Anna": "slt", "Peter": "awb", "David": "rms", "Lucy": "slt"}
 TRANSCRIPT = """Anna: My name is Anna and I live in London.
@@ -30,23 +30,22 @@ Lucy: There are two books in the house."""
 
 @pytest.fixture(scope="module")
 def speech(client: HiggsClient) -> Speech:
-    params = GenerationParams(seed=1, speakers=SPEAKERS, dialogue_context="own", context_parts=0, hold_parts=True)
-    return client.synthesize(TRANSCRIPT, params=params)
+    return client.synthesize(TRANSCRIPT, params=GenerationParams(seed=1, speakers=SPEAKERS, hold_parts=True))
 
 
-def turns(speech: Speech) -> list[np.ndarray]:
-    rate = speech.sample_rate
-    return [speech.samples[round(part.start * rate) : round(part.stop * rate)] for part in speech.parts]
+def voices_of(speech: Speech) -> list[tuple[str | None, str]]:
+    """Of each turn its speaker, and which of the voices that ship it sounds most like."""
+    encoder = SpeakerEncoder()
+    centres = {file.stem: encoder.embed(*soundfile.read(file, dtype="float32")) for file in VOICES.glob("*.wav")}
+    heard = []
+    for part, audio in zip(speech.parts, parts_of(speech), strict=True):
+        embedding = encoder.embed(audio, speech.sample_rate)
+        heard.append((part.speaker, max(centres, key=lambda name: float(embedding @ centres[name]))))
+    return heard
 
 
 def test_four_speakers_keep_their_voices(speech: Speech, figure: Callable[[str, str], None]) -> None:
-    encoder = SpeakerEncoder()
-    clips = {name: soundfile.read(VOICES / f"{name}.wav", dtype="float32") for name in SPEAKERS.values()}
-    centres = {name: encoder.embed(*clip) for name, clip in clips.items()}
-    heard = []
-    for part, audio in zip(speech.parts, turns(speech), strict=True):
-        embedding = encoder.embed(audio, speech.sample_rate)
-        heard.append((part.speaker, max(centres, key=lambda name: float(embedding @ centres[name]))))
+    heard = voices_of(speech)
     assert [speaker for speaker, _ in heard] == [line.partition(":")[0] for line in TRANSCRIPT.splitlines()]
     right = sum(SPEAKERS[speaker or ""] == voice for speaker, voice in heard)
     assert right == len(heard), heard
@@ -55,8 +54,14 @@ def test_four_speakers_keep_their_voices(speech: Speech, figure: Callable[[str, 
     figure("a dialogue of four speakers in the demo voices", f"{right} of {len(heard)} turns in the right voice")
 
 
+def test_their_words_are_understood(speech: Speech, listener: Listener, figure: Callable[[str, str], None]) -> None:
+    rate = word_error_rate(words_of(speech, listener))
+    figure("word errors of a dialogue in the demo voices", f"{rate:.1%} in {len(speech.parts)} turns")
+    assert rate <= WORD_ERROR_RATE
+
+
 def test_nobody_is_much_louder_than_the_last(speech: Speech, figure: Callable[[str, str], None]) -> None:
-    levels = np.array([20 * np.log10(np.sqrt(np.mean(np.square(audio)))) for audio in turns(speech)])
+    levels = np.array([20 * np.log10(np.sqrt(np.mean(np.square(audio)))) for audio in parts_of(speech)])
     jump = np.abs(np.diff(levels)).max()
     assert jump < 10.0, f"{jump:.1f} dB from one turn to the next: {levels.round(1)}"
     figure("loudness over a dialogue", f"{levels.min():.1f} to {levels.max():.1f} dBFS, {jump:.1f} dB at a join")

@@ -20,20 +20,14 @@ from demo.domain import Domain
 from demo.listener import Listener, word_error_rate
 from demo.speaker import SpeakerEncoder
 from tests.conftest import ROOT
-from tests.demo.conftest import CHECKPOINT, VOICES
+from tests.demo.conftest import CHECKPOINT, VOICES, WORD_ERROR_RATE
 
 install()
 
 from transformers import AutoModel, AutoProcessor  # noqa: E402
 
 SENTENCES = 24
-WORD_ERROR_RATE = 0.10
 LONGEST = 1.3  # times the duration of the synthesiser that it learned from
-
-
-@pytest.fixture(scope="module")
-def listener() -> Listener:
-    return Listener()
 
 
 @pytest.fixture(scope="module")

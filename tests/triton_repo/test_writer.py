@@ -35,7 +35,7 @@ LIMITS = ScriptLimits(
     max_prompt_audio_positions=100,
     positions_beside_clip=9,
 )
-OPTION_LIMITS = OptionLimits(1026, 0.04, 7200.0, 120.0, 7200.0, 7, 2, 64, 2000)
+OPTION_LIMITS = OptionLimits(1026, 0.04, 7200.0, 120.0, 7200.0, 7, 2, 64, 60, "all", 2000)
 TWO = [DialogueTurn("Anna", "Hello Bob. How are you?"), DialogueTurn("Bob", "Fine, I have 3 dogs.")]
 PROFILES = {"Anna": "slt", "Bob": "awb"}
 

@@ -75,9 +75,7 @@ _DEFAULTS: dict[str, Any] = {
     "scene": "",
     "speakers": {},
     "chunk_method": "auto",
-    "chunk_words": 60,
     "context_parts": 3,
-    "dialogue_context": "all",
     "pause_seconds": 0.2,
     "paragraph_pause_seconds": 0.6,
     "runaway_guard": True,
@@ -88,7 +86,7 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class OptionLimits:
-    """What the engine behind this bundle allows; part of the model's settings."""
+    """What the engine behind this bundle allows, and what suits its model; part of the model's settings."""
 
     codebook_size: int
     frame_seconds: float
@@ -98,6 +96,8 @@ class OptionLimits:
     ras_window: int
     ras_max_repeats: int
     max_ras_window: int
+    chunk_words: int
+    dialogue_context: str
     max_scene_characters: int
 
 
@@ -137,6 +137,8 @@ def _defaults(preset: str, limits: OptionLimits) -> GenerationParams:
     return GenerationParams(
         ras_window=limits.ras_window,
         ras_max_repeats=limits.ras_max_repeats,
+        chunk_words=limits.chunk_words,
+        dialogue_context=limits.dialogue_context,
         max_seconds=limits.max_seconds,
         timeout_seconds=limits.max_timeout_seconds,
         **values | {"max_part_seconds": min(values["max_part_seconds"], limits.max_part_seconds)},

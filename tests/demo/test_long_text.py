@@ -1,9 +1,9 @@
-"""A long text in one voice is as loud on both sides of its joins, through the real server.
+"""A long text in one voice, in default settings through the real server: its words, and its loudness at the joins.
 
 Whoever speaks, syllables differ in loudness. So the half seconds of speech before and behind each join are compared
 with each other as half seconds inside the parts are.
 
-Run: python -m pytest tests/demo/test_loudness.py
+Run: python -m pytest tests/demo/test_long_text.py
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
+from demo.listener import Listener, word_error_rate
+from tests.demo.conftest import WORD_ERROR_RATE, parts_of, words_of
 from tests.demo.test_dialogue import TRANSCRIPT
 
 TEXT = " ".join(line.partition(": ")[2] for line in TRANSCRIPT.splitlines())
@@ -67,20 +69,24 @@ def steps(parts: list[np.ndarray]) -> Steps:
 
 @pytest.fixture(scope="module")
 def speech(client: HiggsClient) -> Speech:
-    params = GenerationParams(seed=1, chunk_method="semantic", chunk_words=8, context_parts=0)
-    return client.synthesize(f"{TEXT} {TEXT}", voice="slt", params=params)
+    return client.synthesize(f"{TEXT} {TEXT}", voice="slt", params=GenerationParams(seed=1))
 
 
 @pytest.fixture(scope="module")
 def parts(speech: Speech) -> list[np.ndarray]:
-    rate = speech.sample_rate
-    return [spoken(speech.samples[round(part.start * rate) : round(part.stop * rate)], rate) for part in speech.parts]
+    return [spoken(audio, speech.sample_rate) for audio in parts_of(speech)]
 
 
-def test_joins_are_as_even_as_what_is_between_them(
-    speech: Speech, parts: list[np.ndarray], figure: Callable[[str, str], None]
+def test_every_part_is_understood_in_view_of_those_before(
+    speech: Speech, listener: Listener, figure: Callable[[str, str], None]
 ) -> None:
-    assert (len(parts), speech.finish_reason) == (16, "stop")
+    assert (len(speech.parts), speech.finish_reason) == (16, "stop")
+    rate = word_error_rate(words_of(speech, listener))
+    figure("word errors of a long text in the demo voice", f"{rate:.1%} in {len(speech.parts)} parts")
+    assert rate <= WORD_ERROR_RATE
+
+
+def test_joins_are_as_even_as_what_is_between_them(parts: list[np.ndarray], figure: Callable[[str, str], None]) -> None:
     found = steps(parts)
     assert found.jump < JOIN_MARGIN, f"joins {found.joins.round(1)}, inside {found.inside.round(1)}"
     assert np.abs(found.parts).max() < PART_STEP, found.parts.round(1)
