@@ -115,7 +115,7 @@ bench-voices: demo-bundle ## first audio with and without a known voice, and a b
 bench-voice: demo-bundle ## the demo voice in other ears: word errors, lengths, cloned voices, against flite (apt install flite)
 	@$(PY) -m bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
-demo-voice: setup ## train the demo checkpoint anew on flite's speech into artifacts/trained: about three hours, may be stopped
+demo-voice: setup ## train the demo checkpoint anew on flite's speech into artifacts/trained: about five hours, may be stopped
 	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
 
 arithmetic: setup ## bytes and operations of a decode step on GPUs, written into docs/gpu-arithmetic.md

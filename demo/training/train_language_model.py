@@ -30,7 +30,7 @@ from demo.training.train_codec import HELD_OUT_COUNT, load_parts
 from demo.training.train_codec import SENTENCES as CODEC_SENTENCES
 from demo.training.vocabulary import trained_tokenizer
 
-SENTENCES, STEPS = 24000, 9600
+SENTENCES, STEPS = 14500, 9600
 POSITIONS, POOL = 2400, 25  # of a step's examples together, and steps whose examples are drawn together
 # Reading is learned on short prompts first; then come references and scenes, and at last conversations.
 FIRST_STEPS, FIRST = 1000, Shares(reference=0.0, scene=0.0, conversation=0.0)
