@@ -93,10 +93,11 @@ class LanguageModelConfig:
             )
         generation = directory / GENERATION_FILE
         asked = _Values(generation) if generation.is_file() else _Values(generation, {})
-        names = ("ras_win_len", "ras_win_max_num_repeat", "chunk_words")
         return cls(
             **fields,
-            **{name: asked.optional_integer(name) for name in names},
+            ras_win_len=asked.optional_integer("ras_win_len"),
+            ras_win_max_num_repeat=asked.optional_integer("ras_win_max_num_repeat"),
+            chunk_words=asked.optional_integer("chunk_words"),
             dialogue_context=asked.values.get("dialogue_context"),
         )
 
