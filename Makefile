@@ -78,7 +78,7 @@ client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(VENV)/bin/higgs-tts "$$TEXT" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
 
 test: setup ## run every test, on a real Triton over a bundle built for it, in WORKERS (2) processes; deploy/'s and a GPU's tests have targets of their own
-	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
+	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff and mypy over every package
 	@$(VENV)/bin/ruff check .

@@ -215,7 +215,8 @@ def test_voices_of_other_tools_are_read(bundle: Path, voices: Path, tmp_path: Pa
     [
         ({"mute.wav": 24000}, r"voice mute has no mute\.txt"),
         ({"short.wav": 100, "short.txt": "a"}, "voice short: The reference audio is too short"),
-        ({"../up.wav": 24000, "config.json": '{"../up": {"transcript": "a", "audio_file": "../up.wav"}}'}, "rename it"),
+        ({"up.wav": 24000, "config.json": '{"../up": {"transcript": "a", "audio_file": "up.wav"}}'}, "rename it"),
+        ({"../up.wav": 24000, "config.json": '{"up": {"transcript": "a", "audio_file": "../up.wav"}}'}, "is outside"),
         ({"SPEAKER1.wav": 24000, "SPEAKER1.txt": "a"}, "voice 'SPEAKER1' has a name that voices cannot have"),
         ({"noise.wav": "no audio", "noise.txt": "a"}, "voice noise: Cannot read the reference audio"),
         (None, "There is no folder"),

@@ -194,10 +194,10 @@ def _read(file: Path, origin: str, rules: VoiceRules) -> VoiceProfile | None:
         _check_inside(file)
         profile = _profile(file, json.loads(file.read_bytes()), origin, rules)
     except (OSError, ValueError, KeyError, RecursionError, InvalidRequestError) as error:
-        logger.warning("%s is no voice profile and is left out: %r", file, error)
+        logger.warning("%r is no voice profile and is left out: %r", str(file), error)
         return None
     if profile.clip is None and profile.audio_path is not None and not os.path.isfile(profile.audio_path):
-        logger.warning("%s is left out: its clip %s is missing", file, profile.audio_path.name)
+        logger.warning("%r is left out: its clip %r is missing", str(file), profile.audio_path.name)
         return None
     return profile
 
