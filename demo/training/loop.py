@@ -55,7 +55,13 @@ class Training(ABC):
     def run(self, until: int | None = None) -> None:
         """Train up to step `until`, or to the end, saving and reporting on the way."""
         torch.set_flush_denormal(True)
-        last, shown = until or self.steps, 0.0
+        try:
+            self._run(until or self.steps)
+        finally:
+            torch.set_flush_denormal(False)  # it holds for the whole thread, whatever that does next
+
+    def _run(self, last: int) -> None:
+        shown = 0.0
         with tqdm(total=last, initial=self.step, unit="step", mininterval=20) as progress:
             while self.step < last:
                 loss, gradient = self._train_step()
