@@ -21,17 +21,11 @@ class Listener:
         for word, phones in PRONUNCIATIONS.items():
             if self._decoder.lookup_word(word) is None:
                 self._decoder.add_word(word, phones, update=True)
-        grammar = GRAMMAR_FILE.read_text()
-        self._decoder.add_jsgf_string("sentence", grammar)
-        speech = "public <speech> = <sentence>+;\n<sentence> ="
-        self._decoder.add_jsgf_string("speech", grammar.replace("public <sentence> =", speech))
+        self._decoder.add_jsgf_file("domain", str(GRAMMAR_FILE))
+        self._decoder.activate_search("domain")
 
-    def transcribe(self, audio: np.ndarray, sample_rate: int, several: bool = False) -> str:
-        """The words heard in `audio`, float32 [samples], in lower case; empty when nothing was recognised.
-
-        It hears one sentence, or with `several` as many as there are.
-        """
-        self._decoder.activate_search("speech" if several else "sentence")
+    def transcribe(self, audio: np.ndarray, sample_rate: int) -> str:
+        """The words heard in `audio`, float32 [samples], in lower case; empty when nothing was recognised."""
         resampled = soxr.resample(audio, sample_rate, RECOGNISER_RATE)
         pcm = np.clip(np.round(resampled * 32767), -32768, 32767).astype(np.int16)
         self._decoder.start_utt()
