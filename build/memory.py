@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from build.errors import BuildError
@@ -48,7 +48,7 @@ class ModelShape:
                 num_layers=int(body["num_hidden_layers"]),
                 num_heads=heads,
                 num_kv_heads=int(body["num_key_value_heads"]),
-                head_dim=int(body.get("head_dim") or body["hidden_size"] // heads),
+                head_dim=int(body.get("head_dim") or body["hidden_size"] // max(1, heads)),
                 vocab_size=int(body["vocab_size"]),
                 num_codebooks=int(config.get("num_codebooks") or config["audio_num_codebooks"]),
                 codebook_size=int(rows),
@@ -57,6 +57,11 @@ class ModelShape:
             raise BuildError(
                 f"config.json does not describe Higgs Audio V2: {error} is missing or no number"
             ) from error
+
+    def __post_init__(self) -> None:
+        for field, size in asdict(self).items():
+            if size < 1:
+                raise BuildError(f"config.json does not describe Higgs Audio V2: {field} is {size}")
 
     @property
     def layer_parameters(self) -> int:

@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     logits, codec = record["language_model"]["logits_error"], record["codec"]
     print(
         f"{options.output}: against transformers, logits are at most {logits['maximum']:.1e} standard deviations off, "
-        f"decoded audio by {codec['decoder_error']['max_abs_error']:.1e}, "
+        f"decoded audio {codec['decoder_error']['relative']:.1e}, "
         f"and {codec['encoder_error']['equal_codes']:.0%} of the encoder's codes are equal"
     )
     return 0

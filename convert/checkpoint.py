@@ -59,7 +59,7 @@ class Checkpoint:
         """Checks that every tensor the exports need is there in the right shape, from the headers alone.
 
         Raises:
-            ModelLoadingError: names the first tensor that is missing or of the wrong shape.
+            ModelLoadingError: names the first tensor that is missing or of the wrong shape, or there are more layers.
         """
         for name, expected in required_shapes(self.config).items():
             shapes = [self._tensors[stored].shape for stored in self._stored(name)]
@@ -69,6 +69,11 @@ class Checkpoint:
                     f"{name} has shape {' + '.join(map(str, map(list, shapes)))} in {self.directory}; "
                     f"config.json asks for {list(expected)}."
                 )
+        layers = self.config.num_layers
+        if any(name.startswith(f"model.layers.{layers}.") for name in self._parts):
+            raise ModelLoadingError(
+                f"{self.directory}: config.json asks for {layers} layers where the weights hold more."
+            )
 
     def file_hashes(self) -> dict[str, str]:
         """File name -> SHA-256 in hex, for every file of the checkpoint's folder that defines the model."""

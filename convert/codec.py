@@ -3,9 +3,9 @@
 import math
 import os
 import pickle
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,9 +13,10 @@ from torch.nn.utils import parametrize
 from transformers import HiggsAudioV2TokenizerConfig
 
 from convert.codec_layout import boson_codec_config, transformers_state
-from convert.config import CONFIG_FILE, read_json
+from convert.config import CONFIG_FILE
 from convert.errors import ModelLoadingError
 from convert.hub import resolve
+from convert.json_values import JsonValues, read_json
 from convert.shards import open_shards
 from convert.torchaudio_shim import Codec, codec_class, install
 
@@ -59,7 +60,7 @@ def load_codec(source: str | os.PathLike[str], revision: str | None = None) -> C
     if config.get("model_type") == "higgs_audio_v2_tokenizer":
         return _load_transformers(directory)
     if "n_q" in config:
-        return _load_boson(directory, config)
+        return _load_boson(directory)
     raise ModelLoadingError(
         f"{directory / CONFIG_FILE}: neither transformers' (model_type higgs_audio_v2_tokenizer, found "
         f"{config.get('model_type')}) nor Boson's description (with n_q) of the codec."
@@ -85,7 +86,17 @@ def context_frames(model: Codec) -> int:
 
 
 def _load_transformers(directory: Path) -> Codec:
-    open_shards(directory)  # a damaged file is better named here than from inside transformers
+    stored = open_shards(directory)  # a damaged file is better named here than from inside transformers
+    try:
+        config = HiggsAudioV2TokenizerConfig.from_pretrained(directory)
+        _check_quantizers(config.num_quantizers, f"{directory / CONFIG_FILE}: target_bandwidths ask for", stored)
+        with torch.device("meta"):
+            codec_class()(config)
+    except ModelLoadingError:
+        raise
+    except Exception as error:  # whatever transformers, or torch, thinks of the values
+        reason = " ".join(str(error).split())
+        raise ModelLoadingError(f"{directory / CONFIG_FILE} describes no codec that can be made: {reason}") from error
     model, report = codec_class().from_pretrained(directory, dtype=torch.float32, output_loading_info=True)
     if report["mismatched_keys"]:
         name, found, expected = sorted(report["mismatched_keys"])[0]
@@ -95,7 +106,7 @@ def _load_transformers(directory: Path) -> Codec:
     return _finished(model, directory)
 
 
-def _load_boson(directory: Path, config: dict[str, Any]) -> Codec:
+def _load_boson(directory: Path) -> Codec:
     file = directory / BOSON_WEIGHTS
     if not file.is_file():
         raise ModelLoadingError(f"{file} is missing; Boson's codec keeps its weights there.")
@@ -103,9 +114,27 @@ def _load_boson(directory: Path, config: dict[str, Any]) -> Codec:
         stored = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ModelLoadingError(f"{file} is damaged or holds more than weights; download it again.") from error
+    config, state = in_transformers_terms(stored, directory)
+    model = codec_class()(config).eval()
+    model.load_state_dict({name: state[name].float() for name in model.state_dict()})
+    return _finished(model, directory)
+
+
+def in_transformers_terms(
+    stored: dict[str, torch.Tensor], directory: Path
+) -> tuple[HiggsAudioV2TokenizerConfig, dict[str, torch.Tensor]]:
+    """Boson's codec whose model.pth holds `stored`: transformers' configuration, and weights of every name and shape
+    that it asks for. Only names and shapes are looked at.
+
+    Raises:
+        ModelLoadingError: the configuration is not usable, or a tensor is missing or of the wrong shape.
+    """
+    values, file = JsonValues(directory / CONFIG_FILE), directory / BOSON_WEIGHTS
     state = transformers_state(stored)
-    model = codec_class()(HiggsAudioV2TokenizerConfig(**boson_codec_config(config, state, directory))).eval()
-    expected = model.state_dict()
+    _check_quantizers(values.count("n_q"), f"{values.where}: n_q is", state)
+    config = HiggsAudioV2TokenizerConfig(**boson_codec_config(values, state, directory))
+    with torch.device("meta"):
+        expected = codec_class()(config).state_dict()
     for name, tensor in expected.items():
         if name not in state:
             raise ModelLoadingError(f"{name} is missing from the weights in {file}.")
@@ -113,8 +142,14 @@ def _load_boson(directory: Path, config: dict[str, Any]) -> Codec:
             raise ModelLoadingError(
                 f"{name} has shape {list(state[name].shape)} in {file}; {list(tensor.shape)} is needed."
             )
-    model.load_state_dict({name: state[name].float() for name in expected})
-    return _finished(model, directory)
+    return config, state
+
+
+def _check_quantizers(wanted: int, words: str, names: Iterable[str]) -> None:
+    """Whether the weights hold as many quantizers as the configuration says: neither fewer nor more."""
+    found = {name.split(".")[2] for name in names if name.startswith("quantizer.quantizers.")}
+    if found != {str(index) for index in range(wanted)}:
+        raise ModelLoadingError(f"{words} {wanted} quantizers where the weights hold {len(found)}.")
 
 
 def _finished(model: Codec, directory: Path) -> Codec:

@@ -19,9 +19,10 @@ from convert.torchaudio_shim import Codec, resample
 
 OPSET = 18  # the newest that both ONNX Runtime's and TensorRT's converters have had for long
 PROTOBUF_LIMIT_BYTES = 2**31 - 1  # what a single ONNX file can hold
-# On audio whose standard deviation is about 0.1. ONNX Runtime and torch add up convolutions in different orders, which
-# makes 6e-5 at the real widths: two steps of 16-bit PCM, far below hearing.
-DECODER_TOLERANCE = 1e-4
+# In standard deviations of the audio, as how loud a codec is says nothing about how well it was exported. ONNX Runtime
+# and torch add up convolutions in different orders, which makes 6e-4 at the real widths: at a usual deviation of 0.1
+# two steps of 16-bit PCM, far below hearing.
+DECODER_TOLERANCE = 1e-3
 # A code is an index: there is no nearly right one. Clips are fixed, so that a tie cannot come and go between runs.
 ENCODER_EQUAL_CODES = 1.0
 DECODER_CHECKS = ((1, 1), (1, 2), (3, 14), (1, 70))  # (batch, frames)
@@ -35,6 +36,7 @@ class DecoderError:
 
     max_abs_error: float  # over all samples of all checks
     audio_std: float  # of transformers' audio in those checks
+    relative: float  # the error in standard deviations of the audio, which DECODER_TOLERANCE is about
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def export_decoder(model: Codec, path: Path) -> DecoderError:
     """Writes `path`: codes int32 [batch, codebooks, frames] -> audio float32 [batch, frames * hop].
 
     Raises:
-        ExportError: ONNX Runtime's audio is further than DECODER_TOLERANCE from transformers'.
+        ExportError: ONNX Runtime's audio is further than DECODER_TOLERANCE from transformers', or all of it is silent.
     """
     config = CodecConfig.from_model(model)
     dimensions = {"codes": {0: torch.export.Dim("batch"), 2: torch.export.Dim("frames")}}
@@ -149,10 +151,14 @@ def check_decoder(model: Codec, path: Path, checks: Sequence[tuple[int, int]] = 
             )
         errors.append(float(np.abs(audio - expected).max()))
         expected_audio.append(expected.ravel())
-    error = DecoderError(max(errors), float(np.concatenate(expected_audio).std()))
-    if not error.max_abs_error <= DECODER_TOLERANCE:  # so that NaN fails too
+    worst, std = max(errors), float(np.concatenate(expected_audio).std())
+    if not std:
+        raise ExportError(f"{path}: transformers' audio of random codes is silent, which would equal anything.")
+    error = DecoderError(worst, std, worst / std)
+    if not error.relative <= DECODER_TOLERANCE:  # so that NaN fails too
         raise ExportError(
-            f"{path}: its audio is {error.max_abs_error:.1e} away from transformers'; {DECODER_TOLERANCE} is allowed."
+            f"{path}: its audio is {error.relative:.1e} standard deviations away from transformers'; "
+            f"{DECODER_TOLERANCE:.0e} are allowed."
         )
     return error
 

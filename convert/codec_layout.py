@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from convert.errors import ModelLoadingError
+from convert.json_values import JsonValues
 
 HUBERT_HEAD_SIZE = 64  # of every HuBERT that the codec was made with
 HUBERT_CONVOLUTIONS = 7
@@ -90,7 +91,7 @@ def _renamed(name: str) -> str:
     return name
 
 
-def boson_codec_config(config: dict[str, Any], state: dict[str, torch.Tensor], directory: Path) -> dict[str, Any]:
+def boson_codec_config(config: JsonValues, state: dict[str, torch.Tensor], directory: Path) -> dict[str, Any]:
     """transformers' configuration values for Boson's `config`, widths taken from the converted weights `state`.
 
     Raises:
@@ -99,25 +100,18 @@ def boson_codec_config(config: dict[str, Any], state: dict[str, torch.Tensor], d
     """
     supported = {"semantic_techer": "hubert_base_general", "downsample_mode": "step_down", "vq_scale": 1}
     for key, value in supported.items():
-        if config.get(key, value) != value:
-            raise ModelLoadingError(f"{directory}: the codec's {key} is {config[key]!r}; only {value!r} is supported.")
+        config.refuse_unless(key, value, default=value)
 
     def shape(name: str) -> torch.Size:
         if name not in state:
             raise ModelLoadingError(f"{name} is missing from the codec's weights in {directory}.")
         return state[name].shape
 
-    try:
-        ratios, sample_rate, num_codebooks = list(config["ratios"]), int(config["sample_rate"]), int(config["n_q"])
-        latent, codebook_size, bandwidths = int(config["D"]), int(config["bins"]), list(config["target_bandwidths"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelLoadingError(f"{directory}: the codec's configuration lacks a usable {error}.") from error
-    bits = math.log2(codebook_size) * math.ceil(sample_rate / math.prod(ratios))
-    if int(1000 * bandwidths[-1] // bits) != num_codebooks:
-        raise ModelLoadingError(
-            f"{directory}: target_bandwidths end at {bandwidths[-1]} kbit/s, which is not {num_codebooks} codebooks "
-            f"of {bits:g} bit/s each."
-        )
+    ratios, sample_rate = config.counts("ratios"), config.count("sample_rate")
+    codebook_size, num_codebooks = config.count("bins"), config.count("n_q")
+    rows, codebook_dim = shape("quantizer.quantizers.0.codebook.embed")
+    if rows != codebook_size:
+        raise config.wrong("bins", f"{rows}, the rows of the codebooks in the weights,")
     hubert_hidden = shape("semantic_model.encoder.layer_norm.weight")[0]
     layers = {name.split(".")[3] for name in state if name.startswith("semantic_model.encoder.layers.")}
     positional = shape(f"{HUBERT_NORMED}.parametrizations.weight.original1")
@@ -126,16 +120,16 @@ def boson_codec_config(config: dict[str, Any], state: dict[str, torch.Tensor], d
         for index in range(HUBERT_CONVOLUTIONS)
     ]
     return {
-        "target_bandwidths": bandwidths,
+        "target_bandwidths": _bandwidths(num_codebooks, codebook_size, math.ceil(sample_rate / math.prod(ratios))),
         "sample_rate": sample_rate,
         "codebook_size": codebook_size,
-        "codebook_dim": shape("quantizer.quantizers.0.codebook.embed")[1],
-        "semantic_sample_rate": config.get("semantic_sample_rate") or 16000,
+        "codebook_dim": codebook_dim,
+        "semantic_sample_rate": config.count("semantic_sample_rate") if config.has("semantic_sample_rate") else 16000,
         "acoustic_model_config": {
             "model_type": "dac",
             "encoder_hidden_size": shape("acoustic_encoder.conv1.weight")[0],
             "decoder_hidden_size": shape("acoustic_decoder.conv1.weight")[0],
-            "hidden_size": latent,
+            "hidden_size": config.count("D"),
             "downsampling_ratios": ratios,
             "upsampling_ratios": ratios,
         },
@@ -152,3 +146,15 @@ def boson_codec_config(config: dict[str, Any], state: dict[str, torch.Tensor], d
             "mask_time_prob": 0.0,
         },
     }
+
+
+def _bandwidths(num_codebooks: int, codebook_size: int, frame_rate: int) -> list[float]:
+    """The kbit/s of `num_codebooks`, from which transformers counts them again.
+
+    Boson's own list of bandwidths says what its training chose from; encoding and decoding always use all n_q
+    (HiggsAudioTokenizer calls its quantizer without a bandwidth), whatever the list's last entry is.
+    """
+    bits = math.ceil(math.log2(codebook_size)) * frame_rate
+    bandwidth = num_codebooks * bits / 1000
+    # transformers rounds the quotient down; where the division above already has, it would count one too few.
+    return [bandwidth if int(1000 * bandwidth // bits) == num_codebooks else math.nextafter(bandwidth, math.inf)]

@@ -1,11 +1,12 @@
 """What a checkpoint says about its language model, read from transformers' or Boson's config.json."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convert.errors import ModelLoadingError
+from convert.json_values import JsonValues, read_json
+from engine.types import MAX_RAS_WINDOW
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
@@ -22,6 +23,10 @@ BOSON_UNUSED = (
     "use_rq_transformer",
 )
 LLAMA3_ROPE = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+# Repetition-aware sampling where a checkpoint says nothing of it, as Boson's own does not: a window of 7 columns and 2
+# repeats are the defaults in Boson's code (boson_multimodal/serve/serve_engine.py), and what transformers' conversion
+# script (convert_higgs_audio_v2_to_hf.py) writes into generation_config.json. Without it the model is known to loop.
+RAS_WINDOW, RAS_MAX_REPEATS = 7, 2
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,10 @@ class LanguageModelConfig:
     audio_token_id: int
     audio_bos_token_id: int
     audio_delay_token_id: int
-    eos_token_id: int
-    pad_token_id: int
     stream_bos_id: int
     stream_eos_id: int
-    ras_win_len: int | None  # columns; None: the checkpoint asks for no repetition-aware sampling
-    ras_win_max_num_repeat: int | None
+    ras_win_len: int  # columns; 0: the checkpoint turns repetition-aware sampling off
+    ras_win_max_num_repeat: int
     # What suits the model where a request does not say, if the checkpoint tells: the words of a part, and in view of
     # what a turn of a dialogue is spoken, "all" or "own".
     chunk_words: int | None
@@ -65,6 +68,11 @@ class LanguageModelConfig:
             raise ModelLoadingError(
                 f"{GENERATION_FILE}: dialogue_context is {self.dialogue_context!r} where all or own is needed."
             )
+        if not 0 <= min(self.stream_bos_id, self.stream_eos_id) < max(self.stream_bos_id, self.stream_eos_id):
+            raise ModelLoadingError(
+                f"{CONFIG_FILE}: stream BOS {self.stream_bos_id} and stream EOS {self.stream_eos_id} must be two "
+                "different ids from 0 on."
+            )
         if max(self.stream_bos_id, self.stream_eos_id) >= self.codebook_size:
             raise ModelLoadingError(
                 f"{CONFIG_FILE}: codebook_size {self.codebook_size} has no rows for stream BOS {self.stream_bos_id} "
@@ -80,7 +88,7 @@ class LanguageModelConfig:
             ModelLoadingError: a file is missing or not JSON, a value is missing or of the wrong type, or the model
                 is of a kind the exports cannot express.
         """
-        values = _Values(directory / CONFIG_FILE)
+        values = JsonValues(directory / CONFIG_FILE)
         model_type = values.text("model_type")
         if model_type == "higgs_audio_v2":
             fields = _transformers_fields(values)
@@ -92,130 +100,114 @@ class LanguageModelConfig:
                 "Higgs Audio V2 is higgs_audio_v2 (transformers) or higgs_audio (Boson)."
             )
         generation = directory / GENERATION_FILE
-        asked = _Values(generation) if generation.is_file() else _Values(generation, {})
+        asked = JsonValues(generation) if generation.is_file() else JsonValues(generation, {})
         return cls(
             **fields,
-            ras_win_len=asked.optional_integer("ras_win_len"),
-            ras_win_max_num_repeat=asked.optional_integer("ras_win_max_num_repeat"),
+            **_repetition_fields(asked),
             chunk_words=asked.optional_integer("chunk_words"),
             dialogue_context=asked.values.get("dialogue_context"),
         )
 
 
-class _Values:
-    """A JSON object whose values are read with a type, and with an error that says where they should have been."""
-
-    def __init__(self, file: Path, values: dict[str, Any] | None = None) -> None:
-        self.where = str(file)
-        self.values: dict[str, Any] = read_json(file) if values is None else values
-
-    def _get(self, key: str, kind: type | tuple[type, ...], description: str) -> Any:
-        value = self.values.get(key)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ModelLoadingError(f"{self.where}: {key} is {value!r} where {description} is needed.")
-        return value
-
-    def integer(self, key: str) -> int:
-        return int(self._get(key, int, "an integer"))
-
-    def optional_integer(self, key: str) -> int | None:
-        return None if self.values.get(key) is None else self.integer(key)
-
-    def number(self, key: str) -> float:
-        return float(self._get(key, (int, float), "a number"))
-
-    def text(self, key: str) -> str:
-        return str(self._get(key, str, "a string"))
-
-    def nested(self, key: str) -> "_Values":
-        return _Values(Path(f"{self.where}: {key}"), self._get(key, dict, "an object"))
-
-    def refuse_unless(self, key: str, expected: Any, default: Any) -> None:
-        value = self.values.get(key, default)
-        if value != expected:
-            raise ModelLoadingError(f"{self.where}: {key} is {value!r}; only {expected!r} is supported.")
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in `file`. Raises ModelLoadingError if it is missing or holds something else."""
-    if not file.is_file():
-        raise ModelLoadingError(f"{file} is missing; a checkpoint folder holds it beside the weights.")
-    try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
-        raise ModelLoadingError(f"{file} is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise ModelLoadingError(f"{file} holds {type(content).__name__} where a JSON object is needed.")
-    return content
-
-
-def _body_fields(values: _Values) -> dict[str, Any]:
+def _body_fields(values: JsonValues) -> dict[str, Any]:
     """The Llama body, which both layouts describe with the same keys."""
     values.refuse_unless("hidden_act", "silu", default="silu")
     values.refuse_unless("attention_bias", False, default=False)
     values.refuse_unless("mlp_bias", False, default=False)
-    hidden_size, num_heads = values.integer("hidden_size"), values.integer("num_attention_heads")
+    values.refuse_unless("partial_rotary_factor", 1.0, default=1.0)
+    hidden_size, num_heads = values.count("hidden_size"), values.count("num_attention_heads")
+    if hidden_size % num_heads:  # transformers' own class refuses it too, even with a head_dim beside it
+        raise ModelLoadingError(
+            f"{values.where}: hidden_size {hidden_size} is not a multiple of num_attention_heads {num_heads}."
+        )
+    # Llama's rules where a key is left out, as transformers itself leaves out what follows from the rest.
+    head_dim = values.count("head_dim") if values.has("head_dim") else hidden_size // num_heads
+    if head_dim % 2:
+        raise ModelLoadingError(f"{values.where}: head_dim is {head_dim}, and rotary positions need an even one.")
     return {
-        "vocab_size": values.integer("vocab_size"),
+        "vocab_size": values.count("vocab_size"),
         "hidden_size": hidden_size,
-        "intermediate_size": values.integer("intermediate_size"),
-        "num_layers": values.integer("num_hidden_layers"),
+        "intermediate_size": values.count("intermediate_size"),
+        "num_layers": values.count("num_hidden_layers"),
         "num_heads": num_heads,
-        "num_kv_heads": values.integer("num_key_value_heads"),
-        # Llama's rule where the key is left out, as transformers itself leaves out what follows from the rest.
-        "head_dim": values.optional_integer("head_dim") or hidden_size // num_heads,
+        "num_kv_heads": values.count("num_key_value_heads") if values.has("num_key_value_heads") else num_heads,
+        "head_dim": head_dim,
         "rms_norm_eps": values.number("rms_norm_eps"),
         "rope_parameters": _rope_parameters(values),
-        "max_position_embeddings": values.integer("max_position_embeddings"),
-        "eos_token_id": _last_eos(values),
+        "max_position_embeddings": values.count("max_position_embeddings"),
     }
 
 
-def _last_eos(values: _Values) -> int:
-    # Llama lists end_of_text, eom and eot; the one that ends a turn, and so a generation, stands last.
-    eos = values.values.get("eos_token_id")
-    if isinstance(eos, list) and eos and isinstance(eos[-1], int):
-        return eos[-1]
-    return values.integer("eos_token_id")
-
-
-def _rope_parameters(values: _Values) -> dict[str, Any]:
+def _rope_parameters(values: JsonValues) -> dict[str, Any]:
     """One form for transformers 5 (`rope_parameters`) and before (`rope_theta` beside `rope_scaling`)."""
-    if "rope_parameters" in values.values:
-        rope = values.nested("rope_parameters")
-    else:
-        scaling = values.values.get("rope_scaling") or {"rope_type": "default"}
-        rope = _Values(Path(f"{values.where}: rope_scaling"), {**scaling, "rope_theta": values.number("rope_theta")})
-    rope_type = rope.values.get("rope_type", "default")
-    if rope_type not in ("default", "llama3"):
-        raise ModelLoadingError(f"{rope.where}: rope_type is {rope_type!r}; default and llama3 are supported.")
-    parameters: dict[str, Any] = {"rope_type": rope_type, "rope_theta": rope.number("rope_theta")}
-    if rope_type == "llama3":
+    given = [values.nested(key) for key in ("rope_parameters", "rope_scaling") if values.values.get(key)]
+    forms = [_rope_form(rope, values) for rope in given or [JsonValues(Path(values.where), {})]]
+    if any(form != forms[0] for form in forms):
+        raise ModelLoadingError(f"{values.where}: rope_parameters and rope_scaling contradict each other; keep one.")
+    return forms[0]
+
+
+def _rope_form(rope: JsonValues, beside: JsonValues) -> dict[str, Any]:
+    # Before transformers 4.43 the kind stood under `type`.
+    kinds = [rope.text(key) for key in ("rope_type", "type") if rope.has(key)]
+    if len(set(kinds)) > 1:
+        raise ModelLoadingError(f"{rope.where}: rope_type is {kinds[0]!r} and type is {kinds[1]!r}; keep one.")
+    kind = kinds[0] if kinds else "default"
+    if kind not in ("default", "llama3"):
+        raise ModelLoadingError(f"{rope.where}: rope_type is {kind!r}; default and llama3 are supported.")
+    if not kinds and any(rope.has(key) for key in LLAMA3_ROPE):
+        raise ModelLoadingError(f"{rope.where} scales positions without a rope_type; default and llama3 are supported.")
+    rope.refuse_unless("partial_rotary_factor", 1.0, default=1.0)
+    thetas = [place.number("rope_theta") for place in (rope, beside) if place.has("rope_theta")]
+    if not thetas or any(theta != thetas[0] for theta in thetas):
+        raise ModelLoadingError(f"{rope.where}: rope_theta is given as {thetas or None}; one number is needed.")
+    parameters: dict[str, Any] = {"rope_type": kind, "rope_theta": thetas[0]}
+    if kind == "llama3":
         parameters |= {key: rope.number(key) for key in LLAMA3_ROPE[:-1]}
-        parameters[LLAMA3_ROPE[-1]] = rope.integer(LLAMA3_ROPE[-1])
+        parameters[LLAMA3_ROPE[-1]] = rope.count(LLAMA3_ROPE[-1])
+        if parameters["low_freq_factor"] >= parameters["high_freq_factor"]:
+            raise rope.wrong("high_freq_factor", f"more than low_freq_factor {parameters['low_freq_factor']}")
     return parameters
 
 
-def _transformers_fields(values: _Values) -> dict[str, Any]:
-    return _body_fields(values) | {
-        "num_codebooks": values.integer("num_codebooks"),
-        "codebook_size": values.integer("codebook_size"),
-        "audio_token_id": values.integer("audio_token_id"),
-        "audio_bos_token_id": values.integer("audio_bos_token_id"),
-        "audio_delay_token_id": values.integer("audio_delay_token_id"),
-        "pad_token_id": values.integer("pad_token_id"),
+def _repetition_fields(values: JsonValues) -> dict[str, Any]:
+    """Keys left out mean the defaults. As in Boson's code a window of null or 0 is off, as in transformers any null."""
+    window, repeats = RAS_WINDOW, RAS_MAX_REPEATS
+    if "ras_win_len" in values.values:
+        window = max(0, values.optional_integer("ras_win_len") or 0)
+    if "ras_win_max_num_repeat" in values.values and not values.has("ras_win_max_num_repeat"):
+        window = 0
+    elif window and "ras_win_max_num_repeat" in values.values:
+        repeats = values.count("ras_win_max_num_repeat")
+    if window > MAX_RAS_WINDOW:
+        raise values.wrong("ras_win_len", f"{MAX_RAS_WINDOW} or less")
+    return {"ras_win_len": window, "ras_win_max_num_repeat": repeats}
+
+
+def _transformers_fields(values: JsonValues) -> dict[str, Any]:
+    body = _body_fields(values)
+    return body | {
+        "num_codebooks": values.count("num_codebooks"),
+        "codebook_size": values.count("codebook_size"),
+        "audio_token_id": values.place("audio_token_id", body["vocab_size"]),
+        "audio_bos_token_id": values.place("audio_bos_token_id", body["vocab_size"]),
+        "audio_delay_token_id": values.place("audio_delay_token_id", body["vocab_size"]),
         "stream_bos_id": values.integer("audio_stream_bos_id"),
         "stream_eos_id": values.integer("audio_stream_eos_id"),
     }
 
 
-def _boson_fields(values: _Values, directory: Path) -> dict[str, Any]:
+def _boson_fields(values: JsonValues, directory: Path) -> dict[str, Any]:
     body = _body_fields(values.nested("text_config"))
-    adapter = values.text("audio_adapter_type")
-    dual_layers = values.values.get("audio_dual_ffn_layers") or []
-    if not adapter.startswith("dual_ffn") or sorted(dual_layers) != list(range(body["num_layers"])):
+    adapter, layers = values.text("audio_adapter_type"), values.values.get("audio_dual_ffn_layers")
+    every_layer = list(range(body["num_layers"]))
+    if (
+        not adapter.startswith("dual_ffn")
+        or not isinstance(layers, list)
+        or sorted(layers, key=str) != sorted(every_layer, key=str)
+    ):
         raise ModelLoadingError(
-            f"{values.where}: audio_adapter_type {adapter} with audio_dual_ffn_layers {dual_layers} is not supported; "
+            f"{values.where}: audio_adapter_type {adapter} with audio_dual_ffn_layers {layers} is not supported; "
             f"each of the {body['num_layers']} layers must have an audio FFN."
         )
     for key in BOSON_UNUSED:
@@ -223,12 +215,11 @@ def _boson_fields(values: _Values, directory: Path) -> dict[str, Any]:
     values.refuse_unless("audio_decoder_proj_num_layers", 0, default=0)
     values.refuse_unless("use_delay_pattern", True, default=False)
     return body | {
-        "num_codebooks": values.integer("audio_num_codebooks"),
-        "codebook_size": values.integer("audio_codebook_size") + BOSON_STREAM_ROWS,
-        "audio_token_id": values.integer("audio_out_token_idx"),
-        "audio_bos_token_id": values.integer("audio_out_bos_token_id"),
+        "num_codebooks": values.count("audio_num_codebooks"),
+        "codebook_size": values.count("audio_codebook_size") + BOSON_STREAM_ROWS,
+        "audio_token_id": values.place("audio_out_token_idx", body["vocab_size"]),
+        "audio_bos_token_id": values.place("audio_out_bos_token_id", body["vocab_size"]),
         "audio_delay_token_id": _token_id(directory / TOKENIZER_FILE, DELAY_TOKEN),
-        "pad_token_id": values.integer("pad_token_id"),
         "stream_bos_id": values.integer("audio_stream_bos_id"),
         "stream_eos_id": values.integer("audio_stream_eos_id"),
     }

@@ -10,13 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from convert.checkpoint import Checkpoint
 from convert.codec import CodecConfig, load_codec
 from convert.codec_export import export_decoder, export_encoder
 from convert.codec_silence import silence_codes
-from convert.config import read_json
 from convert.errors import ModelLoadingError
 from convert.hub import resolve
+from convert.json_values import read_json
 from convert.lm_formats import lm_format
 
 EXPORT_FILE = "export.json"
@@ -50,6 +52,7 @@ def export(
     tokenizer = checkpoint.directory / _TOKENIZER_FILE
     if not tokenizer.is_file():
         raise ModelLoadingError(f"{tokenizer} is missing; the prompt cannot be encoded without it.")
+    _check_tokenizer(tokenizer, checkpoint.config.vocab_size)
     codec_source = codec or codec_of(checkpoint.directory)
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -103,6 +106,17 @@ def _check_codec_revision(source: str, revision: str | None, codec: str | None, 
         raise ModelLoadingError(
             f"The codec {named} is on the hub and needs a revision of its own: --codec-revision (make: CODEC_REVISION)."
         )
+
+
+def _check_tokenizer(file: Path, vocab_size: int) -> None:
+    """Whether the embedding has a row for every token."""
+    try:
+        tokens = Tokenizer.from_file(str(file)).get_vocab()
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelLoadingError(f"{file} describes no tokenizer: {error}") from error
+    token, last = max(tokens.items(), key=lambda item: item[1], default=("", -1))
+    if last >= vocab_size:
+        raise ModelLoadingError(f"{file}: the token {token} has the id {last}, and the vocab_size is {vocab_size}.")
 
 
 def codec_of(directory: Path) -> str:

@@ -25,8 +25,6 @@ def transformers_config(config: LanguageModelConfig) -> HiggsAudioV2Config:
         audio_token_id=config.audio_token_id,
         audio_bos_token_id=config.audio_bos_token_id,
         audio_delay_token_id=config.audio_delay_token_id,
-        eos_token_id=config.eos_token_id,
-        pad_token_id=config.pad_token_id,
     )
     higgs._attn_implementation = "eager"
     return higgs

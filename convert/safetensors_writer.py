@@ -46,7 +46,7 @@ class SafetensorsWriter:
 
     def __enter__(self) -> SafetensorsWriter:
         self._file = self._path.open("wb")
-        self._file.write(_header(self._specs))
+        self._file.write(header(self._specs))
         return self
 
     def __exit__(
@@ -71,7 +71,8 @@ class SafetensorsWriter:
         self._next += 1
 
 
-def _header(specs: Sequence[TensorSpec]) -> bytes:
+def header(specs: Sequence[TensorSpec]) -> bytes:
+    """What stands before the tensors' bytes in the file, which follow in the order of `specs`."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for spec in specs:

@@ -31,13 +31,11 @@ def open_shards(directory: Path) -> dict[str, StoredTensor]:
         ModelLoadingError: no weights, a shard of the index is missing, cut short or not safetensors, or a tensor is
             stored twice or is missing from the shard the index names.
     """
-    index = directory / INDEX_FILE
-    if not index.is_file():
-        single = directory / SINGLE_FILE
-        if not single.is_file():
-            raise ModelLoadingError(f"{directory} holds neither {SINGLE_FILE} nor {INDEX_FILE}.")
+    index, single = directory / INDEX_FILE, directory / SINGLE_FILE
+    if single.is_file():  # first, as in transformers: a hub folder may still hold the shards that it replaced
         return read_header(single)
-
+    if not index.is_file():
+        raise ModelLoadingError(f"{directory} holds neither {SINGLE_FILE} nor {INDEX_FILE}.")
     try:
         weight_map: dict[str, str] = json.loads(index.read_text())["weight_map"]
     except (ValueError, KeyError, TypeError) as error:

@@ -1,118 +1,104 @@
 """The made checkpoint under Boson's original names, as the hub's first revision had it.
 
 Written from the other side than convert/layouts.py reads it, so that the two check each other.
+
+published/ holds the configurations as Boson published them, every field: of the language model at the hub's revision
+10840182 of bosonai/higgs-audio-v2-generation-3B-base, of the codec at 9d4988fb of bosonai/higgs-audio-v2-tokenizer,
+read from a public copy of both repositories. That copy's index names 397 tensors, none of them split. Of the codec's
+model.pth only the number of tensors is known, 602: the names follow from Boson's classes and from HuBERT base, which
+has one more than transformers' codec, `masked_spec_embed`.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
-# Rows that Boson trained on top of a frozen Llama: its audio tokens, and the stream ids of the last codebook here.
-TRAINED_ROWS = 128
+import torch
+
+PUBLISHED = Path(__file__).resolve().parent / "published"
+HUBERT_LEFTOVER = "semantic_model.masked_spec_embed"  # a vector of HuBERT's training that encoding does not need
+
+
+def published(name: str) -> dict[str, Any]:
+    """A configuration as Boson published it."""
+    content: dict[str, Any] = json.loads((PUBLISHED / f"{name}.json").read_text())
+    return content
 
 
 def boson_config(config: dict[str, Any]) -> dict[str, Any]:
     """Boson's config.json for the model that transformers' `config` describes."""
-    body_keys = (
-        "attention_bias",
-        "attention_dropout",
-        "bos_token_id",
+    original = published("boson_config")
+    shapes = [
         "head_dim",
-        "hidden_act",
         "hidden_size",
-        "initializer_range",
         "intermediate_size",
-        "max_position_embeddings",
-        "mlp_bias",
         "num_attention_heads",
         "num_hidden_layers",
         "num_key_value_heads",
-        "rms_norm_eps",
-        "tie_word_embeddings",
-        "use_cache",
         "vocab_size",
-    )
-    eot = config["eos_token_id"]
-    return {
-        "architectures": ["HiggsAudioModel"],
-        "audio_adapter_type": "dual_ffn_fast_forward",
-        "audio_bos_token": "<|audio_bos|>",
+    ]
+    end_of_text = config["pad_token_id"]
+    text = {key: config[key] for key in shapes} | {"bos_token_id": end_of_text - 1, "eos_token_id": end_of_text}
+    return original | {
         "audio_codebook_size": config["codebook_size"] - 2,
-        "audio_decoder_proj_num_layers": 0,
         "audio_dual_ffn_layers": list(range(config["num_hidden_layers"])),
-        "audio_embed_avg": False,
-        "audio_eos_token": "<|audio_eos|>",
+        "audio_encoder_config": original["audio_encoder_config"] | {"pad_token_id": end_of_text},
         "audio_eos_token_id": config["audio_bos_token_id"] - 1,
         "audio_ffn_hidden_size": config["hidden_size"],
         "audio_ffn_intermediate_size": config["intermediate_size"],
-        "audio_in_token": "<|AUDIO|>",
         "audio_in_token_idx": config["audio_token_id"] - 1,
         "audio_num_codebooks": config["num_codebooks"],
-        "audio_out_bos_token": "<|audio_out_bos|>",
         "audio_out_bos_token_id": config["audio_bos_token_id"],
-        "audio_out_token": "<|AUDIO_OUT|>",
         "audio_out_token_idx": config["audio_token_id"],
-        "audio_stream_bos_id": config["audio_stream_bos_id"],
-        "audio_stream_eos_id": config["audio_stream_eos_id"],
-        "encode_audio_in_tokens": True,
-        "encode_whisper_embed": False,
-        "model_type": "higgs_audio",
-        "pad_token_id": config["pad_token_id"],
-        "skip_audio_tower": True,
-        "text_config": {
-            **{key: config[key] for key in body_keys},
-            "eos_token_id": [config["pad_token_id"], eot - 1, eot],
-            "model_type": "llama",
-            # The same frequencies as transformers' 0.125 / 0.5 over 1024 positions.
-            "rope_scaling": {
-                "factor": 32.0,
-                "high_freq_factor": 4.0,
-                "low_freq_factor": 1.0,
-                "original_max_position_embeddings": 8192,
-                "rope_type": "llama3",
-            },
-            "rope_theta": config["rope_parameters"]["rope_theta"],
-        },
+        "hidden_size": config["hidden_size"],
+        "pad_token_id": end_of_text,
+        "text_config": original["text_config"] | text,
         "torch_dtype": config["dtype"],
-        "use_audio_out_embed_projector": False,
-        "use_audio_out_self_attention": False,
-        "use_delay_pattern": True,
     }
 
 
-def boson_parts(name: str, rows: int) -> dict[str, slice]:
-    """Boson's names for transformers' tensor `name` of `rows` rows, each with the rows it holds."""
-    split, trained = rows - TRAINED_ROWS, slice(rows - TRAINED_ROWS, rows)
-    if name == "model.embed_tokens.weight":
-        stem = "embed_tokens.embedding"
-    elif name.endswith("lm_head.weight"):
-        stem = f"audio_decoder_proj.{name.removesuffix('.weight')}.linear"
-    elif name.startswith("model.embed_audio_tokens."):
-        return {"audio_codebook_embeddings.weight": slice(0, rows)}
-    else:
-        return {name.removeprefix("model."): slice(0, rows)}
-    return {f"{stem}_frozen.weight": slice(0, split), f"{stem}_trainable.weight": trained}
+def boson_generation_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Boson's generation_config.json, which says nothing of repetition-aware sampling."""
+    end_of_text = config["pad_token_id"]
+    ids = {"bos_token_id": end_of_text - 1, "eos_token_id": end_of_text, "pad_token_id": end_of_text}
+    return published("boson_generation_config") | ids
+
+
+def boson_name(name: str) -> str:
+    """Boson's name for the language model's tensor that transformers calls `name`."""
+    if name.startswith("model.embed_audio_tokens."):
+        return "audio_codebook_embeddings.weight"
+    if name.endswith("lm_head.weight"):
+        return f"audio_decoder_proj.{name}"
+    return name.removeprefix("model.")
 
 
 def boson_codec_config(config: Any) -> dict[str, Any]:
-    """Boson's config.json of the codec: the arguments of its HiggsAudioTokenizer class."""
-    return {
+    """Boson's config.json of the codec: arguments of its HiggsAudioTokenizer class."""
+    return published("boson_codec_config") | {
         "D": config.acoustic_model_config.hidden_size,
         "bins": config.codebook_size,
-        "causal": False,
         "codebook_dim": config.codebook_dim,
-        "downsample_mode": "step_down",
-        "last_layer_semantic": True,
-        "merge_mode": "concat",
-        "n_filters": 32,
         "n_q": config.num_quantizers,
-        "normalize": False,
         "ratios": list(config.acoustic_model_config.downsampling_ratios),
         "sample_rate": config.sample_rate,
-        "semantic_mode": "classic",
-        "semantic_sample_rate": config.semantic_sample_rate,
-        "semantic_techer": "hubert_base_general",
-        "target_bandwidths": list(config.target_bandwidths),
-        "vq_scale": 1,
     }
+
+
+def boson_codec_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Boson's names, with the weight norm that Boson's DAC keeps in its checkpoint: weight = g * v / |v|."""
+    named: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        original = boson_codec_name(name)
+        is_dac_convolution = name.startswith(("acoustic_encoder", "acoustic_decoder")) and tensor.dim() == 3
+        if is_dac_convolution and name.endswith(".weight"):
+            norm = tensor.norm(dim=(1, 2), keepdim=True)
+            named[f"{original}_g"] = norm
+            named[f"{original}_v"] = tensor * 2  # its length means nothing; a power of two keeps every bit
+        else:
+            named[original] = tensor
+    named[HUBERT_LEFTOVER] = torch.zeros_like(state["semantic_model.encoder.layer_norm.weight"])
+    return named
 
 
 def boson_codec_name(name: str) -> str:

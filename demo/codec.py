@@ -14,7 +14,7 @@ from transformers import HiggsAudioV2TokenizerConfig
 
 from convert.safetensors_writer import TensorSpec
 from convert.torchaudio_shim import Codec, codec_class, install
-from demo.boson_layout import boson_codec_config, boson_codec_name
+from demo.boson_layout import boson_codec_config, boson_codec_state
 from demo.sizes import CODES, CodecSize
 from demo.tokenizer import write_feature_extractor, write_json
 from demo.weights import write_weights
@@ -32,12 +32,11 @@ WEIGHTS_BYTES = 2_000_000_000  # more than any of these codecs has: one file
 
 
 def write_codec(directory: Path, size: CodecSize, seed: int, layout: str) -> None:
-    """Writes the codec's configuration, weights (float32) and feature extractor into `directory`."""
+    """Writes the codec's files into `directory`, weights in float32; Boson's has no feature extractor."""
     model = build_codec(size, seed)
     if layout == "boson":
         write_json(directory / "config.json", boson_codec_config(model.config))
-        torch.save(_boson_state(model.state_dict()), directory / "model.pth")
-        write_feature_extractor(directory, hop_length=math.prod(STRIDES))
+        torch.save(boson_codec_state(model.state_dict()), directory / "model.pth")
     else:
         write_codec_model(directory, model, torch.float32)
 
@@ -71,7 +70,7 @@ def codec_config(size: CodecSize) -> HiggsAudioV2TokenizerConfig:
         "hidden_size": size.hubert_hidden,
         "num_hidden_layers": size.hubert_layers,
         "num_attention_heads": size.hubert_hidden // HUBERT_HEAD_SIZE,
-        "intermediate_size": 2 * size.hubert_hidden,
+        "intermediate_size": size.hubert_ffn,
         "conv_dim": [size.hubert_conv_width] * 7,
         "num_conv_pos_embedding_groups": size.hubert_pos_groups,
         "mask_time_prob": 0.0,
@@ -153,18 +152,3 @@ def _test_sound() -> torch.Tensor:
     voice = torch.stack([torch.sin(order * phase) / order for order in range(1, 9)]).sum(dim=0)
     syllables = torch.sin(2 * math.pi * 2.5 * seconds).clamp(min=0)
     return (0.2 * voice * syllables + 0.01 * torch.randn(seconds.shape))[None, None]
-
-
-def _boson_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Boson's names, with the weight norm that Boson's DAC keeps in its checkpoint: weight = g * v / |v|."""
-    named: dict[str, torch.Tensor] = {}
-    for name, tensor in state.items():
-        original = boson_codec_name(name)
-        is_dac_convolution = name.startswith(("acoustic_encoder", "acoustic_decoder")) and tensor.dim() == 3
-        if is_dac_convolution and name.endswith(".weight"):
-            norm = tensor.norm(dim=(1, 2), keepdim=True)
-            named[f"{original}_g"] = norm
-            named[f"{original}_v"] = tensor * 2  # its length means nothing; a power of two keeps every bit
-        else:
-            named[original] = tensor
-    return named

@@ -11,15 +11,16 @@ anywhere, and attention averages the prompt away. Here
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from convert.safetensors_writer import TensorSpec
-from demo.boson_layout import boson_config, boson_parts
+from demo.boson_layout import boson_config, boson_generation_config, boson_name
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS, ModelSize
-from demo.tokenizer import BOS_TOKEN, EOS_TOKEN, token_id, write_json
+from demo.tokenizer import EOS_TOKEN, token_id, write_json
 from demo.weights import write_weights
 
 LOGIT_STD = 3.0  # about ten likely codes a frame at temperature 1, and a clear first one
@@ -53,7 +54,11 @@ class TensorPlan:
 
 
 def config_json(size: ModelSize, dtype: str) -> dict[str, Any]:
-    """transformers' config.json of the language model."""
+    """transformers' config.json of the language model.
+
+    Every field that transformers 5.23 saves. The published file was read only as a public description quotes it, which
+    has the same values at the true size, and not all fields.
+    """
     return {
         "architectures": ["HiggsAudioV2ForConditionalGeneration"],
         "attention_bias": False,
@@ -63,7 +68,7 @@ def config_json(size: ModelSize, dtype: str) -> dict[str, Any]:
         "audio_stream_bos_id": STREAM_BOS,
         "audio_stream_eos_id": STREAM_EOS,
         "audio_token_id": token_id("<|AUDIO_OUT|>", size.vocab_size),
-        "bos_token_id": token_id(BOS_TOKEN, size.vocab_size),
+        "bos_token_id": 1,  # as published, though it is no special token
         "codebook_size": CODEBOOK_SIZE,
         "dtype": dtype,
         "eos_token_id": token_id(TURN_END, size.vocab_size),
@@ -80,6 +85,7 @@ def config_json(size: ModelSize, dtype: str) -> dict[str, Any]:
         "num_hidden_layers": size.num_layers,
         "num_key_value_heads": size.num_kv_heads,
         "pad_token_id": token_id(EOS_TOKEN, size.vocab_size),
+        "pretraining_tp": 1,
         "rms_norm_eps": 1e-05,
         "rope_parameters": {
             "factor": 32.0,
@@ -90,22 +96,27 @@ def config_json(size: ModelSize, dtype: str) -> dict[str, Any]:
             "rope_type": "llama3",
         },
         "tie_word_embeddings": False,
+        "transformers_version": version("transformers"),
         "use_cache": True,
         "vocab_size": size.vocab_size,
     }
 
 
-def write_configs(
-    directory: Path, stored: dict[str, Any], config: dict[str, Any], suiting: dict[str, Any] | None = None
-) -> None:
-    """Writes `stored` as config.json, and generation_config.json with the real model's defaults and what suits it."""
-    write_json(directory / "config.json", stored)
+def write_configs(directory: Path, config: dict[str, Any], suiting: dict[str, Any] | None = None) -> None:
+    """Writes transformers' config.json, and generation_config.json with the real one's fields and what suits it."""
+    write_json(directory / "config.json", config)
     generation = {
         "bos_token_id": 1,
+        "do_sample": True,
         "eos_token_id": config["eos_token_id"],
         "pad_token_id": config["pad_token_id"],
         "ras_win_len": 7,
         "ras_win_max_num_repeat": 2,
+        "temperature": 1.0,
+        "top_k": 50,
+        "top_p": 0.95,
+        "transformers_version": version("transformers"),
+        "use_cache": True,
         "use_text_head": True,
         **(suiting or {}),
     }
@@ -118,22 +129,28 @@ def write_language_model(
     """Writes the configuration and the weights, drawn tensor by tensor; see make_checkpoint for the arguments."""
     directory.mkdir(parents=True, exist_ok=True)
     config = config_json(size, dtype)
-    write_configs(directory, config if layout == "transformers" else boson_config(config), config)
-    sources: dict[str, tuple[int, TensorPlan, slice]] = {}
-    specs = []
-    for index, tensor in enumerate(plan(size)):
-        rows = tensor.shape[0]
-        parts = {tensor.name: slice(0, rows)} if layout == "transformers" else boson_parts(tensor.name, rows)
-        for name, part in parts.items():
-            sources[name] = (index, tensor, part)
-            shape = (part.stop - part.start, *tensor.shape[1:])
-            specs.append(TensorSpec(name, shape, getattr(torch, dtype)))
+    if layout == "boson":
+        write_json(directory / "config.json", boson_config(config))
+        write_json(directory / "generation_config.json", boson_generation_config(config))
+    else:
+        write_configs(directory, config)
+    plans = dict(zip(stored := tensor_specs(size, layout, dtype), enumerate(plan(size)), strict=True))
 
     def values(spec: TensorSpec) -> torch.Tensor:
-        index, tensor, part = sources[spec.name]
-        return drawn(index, tensor, seed, eos_rate)[part]
+        index, tensor = plans[spec]
+        return drawn(index, tensor, seed, eos_rate)
 
-    write_weights(directory, specs, values, shard_bytes)
+    write_weights(directory, stored, values, shard_bytes)
+
+
+def tensor_specs(size: ModelSize, layout: str, dtype: str) -> list[TensorSpec]:
+    """Every tensor of the checkpoint as it is stored, in the order of `plan`."""
+    return [
+        TensorSpec(
+            tensor.name if layout == "transformers" else boson_name(tensor.name), tensor.shape, getattr(torch, dtype)
+        )
+        for tensor in plan(size)
+    ]
 
 
 def plan(size: ModelSize) -> Iterator[TensorPlan]:

@@ -2,7 +2,8 @@
 
     python -m demo.make_checkpoint OUT [--size tiny|demo|bench|true] [--layout transformers|boson]
 
-The language model lies in OUT, its codec in OUT/audio_tokenizer. The same arguments always give the same files.
+The language model lies in OUT, its codec in OUT/audio_tokenizer; Boson's layout does not say so, as the real one does
+not. The same arguments always give the same files.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 from demo.codec import write_codec
 from demo.language_model import MAX_POSITIONS, write_language_model
 from demo.sizes import SIZES
-from demo.tokenizer import build_tokenizer, write_text_side
+from demo.tokenizer import build_tokenizer, write_boson_text_side, write_text_side
 
 CODEC_FOLDER = "audio_tokenizer"
 EOS_RATE = 1 / 150  # a clip of 6 s on average
@@ -37,7 +38,10 @@ def make_checkpoint(
     codec_directory.mkdir(parents=True, exist_ok=True)
     write_language_model(directory, model_size, seed, layout, eos_rate, dtype, shard_bytes)
     tokenizer = build_tokenizer(model_size.vocab_size)
-    write_text_side(directory, str(codec_directory.resolve()), tokenizer, MAX_POSITIONS)
+    if layout == "boson":
+        write_boson_text_side(directory, tokenizer)
+    else:
+        write_text_side(directory, str(codec_directory.resolve()), tokenizer, MAX_POSITIONS)
     write_codec(codec_directory, model_size.codec, seed, layout)
 
 

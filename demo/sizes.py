@@ -16,6 +16,7 @@ class CodecSize:
     decoder_width: int
     latent_size: int
     hubert_hidden: int
+    hubert_ffn: int
     hubert_layers: int
     hubert_conv_width: int
     hubert_pos_groups: int
@@ -42,6 +43,7 @@ SMALL_CODEC = CodecSize(
     decoder_width=64,
     latent_size=32,
     hubert_hidden=64,
+    hubert_ffn=128,
     hubert_layers=2,
     hubert_conv_width=32,
     hubert_pos_groups=4,
@@ -52,6 +54,7 @@ TRAINED_CODEC = CodecSize(
     decoder_width=384,
     latent_size=96,
     hubert_hidden=64,
+    hubert_ffn=128,
     hubert_layers=1,
     hubert_conv_width=32,
     hubert_pos_groups=16,
@@ -61,6 +64,7 @@ BENCH_CODEC = CodecSize(
     decoder_width=256,
     latent_size=64,
     hubert_hidden=64,
+    hubert_ffn=128,
     hubert_layers=2,
     hubert_conv_width=32,
     hubert_pos_groups=4,
@@ -70,6 +74,7 @@ TRUE_CODEC = CodecSize(
     decoder_width=1024,
     latent_size=256,
     hubert_hidden=768,
+    hubert_ffn=3072,
     hubert_layers=12,
     hubert_conv_width=512,
     hubert_pos_groups=16,

@@ -170,6 +170,27 @@ def write_text_side(directory: Path, codec_path: str, tokenizer: Tokenizer, max_
     write_feature_extractor(directory, hop_length=1)
 
 
+def write_boson_text_side(directory: Path, tokenizer: Tokenizer) -> None:
+    """Writes what Boson published beside the weights: a tokenizer, without template, processor or name of a codec."""
+    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    first = tokenizer.get_vocab_size() - NUM_SPECIAL
+    added = {str(first + i): {"content": token, **flags, "special": True} for i, token in enumerate(special_tokens())}
+    tokenizer_config = {
+        "added_tokens_decoder": added,
+        "bos_token": BOS_TOKEN,
+        "clean_up_tokenization_spaces": True,
+        "eos_token": EOS_TOKEN,
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": 131072,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "trust_remote": True,
+    }
+    tokenizer.save(str(directory / "tokenizer.json"))
+    write_json(directory / "tokenizer_config.json", tokenizer_config)
+    names = {"bos_token": {"content": BOS_TOKEN, **flags}, "eos_token": {"content": EOS_TOKEN, **flags}}
+    write_json(directory / "special_tokens_map.json", names)
+
+
 def write_feature_extractor(directory: Path, hop_length: int) -> None:
     """Writes preprocessor_config.json for 24 kHz mono audio padded to a multiple of `hop_length` samples."""
     extractor = {

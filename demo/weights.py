@@ -5,19 +5,20 @@ from pathlib import Path
 
 import torch
 
-from convert.safetensors_writer import SafetensorsWriter, TensorSpec
+from convert.safetensors_writer import SafetensorsWriter, TensorSpec, header
 from demo.tokenizer import write_json
 
 
 def write_weights(
     directory: Path,
     specs: Sequence[TensorSpec],
-    values: Callable[[TensorSpec], torch.Tensor],
+    values: Callable[[TensorSpec], torch.Tensor] | None,
     max_shard_bytes: int,
 ) -> None:
     """Writes model.safetensors, or shards of at most `max_shard_bytes` with model.safetensors.index.json.
 
-    `values` is called once per tensor, in the order of `specs`. A tensor larger than a shard gets one of its own.
+    `values` is called once per tensor, in the order of `specs`; without it the files are as long as they would be and
+    hold no data, which takes next to no room on disk. A tensor larger than a shard gets one of its own.
     """
     shards: list[list[TensorSpec]] = [[]]
     for spec in specs:
@@ -39,7 +40,13 @@ def write_weights(
     )
 
 
-def _write_file(file: Path, specs: Sequence[TensorSpec], values: Callable[[TensorSpec], torch.Tensor]) -> None:
+def _write_file(file: Path, specs: Sequence[TensorSpec], values: Callable[[TensorSpec], torch.Tensor] | None) -> None:
+    if values is None:
+        start = header(specs)
+        with file.open("wb") as stream:
+            stream.write(start)
+            stream.truncate(len(start) + sum(spec.num_bytes for spec in specs))
+        return
     with SafetensorsWriter(file, specs) as writer:
         for spec in specs:
             writer.add(spec.name, values(spec).to(spec.dtype))

@@ -48,7 +48,7 @@ def main() -> None:
     space = CodeSpace.of(work, SpeechSet(work / "speech_train", SENTENCES, *CODEC_SET, SAMPLE_RATE))
     write_codec_model(codec_directory, load_parts(work, space, "encoder", "polish").codec, torch.float16)
     config = config_json(SIZES["trained"], LANGUAGE_MODEL_DTYPE)
-    write_configs(out, config, config, SUITING)
+    write_configs(out, config, SUITING)
     state = torch.load(work / "language_model.pt", weights_only=True)["module"]
     dtype = getattr(torch, LANGUAGE_MODEL_DTYPE)
     specs = [TensorSpec(name, tuple(tensor.shape), dtype) for name, tensor in state.items()]

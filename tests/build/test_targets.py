@@ -72,6 +72,10 @@ def test_another_models_config_is_refused() -> None:
     config = config_json(SIZES["demo"], "bfloat16")
     with pytest.raises(BuildError, match="does not describe"):
         ModelShape.from_config(config | {"hidden_size": "wide"})
+    for key in ("num_attention_heads", "num_key_value_heads", "hidden_size", "num_hidden_layers"):
+        for size in (0, -1):
+            with pytest.raises(BuildError, match=f"describe Higgs Audio V2: .* is {size}"):
+                ModelShape.from_config(config | {"head_dim": None, key: size})
 
 
 def test_every_weight_that_is_kept_is_counted_once() -> None:

@@ -3,9 +3,12 @@
 Run: python -m pytest tests/convert/test_codec.py
 """
 
+import copy
+import itertools
 import json
 import math
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import onnxruntime
@@ -13,11 +16,12 @@ import pytest
 import soxr
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import HiggsAudioV2TokenizerConfig
 
 from convert import codec_export
 from convert.codec import CodecConfig, context_frames, load_codec
 from convert.codec_export import check_decoder, check_encoder, export_decoder, export_encoder
-from convert.codec_layout import transformers_state
+from convert.codec_layout import _bandwidths, transformers_state
 from convert.codec_silence import silence_codes
 from convert.errors import ExportError, ModelLoadingError
 from convert.torchaudio_shim import resample
@@ -112,6 +116,37 @@ def test_exported_decoder_equals_transformers(decoder):
     _, error = decoder
     assert error.max_abs_error < 2e-5  # narrow nets add up less noise than the tolerance for the real widths allows
     assert 0.05 < error.audio_std < 0.2
+    assert error.relative == error.max_abs_error / error.audio_std
+
+
+@contextmanager
+def louder(codec, scale):
+    """The codec with its last layer scaled, and so all audio."""
+    last = codec.acoustic_decoder.conv2
+    before = copy.deepcopy(last.state_dict())
+    with torch.no_grad():
+        for parameter in last.parameters():
+            parameter.mul_(scale)
+    yield
+    last.load_state_dict(before)
+
+
+@pytest.mark.parametrize("scale", [0.1, 2, 10])
+def test_how_loud_a_codec_is_says_nothing_about_its_export(codec, decoder, tmp_path, scale):
+    path, usual = decoder
+    with louder(codec, scale):
+        error = export_decoder(codec, tmp_path / "decoder.onnx")
+        assert error.audio_std == pytest.approx(usual.audio_std * scale, rel=0.01)
+        assert error.relative < 2e-4
+        with louder(codec, 1.01), pytest.raises(ExportError, match="standard deviations away from transformers'"):
+            check_decoder(codec, tmp_path / "decoder.onnx")
+    with louder(codec, scale), pytest.raises(ExportError, match="standard deviations away from transformers'"):
+        check_decoder(codec, path)
+
+
+def test_silence_is_no_comparison(codec, decoder):
+    with louder(codec, 0.0), pytest.raises(ExportError, match="is silent, which would equal anything"):
+        check_decoder(codec, decoder[0])
 
 
 def test_exported_decoder_takes_any_length_and_batch(codec, decoder):
@@ -188,33 +223,101 @@ def test_missing_file_is_named(damaged, missing):
 
 
 def test_missing_boson_weights_are_named(boson_checkpoint, tmp_path):
-    copy = shutil.copytree(boson_checkpoint / CODEC_FOLDER, tmp_path / "codec")
-    (copy / "model.pth").unlink()
+    folder = shutil.copytree(boson_checkpoint / CODEC_FOLDER, tmp_path / "codec")
+    (folder / "model.pth").unlink()
     with pytest.raises(ModelLoadingError, match=r"model\.pth is missing"):
-        load_codec(copy)
+        load_codec(folder)
 
 
 def test_pickle_that_would_run_code_is_refused(boson_checkpoint, tmp_path):
-    copy = shutil.copytree(boson_checkpoint / CODEC_FOLDER, tmp_path / "codec")
-    torch.save({"weights": print}, copy / "model.pth")
+    folder = shutil.copytree(boson_checkpoint / CODEC_FOLDER, tmp_path / "codec")
+    torch.save({"weights": print}, folder / "model.pth")
     with pytest.raises(ModelLoadingError, match="holds more than weights"):
-        load_codec(copy)
+        load_codec(folder)
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"downsample_mode": "avg"}, "downsample_mode is 'avg'"),
-        ({"n_q": 12}, "is not 12 codebooks"),
-        ({"ratios": None}, "lacks a usable"),
+        ({"n_q": 12}, "n_q is 12 quantizers where the weights hold 8"),
+        ({"n_q": 7}, "n_q is 7 quantizers where the weights hold 8"),
+        ({"n_q": 0}, "n_q is 0 where 1 or more"),
+        ({"n_q": -8}, "n_q is -8 where 1 or more"),
+        ({"n_q": 8.0}, "n_q is 8.0 where an integer"),
+        ({"n_q": "8"}, "n_q is '8' where an integer"),
+        ({"ratios": None}, "ratios is None where a list of integers"),
+        ({"ratios": [8, 5, 0]}, "ratios is .* where a list of integers above 0"),
+        ({"ratios": "85423"}, "ratios is '85423' where a list of integers"),
+        ({"bins": 2}, "bins is 2 where 1024"),
+        ({"D": 31}, "has shape .* is needed"),
+        ({"sample_rate": 0}, "sample_rate is 0 where 1 or more"),
+        ({"semantic_techer": "wavlm_base_plus"}, "semantic_techer is 'wavlm_base_plus'"),
     ],
 )
 def test_boson_codec_of_another_kind_is_refused(boson_checkpoint, tmp_path, change, complaint):
-    copy = shutil.copytree(boson_checkpoint / CODEC_FOLDER, tmp_path / "codec")
-    file = copy / "config.json"
+    folder = shutil.copytree(boson_checkpoint / CODEC_FOLDER, tmp_path / "codec")
+    file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(ModelLoadingError, match=complaint):
-        load_codec(copy)
+        load_codec(folder)
+
+
+@pytest.mark.parametrize(
+    "bandwidths", [[0.5, 1, 1.5, 2, 4], [0.5, 1, 1.5, 2], [0.5, 1], [4, 0.5, 2, 1], [6], [], None, "absent", [0], ["x"]]
+)
+def test_n_q_counts_whatever_bandwidths_boson_s_codec_lists(boson_checkpoint, codec, tmp_path, bandwidths):
+    copied = shutil.copytree(boson_checkpoint / CODEC_FOLDER, tmp_path / "codec")
+    content = json.loads((copied / "config.json").read_text()) | {"target_bandwidths": bandwidths}
+    if bandwidths == "absent":
+        del content["target_bandwidths"]
+    (copied / "config.json").write_text(json.dumps(content))
+    boson = load_codec(copied)
+    assert CodecConfig.from_model(boson) == REAL_TOPOLOGY
+    assert torch.equal(decode(boson, random_codes(1, 3)), decode(codec, random_codes(1, 3)))
+
+
+@pytest.mark.parametrize("quantizers", [1, 2, 3, 5, 7])
+def test_a_codec_of_fewer_quantizers_uses_all_of_its_own(boson_checkpoint, codec, tmp_path, quantizers):
+    copied = shutil.copytree(boson_checkpoint / CODEC_FOLDER, tmp_path / "codec")
+    state = torch.load(copied / "model.pth", weights_only=True)
+    gone = tuple(f"quantizer.vq.layers.{index}." for index in range(quantizers, 8))
+    torch.save({name: tensor for name, tensor in state.items() if not name.startswith(gone)}, copied / "model.pth")
+    with pytest.raises(ModelLoadingError, match=f"n_q is 8 quantizers where the weights hold {quantizers}"):
+        load_codec(copied)
+    content = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps(content | {"n_q": quantizers}))
+    assert load_codec(copied).config.num_quantizers == quantizers
+
+
+def test_transformers_counts_every_number_of_quantizers_at_every_rate():
+    for quantizers, size, rate in itertools.product((1, 8, 12, 33), (8, 1000, 1024), (25, 335)):
+        config = HiggsAudioV2TokenizerConfig(
+            target_bandwidths=_bandwidths(quantizers, size, rate), codebook_size=size, sample_rate=rate * 960,
+            acoustic_model_config={"model_type": "dac", "downsampling_ratios": [8, 5, 4, 2, 3]},
+        )  # fmt: skip
+        assert config.num_quantizers == quantizers
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"target_bandwidths": [0.5, 1, 1.5, 2, 4]}, "ask for 16 quantizers where the weights hold 8"),
+        ({"target_bandwidths": [0.5, 1]}, "ask for 4 quantizers where the weights hold 8"),
+        ({"target_bandwidths": []}, "describes no codec that can be made"),
+        ({"target_bandwidths": 2}, "describes no codec that can be made"),
+        ({"codebook_size": 0}, "describes no codec that can be made"),
+        ({"codebook_dim": -64}, "describes no codec that can be made"),
+        ({"sample_rate": "24000"}, "describes no codec that can be made"),
+        ({"kernel_size": 5}, "has shape .* is needed"),
+    ],
+)
+def test_transformers_codec_of_another_kind_is_refused(damaged, change, complaint):
+    file = damaged / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ModelLoadingError, match=complaint) as refusal:
+        load_codec(damaged)
+    assert "\n" not in str(refusal.value)
 
 
 def test_missing_codec_tensor_is_named(damaged):

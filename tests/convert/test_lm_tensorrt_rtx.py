@@ -187,7 +187,7 @@ def test_a_format_or_precision_that_does_not_exist_is_refused(name, precision, s
 
 
 def test_the_command_writes_the_format_and_says_so_in_its_record(transformers_checkpoint, tmp_path, monkeypatch):
-    codec = {"decoder_error": {"max_abs_error": 0.0}, "encoder_error": {"equal_codes": 1.0}}
+    codec = {"decoder_error": {"relative": 0.0}, "encoder_error": {"equal_codes": 1.0}}
     monkeypatch.setattr(
         export, "_export_codec", lambda *arguments: codec
     )  # which takes longest and is tested by itself

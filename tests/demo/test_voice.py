@@ -88,7 +88,7 @@ def test_seeded_speech_is_the_same_alone_and_in_a_batch(client, speeches, held_o
         alone = _speak(client, held_out[place]["written"], place)
         assert alone.samples.shape == speeches[place].samples.shape
         # Equal codes; the codec's sums may round differently in a larger batch of windows.
-        assert np.allclose(alone.samples, speeches[place].samples, atol=1e-4)
+        assert np.allclose(alone.samples, speeches[place].samples, atol=1e-3 * alone.samples.std())
 
 
 def test_transformers_opens_the_checkpoint_from_the_repository_root(monkeypatch):

@@ -95,4 +95,6 @@ def test_decoded_audio_equals_onnx_runtimes(bundle: Path, tmp_path: Path, monkey
     compiled = open_network(tmp_path, "decoder", {"engine": "tensorrt-rtx"})
     for batch, frames in ((1, 1), (4, 128), (2, 37)):
         codes = np.random.default_rng(frames).integers(0, 1024, (batch, 8, frames)).astype(np.int32)
-        np.testing.assert_allclose(compiled(codes), plain(codes), atol=1e-4)  # two steps of 16-bit PCM
+        expected = plain(codes)
+        # A thousandth of its deviation, which is about 0.1: three steps of 16-bit PCM.
+        np.testing.assert_allclose(compiled(codes), expected, atol=1e-3 * expected.std())

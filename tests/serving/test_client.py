@@ -52,7 +52,7 @@ def test_a_voice_profile_and_its_own_clip_sound_the_same(client: HiggsClient, bu
     stored = bundle / "model_repository" / "prompt" / "1" / "voices" / "tone.wav"
     by_name = client.synthesize(TEXT, voice="tone", params=PARAMS).samples
     by_clip = client.synthesize(TEXT, reference=Reference(stored, "a rising tone"), params=PARAMS).samples
-    np.testing.assert_allclose(by_name, by_clip, atol=1e-4)
+    np.testing.assert_allclose(by_name, by_clip, atol=1e-3 * by_clip.std())
     other = client.synthesize(TEXT, reference=Reference((clip, 24000), "a rising tone"), params=PARAMS).samples
     plain = client.synthesize(TEXT, params=PARAMS).samples
     for different in (other, plain):

@@ -77,7 +77,7 @@ def test_windows_that_wait_together_share_a_call(server: TritonServer, plan_serv
     assert calls < rows
     for codes, samples in zip(windows[:2], decoded, strict=False):
         expected = infer(server.grpc_url, "codec_decoder", {"codes": codes}, ["samples"])["samples"]
-        np.testing.assert_allclose(samples, expected, atol=1e-5)
+        np.testing.assert_allclose(samples, expected, atol=1e-4 * expected.std())
 
 
 def test_a_plan_that_refuses_is_named_to_the_client_and_hurts_nobody_else(plan_server: TritonServer) -> None:

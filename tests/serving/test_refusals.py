@@ -98,7 +98,7 @@ def test_a_refusal_in_the_middle_of_others_changes_nothing_for_them(server: Trit
     with pytest.raises(InferenceServerException):
         ask(server, text="")
     rest = np.concatenate([first.samples] + [chunk.samples for chunk in running])
-    np.testing.assert_allclose(rest, expected.samples, atol=1e-4)
+    np.testing.assert_allclose(rest, expected.samples, atol=1e-3 * expected.samples.std())
 
 
 def test_an_overdue_stream_ends_with_a_timeout_behind_its_audio(server: TritonServer, client: HiggsClient) -> None:

@@ -12,7 +12,7 @@ from bench.triton_models import codes_of, infer
 from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
 
-TOLERANCE = 1e-4  # of full scale; audio here has a standard deviation of about 0.1, and PCM16 steps are 3e-5
+TOLERANCE = 1e-3  # of the audio's standard deviation, which is about 0.1 here: three steps of PCM16
 GREEDY = {"temperature": 0.0, "ras_window": 0, "max_seconds": 8.0, "runaway_guard": False}
 PLANS = {
     "one frame a chunk": {"first_chunk_seconds": 0.04, "chunk_growth": 1.0, "max_chunk_seconds": 0.04},
@@ -38,7 +38,7 @@ def test_streamed_samples_are_those_of_the_full_decode(
     assert positions == np.cumsum([0] + [len(chunk.samples) for chunk in chunks])[:-1].tolist()
     streamed = np.concatenate([chunk.samples for chunk in chunks])
     assert len(streamed) == len(audio)
-    error = np.abs(streamed - audio)
+    error = np.abs(streamed - audio) / audio.std()
     places = {"start": slice(0, 960), "end": slice(-960, None), "everywhere": slice(None)}
     places |= {f"seam at {p}": slice(p - 480, p + 480) for p in positions[1:]}
     for place, part in places.items():
@@ -67,4 +67,4 @@ def test_a_stream_that_ends_by_itself_is_decoded_to_its_last_frame_and_no_furthe
     assert codes.max() < 1024
     audio = np.clip(higgs.audio(codes), -1, 1)
     assert len(speech.samples) == len(audio)
-    assert np.abs(speech.samples - audio).max() <= TOLERANCE
+    assert np.abs(speech.samples - audio).max() <= TOLERANCE * audio.std()
