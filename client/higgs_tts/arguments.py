@@ -148,8 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     generation("--max-chunk-seconds", type=float, metavar="S", help="length of the longest chunk")
     generation("--timeout-seconds", type=float, metavar="S", help="longest generation")
     generation("--language", metavar="CODE", help="en, zh, es or fr; else it is detected")
-    generation("--system", metavar="TEXT", help="what the model is told to do, instead of the usual")
+    generation("--system", metavar="TEXT", help='what the model is told to do, instead of the usual; "" for nothing')
     generation("--scene", metavar="TEXT", help="description of the recording's surroundings")
+    generation("--reference-place", metavar="NAME",
+               help="turns or system: clips in turns of their own, or in the system message")  # fmt: skip
     generation("--no-runaway-guard", dest="runaway_guard", action="store_const", const=False,
                help="let a part go on that is far too long, loops or falls silent")  # fmt: skip
     generation(
@@ -161,7 +163,9 @@ def _parser() -> argparse.ArgumentParser:
     long = parser.add_argument_group("dialogue and long text (unset: the server's choice)").add_argument
     long("--speaker", dest="speakers", action=_Speaker, metavar="NAME=VOICE",
          help="voice of a speaker of the transcript: a profile, or feminine or masculine; once for each")  # fmt: skip
-    long("--chunk-method", metavar="NAME", help="auto, speaker, fixed or semantic: how turns are cut into parts")
+    long(
+        "--chunk-method", metavar="NAME", help="auto, speaker, fixed, semantic or none: how the text is cut into parts"
+    )
     long("--chunk-words", type=int, metavar="N", help="about how many words a part may have")
     long("--context-parts", type=int, metavar="N", help="the most parts that the next one is spoken in view of")
     long("--dialogue-context", metavar="NAME",

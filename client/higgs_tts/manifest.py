@@ -60,7 +60,8 @@ class Item:
         """Equal for items whose prompts are the same up to the text: those of the same voices in one scene."""
         reference = (None, None) if self.reference is None else (self.reference.sha256, self.reference.text)
         speakers = json.dumps(self.params.speakers, sort_keys=True)
-        return (self.voice, *reference, speakers, self.params.system, self.params.scene)
+        params = self.params
+        return (self.voice, *reference, speakers, params.system, params.scene, params.reference_place)
 
 
 def read_manifest(path: Path) -> list[Item]:

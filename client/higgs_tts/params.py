@@ -26,10 +26,11 @@ class GenerationParams:
     max_chunk_seconds: float | None = None  # of audio
     timeout_seconds: float | None = None  # of waiting; then GenerationTimeoutError
     language: str | None = None  # en | zh | es | fr; else the server detects it
-    system: str | None = None  # what the model is told to do, instead of what it was trained to be told
+    system: str | None = None  # told to the model instead of what it was trained to be told; "" for nothing at all
     scene: str | None = None  # description of the recording's surroundings
+    reference_place: str | None = None  # turns | system: clips in turns of their own, or in the system message
     speakers: dict[str, str] | None = None  # speaker to voice profile, or to feminine | masculine: the model's choice
-    chunk_method: str | None = None  # auto | speaker | fixed | semantic: how turns are cut into parts
+    chunk_method: str | None = None  # auto | speaker | fixed | semantic | none: how the text is cut into parts
     chunk_words: int | None = None  # about how many words a part may have
     context_parts: int | None = None  # the most parts that the next one is spoken in view of
     dialogue_context: str | None = None  # all | own: turns see all voices and turns, or only their own speaker's

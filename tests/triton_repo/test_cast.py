@@ -54,37 +54,40 @@ def tags(made: Cast) -> dict[str, str]:
 
 def test_one_speaker_needs_no_tag_and_no_scene() -> None:
     made = cast(turns(None), {}, None, NOBODY, "en")
-    assert (made.system, made.scene(""), made.tag(None), made.references) == (SYSTEM_TEXT, "", "", [])
+    assert (made.system, made.scene, made.tag(None), made.references) == (SYSTEM_TEXT, [], "", [])
     named = cast(turns("Anna", "Anna"), {"Anna": "slt"}, None, THREE, "en")
     assert (named.tag("Anna"), named.reference_words) == ("", ["I am S L T."])
 
 
 def test_cloned_speakers_are_tagged_before_their_words_and_their_clips() -> None:
-    made = cast(turns("Anna", "Bob", "Anna"), {"Anna": "slt", "Bob": "awb"}, None, THREE, "en")
+    made = cast(turns("Anna", "Bob", "Anna"), {"Anna": "slt", "Bob": "awb"}, None, THREE, "en", "A room.")
     assert tags(made) == {"Anna": "[SPEAKER0] ", "Bob": "[SPEAKER1] "}
     assert made.reference_words == ["[SPEAKER0] I am S L T.", "[SPEAKER1] I am A W B."]
-    assert (made.system, made.scene("A room.")) == (SYSTEM_TEXT, "A room.")
+    assert (made.system, made.scene) == (SYSTEM_TEXT, ["A room."])
 
 
 def test_voices_without_a_clip_are_the_originals_lines_of_the_scene() -> None:
+    lines = "SPEAKER0: feminine\nSPEAKER1: masculine\nSPEAKER2: feminine"
+    made = cast(turns("SPEAKER0", "SPEAKER1", "SPEAKER2"), {}, None, NOBODY, "en", "A hall.")
+    assert made.scene == [f"A hall.\n\n{lines}"]
     made = cast(turns("SPEAKER0", "SPEAKER1", "SPEAKER2"), {}, None, NOBODY, "en")
-    assert made.scene("A hall.") == "A hall.\n\nSPEAKER0: feminine\nSPEAKER1: masculine\nSPEAKER2: feminine"
-    assert made.scene("") == "SPEAKER0: feminine\nSPEAKER1: masculine\nSPEAKER2: feminine"
+    assert made.scene == [lines]
     assert made.system == SMART_SYSTEM_TEXT
 
 
 def test_described_voices_stand_in_the_scene_under_the_usual_system_text() -> None:
     made = cast(turns("Anna", "Bob"), {"Anna": "slt", "Bob": "old"}, None, THREE, "en")
-    assert made.scene("") == "SPEAKER1: A very old man."
+    assert made.scene == ["SPEAKER0: ", "\nSPEAKER1: A very old man."]
+    assert (made.reference_words, len(made.references)) == ([], 1)
     assert made.system == SYSTEM_TEXT
     assert [role.voice for role in made.roles] == ["slt", "old"]
     alone = cast(turns(None), {}, "old", THREE, "en")
-    assert (alone.scene(""), alone.tag(None)) == ("SPEAKER0: A very old man.", "")
+    assert (alone.scene, alone.tag(None)) == (["SPEAKER0: A very old man."], "")
 
 
 def test_a_gender_can_be_asked_for_instead_of_a_profile() -> None:
     made = cast(turns("Anna", "Bob"), {"Anna": "masculine", "Bob": "slt"}, None, THREE, "en")
-    assert made.scene("") == "SPEAKER0: masculine"
+    assert (made.scene, made.reference_words) == (["SPEAKER0: masculine"], ["[SPEAKER1] I am S L T."])
     assert [role.voice for role in made.roles] == [None, "slt"]
     assert made.system == SMART_SYSTEM_TEXT
 

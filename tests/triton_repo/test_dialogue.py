@@ -97,9 +97,11 @@ def test_chatml_is_the_messages_it_writes_down() -> None:
 
 
 def test_a_system_text_or_scene_is_the_option_s_or_the_text_s_but_not_both() -> None:
-    assert [told("system", "", "Be calm."), told("system", "Be loud.", ""), told("scene", "", "")] == [
-        "Be calm.", "Be loud.", "",
-    ]  # fmt: skip
+    texts = [told("system", None, "Be calm."), told("system", "Be loud.", None), told("scene", None, None)]
+    assert texts == ["Be calm.", "Be loud.", None]
+    assert told("system", "", None) == ""
+    with pytest.raises(InvalidRequestError, match="system is given twice"):
+        told("system", "", "Be calm.")
     with pytest.raises(InvalidRequestError, match="scene is given twice, as an option and within the text"):
         told("scene", "A room.", "A hall.")
 

@@ -58,9 +58,9 @@ def write(
     **given: Any,
 ) -> WrittenScript:
     params = parse_options(json.dumps(given), OPTION_LIMITS)
-    made = cast(turns, params.speakers, None, voices, "en")
+    made = cast(turns, params.speakers, None, voices, "en", params.scene, params.reference_place)
     parts = text_parts(turns, params, "en")
-    return ScriptWriter(encoder, limits).write(parts, made, params.system, params.scene, params, LANGUAGES["en"])
+    return ScriptWriter(encoder, limits).write(parts, made, params.system, params, LANGUAGES["en"])
 
 
 def read(encoder: PromptEncoder, written: WrittenScript, codes: np.ndarray | None = None) -> Script:

@@ -17,6 +17,7 @@ import numpy as np
 from chatml import SYSTEM_TEXT
 from common.errors import InvalidRequestError
 from dialogue import DialogueTurn, assign_voices
+from scene import described, with_numbers
 
 # What the model was trained to be told where it is to choose the voices of several speakers.
 SMART_SYSTEM_TEXT = (
@@ -27,6 +28,7 @@ SMART_SYSTEM_TEXT = (
 )
 # The voices that it may be asked for instead of a profile; where nothing is asked they take turns.
 SMART_VOICES = ("feminine", "masculine")
+REFERENCE_PLACES = ("turns", "system")
 _NUMBERED = re.compile(r"SPEAKER(\d{1,3})", re.IGNORECASE)
 
 
@@ -55,13 +57,17 @@ class Reference:
 
 @dataclass(frozen=True)
 class Role:
-    """One speaker. `name` is "" in a text without names; `description` is a line of the scene."""
+    """One speaker. `name` is "" in a text without names; `description` is a line to add to the scene.
+
+    `told`: the user's scene says something about the speaker.
+    """
 
     name: str
     number: int
     reference: Reference | None
     description: str
     voice: str | None  # profile, None: none
+    told: bool = False
 
     @property
     def label(self) -> str:
@@ -70,9 +76,15 @@ class Role:
 
 @dataclass(frozen=True)
 class Cast:
-    """All speakers of a request, by number."""
+    """All speakers of a request, by number, and the scene that the user gave them.
+
+    `place`: where their clips stand, one of REFERENCE_PLACES. `together`: they speak in one conversation.
+    """
 
     roles: tuple[Role, ...]
+    surroundings: str = ""
+    place: str = "turns"
+    together: bool = True
 
     @property
     def references(self) -> list[Reference]:
@@ -80,9 +92,20 @@ class Cast:
         return [role.reference for role in self.roles if role.reference is not None]
 
     @property
+    def clips_in_scene(self) -> bool:
+        """Whether a clip stands in its speaker's line of the scene, as it does beside a voice described in words."""
+        others = [role for role in self.roles if role.reference is None]
+        return self.place == "system" or any(
+            role.told or role.description not in ("", *SMART_VOICES) for role in others
+        )
+
+    @property
     def reference_words(self) -> list[str]:
-        """What each clip says, as the prompt has it."""
-        return [self.tag(role.name) + role.reference.words for role in self.roles if role.reference is not None]
+        """What each clip says that has a turn of its own, as the prompt has it."""
+        if self.clips_in_scene:
+            return []
+        tagged = len(self.roles) > 1
+        return [(f"[{role.label}] " if tagged else "") + role.reference.words for role in self.roles if role.reference]
 
     @property
     def system(self) -> str:
@@ -90,31 +113,42 @@ class Cast:
         chooses = any(role.reference is None and role.description in SMART_VOICES for role in self.roles)
         return SMART_SYSTEM_TEXT if len(self.roles) > 1 and chooses else SYSTEM_TEXT
 
-    def scene(self, surroundings: str) -> str:
-        """The surroundings and the voices that are described there."""
-        lines = [f"{role.label}: {role.description}" for role in self.roles if role.description]
-        return "\n\n".join(filter(None, (surroundings.strip(), "\n".join(lines))))
+    @property
+    def scene(self) -> list[str]:
+        """The surroundings and a line for each voice that stands there, cut where a clip belongs; [] for no scene."""
+        pieces = [f"{self.surroundings}\n\n" if self.surroundings else ""]
+        newline = ""
+        for role in self.roles:
+            in_line = role.reference is not None and self.clips_in_scene
+            if in_line or role.description:
+                pieces[-1] += f"{newline}{role.label}: {role.description}"
+                newline = "\n"
+            if in_line:
+                pieces.append("")
+        pieces[-1] = pieces[-1].rstrip()
+        return pieces if any(pieces) else []
 
     def apart(self) -> list[Cast]:
         """Each role alone, as if nobody else spoke."""
-        return [Cast((role,)) for role in self.roles]
+        return [replace(self, roles=(role,), together=False) for role in self.roles]
 
     def with_references(self, change: Callable[[Reference], Reference]) -> Cast:
         """The same with every clip changed."""
-        return Cast(
-            tuple(
-                replace(role, reference=change(role.reference)) if role.reference is not None else role
-                for role in self.roles
-            )
+        roles = (
+            replace(role, reference=change(role.reference)) if role.reference is not None else role
+            for role in self.roles
         )
+        return replace(self, roles=tuple(roles))
 
     def role(self, speaker: str | None) -> Role:
         """Who that is."""
         return next(role for role in self.roles if role.name == (speaker or ""))
 
     def tag(self, speaker: str | None) -> str:
-        """What stands before the words of a speaker; nothing where there is only one."""
-        return f"[{self.role(speaker).label}] " if len(self.roles) > 1 else ""
+        """What stands before the words of a speaker; nothing for one who is alone, unless the text has the tag."""
+        role = self.role(speaker)
+        tagged = len(self.roles) > 1 or (self.together and _NUMBERED.fullmatch(role.name) is not None)
+        return f"[{role.label}] " if tagged else ""
 
 
 def cast(
@@ -123,11 +157,15 @@ def cast(
     given: Reference | str | None,
     voices: Voices,
     language: str,
+    scene: str = "",
+    place: str = "turns",
 ) -> Cast:
     """Give every speaker a number and a voice.
 
     mapping: speaker to the name of a profile or one of SMART_VOICES. given: the clip or the profile of the one speaker,
-    or of what is said without a name. Raises InvalidRequestError when a voice is unknown or has nobody to speak it.
+    or of what is said without a name. A speaker that the scene describes has that voice, unless one is asked for by
+    mapping or given. place: one of REFERENCE_PLACES. Raises InvalidRequestError when a voice is unknown, has nobody to
+    speak it, or is described a second time.
     """
     speakers = list(dict.fromkeys(turn.speaker or "" for turn in turns))
     for name in mapping:
@@ -136,7 +174,11 @@ def cast(
             raise InvalidRequestError(f"speakers gives {name!r} a voice; in the text there speak: {known}")
     bearer = None if given is None else _bearer(speakers, mapping)
     smart = {name: voice for name, voice in mapping.items() if voice in SMART_VOICES}
-    settled = {*smart, bearer}
+    numbers = _numbers(speakers)
+    surroundings = with_numbers(scene.strip(), {name: number for name, number in numbers.items() if name})
+    in_scene = described(surroundings)
+    told = {name for name, number in numbers.items() if number in in_scene}
+    settled = {*smart, bearer, *(told - set(mapping))}
     assigned = assign_voices(
         [turn for turn in turns if turn.speaker and turn.speaker not in settled],
         {name: voice for name, voice in mapping.items() if name not in smart},
@@ -144,18 +186,23 @@ def cast(
         language,
     )
     roles = []
-    for speaker, number in sorted(_numbers(speakers).items(), key=lambda pair: pair[1]):
+    for speaker, number in sorted(numbers.items(), key=lambda pair: pair[1]):
         voice = given if speaker == bearer else assigned.get(speaker)
+        role = Role(speaker, number, None, smart.get(speaker, ""), None, speaker in told)
         if isinstance(voice, Reference):
-            roles.append(Role(speaker, number, voice, "", None))
+            role = replace(role, reference=voice)
         elif voice is not None:
             profile, samples = voices.load(voice)
             cloned = samples.size > 0 or profile.embedding is not None
             clip = Reference(samples, profile.transcript, voice, profile.embedding) if cloned else None
-            roles.append(Role(speaker, number, clip, "" if clip else profile.description, voice))
-        else:
-            roles.append(Role(speaker, number, None, smart.get(speaker, ""), None))
-    return Cast(tuple(_with_smart_voices(roles)))
+            role = replace(role, reference=clip, description="" if clip else profile.description, voice=voice)
+        if role.told and role.description:
+            raise InvalidRequestError(
+                f"the scene describes {role.label}, and so does the voice {voice or role.description!r} that is asked "
+                "for; give one of the two"
+            )
+        roles.append(role)
+    return Cast(tuple(_with_smart_voices(roles)), surroundings, place)
 
 
 def _bearer(speakers: list[str], mapping: dict[str, str]) -> str:
@@ -185,8 +232,8 @@ def _with_smart_voices(roles: list[Role]) -> list[Role]:
     if len(roles) == 1:
         return roles
     return [
-        Role(role.name, role.number, None, SMART_VOICES[place % 2], None)
-        if role.reference is None and not role.description
+        replace(role, description=SMART_VOICES[place % 2])
+        if role.reference is None and not role.description and not role.told
         else role
         for place, role in enumerate(roles)
     ]

@@ -17,7 +17,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from cast import Cast, Reference, cast
-from chatml import PromptEncoder
+from chatml import PromptEncoder, check_marks
 from common import tensors
 from common.errors import InvalidRequestError, RequestError, sentence
 from common.metrics import Refusals
@@ -25,8 +25,7 @@ from common.reference import ReferenceLimits
 from common.voice_profile import check_plain
 from common.voice_store import VoiceStore
 from languages import resolve
-from normalization import normalize
-from options import OptionLimits, parse_options
+from options import GenerationParams, OptionLimits, parse_options
 from parts import text_parts
 from text_input import Content, read_text, told
 from writer import ScriptLimits, ScriptWriter
@@ -55,8 +54,9 @@ class TritonPythonModel:
 
     def _write(self, request: Any) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)
-        for name in ("system", "scene"):
-            check_plain(getattr(params, name), name)
+        for name, told_model in (("system", params.system or ""), ("scene", params.scene)):
+            check_plain(told_model, name)
+            check_marks(told_model, name)
         content = read_text(tensors.text(request, "text"), self._max_characters)
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns))
         parts = text_parts(content.turns, params, language.code)
@@ -64,9 +64,8 @@ class TritonPythonModel:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
         written = self._writer.write(
             parts,
-            self._cast(request, content, params.speakers, language.code),
+            self._cast(request, content, params, language.code),
             told("system", params.system, content.system),
-            told("scene", params.scene, content.scene),
             params,
             language,
         )
@@ -81,14 +80,16 @@ class TritonPythonModel:
             ]
         )
 
-    def _cast(self, request: Any, content: Content, speakers: dict[str, str], language: str) -> Cast:
-        """Who speaks in which voice, with clips as the codec takes them and their words as the model reads them."""
-        made = cast(content.turns, speakers, self._given(request), self._voices, language)
-        return made.with_references(lambda clip: self._checked(clip, language))
+    def _cast(self, request: Any, content: Content, params: GenerationParams, language: str) -> Cast:
+        """Who speaks in which voice, with clips as the codec takes them."""
+        scene = told("scene", params.scene or None, content.scene or None) or ""
+        given = self._given(request)
+        made = cast(content.turns, params.speakers, given, self._voices, language, scene, params.reference_place)
+        return made.with_references(self._checked)
 
-    def _checked(self, clip: Reference, language: str) -> Reference:
+    def _checked(self, clip: Reference) -> Reference:
         samples = clip.samples if clip.codes is not None else self._references.checked(clip.samples)
-        return replace(clip, samples=samples, words=normalize(clip.words, language))
+        return replace(clip, samples=samples)
 
     def _given(self, request: Any) -> Reference | str | None:
         """The one voice that came with the request: a clip with its words, or the name of a profile."""
@@ -101,6 +102,7 @@ class TritonPythonModel:
             if not words or not words.strip():
                 raise InvalidRequestError("reference_audio needs reference_text, the words it says")
             check_plain(words, "reference_text")
+            check_marks(words, "reference_text")
             if not any(c.isalnum() for c in words):
                 raise InvalidRequestError("reference_text holds no letter or digit; it must be the words the clip says")
             return Reference(samples, words)

@@ -35,18 +35,19 @@ EVENT_TAG = re.compile(r"(</?SE(?:_[se])?>)")
 _ENDINGS = (".", "!", "?", ",", ";", '"', "'", "</SE_e>", "</SE>")
 
 
-def normalize(text: str, language: str = "en") -> str:
+def normalize(text: str, language: str = "en", closed: bool = True) -> str:
     """The text as the model reads it; empty when nothing speakable is left.
 
     Numbers and what belongs to them are written out in English, Chinese, Spanish and French; any other `language` keeps
-    them. Repeated until nothing changes, so that a normalised text is its own normalisation.
+    them. `closed`: it gets a full stop, unless it has an ending of its own. Repeated until nothing changes, so that a
+    normalised text is its own normalisation.
     """
-    while (normalized := _normalized_once(text, language)) != text:
+    while (normalized := _normalized_once(text, language, closed)) != text:
         text = normalized
     return text
 
 
-def _normalized_once(text: str, language: str) -> str:
+def _normalized_once(text: str, language: str, closed: bool) -> str:
     text = text.translate(_FULL_WIDTH).replace("(", " ").replace(")", " ")
     text = read_numbers(_squeezed(text), language)
     for sign in ("°F", "°C"):
@@ -55,7 +56,7 @@ def _normalized_once(text: str, language: str) -> str:
     for event, tag in _EVENTS.items():
         text = text.replace(event, tag)
     text = _squeezed(text)
-    if text and not text.endswith(_ENDINGS):
+    if closed and text and not text.endswith(_ENDINGS):
         text += "."
     return text
 

@@ -8,13 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from cast import REFERENCE_PLACES
 from chunking import METHODS
 from common.errors import InvalidRequestError
 
 MAX_SEED = 2**63 - 1
 MAX_SPEAKERS = 64
 DIALOGUE_CONTEXTS = ("all", "own")
-_CHOICES = {"chunk_method": METHODS, "dialogue_context": DIALOGUE_CONTEXTS}
+_CHOICES = {
+    "chunk_method": (*METHODS, "none"),
+    "dialogue_context": DIALOGUE_CONTEXTS,
+    "reference_place": REFERENCE_PLACES,
+}
 _NO_PENALTY = (
     "repetition_penalty has no meaning for codes, of which good speech repeats many; "
     "use ras_window and ras_max_repeats, which draw a code again that repeats too often"
@@ -27,8 +32,9 @@ class GenerationParams:
 
     `max_seconds` bounds the whole speech, `max_part_seconds` each of its parts: a turn of a dialogue or a chunk of a
     long text. `dialogue_context`: whether a turn is spoken in view of all voices and turns, as the model was trained to
-    do it, or only of its own speaker's. `first_chunk_seconds`, `chunk_growth` and `max_chunk_seconds` set how the
-    stream is cut into responses. The README explains each.
+    do it, or only of its own speaker's. `system`: "" for no system text, None where the request says nothing of it.
+    `reference_place`: whether clips stand in turns or in the system message. `first_chunk_seconds`, `chunk_growth` and
+    `max_chunk_seconds` set how the stream is cut into responses. The README explains each.
     """
 
     temperature: float
@@ -44,8 +50,9 @@ class GenerationParams:
     max_chunk_seconds: float
     timeout_seconds: float
     language: str
-    system: str
+    system: str | None
     scene: str
+    reference_place: str
     speakers: dict[str, str]
     chunk_method: str
     chunk_words: int
@@ -71,8 +78,9 @@ _DEFAULTS: dict[str, Any] = {
     "chunk_growth": 1.5,
     "max_chunk_seconds": 2.0,
     "language": "",
-    "system": "",
+    "system": None,
     "scene": "",
+    "reference_place": "turns",
     "speakers": {},
     "chunk_method": "auto",
     "context_parts": 3,
@@ -207,6 +215,7 @@ _KINDS: dict[str, Callable[[str, Any], Any]] = {
     "int": _integer,
     "bool": _boolean,
     "str": _string,
+    "str | None": _string,
     "dict[str, str]": _mapping,
 }
 

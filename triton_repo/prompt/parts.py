@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from chunking import Chunk, chunk
 from dialogue import DialogueTurn
@@ -16,22 +17,46 @@ _BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
 
 @dataclass(frozen=True)
 class TextPart:
-    """A part's words as the model reads them, and the silence behind them in seconds."""
+    """What is spoken in one piece, as the model reads it, and the silence behind it in seconds.
 
-    speaker: str
-    text: str
+    There is one turn, or a chunk of one; only a dialogue that is not cut at all has several.
+    """
+
+    turns: tuple[DialogueTurn, ...]
     pause: float
+
+    @property
+    def speaker(self) -> str:
+        """The only speaker; "" for nobody by name, or several."""
+        speakers = {turn.speaker or "" for turn in self.turns}
+        return speakers.pop() if len(speakers) == 1 else ""
+
+    @property
+    def text(self) -> str:
+        """The words of all turns."""
+        return "\n".join(turn.text for turn in self.turns)
 
 
 def text_parts(turns: Sequence[DialogueTurn], params: GenerationParams, language: str) -> list[TextPart]:
-    """Every part that has something to say, in the order to speak them."""
+    """Every part that has something to say, in the order to speak them.
+
+    As in the original only the end of the whole text gets a full stop that it lacks: what ends before goes on.
+    """
     parts: list[TextPart] = []
     for turn in turns:
         for one in _chunks(turn.text, params, language):
             if any(c.isalnum() for c in one.text):
                 pause = params.paragraph_pause_seconds if one.ends_paragraph else params.pause_seconds
-                parts.append(TextPart(turn.speaker or "", one.text, pause))
-    return parts
+                parts.append(TextPart((DialogueTurn(turn.speaker, one.text),), pause))
+    if params.chunk_method == "none" and parts:
+        parts = [TextPart(tuple(turn for part in parts for turn in part.turns), parts[-1].pause)]
+    return [*parts[:-1], *map(partial(_closed, language=language), parts[-1:])]
+
+
+def _closed(part: TextPart, language: str) -> TextPart:
+    """The last part, with the end that the model was trained to expect."""
+    *before, last = part.turns
+    return replace(part, turns=(*before, replace(last, text=normalize(last.text, language))))
 
 
 def _chunks(text: str, params: GenerationParams, language: str) -> Iterator[Chunk]:
@@ -41,8 +66,9 @@ def _chunks(text: str, params: GenerationParams, language: str) -> Iterator[Chun
     counted are they counted, and cut, as they will be read.
     """
     if params.chunk_method == "fixed":
-        paragraphs = (normalize(paragraph, language) for paragraph in _BLANK_LINES.split(text))
+        paragraphs = (normalize(paragraph, language, closed=False) for paragraph in _BLANK_LINES.split(text))
         yield from chunk("\n\n".join(filter(None, paragraphs)), params.chunk_method, language, params.chunk_words)
         return
-    for one in chunk(text, params.chunk_method, language, params.chunk_words):
-        yield Chunk(normalize(one.text, language), one.ends_paragraph)
+    method = "speaker" if params.chunk_method == "none" else params.chunk_method
+    for one in chunk(text, method, language, params.chunk_words):
+        yield Chunk(normalize(one.text, language, closed=False), one.ends_paragraph)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chatml import check_marks
 from common.errors import InvalidRequestError
 from common.voice_profile import check_plain
 from dialogue import DialogueTurn, parse_messages, parse_text
@@ -17,7 +18,7 @@ class Content:
     """What there is to say, and what the text tells the model beside it."""
 
     turns: Sequence[DialogueTurn]
-    system: str = ""
+    system: str | None = None
     scene: str = ""
 
 
@@ -34,23 +35,23 @@ def read_text(text: str | None, max_characters: int) -> Content:
     check_plain(text, "text")
     messages = _messages(text)
     parsed = parse_text(text) if messages is None else parse_messages(messages)
-    content = Content(parsed.turns, parsed.system or "", parsed.scene or "")
-    for turn in content.turns:  # JSON can spell what no text may hold
-        check_plain(turn.text, "text")
-    check_plain(content.system + content.scene, "text")
+    content = Content(parsed.turns, parsed.system, parsed.scene or "")
+    for said in (*(turn.text for turn in content.turns), content.system or "", content.scene):
+        check_plain(said, "text")  # JSON can spell what no text may hold
+        check_marks(said, "text")
     if not content.turns:
         raise InvalidRequestError("the messages hold no turn to speak; the last one must be a user's")
     return content
 
 
-def told(option: str, given: str, in_text: str) -> str:
-    """The system text or the scene, from the option of that name or from the text; "" where neither has one.
+def told(option: str, given: str | None, in_text: str | None) -> str | None:
+    """The system text or the scene, from the option of that name or from the text; None where neither has one.
 
     Raises InvalidRequestError where both do.
     """
-    if given and in_text:
+    if given is not None and in_text is not None:
         raise InvalidRequestError(f"{option} is given twice, as an option and within the text; send one of them")
-    return given or in_text
+    return given if in_text is None else in_text
 
 
 def _messages(text: str) -> list[Any] | None:

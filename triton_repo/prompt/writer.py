@@ -62,34 +62,38 @@ class ScriptWriter:
         self,
         parts: Sequence[TextPart],
         cast: Cast,
-        system: str,
-        scene: str,
+        system: str | None,
         params: GenerationParams,
         language: Language,
     ) -> WrittenScript:
-        """The script of a request. Raises InvalidRequestError for a part that the engine has no room for."""
+        """The script of a request. system: None for what the model was trained to be told, "" for nothing.
+
+        Raises InvalidRequestError for a part that the engine has no room for.
+        """
         # Parts of one group share a prefix and are each other's context.
-        groups = cast.apart() if params.dialogue_context == "own" else [cast]
+        apart = params.dialogue_context == "own" and params.chunk_method != "none"
+        groups = cast.apart() if apart else [cast]
         number_of = {role.name: number for number, group in enumerate(groups) for role in group.roles}
         prefixes = [
-            self._encoder.prefix(system or group.system, group.scene(scene), group.reference_words) for group in groups
+            self._encoder.prefix(group.system if system is None else system, group.scene, group.reference_words)
+            for group in groups
         ]
-        turns = [self._encoder.turn(groups[number_of[part.speaker]].tag(part.speaker) + part.text) for part in parts]
+        group_of = [number_of[part.turns[0].speaker or ""] for part in parts]
+        turns = [
+            self._encoder.turn("\n".join(groups[group].tag(turn.speaker) + turn.text for turn in part.turns))
+            for part, group in zip(parts, group_of, strict=True)
+        ]
         beginnings = [
             len(prefix) + self._audio_positions(group.references)
             for prefix, group in zip(prefixes, groups, strict=True)
         ]
-        for number, (turn, part) in enumerate(zip(turns, parts, strict=True), 1):
-            self._check_room(number, beginnings[number_of[part.speaker]] + len(turn), part, language)
-        written = [
-            self._part(part, params, language)
-            | {
-                "prefix": number_of[part.speaker],
-                "positions": len(turn),
-                "cloned": cast.role(part.speaker).reference is not None,
-            }
-            for part, turn in zip(parts, turns, strict=True)
-        ]
+        written = []
+        for number, (part, turn, group) in enumerate(zip(parts, turns, group_of, strict=True), 1):
+            self._check_room(number, beginnings[group] + len(turn), part, language)
+            cloned = all(cast.role(said.speaker).reference is not None for said in part.turns)
+            written.append(
+                self._part(part, params, language) | {"prefix": group, "positions": len(turn), "cloned": cloned}
+            )
         script = {
             "prefixes": [len(prefix) for prefix in prefixes],
             "closing": self._encoder.closing,
