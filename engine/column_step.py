@@ -1,9 +1,8 @@
 """From logits to the next column, in fixed buffers: the part of a step that is nothing but kernels.
 
 More than a hundred, most of them too short to be worth a launch of their own. On a GPU they are recorded once, for
-each number of streams and each width of the sampler, as CUDA graphs; a step then costs one launch. Recording is
-possible because nothing in here waits for the device, allocates by what a value is, or changes shape with anything but
-those two numbers.
+each number of streams, all greedy or not, as CUDA graphs; a step then costs one launch. Recording is possible because
+nothing in here waits for the device, allocates by what a value is, or changes shape with anything but those two.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from engine.types import CodebookLayout, SamplingParameters
 # Far above every other logit, which are set to 0; finite, and small enough for float16, so that the executor's softmax
 # has no infinity to trip over.
 FORCED = 1000.0
-_WIDTH = 64  # graphs are recorded for greedy streams, for top-k up to this, and for any top-k
 
 Kernels = Callable[[], None]
 
@@ -43,7 +41,7 @@ class ColumnStep:
         self.logits = torch.zeros(slots, layout.num_codebooks, layout.codebook_size, device=device)
         self.codes = torch.zeros(slots, layout.num_codebooks, dtype=torch.int64, device=device)
         self.forced = torch.zeros(slots, table_ids(layout), device=device)
-        self._widths = sorted({1, min(_WIDTH, layout.codebook_size), layout.codebook_size})
+        self._widths = (1, layout.codebook_size)  # all streams greedy, or not
         self._graphs: dict[tuple[int, int], Kernels] = {}
 
     def begin(
@@ -82,9 +80,9 @@ class ColumnStep:
             logger.exception("the steps could not be recorded as CUDA graphs; they run without")
 
     def _width(self, n: int) -> int:
-        """How many of the likeliest codes are looked at: what the streams need, up to one of three sizes."""
-        needed = self._state.candidates(n)
-        return next(width for width in self._widths if needed <= width)
+        """How many of the likeliest codes are looked at."""
+        greedy, sampled = self._widths
+        return greedy if self._state.candidates(n) == greedy else sampled
 
     def _kernels(self, n: int, width: int) -> None:
         self.codes[:n] = self._sampler.step(self._state, self.logits[:n], width)

@@ -1,7 +1,7 @@
 """Choosing the next column of codes for every live stream at once: delay masks, temperature, top-k, top-p, RAS.
 
 The only sampler there is: every engine calls it, on whatever device the logits are. All rows go through the same
-tensor operations and nothing waits for the device, so the cost of a step does not depend on the mix of parameters.
+tensor operations, and off the CPU nothing waits for the device and a step costs the same for any parameters.
 
 Sampling adds Gumbel noise to the log-probabilities and takes the maximum (Gumbel-max), with noise keyed by seed,
 column, codebook and code: the same request and seed draw the same noise in any batch, and rounding differences of
@@ -17,6 +17,7 @@ from engine.types import CodebookLayout, SamplingParameters
 
 _MINUS_INFINITY = float("-inf")
 _RESAMPLE = 1 << 40  # keeps the second draw's counters apart from the first's
+_UNIT = 2.0**30  # the likeliest code's weight; one that weighs less than 1 is too unlikely for any noise to choose it
 
 
 class SamplerState:
@@ -49,7 +50,7 @@ class SamplerState:
     def begin(self, slot: int, parameters: SamplingParameters, tail: torch.Tensor | None) -> None:
         """Start a stream in `slot`: column 0 is all beginning marks, whatever the logits say.
 
-        tail: int64 [columns, num_codebooks] of the reference clip, which RAS counts as already said; or None.
+        tail: int64 [columns, num_codebooks], what RAS counts as already said (`Prompt.tail`); or None.
         """
         width = self.history.shape[1]
         self.history[slot] = self._layout.stream_bos_id
@@ -62,7 +63,8 @@ class SamplerState:
         for name in ("seed", "top_k", "ras_window", "ras_max_repeats", "temperature", "top_p"):
             getattr(self, name)[slot] = getattr(parameters, name)
         unlimited = self._layout.codebook_size
-        self._candidates[slot] = 1 if parameters.temperature == 0 else parameters.top_k or unlimited
+        # One more than top-k, to see whether codes tie at the k-th place.
+        self._candidates[slot] = 1 if parameters.temperature == 0 else (parameters.top_k or unlimited) + 1
 
     def candidates(self, n: int) -> int:
         """How many of the likeliest codes the first n streams may need."""
@@ -96,7 +98,7 @@ class Sampler:
         """Choose the next column of each of the first n streams and advance their state.
 
         logits: float32 [n, num_codebooks, codebook_size]. candidates: how many of the likeliest codes to look at, no
-        fewer than the state asks for, which is the default. Returns int64 [n, num_codebooks].
+        fewer than the state asks for, which is the default; more of them on demand. Returns int64 [n, num_codebooks].
         """
         n, layout = len(logits), self._layout
         candidates = state.candidates(n) if candidates is None else candidates
@@ -131,26 +133,57 @@ class Sampler:
         candidates: int,
         gumbel: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]. gumbel: of every code."""
+        """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]. gumbel: of every code.
+
+        Of codes that are equally likely, as many are in bfloat16, the lowest goes first: it is what greedy takes and
+        what top-p keeps. Top-k keeps all that tie at the k-th place, as transformers does.
+        """
         n = len(logits)
-        temperature = state.temperature[:n, None, None]
-        greedy = temperature == 0
-        top_k = torch.where(state.top_k[:n] > 0, state.top_k[:n], logits.shape[-1])
-        # Sorting every code would cost more than the rest of the step; beyond the largest top-k none can be chosen.
-        scores, tokens = torch.topk(logits, candidates, dim=-1)
-        scores = scores / torch.where(greedy, 1.0, temperature)
-        rank = self._token[: scores.shape[-1]]
-        scores = scores.masked_fill(rank >= top_k[:, None, None], _MINUS_INFINITY)
-        probabilities = torch.softmax(scores, dim=-1)
-        mass_before = torch.cumsum(probabilities, dim=-1) - probabilities
-        cut = (mass_before >= state.top_p[:n, None, None]) & (rank > 0)
-        scores = scores.masked_fill(cut, _MINUS_INFINITY)
+        if candidates == 1:
+            return torch.argmax(logits, dim=-1)  # of equals the first, as torch promises
+        greedy = state.temperature[:n, None, None] == 0
+        temperature = torch.where(greedy, 1.0, state.temperature[:n, None, None])
+        top_k = torch.where(state.top_k[:n] > 0, state.top_k[:n], logits.shape[-1])[:, None, None]
+        top_k = torch.where(greedy, 1, top_k).expand(-1, logits.shape[1], 1)
+
+        # Sorting every code would cost more than the rest of the step on a CPU. On a GPU it does not, and how many
+        # codes tie cannot be asked there.
+        width = logits.shape[-1] if self._asynchronous else candidates
+        scores, tokens = self._likeliest(logits, width)
+        scores = scores.div_(temperature)
+        kth = torch.gather(scores, -1, top_k.clamp(max=width) - 1)
+        if width < logits.shape[-1] and bool((scores[..., -1:] >= kth).any()):  # codes that tie may be outside
+            scores, tokens = self._likeliest(logits, int((logits / temperature >= kth).sum(dim=-1).max()))
+            scores = scores.div_(temperature)
+        scores = scores.masked_fill_(scores < kth, _MINUS_INFINITY)
+
+        # In integers a sum does not depend on how it is added up, nor on how many codes that weigh nothing follow.
+        weights = (scores - scores[..., :1]).exp_().mul_(_UNIT).to(torch.int64)
+        mass = torch.cumsum(weights, dim=-1)
+        limit = torch.ceil(state.top_p[:n, None, None].to(torch.float64) * mass[..., -1:]).to(torch.int64)
+        scores = scores.masked_fill_(mass.sub_(weights) >= limit, _MINUS_INFINITY)
         if gumbel is None:
             drawn = scores + _gumbel(state.seed[:n, None], counter, tokens)
         else:
             drawn = scores + torch.gather(gumbel, -1, tokens)
-        choice = torch.argmax(torch.where(greedy, scores, drawn), dim=-1, keepdim=True)
+        choice = torch.where(greedy, 0, torch.argmax(drawn, dim=-1, keepdim=True))
         return torch.gather(tokens, -1, choice).squeeze(-1)
+
+    @staticmethod
+    def _likeliest(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """So many of each row's logits and their codes, the likeliest first, of equals the lowest code first.
+
+        Which of those that tie at the last place are among them is open.
+        """
+        if count == logits.shape[-1]:
+            scores, tokens = torch.sort(logits, dim=-1, descending=True, stable=True)
+            return scores, tokens
+        scores, tokens = torch.topk(logits, count, dim=-1)
+        if bool((scores[..., 1:] == scores[..., :-1]).any()):  # seldom in float32; their order is open
+            tokens = torch.sort(tokens, dim=-1).values
+            scores, order = torch.sort(torch.gather(logits, -1, tokens), dim=-1, descending=True, stable=True)
+            tokens = torch.gather(tokens, -1, order)
+        return scores, tokens
 
     def _avoid_repetition(
         self,

@@ -107,11 +107,19 @@ class Prompt:
 
     @property
     def tail(self) -> np.ndarray | None:
-        """The last reference clip's columns (int64 [positions, num_codebooks]), None without a clip."""
+        """What repetition-aware sampling counts as already said: the newest audio columns, or None without a clip.
+
+        int64 [at most MAX_RAS_WINDOW, num_codebooks]: clips and spoken parts one behind the other, marks and corners
+        of the delay pattern among them, as transformers keeps them. So a mark takes a place in the window, though no
+        code is ever counted as its repetition.
+        """
+        newest: list[np.ndarray] = []
+        missing = MAX_RAS_WINDOW
         for segment in reversed(self.segments):
-            if isinstance(segment, AudioSegment):
-                return segment.columns
-        return None
+            if isinstance(segment, AudioSegment) and missing > 0:
+                newest.insert(0, segment.columns[-missing:])
+                missing -= len(newest[0])
+        return np.concatenate(newest) if newest else None
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,17 @@ import pytest
 import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from engine.delay_pattern import delay
 from engine.sampler import Sampler, SamplerState
-from engine.types import CodebookLayout, SamplingParameters
+from engine.types import (
+    MAX_RAS_WINDOW,
+    AudioSegment,
+    CodebookLayout,
+    Prompt,
+    SamplingParameters,
+    Segment,
+    TextSegment,
+)
 
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
 GREEDY = SamplingParameters(temperature=0.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)
@@ -148,6 +157,50 @@ def test_ras_remembers_the_end_of_the_reference_clip() -> None:
     assert (before[-1] == 1024).all() and (before[-6:-1] == 7).all(), "column 0 follows the clip"
     first = Sampler(LAYOUT).step(state, logits * 0 + torch.nn.functional.one_hot(torch.tensor(7), 1026) * 1.0)
     assert (first != 7).any(), "the clip's own repetitions count"
+
+
+def transformers_ras(columns: np.ndarray, code: int, codebook: int, window: int) -> int:
+    """How often transformers sees a code repeated: among the newest columns of all audio, marks not counted."""
+    recent = columns[-window:, codebook]
+    return int(((recent == code) & (recent != LAYOUT.stream_bos_id) & (recent != LAYOUT.stream_eos_id)).sum())
+
+
+@pytest.mark.parametrize("window", [1, 7, 16, 30, 40, 63, MAX_RAS_WINDOW])
+@pytest.mark.parametrize("clips", [[5], [3, 4], [1, 1, 1, 1], [100], [20, 6], [0], []])
+@pytest.mark.parametrize("repeats", [1, 2, 5])
+def test_ras_looks_back_over_clips_and_spoken_parts_as_transformers_does(
+    clips: list[int], window: int, repeats: int
+) -> None:
+    """Clips of so many frames, in each of which code 7 is every second one; text lies between them."""
+    said = [delay(np.where(np.arange(frames) % 2, 7, 9) * np.ones((8, 1), int), LAYOUT) for frames in clips]
+    segments: list[Segment] = [TextSegment(np.arange(4))]
+    for columns in said:
+        segments += [AudioSegment(columns), TextSegment(np.arange(3))]
+    tail = Prompt(tuple(segments)).tail
+    state = SamplerState(1, LAYOUT, MAX_RAS_WINDOW)
+    of = with_(GREEDY, ras_window=window, ras_max_repeats=repeats, seed=5)
+    state.begin(0, of, None if tail is None else torch.from_numpy(tail))
+    columns = np.concatenate([*said, np.full((1, 8), 1024)])
+    sampler = Sampler(LAYOUT)
+    logits = torch.full((1, 8, 1026), -20.0)
+    logits[..., 7] = -2.0
+    logits[..., :7] = -2.1  # what is drawn instead is hardly ever 7
+    logits[..., 8:1024] = -2.1
+    for column in range(1, 20):
+        repeated = [transformers_ras(columns, 7, codebook, window) >= repeats for codebook in range(8)]
+        codes = sampler.step(state, logits)[0].numpy()
+        assert [code != 7 for code in codes[:column]] == repeated[:column]
+        columns = np.concatenate([columns, codes[None]])
+
+
+def test_a_prompts_tail_is_no_longer_than_any_window() -> None:
+    clip = AudioSegment(delay(np.arange(8 * 100).reshape(8, 100), LAYOUT))
+    words = TextSegment(np.arange(3))
+    assert Prompt((words,)).tail is None
+    for segments in [(clip,), (words, clip, clip), (clip, words, clip, words)]:
+        tail = Prompt(segments).tail
+        assert tail is not None
+        np.testing.assert_array_equal(tail, clip.columns[-MAX_RAS_WINDOW:])
 
 
 def test_a_moved_stream_goes_on_as_if_nothing_happened() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from context import Context, ContextLimits
 from engine.types import AudioSegment, Prompt, TextSegment
@@ -33,21 +34,22 @@ def flat(prompt: Prompt) -> list[int]:
     return rows
 
 
-def test_the_older_half_goes_at_once_so_that_prompts_begin_alike() -> None:
-    speech = context(script(part(), context_parts=4))
-    seen, common = [], 0
-    before: list[int] = []
+@pytest.mark.parametrize("context_parts", [1, 2, 3, 4, 8])
+def test_a_part_sees_exactly_the_last_ones(context_parts: int) -> None:
+    speech = context(script(part(), context_parts=context_parts))
     for number in range(12):
-        prompt = speech.prompt(numbered(number), 10)
-        seen.append(shown(prompt)[:-1])
-        now = flat(prompt)
-        common += now[: len(before)] == before
-        before = now[:-1]  # but for its own words, which are not the next one's
+        before = range(100 + max(0, number - context_parts), 100 + number)
+        assert shown(speech.prompt(numbered(number), 10)) == [*before, 100 + number]
         speech.add(numbered(number), codes(3))
-    assert seen[:5] == [[], [100], [100, 101], [100, 101, 102], [100, 101, 102, 103]]
-    assert seen[5:8] == [[103, 104], [103, 104, 105], [103, 104, 105, 106]]
-    assert max(map(len, seen)) == 4
-    assert common >= 8, "most prompts go on where the one before ended"
+
+
+def test_an_anchor_is_one_of_the_last_parts_and_stays_when_it_no_longer_is() -> None:
+    speech = context(script(part(), context_parts=2))
+    seen = []
+    for number, speaker in enumerate(["Anna", "Anna", "Anna", "Anna", "Bob", "Anna", "Bob", "Anna"]):
+        seen.append([id - 100 for id in shown(speech.prompt(numbered(number), 10))[:-1]])
+        speech.add(numbered(number, speaker=speaker, cloned=False), codes(3))
+    assert seen == [[], [0], [0, 1], [0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 5], [0, 4, 5, 6]]
 
 
 def test_no_context_means_none_but_the_chosen_voice_stays() -> None:
@@ -85,9 +87,24 @@ def test_a_part_that_fits_by_itself_is_always_spoken() -> None:
     assert shown(speech.prompt(numbered(1), 100)) == [101]
 
 
+def test_what_is_dropped_for_room_is_the_oldest_and_no_more_than_that() -> None:
+    columns = len(codes(20)[0]) + 2 + LAYOUT.num_codebooks - 1
+    speech = context(script(part(), context_parts=16), ContextLimits(4096, max_audio_positions=3 * columns))
+    for number in range(5):
+        speech.add(numbered(number, cloned=number > 0), codes(20))
+    assert shown(speech.prompt(numbered(9), 10)) == [100, 103, 104, 109], "the chosen voice goes last"
+
+
 def test_neighbouring_texts_are_one_segment() -> None:
     speech = context(script(part()))
     speech.add(numbered(0), codes(3))
     kinds = [type(segment) for segment in speech.prompt(numbered(1), 10).segments]
     assert kinds == [TextSegment, AudioSegment, TextSegment]
     assert np.array_equal(speech.prompt(numbered(1), 10).segments[-1].ids, [4, 5, 101])  # type: ignore[union-attr]
+
+
+def test_a_prompt_is_the_prefix_and_then_words_codes_and_closing_of_each_part() -> None:
+    speech = context(script(part()))
+    speech.add(numbered(0), codes(3))
+    prompt = flat(speech.prompt(numbered(1), 10))
+    assert prompt == [1, 2, 3, 100, 1010, 1000, 1001, 1002, 1011, 1011, 4, 5, 101]

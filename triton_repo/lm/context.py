@@ -29,11 +29,10 @@ class _Spoken:
 
 
 class Context:
-    """The prefix with that number; behind it every anchor, and of the last parts `context_parts` or down to half.
+    """The prefix with that number, and behind it the last `context_parts` parts and every anchor before them.
 
-    When there is one too many, the older half goes at once: prompts that each drop one part would have no beginning in
-    common, and their keys and values could not be reused. Anchors stay for the whole request, as references do: the
-    model chose a voice there, and keeps it only as long as it sees it.
+    Anchors stay for the whole request, as references do: the model chose a voice there, and keeps it only as long as it
+    sees it.
     """
 
     def __init__(self, script: Script, prefix: int, layout: CodebookLayout, limits: ContextLimits) -> None:
@@ -49,8 +48,8 @@ class Context:
             self._anchored.add(part.speaker)
         audio = AudioSegment(delay(codes, self._layout))
         self._spoken.append(_Spoken((TextSegment(part.ids), audio, TextSegment(self._script.closing)), anchor))
-        if sum(not spoken.anchor for spoken in self._spoken) > self._script.context_parts:
-            self._drop_older_half()
+        older = len(self._spoken) - self._script.context_parts
+        self._spoken = [spoken for age, spoken in enumerate(self._spoken) if spoken.anchor or age >= older]
 
     def prompt(self, part: Part, frames: int) -> Prompt:
         """The part's prompt; drops what leaves no room for so many frames behind it."""
@@ -58,7 +57,7 @@ class Context:
             prompt = Prompt(tuple(_joined([*self._prefix, *self._segments(), TextSegment(part.ids)])))
             if not self._spoken or self._fits(prompt, frames):
                 return prompt
-            self._drop_older_half()
+            self._spoken.remove(next((spoken for spoken in self._spoken if not spoken.anchor), self._spoken[0]))
 
     def _segments(self) -> Iterable[Segment]:
         return (segment for spoken in self._spoken for segment in spoken.segments)
@@ -67,12 +66,6 @@ class Context:
         audio = sum(len(segment) for segment in prompt.segments if isinstance(segment, AudioSegment))
         positions = len(prompt) + frames + self._layout.num_codebooks
         return positions <= self._limits.max_positions and audio <= self._limits.max_audio_positions
-
-    def _drop_older_half(self) -> None:
-        """Of what is no anchor; of the anchors, which must go too where nothing else is left, the oldest."""
-        passing = [spoken for spoken in self._spoken if not spoken.anchor] or self._spoken[:1]
-        gone = passing[: (len(passing) + 1) // 2]
-        self._spoken = [spoken for spoken in self._spoken if spoken not in gone]
 
 
 def _joined(segments: Iterable[Segment]) -> list[Segment]:
