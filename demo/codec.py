@@ -35,11 +35,16 @@ def write_codec(directory: Path, size: CodecSize, seed: int, layout: str) -> Non
     """Writes the codec's configuration, weights (float32) and feature extractor into `directory`."""
     model = build_codec(size, seed)
     if layout == "boson":
-        write_json(directory / "config.json", boson_codec_config(model.config))
-        torch.save(_boson_state(model.state_dict()), directory / "model.pth")
-        write_feature_extractor(directory, hop_length=math.prod(STRIDES))
+        write_boson_codec(directory, model)
     else:
         write_codec_model(directory, model, torch.float32)
+
+
+def write_boson_codec(directory: Path, model: Codec) -> None:
+    """Writes `model` in Boson's layout."""
+    write_json(directory / "config.json", boson_codec_config(model.config))
+    torch.save(_boson_state(model.state_dict()), directory / "model.pth")
+    write_feature_extractor(directory, hop_length=math.prod(STRIDES))
 
 
 def write_codec_model(directory: Path, model: Codec, dtype: torch.dtype) -> None:
