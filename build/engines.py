@@ -5,7 +5,6 @@ Every compiler is imported inside its step: none of them need be installed for a
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -64,9 +63,9 @@ def longest_window(exports: Exports) -> int:
 
 
 def longest_clip(exports: Exports, target: Target) -> int:
-    """Frames of the longest reference clip."""
+    """Frames of the longest reference clip, which is cut to whole ones."""
     codec = exports.codec
-    return math.ceil(target.reference_max_seconds * codec["sample_rate"] / codec["hop_length"])
+    return int(target.reference_max_seconds * codec["sample_rate"] // codec["hop_length"])
 
 
 def _tensorrt_llm(exports: Exports, target: Target, folder: Path) -> None:

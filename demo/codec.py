@@ -32,13 +32,18 @@ WEIGHTS_BYTES = 2_000_000_000  # more than any of these codecs has: one file
 
 
 def write_codec(directory: Path, size: CodecSize, seed: int, layout: str) -> None:
-    """Writes the codec's files into `directory`, weights in float32; Boson's has no feature extractor."""
+    """Writes the codec's files into `directory`, weights in float32."""
     model = build_codec(size, seed)
     if layout == "boson":
-        write_json(directory / "config.json", boson_codec_config(model.config))
-        torch.save(boson_codec_state(model.state_dict()), directory / "model.pth")
+        write_boson_codec(directory, model)
     else:
         write_codec_model(directory, model, torch.float32)
+
+
+def write_boson_codec(directory: Path, model: Codec) -> None:
+    """Writes `model` in Boson's layout, which has no feature extractor."""
+    write_json(directory / "config.json", boson_codec_config(model.config))
+    torch.save(boson_codec_state(model.state_dict()), directory / "model.pth")
 
 
 def write_codec_model(directory: Path, model: Codec, dtype: torch.dtype) -> None:

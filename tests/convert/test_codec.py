@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import onnxruntime
 import pytest
+import soundfile
 import soxr
 import torch
 from safetensors.torch import load_file, save_file
@@ -26,6 +27,7 @@ from convert.codec_silence import silence_codes
 from convert.errors import ExportError, ModelLoadingError
 from convert.torchaudio_shim import resample
 from demo.make_checkpoint import CODEC_FOLDER
+from tests.conftest import ROOT
 
 REAL_TOPOLOGY = CodecConfig(sample_rate=24000, hop_length=960, num_codebooks=8, codebook_size=1024, context_frames=10)
 
@@ -147,6 +149,37 @@ def test_how_loud_a_codec_is_says_nothing_about_its_export(codec, decoder, tmp_p
 def test_silence_is_no_comparison(codec, decoder):
     with louder(codec, 0.0), pytest.raises(ExportError, match="is silent, which would equal anything"):
         check_decoder(codec, decoder[0])
+
+
+def test_what_is_encoded_of_a_clip_of_any_length_has_the_codes_transformers_gives_it(
+    codec, encoder, monkeypatch, figure
+):
+    monkeypatch.syspath_prepend(ROOT / "triton_repo")
+    from common.reference import ReferenceLimits  # noqa: PLC0415 - only now on the path
+
+    limits = ReferenceLimits(24000, 960, 0.5, 30.0, 1e-3)
+    session = onnxruntime.InferenceSession(encoder[0])
+    speech = [soundfile.read(ROOT / "voices" / f"{name}.wav", dtype="float32")[0] for name in ("awb", "rms", "slt")]
+    shares = {"as given": [], "cut": []}
+    for rest in range(0, 960, 40):
+        for number, audio in enumerate(speech):
+            clip = audio[9600:][: (20 + rest // 40 + number) * 960 + rest]
+            cut = limits.checked(clip)
+            codes = session.run(None, {"audio": cut[None]})[0][0]
+            for name, samples in (("as given", clip), ("cut", cut)):
+                with torch.no_grad():
+                    expected = codec.encode(torch.from_numpy(samples)[None, None]).audio_codes[0].numpy()
+                frames = min(codes.shape[1], expected.shape[1])
+                equal = (codes[:, :frames] == expected[:, :frames]).sum()
+                shares[name].append(equal / max(codes.size, expected.size))
+    for name, found in shares.items():
+        figure(
+            f"clips of all rests modulo 960, codes equal to transformers' of the clip {name}", f"{np.mean(found):.1%}"
+        )
+    by_rest = np.reshape(shares["as given"], (24, -1)).mean(axis=1)
+    row = " ".join(f"{rest}:{share:.0%}" for rest, share in zip(range(0, 960, 40), by_rest, strict=True))
+    figure("the same by rest, of the clip as given", row)
+    assert min(shares["cut"]) == 1.0
 
 
 def test_exported_decoder_takes_any_length_and_batch(codec, decoder):

@@ -88,8 +88,8 @@ def test_a_voice_that_is_added_speaks_at_once_and_as_its_clip_in_a_request_does(
     assert voice.embedding is not None and voice.samples is not None
     assert voice.embedding.shape == (8, 50)
     asked = {"reference_samples": tone(180), "reference_lengths": np.array([tone(180).size], np.int32)}
-    padded = infer(keeping.grpc_url, "codec_encoder", asked, ["reference_codes"])
-    np.testing.assert_array_equal(voice.embedding, padded["reference_codes"])
+    alone = infer(keeping.grpc_url, "codec_encoder", asked, ["reference_codes"])
+    np.testing.assert_array_equal(voice.embedding, alone["reference_codes"])
     np.testing.assert_array_equal(voice.samples, tone(180))
     assert [(v.name, v.origin) for v in keeper.voices()] == [("mine", "added"), ("tone", "bundle")]
     keeper.remove_voice("mine")

@@ -44,7 +44,7 @@ VALUES = {
     "audio": st.none() | st.sampled_from(FILES) | JSON,
     "seconds": st.floats() | st.just(10**400) | JSON,
     "metadata": st.dictionaries(st.sampled_from(["language", "gender", "description", "x"]), JSON, max_size=3) | JSON,
-    "clip": st.none() | st.just("0" * 64) | JSON,
+    "whole_frames": st.none() | st.just("0" * 64) | JSON,
 }
 GOOD: dict[str, Any] = {"transcript": "words", "audio": "there.wav", "seconds": 1.0, "metadata": {}}
 PROFILES = st.one_of(

@@ -236,9 +236,29 @@ def test_the_codes_are_those_of_whole_frames(folders: Any) -> None:
     store, samples = open_store(folders), clip(seconds=0.9)
     assert len(samples) % 960
     store.add("mine", samples, "words", {}, False)
-    encode(folders, np.pad(samples, (0, -len(samples) % 960)), np.ones((8, 23), np.int32))
-    assert store.load("mine")[0].embedding.shape == (8, 23)
+    encode(folders, samples[: 22 * 960], np.ones((8, 22), np.int32))
+    assert store.load("mine")[0].embedding.shape == (8, 22)
     np.testing.assert_array_equal(store.show("mine")[1], samples)
+
+
+@pytest.mark.parametrize("rest", [1, 118, 119, 480, 632, 959])
+def test_codes_of_a_clip_that_zeros_filled_are_not_those_of_the_clip_that_is_cut(folders: Any, rest: int) -> None:
+    """A state folder may hold a profile from before clips were cut: it speaks, and by the codes of its whole frames."""
+    from common.code_files import clip_digest  # noqa: PLC0415
+
+    samples = np.full(22 * 960 + rest, 0.5, np.float32)
+    filled = np.pad(samples, (0, -len(samples) % 960))
+    open_store(folders).add("mine", samples, "words", {}, False)
+    file = folders[1] / "mine.profile.json"
+    profile = json.loads(file.read_text())
+    del profile["whole_frames"]
+    file.write_text(json.dumps(profile | {"clip": clip_digest(filled)}))
+    encode(folders, filled, np.ones((8, 23), np.int32))
+    loaded, brought = open_store(folders).load("mine")
+    assert loaded.embedding is None
+    np.testing.assert_array_equal(brought, samples)
+    encode(folders, samples[: 22 * 960], np.zeros((8, 22), np.int32))
+    np.testing.assert_array_equal(open_store(folders).load("mine")[0].embedding, np.zeros((8, 22), np.int32))
 
 
 def test_a_voice_that_lost_its_clip_speaks_by_its_codes_or_says_what_is_missing(folders: Any) -> None:

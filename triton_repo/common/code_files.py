@@ -29,7 +29,7 @@ _LOOK_SECONDS = 0.01
 
 
 def clip_digest(samples: np.ndarray) -> str:
-    """What tells a clip from others: the SHA-256 of its float32 samples, which are whole codec frames."""
+    """What tells a clip from others: the SHA-256 of the float32 samples of its whole codec frames."""
     return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
 
 

@@ -1,7 +1,8 @@
 """Voice profiles as plain files of one folder: NAME.profile.json, and the clip that it names as a float32 WAV.
 
 The JSON holds `transcript`, `audio` (a file beside it, or null), `seconds`, `metadata` and, if an added voice has a
-clip, `clip`: its digest, by which its codes are found without the clip (`code_files.py`). It is written last and in
+clip, `whole_frames`: the digest of what is encoded of it, by which its codes are found without the clip
+(`code_files.py`). It is written last and in
 one piece, so a profile is there whole or not at all; a clip that no profile names is what a killed writer left.
 Writers, of any process, take turns; readers need not wait for them. Nothing outside the folder is read.
 """
@@ -30,6 +31,8 @@ from common.voice_profile import VoiceProfile, VoiceRules
 
 _SUFFIX = ".profile.json"
 _LOCK = ".lock"
+# It was `clip` while zeros filled the last frame: a state folder may hold digests, and codes, of such clips.
+_DIGEST_KEY = "whole_frames"
 _MAX_SECONDS = 86400.0
 _CLIP = re.compile(r"(?P<voice>.+)-[0-9a-f]{16}\.wav")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -96,7 +99,7 @@ class ProfileFolder:
             values: dict[str, Any] = {"transcript": transcript, "audio": None, "seconds": 0.0, "metadata": metadata}
             if clip is not None:
                 seconds = len(clip.samples) / clip.sample_rate
-                values |= {"audio": self._write_clip(name, clip), "seconds": seconds, "clip": clip.digest}
+                values |= {"audio": self._write_clip(name, clip), "seconds": seconds, _DIGEST_KEY: clip.digest}
             content = json.dumps(values, ensure_ascii=False, indent=2).encode()
             self._put(file.name, lambda stream: stream.write(content))
             self._sweep()
@@ -207,7 +210,7 @@ def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoicePr
     if not isinstance(values, dict):
         raise InvalidRequestError("it must be a JSON object")
     name, transcript, metadata = file.name.removesuffix(_SUFFIX), values["transcript"], values["metadata"]
-    audio, clip, seconds = values["audio"], values.get("clip"), values["seconds"]
+    audio, clip, seconds = values["audio"], values.get(_DIGEST_KEY), values["seconds"]
     rules.check_name(name)
     rules.check_metadata(metadata)
     if not isinstance(transcript, str) or isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -215,7 +218,7 @@ def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoicePr
     if not 0 <= seconds <= _MAX_SECONDS:  # also refuses NaN
         raise InvalidRequestError(f"seconds must be from 0 to {_MAX_SECONDS}")
     if clip is not None and not (isinstance(clip, str) and _DIGEST.fullmatch(clip)):
-        raise InvalidRequestError("clip must be the SHA-256 of a clip")
+        raise InvalidRequestError(f"{_DIGEST_KEY} must be the SHA-256 of a clip's whole frames")
     if audio is None:
         rules.check_description(metadata)
     else:
