@@ -24,7 +24,7 @@ from common.metrics import Refusals
 from common.reference import ReferenceLimits
 from common.voice_profile import check_plain
 from common.voice_store import VoiceStore
-from languages import resolve
+from languages import likely_languages, resolve
 from normalization import normalize
 from options import OptionLimits, parse_options
 from parts import text_parts
@@ -58,14 +58,17 @@ class TritonPythonModel:
         for name in ("system", "scene"):
             check_plain(getattr(params, name), name)
         content = read_text(tensors.text(request, "text"), self._max_characters)
-        language = resolve(params.language or None, " ".join(turn.text for turn in content.turns))
+        given = self._given(request)
+        system = told("system", params.system, content.system)
+        likely = likely_languages(self._chosen_voices(given, params.speakers), [system, _words(given)])
+        language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
         parts = text_parts(content.turns, params, language.code)
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
         written = self._writer.write(
             parts,
-            self._cast(request, content, params.speakers, language.code),
-            told("system", params.system, content.system),
+            self._cast(given, content, params.speakers, language.code),
+            system,
             told("scene", params.scene, content.scene),
             params,
             language,
@@ -81,14 +84,19 @@ class TritonPythonModel:
             ]
         )
 
-    def _cast(self, request: Any, content: Content, speakers: dict[str, str], language: str) -> Cast:
+    def _chosen_voices(self, given: Reference | str | None, speakers: dict[str, str]) -> list[str]:
+        """The languages of the voices asked for by name."""
+        names = {given, *speakers.values()}
+        return [str(one.metadata.get("language", "")) for one in self._voices.profiles() if one.name in names]
+
+    def _cast(self, given: Reference | str | None, content: Content, speakers: dict[str, str], language: str) -> Cast:
         """Who speaks in which voice, with clips as the codec takes them and their words as the model reads them."""
-        made = cast(content.turns, speakers, self._given(request), self._voices, language)
+        made = cast(content.turns, speakers, given, self._voices, language)
         return made.with_references(lambda clip: self._checked(clip, language))
 
     def _checked(self, clip: Reference, language: str) -> Reference:
         samples = clip.samples if clip.codes is not None else self._references.checked(clip.samples)
-        return replace(clip, samples=samples, words=normalize(clip.words, language))
+        return replace(clip, samples=samples, words=normalize(clip.words, resolve(None, clip.words, [language]).code))
 
     def _given(self, request: Any) -> Reference | str | None:
         """The one voice that came with the request: a clip with its words, or the name of a profile."""
@@ -107,3 +115,7 @@ class TritonPythonModel:
         if words:
             raise InvalidRequestError("reference_text comes with reference_audio only")
         return voice or None
+
+
+def _words(given: Reference | str | None) -> str:
+    return given.words if isinstance(given, Reference) else ""
