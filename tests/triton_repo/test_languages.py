@@ -203,6 +203,8 @@ def test_a_sentence_s_language_is_found_in_a_millisecond(figure: Callable[[str, 
         ("Il fait son jogging et rentre à son parking.", "fr"),
         ("He comprado 3 entradas.", "es"),
         ("El marketing digital mueve 20 millones.", "es"),
+        ("Su canción preferida de los Beatles es Let it be.", "es"),
+        ("Elle a chanté 3 fois « Let it be ».", "fr"),
         ("He has but one son, and he is singing.", "en"),
     ],
 )

@@ -74,7 +74,8 @@ _RAREST = 1e-7  # the share of a language's words that one has which is not amon
 _ENGLISH_START = 4.0
 _PHRASE_START = 7.0  # English's in what is no sentence, as titles are
 _WORD_START = 9.0  # and in a single word
-_FRAME = 7.0  # how much more English than the rest two words are that begin or end an English sentence
+_FRAME = 3.5  # how much more English than the rest is each word that begins or ends an English sentence
+_MOST_FRAMED_WORDS = 20
 _LIKELY_START = 2.0
 _RARE_START = -2.0
 _NAME_WEIGHT = 0.3
@@ -143,9 +144,9 @@ def _by_words(text: str, likely: Collection[str]) -> str:
         return sum(weight * log(known[code].get(word, 0.0) + _RAREST) for word, weight in words)
 
     best = max(start, key=lambda code: start[code] + evidence(code, words))
-    # An English sentence may quote one that is longer than itself.
-    frames = (words[:2], words[-2:]) if len(words) > 3 else ()
-    framed = any(evidence("en", frame) - evidence(best, frame) >= _FRAME for frame in frames)
+    # An English sentence may quote one that is longer than itself; and another language's may end with an English name.
+    frames = (words[:2], words[-4:]) if 4 < len(words) <= _MOST_FRAMED_WORDS else ()
+    framed = any(evidence("en", frame) - evidence(best, frame) >= _FRAME * len(frame) for frame in frames)
     return "en" if framed else best
 
 
