@@ -24,7 +24,7 @@ from common.metrics import Refusals
 from common.reference import ReferenceLimits
 from common.voice_profile import check_plain
 from common.voice_store import VoiceStore
-from languages import resolve
+from languages import likely_languages, resolve
 from options import GenerationParams, OptionLimits, parse_options
 from parts import text_parts
 from text_input import Content, read_text, told
@@ -58,14 +58,17 @@ class TritonPythonModel:
             check_plain(told_model, name)
             check_marks(told_model, name)
         content = read_text(tensors.text(request, "text"), self._max_characters)
-        language = resolve(params.language or None, " ".join(turn.text for turn in content.turns))
+        given = self._given(request)
+        system = told("system", params.system, content.system)
+        likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
+        language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
         parts = text_parts(content.turns, params, language.code)
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
         written = self._writer.write(
             parts,
-            self._cast(request, content, params, language.code),
-            told("system", params.system, content.system),
+            self._cast(given, content, params, language.code),
+            system,
             params,
             language,
         )
@@ -80,10 +83,14 @@ class TritonPythonModel:
             ]
         )
 
-    def _cast(self, request: Any, content: Content, params: GenerationParams, language: str) -> Cast:
+    def _chosen_voices(self, given: Reference | str | None, speakers: dict[str, str]) -> list[str]:
+        """The languages of the voices asked for by name."""
+        names = {given, *speakers.values()}
+        return [str(one.metadata.get("language", "")) for one in self._voices.profiles() if one.name in names]
+
+    def _cast(self, given: Reference | str | None, content: Content, params: GenerationParams, language: str) -> Cast:
         """Who speaks in which voice, with clips as the codec takes them."""
         scene = told("scene", params.scene or None, content.scene or None) or ""
-        given = self._given(request)
         made = cast(content.turns, params.speakers, given, self._voices, language, scene, params.reference_place)
         return made.with_references(self._checked)
 
@@ -109,3 +116,7 @@ class TritonPythonModel:
         if words:
             raise InvalidRequestError("reference_text comes with reference_audio only")
         return voice or None
+
+
+def _words(given: Reference | str | None) -> str:
+    return given.words if isinstance(given, Reference) else ""
