@@ -19,7 +19,8 @@ OUT ?= speech.wav
 REPORTS ?= artifacts/acceptance
 LAYERS ?=
 WORKERS ?= 2
-export TEXT
+# Folders may have any name: what holds one reaches the shell as a variable in quotes.
+export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 DEMO_CHECKPOINT := demo/checkpoint
 DEMO_BUNDLE := artifacts/demo
@@ -36,10 +37,10 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 CONTAINER_TARGETS := h100 a100 l40s l4
 IN_CONTAINER := $(if $(filter $(CONTAINER_TARGETS),$(TARGET)),$(wildcard /opt/tritonserver/bin/tritonserver))
 RUN_PYTHON ?= $(if $(IN_CONTAINER),python3,$(PY))
-BUILD_OPTIONS = --target $(TARGET) --checkpoint $(CHECKPOINT) $(if $(VOICES),--voices $(VOICES)) \
-	$(if $(REVISION),--revision $(REVISION)) $(if $(CODEC),--codec $(CODEC)) \
-	$(if $(CODEC_REVISION),--codec-revision $(CODEC_REVISION)) $(if $(PRECISION),--precision $(PRECISION)) \
-	$(if $(STREAMS),--streams $(STREAMS)) $(if $(DEVICE),--device $(DEVICE)) \
+BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--voices "$$VOICES") \
+	$(if $(REVISION),--revision "$$REVISION") $(if $(CODEC),--codec "$$CODEC") \
+	$(if $(CODEC_REVISION),--codec-revision "$$CODEC_REVISION") $(if $(PRECISION),--precision $(PRECISION)) \
+	$(if $(STREAMS),--streams $(STREAMS)) $(if $(DEVICE),--device "$$DEVICE") \
 	$(if $(IN_CONTAINER),--engine-python python3)
 
 .DEFAULT_GOAL := help
@@ -52,8 +53,8 @@ help: ## explain every target
 setup: $(READY) ## install everything the CPU path needs into .venv, from pinned versions
 
 $(READY): pyproject.toml constraints.txt client/pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@command -v "$$PYTHON" >/dev/null || { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(PY) || "$$PYTHON" -m venv $(VENV)
 	@echo "installing into $(VENV) (about three minutes the first time)"
 	@$(PIP) pip==25.3
 	@$(PIP) --group test --constraint constraints.txt
@@ -68,22 +69,22 @@ demo-bundle: setup
 	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
 
 engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
-	@$(PY) -m build $(BUILD_OPTIONS) --output $(BUNDLE)
+	@$(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE"
 
 serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 8002); Ctrl-C stops it
-	@exec $(RUN_PYTHON) -m serve $(BUNDLE) $(if $(DEVICE),--device $(DEVICE)) $(if $(FALLBACK),--fallback $(FALLBACK)) \
-		$(if $(STATE),--state $(STATE)) $(SERVE_OPTIONS)
+	@exec "$$RUN_PYTHON" -m serve "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(FALLBACK),--fallback "$$FALLBACK") \
+		$(if $(STATE),--state "$$STATE") $(SERVE_OPTIONS)
 
 client: setup ## stream TEXT="…" from the server at URL into OUT
-	@$(VENV)/bin/higgs-tts "$$TEXT" --url $(URL) -o $(OUT) $(CLIENT_OPTIONS)
+	@$(PY) -m higgs_tts "$$TEXT" --url "$$URL" -o "$$OUT" $(CLIENT_OPTIONS)
 
 test: setup ## run every test, on a real Triton over a bundle built for it, in WORKERS (2) processes; deploy/'s and a GPU's tests have targets of their own
 	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff and mypy over every package
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
 
 lint-deploy: setup ## deploy/'s files through hadolint, the compose specification, Helm and Kubernetes' and KEDA's schemas
 	@$(PIP) --group deploy --constraint constraints.txt
@@ -93,7 +94,7 @@ soak: setup ## speak a chapter of 30,000 characters in whole parts and watch the
 	@HIGGS_SOAK_PART_SECONDS=10 $(PY) -m pytest tests/serving/test_long_text.py -k flat_memory
 
 acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it into REPORTS (artifacts/acceptance)
-	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output $(BUNDLE) --run-python $(RUN_PYTHON) --out $(REPORTS)
+	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output "$$BUNDLE" --run-python "$$RUN_PYTHON" --out "$$REPORTS"
 
 bench: bench-lm bench-serving bench-voices ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 

@@ -50,10 +50,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"stopped in {server.stop():.1f} s")
         return 0
     except LaunchError as error:
-        print(f"serve: {error}", file=sys.stderr)
-        return 1
+        return _refused(str(error))
+    except OSError as error:  # a full disk or a folder that may not be entered, above all
+        return _refused(f"{error.strerror or error}: {error.filename or options.bundle}")
     finally:
         server.stop()
+
+
+def _refused(reason: str) -> int:
+    """In one line, whatever names stand in it."""
+    print(f"serve: {' '.join(reason.split())}", file=sys.stderr)
+    return 1
 
 
 def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonServer:

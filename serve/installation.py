@@ -41,7 +41,7 @@ def find_installation(scratch: Path) -> Installation:
     package = Path(spec.origin).parent
     return Installation(
         package / "tritonserver" / "bin" / "tritonserver",
-        _environment(package.parent),
+        _environment(package.parent, scratch),
         _backends(package / "tritonserver", scratch / "backends"),
     )
 
@@ -61,15 +61,29 @@ def _backends(triton: Path, backends: Path) -> Path:
     return backends
 
 
-def _environment(site_packages: Path) -> dict[str, str]:
+def _environment(site_packages: Path, scratch: Path) -> dict[str, str]:
+    """Where the libraries and this Python are, by links: neither variable can name a path that holds a separator."""
     library = sysconfig.get_config_var("INSTSONAME") or ""
     folders = [sysconfig.get_config_var("LIBDIR"), os.path.join(sys.base_prefix, "lib")]
     home = next((folder for folder in folders if folder and (Path(folder) / library).is_file()), None)
     if not library.startswith("libpython3") or ".so" not in library or home is None:
         raise LaunchError("this Python has no shared libpython, which Triton's Python backend needs; use one that has")
     environment = dict(os.environ)
-    paths = [home, str(site_packages / "nvidia_pytriton.libs"), environment.get("LD_LIBRARY_PATH", "")]
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in paths if path)
+    libraries = [
+        _link(scratch / "libpython", home),
+        _link(scratch / "libtriton", site_packages / "nvidia_pytriton.libs"),
+    ]
+    environment["LD_LIBRARY_PATH"] = _joined(*libraries, environment.get("LD_LIBRARY_PATH", ""))
     # The stub starts whatever `python3` comes first on the path: it must be this environment's.
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    python = _link(scratch / "python", sys.prefix)
+    environment["PATH"] = _joined(os.path.join(python, "bin"), environment.get("PATH", ""))
     return environment
+
+
+def _link(link: Path, target: str | Path) -> str:
+    link.symlink_to(target)
+    return str(link)
+
+
+def _joined(*paths: str) -> str:
+    return os.pathsep.join(path for path in paths if path)

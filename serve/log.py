@@ -7,13 +7,17 @@ from pathlib import Path
 
 _PREFIX = re.compile(r"^[EWIF]\d{4} [\d:.]+ \d+ \S+\] ")
 _FAILED_MODEL = re.compile(r"^E\d{4} .*failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)")
+_DIED = re.compile(r"Stub process '.*' is not healthy")
 _COMPLAINTS = (
+    re.compile(r".*(Too many open files|No space left on device|Cannot allocate memory|Read-only file system)"),
     re.compile(r"^E\d{4} .*(address|socket|port|bind|listen)", re.IGNORECASE),
     re.compile(r"^error: "),
     re.compile(r"^[EF]\d{4} "),
 )
-# Triton says these on every machine without a GPU.
-_HARMLESS = ("CudaDriverHelper has not been initialized",)
+# Triton says these on every machine without a GPU, and the last of them means something on one that has one.
+_HARMLESS = ("CudaDriverHelper has not been initialized", "initialize NVML", "DCGM", "Signal (", "CUDA driver version")
+# A start that fails by itself, on a machine under load: github.com/triton-inference-server/server/issues/8882.
+_BAD_LUCK = "boost::interprocess::lock_exception"
 
 
 def put_aside(log: Path) -> None:
@@ -22,20 +26,31 @@ def put_aside(log: Path) -> None:
         log.replace(log.with_name(log.name + ".previous"))
 
 
-def failure(log: Path) -> str:
+def may_be_tried_again(log: Path) -> bool:
+    """Whether the start failed for no reason that would be there the next time."""
+    return _BAD_LUCK in _text(log)
+
+
+def failure(log: Path, on_gpu: bool = False) -> str:
     """One line: which model failed to load and why, else Triton's own complaint, else the last line it printed."""
-    text = log.read_text(errors="replace") if log.is_file() else ""
-    lines = [line for line in text.splitlines() if line.strip() and not any(known in line for known in _HARMLESS)]
+    harmless = _HARMLESS[: -1 if on_gpu else None]
+    lines = [line for line in _text(log).splitlines() if line.strip() and not any(word in line for word in harmless)]
     for line in lines:
         if match := _FAILED_MODEL.match(line):
             # What follows is Python's traceback, in which line ends are written as \n.
             reason = match["reason"].split(r"\n")[0]
+            if _DIED.search(reason):
+                reason = "its process ended, out of memory perhaps"
             return f"model {match['model']} failed to load: {_short(reason)}"
     for pattern in _COMPLAINTS:
         for line in lines:
             if pattern.match(line):
                 return _short(line)
     return _short(lines[-1]) if lines else "it printed nothing"
+
+
+def _text(log: Path) -> str:
+    return log.read_text("utf-8", errors="replace") if log.is_file() else ""
 
 
 def _short(line: str) -> str:

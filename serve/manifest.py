@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,7 @@ from serve.gpu import Gpu, choose, query_gpus
 
 MANIFEST_FILE, REPOSITORY = "manifest.json", "model_repository"
 FORMAT = 1
+_AGAIN = "build the bundle again with: make engine"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ def check_bundle(bundle: Path, verify: bool = False, device: str | None = None, 
     that is not the one the bundle was built for; DeviceError: no GPU of its kind, or too little free memory on it.
     """
     manifest = _read(bundle)
-    requires = manifest["requires"]
-    gpu = gpu or _gpu_for(manifest, device)
-    _check_python(requires)
-    _check_tensorrt(requires["tensorrt"])
-    _check_files(bundle / REPOSITORY, manifest["files"], verify)
+    try:
+        requires = manifest["requires"]
+        gpu = gpu or _gpu_for(manifest, device)
+        _check_python(requires)
+        _check_tensorrt(requires["tensorrt"])
+        _check_files(bundle / REPOSITORY, manifest["files"], verify)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LaunchError(f"{bundle / MANIFEST_FILE} is damaged ({error!r}); {_AGAIN}") from error
     return Servable(bundle / REPOSITORY, gpu)
 
 
@@ -48,9 +53,9 @@ def _read(bundle: Path) -> dict[str, Any]:
     if not path.is_file():
         raise LaunchError(f"{bundle} is not a bundle (no {MANIFEST_FILE}); build one with: make engine")
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise LaunchError(f"{path} is not valid JSON ({error}); build the bundle again with: make engine") from error
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise LaunchError(f"{path} is not valid JSON ({error}); {_AGAIN}") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         raise LaunchError(f"{path} has format {found!r}, this version serves format {FORMAT}")
@@ -105,7 +110,9 @@ def _check_files(repository: Path, files: dict[str, dict[str, Any]], verify: boo
     for name, expected in files.items():
         path = repository / name
         if not path.is_file():
-            raise LaunchError(f"{path} is missing; build the bundle again with: make engine")
+            raise LaunchError(f"{path} is missing; {_AGAIN}")
+        if not os.access(path, os.R_OK):
+            raise LaunchError(f"{path} may not be read by this user; make it readable, with the rest of the bundle")
         if path.stat().st_size != expected["bytes"]:
             raise LaunchError(f"{path} has {path.stat().st_size} bytes, the manifest says {expected['bytes']}")
         if verify:

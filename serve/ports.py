@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass
 from serve.errors import LaunchError
 
 _HIGHEST = 65535
+ANY = "0.0.0.0"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Ports:
         Triton does not always notice itself: its gRPC service shares a port with another one (SO_REUSEPORT), and
         the two servers then answer in turn.
         """
+        if len(set(asdict(self).values())) < len(asdict(self)):
+            raise LaunchError(
+                f"HTTP, gRPC and metrics need a port each, not {self.http}, {self.grpc} and {self.metrics}"
+            )
         for name, port in asdict(self).items():
             if not 1 <= port <= _HIGHEST:
                 raise LaunchError(f"--{name}-port is {port}; a port is a number from 1 to {_HIGHEST}")
@@ -42,7 +48,34 @@ class Ports:
                 try:
                     probe.bind((host, port))
                 except OSError as error:
+                    if error.errno == errno.EADDRNOTAVAIL:
+                        raise LaunchError(f"--host {host} is no address of this machine; give one that is") from None
                     raise LaunchError(
                         f"cannot listen on port {port} of {host} ({error.strerror}); "
                         f"if another server is running there, choose another port with --{name}-port"
                     ) from error
+
+
+def listening_address(host: str) -> str:
+    """The IPv4 address of a host name, or the address itself, as numbers: Triton resolves no names itself.
+
+    Raises LaunchError for a name that is unknown, and for one or an address of IPv6, which Triton's HTTP lacks.
+    """
+    bare = host.strip().removeprefix("[").removesuffix("]")
+    remedy = f"give an IPv4 address of this machine with --host, or {ANY} for all of them"
+    try:
+        if not bare:
+            raise LaunchError(f"--host is empty; {remedy}")
+        return str(socket.getaddrinfo(bare, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError) as error:
+        if _has_ipv6(bare):
+            raise LaunchError(f"--host {host} is an address of IPv6, which Triton cannot listen on; {remedy}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is no host name"
+        raise LaunchError(f"--host {host} is unknown ({reason}); {remedy}") from None
+
+
+def _has_ipv6(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None, socket.AF_INET6))
+    except (OSError, UnicodeError):
+        return False

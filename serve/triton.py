@@ -7,7 +7,6 @@ import http.client
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +14,12 @@ from types import TracebackType
 from serve.errors import LaunchError
 from serve.gpu import Gpu
 from serve.installation import find_installation
-from serve.log import failure, put_aside
+from serve.log import failure, may_be_tried_again, put_aside
+from serve.machine import check_machine
 from serve.manifest import check_bundle
-from serve.ports import Ports
+from serve.ports import ANY, Ports, listening_address
 from serve.processes import Processes, kill_group
+from serve.scratch import make_scratch
 from serve.state import STATE_VARIABLE
 
 # For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
@@ -83,15 +84,15 @@ class TritonServer:
         """
         servable = check_bundle(self._bundle, self._verify, self._device, self.gpu)
         self.gpu, repository = servable.gpu, servable.repository
+        self._host = listening_address(self._host)
         self.ports.refuse_if_taken(self._host)
-        self._scratch = Path(tempfile.mkdtemp(prefix="triton-"))
+        check_machine(repository)
         try:
-            self._process = self._launch(repository.resolve(), self._scratch)
-            self._wait_until_ready(self._process, timeout)
-            self._processes = Processes(self._process.pid)
-        except BaseException:
-            self.stop()
-            raise
+            self._start(repository, timeout)
+        except LaunchError:
+            if not may_be_tried_again(self.log):
+                raise
+            self._start(repository, timeout)
         return self
 
     def stop(self) -> float:
@@ -136,7 +137,17 @@ class TritonServer:
 
     @property
     def _reachable(self) -> str:
-        return "127.0.0.1" if self._host == "0.0.0.0" else self._host
+        return "127.0.0.1" if self._host == ANY else self._host
+
+    def _start(self, repository: Path, timeout: float) -> None:
+        self._scratch = make_scratch()
+        try:
+            self._process = self._launch(repository, self._scratch)
+            self._wait_until_ready(self._process, timeout)
+            self._processes = Processes(self._process.pid)
+        except BaseException:
+            self.stop()
+            raise
 
     def _environment(self) -> dict[str, str]:
         """What the models are told: the GPU that was chosen, and the state folder; empty means none."""
@@ -145,7 +156,9 @@ class TritonServer:
 
     def _launch(self, repository: Path, scratch: Path) -> subprocess.Popen[bytes]:
         triton = find_installation(scratch)
-        command = [str(triton.executable), f"--model-repository={repository}"]
+        linked = scratch / "repository"
+        linked.symlink_to(repository.absolute())
+        command = [str(triton.executable), f"--model-repository={linked}"]
         command += [f"--backend-directory={triton.backends}"] if triton.backends else []
         for service in ("http", "grpc", "metrics"):
             command += [f"--{service}-address={self._host}", f"--{service}-port={getattr(self.ports, service)}"]
@@ -176,11 +189,14 @@ class TritonServer:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise LaunchError(f"Triton stopped while starting: {failure(self.log)} (all of it: {self.log})")
+                raise LaunchError(f"Triton stopped while starting: {self._reason()} (all of it: {self.log})")
             if self._is_ready():
                 return
             time.sleep(0.05)
-        raise LaunchError(f"Triton was not ready within {timeout:.0f} s: {failure(self.log)} (all of it: {self.log})")
+        raise LaunchError(f"Triton was not ready within {timeout:.0f} s: {self._reason()} (all of it: {self.log})")
+
+    def _reason(self) -> str:
+        return failure(self.log, on_gpu=self.gpu is not None)
 
     def _is_ready(self) -> bool:
         # Ready means every model is. Not urllib: it would send this through a proxy named in the environment.
