@@ -110,9 +110,6 @@ def test_a_line_under_a_speakers_name_is_that_speakers() -> None:
         "<|generation_instruction_end|>",
         "<|AUDIO|>",
         "<|AUDIO_OUT|>",
-        "<|audio_bos|>",
-        "<|audio_eos|>",
-        "<|audio_out_bos|>",
         "<|__AUDIO_PLACEHOLDER__|>",
         "<|recipient|>",
     ],
@@ -124,6 +121,8 @@ def test_marks_that_ask_for_what_there_is_not_are_refused(mark: str) -> None:
         check_marks(f"SPEAKER0: {mark}", "scene")
 
 
-@pytest.mark.parametrize("text", ["<|eot_id|>", "<|begin_of_text|>", "<|unknown|>", "<AUDIO>", "<SE>[Laughter]</SE>"])
+@pytest.mark.parametrize(
+    "text", ["<|eot_id|>", "<|audio_out_bos|>", "<|audio_eos|>", "<|unknown|>", "<AUDIO>", "<SE>[Laughter]</SE>"]
+)
 def test_other_marks_are_text(text: str) -> None:
     check_marks(text, "text")
