@@ -95,6 +95,11 @@ def test_every_generation_parameter_is_an_option() -> None:
     assert {name: str(value).removesuffix(".0") for name, value in options.items()} == values
 
 
+def test_an_empty_system_text_is_sent_and_one_that_is_not_given_is_not() -> None:
+    assert generation_params(parse_arguments(["hi"])).to_options() == {}
+    assert generation_params(parse_arguments(["hi", "--system", ""])).to_options() == {"system": ""}
+
+
 @pytest.mark.parametrize("word", ["Anna", "=slt", "Anna=", " = "])
 def test_a_speaker_needs_a_name_and_a_voice(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

@@ -57,7 +57,7 @@ def test_a_dialogues_prompt_is_the_written_down_format(server: TritonServer, hig
     system = f"{SMART}\n\n<|scene_desc_start|>\n{scene}\n<|scene_desc_end|>"
     prefix = "<|begin_of_text|>" + HEADER.format("system", system) + "<|eot_id|>"
     for number in (0, 5):
-        prefix += turn(f"[SPEAKER{number}] {VOICE_TRANSCRIPT}.") + "<|AUDIO_OUT|><|audio_eos|><|eot_id|>"
+        prefix += turn(f"[SPEAKER{number}] {VOICE_TRANSCRIPT}") + "<|AUDIO_OUT|><|audio_eos|><|eot_id|>"
     tags = ["[SPEAKER0] ", "[SPEAKER1] ", "[SPEAKER5] ", "[SPEAKER2] ", "[SPEAKER0] ", "[SPEAKER1] "]
     lines = [line.partition("] " if line.startswith("[") else ": ")[2] for line in TRANSCRIPT.splitlines()]
     turns = [turn(tag + line) for tag, line in zip(tags, lines, strict=True)]

@@ -111,6 +111,51 @@ def test_pieces_of_a_prompt_make_the_whole_one(encoder: PromptEncoder) -> None:
     assert prefix.tolist() == [*one, *encoder.turn("Two."), mark, *encoder.closing]
 
 
+def test_a_dialogue_in_one_piece_is_one_part(encoder: PromptEncoder) -> None:
+    """Whatever `dialogue_context` says: one part is in view of all voices."""
+    for context in ("all", "own"):
+        played = read(encoder, write(encoder, TWO, speakers=PROFILES, chunk_method="none", dialogue_context=context))
+        (part,) = played.parts
+        words = "[SPEAKER0] Hello Bob. How are you?\n[SPEAKER1] Fine, I have three dogs."
+        assert part.ids.tolist() == encoder.turn(words).tolist()
+        assert (part.speaker, part.text) == ("", "Hello Bob. How are you?\nFine, I have three dogs.")
+        assert (len(played.prefixes), part.cloned) == (1, True)
+    alone = read(encoder, write(encoder, [TWO[0], TWO[0]], speakers={"Anna": "slt"}, chunk_method="none"))
+    assert [part.speaker for part in alone.parts] == ["Anna"]
+
+
+def test_an_empty_system_text_is_none_and_no_text_is_the_usual_one(encoder: PromptEncoder) -> None:
+    turn = [DialogueTurn(None, "Hello.")]
+    usual = write(encoder, turn).input_ids.tolist()
+    assert write(encoder, turn, system="Generate audio following instruction.").input_ids.tolist() == usual
+    none = write(encoder, turn, system="").input_ids.tolist()
+    assert none == [usual[0], *encoder.turn("Hello.")]
+    assert write(encoder, turn, system=" \n").input_ids.tolist() == none
+    scene = write(encoder, turn, system="", scene="A hall.").input_ids.tolist()
+    assert len(none) < len(scene) < len(write(encoder, turn, scene="A hall.").input_ids)
+
+
+@pytest.mark.parametrize("speakers", [["SPEAKER3"], ["SPEAKER0", "SPEAKER0"], ["speaker0"], ["SPEAKER12"]])
+def test_a_lone_tag_of_the_text_stays_where_turns_see_all(encoder: PromptEncoder, speakers: list[str]) -> None:
+    turns = [DialogueTurn(speaker, "Hello there") for speaker in speakers]
+    tag = f"[{speakers[0].upper()}] "
+    parts = read(encoder, write(encoder, turns)).parts
+    expected = [f"{tag}Hello there"] * (len(turns) - 1) + [f"{tag}Hello there."]
+    assert [part.ids.tolist() for part in parts] == [encoder.turn(words).tolist() for words in expected]
+    own = read(encoder, write(encoder, turns, dialogue_context="own")).parts
+    assert own[-1].ids.tolist() == encoder.turn("Hello there.").tolist()
+
+
+@pytest.mark.parametrize("method", ["auto", "speaker", "fixed", "semantic", "none"])
+def test_only_the_end_of_the_text_gets_a_full_stop(encoder: PromptEncoder, method: str) -> None:
+    turns = [DialogueTurn("Anna", "Hello there"), DialogueTurn("Bob", "A headline\n\nAnd more"), TWO[0], TWO[0]]
+    turns[-1] = DialogueTurn("Anna", "one two three four five six seven")
+    parts = read(encoder, write(encoder, turns, speakers=PROFILES, chunk_method=method, chunk_words=5)).parts
+    said = "\n".join(part.text for part in parts)
+    assert said.endswith("seven.")
+    assert said.count(".") == TWO[0].text.count(".") + 1
+
+
 def test_guards_follow_the_length_of_the_words(encoder: PromptEncoder) -> None:
     short = read(encoder, write(encoder, [DialogueTurn(None, "Hi.")])).parts[0]
     long = read(encoder, write(encoder, [DialogueTurn(None, "Every word adds a little to what is due. " * 3)])).parts[0]

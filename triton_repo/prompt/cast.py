@@ -175,7 +175,8 @@ def cast(
     bearer = None if given is None else _bearer(speakers, mapping)
     smart = {name: voice for name, voice in mapping.items() if voice in SMART_VOICES}
     numbers = _numbers(speakers)
-    surroundings = with_numbers(scene.strip(), {name: number for name, number in numbers.items() if name})
+    by_name = {name: number for name, number in numbers.items() if not _NUMBERED.fullmatch(name)}
+    surroundings = with_numbers(scene.strip(), by_name)
     in_scene = described(surroundings)
     told = {name for name, number in numbers.items() if number in in_scene}
     settled = {*smart, bearer, *(told - set(mapping))}

@@ -29,17 +29,15 @@ _CLIPS_COME_ALONG = (
     "audio cannot stand within a text; a clip comes as voice, or as reference_audio with reference_text, and a request "
     "gets one stream of audio"
 )
+_WORDS_ARE_GIVEN = "the model cannot be asked to make up the words; give the words to be spoken"
 # What the original's prompts ask for with a mark, and this bundle does not do.
 _UNSUPPORTED = {
-    "generation_instruction_start": "words for the model to make up cannot be asked for; give the words to be spoken",
-    "generation_instruction_end": "words for the model to make up cannot be asked for; give the words to be spoken",
+    "generation_instruction_start": _WORDS_ARE_GIVEN,
+    "generation_instruction_end": _WORDS_ARE_GIVEN,
     "AUDIO": _CLIPS_COME_ALONG,
     "AUDIO_OUT": _CLIPS_COME_ALONG,
     "__AUDIO_PLACEHOLDER__": _CLIPS_COME_ALONG,
-    "audio_bos": _CLIPS_COME_ALONG,
-    "audio_out_bos": _CLIPS_COME_ALONG,
-    "audio_eos": _CLIPS_COME_ALONG,
-    "recipient": "messages go to nobody but the listener; leave the mark out",
+    "recipient": "speech is addressed to nobody but the listener; leave the mark out",
 }
 _MARK = re.compile(r"<\|(\w+)\|>")
 

@@ -1,0 +1,128 @@
+"""What the prompt stage writes, token for token, against what Boson's own code writes for the same scenarios.
+
+The data were made once by tools/boson_prompts.py, which runs the original. A scenario that `differs` names its row in
+docs/against-the-original.md.
+
+Run: python -m pytest tests/triton_repo/test_boson_prompts.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from cast import cast
+from chatml import PromptEncoder
+from context import Context, ContextLimits
+from engine.types import AudioSegment, CodebookLayout, Prompt
+from languages import resolve
+from options import parse_options
+from parts import text_parts
+from tests.triton_repo.test_cast import Profile, Voices
+from tests.triton_repo.test_writer import LIMITS, OPTION_LIMITS, TOKENIZER, read
+from text_input import read_text
+from writer import ScriptWriter
+
+DATA = Path(__file__).with_name("data")
+DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "against-the-original.md"
+SCENARIOS: dict[str, dict[str, Any]] = {
+    scenario["name"]: scenario for scenario in json.loads((DATA / "boson_scenarios.json").read_text())
+}
+PROMPTS: dict[str, list[list[int]]] = json.loads((DATA / "boson_prompts.json").read_text())
+METHODS = {None: "none", "speaker": "speaker", "word": "fixed"}
+CLIP = -1  # in place of whatever marks a clip
+LAYOUT = CodebookLayout(8, 1026, 1024, 1025)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> PromptEncoder:
+    return PromptEncoder(TOKENIZER)
+
+
+def request(scenario: dict[str, Any]) -> dict[str, Any]:
+    """The options that ask this bundle for what the scenario asks the original for."""
+    clips = [voice for voice in scenario.get("voices", []) if "words" in voice]
+    in_scene = scenario.get("clips_in_system", False) or len(clips) < len(scenario.get("voices", []))
+    options = {
+        "chunk_method": METHODS[scenario.get("chunk_method")],
+        "context_parts": scenario.get("generation_chunk_buffer_size", 16),
+        "scene": scenario.get("scene", ""),
+        "reference_place": "system" if scenario.get("clips_in_system") else "turns",
+    }
+    if "chunk_max_word_num" in scenario:
+        options["chunk_words"] = scenario["chunk_max_word_num"]
+    if "system" in scenario:
+        options["system"] = scenario["system"]
+    elif clips and not in_scene and not options["scene"]:
+        options["system"] = ""  # the original has no system message for a clone without a scene
+    if len(scenario.get("voices", [])) > 1:
+        options["speakers"] = {f"SPEAKER{number}": f"v{number}" for number in range(len(scenario["voices"]))}
+    return options
+
+
+def prompts(encoder: PromptEncoder, scenario: dict[str, Any]) -> list[list[int]]:
+    """The ids of every part's prompt, all earlier parts spoken."""
+    voices = [
+        Profile(f"v{number}", voice.get("words", ""), voice.get("description", ""))
+        for number, voice in enumerate(scenario.get("voices", []))
+    ]
+    params = parse_options(json.dumps(request(scenario)), OPTION_LIMITS)
+    content = read_text(scenario["text"], 10_000)
+    language = resolve(None, " ".join(turn.text for turn in content.turns))
+    given = voices[0].name if len(voices) == 1 else None
+    made = cast(
+        content.turns, params.speakers, given, Voices(*voices), language.code, params.scene, params.reference_place
+    )
+    parts = text_parts(content.turns, params, language.code)
+    script = read(encoder, ScriptWriter(encoder, LIMITS).write(parts, made, params.system, params, language))
+    context = Context(script, 0, LAYOUT, ContextLimits(4096, 4096))
+    written = []
+    for part in script.parts:
+        written.append(ids(context.prompt(part, 10)))
+        context.add(part, np.zeros((8, 2), np.int32))
+    return written
+
+
+def ids(prompt: Prompt) -> list[int]:
+    pieces = ([CLIP] if isinstance(segment, AudioSegment) else segment.ids.tolist() for segment in prompt.segments)
+    return [token for piece in pieces for token in piece]
+
+
+def originals(scenario: dict[str, Any]) -> list[list[int]]:
+    tokens = json.loads(TOKENIZER.read_text())["added_tokens"]
+    clips = {token["id"] for token in tokens if token["content"] in ("<|AUDIO|>", "<|AUDIO_OUT|>")}
+    return [[CLIP if token in clips else token for token in prompt] for prompt in PROMPTS[scenario["name"]]]
+
+
+def test_there_are_prompts_for_every_scenario() -> None:
+    assert list(PROMPTS) == list(SCENARIOS)
+    assert len(SCENARIOS) >= 40
+
+
+@pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if "differs" not in scenario])
+def test_the_prompt_is_the_originals(encoder: PromptEncoder, name: str) -> None:
+    assert prompts(encoder, SCENARIOS[name]) == originals(SCENARIOS[name])
+
+
+@pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if "differs" in scenario])
+def test_a_prompt_that_differs_is_in_the_table_of_differences(encoder: PromptEncoder, name: str) -> None:
+    scenario = SCENARIOS[name]
+    assert prompts(encoder, scenario) != originals(scenario)
+    assert f"\n| **{scenario['differs']}** |" in DIFFERENCES.read_text()
+
+
+def test_clips_in_the_scene_are_transformers_template_but_for_their_first_mark(encoder: PromptEncoder) -> None:
+    clip = " <|audio_out_bos|><|AUDIO_OUT|><|audio_eos|>"
+    scene = f"<|scene_desc_start|>\nA kitchen.\n\nSPEAKER0:{clip}\nSPEAKER1:{clip}\n<|scene_desc_end|>"
+    header = "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nGenerate audio following instruction."
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    theirs = tokenizer.encode(f"{header}\n\n{scene}<|eot_id|>", add_special_tokens=False).ids
+    ours = encoder.prefix(scene=["A kitchen.\n\nSPEAKER0: ", "\nSPEAKER1: ", ""]).tolist()
+    opening = {tokenizer.token_to_id("<|audio_bos|>"): tokenizer.token_to_id("<|audio_out_bos|>")}
+    assert ours != theirs
+    assert [opening.get(token, token) for token in ours] == theirs
