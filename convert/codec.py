@@ -97,7 +97,9 @@ def _load_transformers(directory: Path) -> Codec:
     except Exception as error:  # whatever transformers, or torch, thinks of the values
         reason = " ".join(str(error).split())
         raise ModelLoadingError(f"{directory / CONFIG_FILE} describes no codec that can be made: {reason}") from error
-    model, report = codec_class().from_pretrained(directory, dtype=torch.float32, output_loading_info=True)
+    # Shapes that do not fit are reported too, and refused below in one sentence instead of transformers' table.
+    options = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, report = codec_class().from_pretrained(directory, dtype=torch.float32, **options)
     if report["mismatched_keys"]:
         name, found, expected = sorted(report["mismatched_keys"])[0]
         raise ModelLoadingError(f"{name} has shape {list(found)} in {directory}; {list(expected)} is needed.")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,14 +54,19 @@ def alone(name: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def checkpoint() -> Path:
     """A demo-size checkpoint with random weights."""
+    return made("checkpoint", size="demo")
+
+
+def made(name: str, **options: Any) -> Path:
+    """A checkpoint of `make_checkpoint`, kept under that name while demo/ does not change."""
     mark = fingerprint([], code=[ROOT / "demo"])[:12]
-    directory = KEPT / f"checkpoint-{mark}"
+    directory = KEPT / f"{name}-{mark}"
     finished = directory / ".finished"
-    with alone("checkpoint"):
+    with alone(name):
         if not finished.exists():
-            for old in KEPT.glob("checkpoint-*"):
+            for old in KEPT.glob(f"{name}-*"):
                 shutil.rmtree(old)
-            make_checkpoint(directory, size="demo")
+            make_checkpoint(directory, **options)
             finished.touch()
     return directory
 
@@ -86,10 +92,10 @@ def bundle(checkpoint: Path, voices: Path) -> Path:
     return built("bundle", checkpoint, voices)
 
 
-def built(name: str, checkpoint: Path, voices: Path) -> Path:
+def built(name: str, checkpoint: Path, voices: Path, *options: str) -> Path:
     """The CPU bundle of a checkpoint, kept under that name."""
     output = KEPT / name
-    build = [sys.executable, "-m", "build", "--target", "cpu", "--checkpoint", str(checkpoint)]
+    build = [sys.executable, "-m", "build", "--target", "cpu", "--checkpoint", str(checkpoint), *options]
     with alone(name):
         subprocess.run([*build, "--voices", str(voices), "--output", str(output)], cwd=ROOT, check=True)
     return output
