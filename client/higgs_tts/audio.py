@@ -1,6 +1,9 @@
 """Reference audio: from whatever the caller has to the mono samples the server wants."""
 
 import io
+import os
+import stat
+import struct
 from dataclasses import dataclass
 from os import PathLike
 from typing import BinaryIO
@@ -19,6 +22,11 @@ UNKNOWN_LENGTH = 2**62  # a stream whose header does not tell states the largest
 SILENT_PEAK = 0.001  # of full scale: -60 dB
 # Float recordings may go a little over full scale; this much over it, the numbers are on another scale.
 MAX_PEAK = 4.0
+WAV_HEADER_BYTES = 1 << 16  # what may stand before the samples
+MAX_FILE_BYTES = 1 << 30  # of what is read into memory
+# A mix of channels that have nothing to do with each other has the energy of all of them; one with less than this part
+# of it has lost what was on them: their phases are opposite.
+LEAST_MIXED_ENERGY = 0.5
 
 AudioSource = str | PathLike[str] | bytes | BinaryIO | tuple[NDArray[np.generic], int]
 
@@ -45,7 +53,7 @@ class ReferenceLimits:
 
 
 def load_reference(source: AudioSource, limits: ReferenceLimits) -> NDArray[np.float32]:
-    """Read, check, mix down to mono by the mean, and resample. Returns samples [n] in [-1, 1].
+    """Read, check, mix down to mono, and resample. Returns samples [n] in [-1, 1].
 
     Raises AudioFormatError, with one sentence that says which value is wrong and what would be right.
     """
@@ -53,7 +61,7 @@ def load_reference(source: AudioSource, limits: ReferenceLimits) -> NDArray[np.f
     _check_length(len(samples), rate, limits)
     if not np.isfinite(samples).all():
         raise AudioFormatError("The reference audio contains NaN or infinite samples; every sample must be finite.")
-    mono = samples.mean(axis=1, dtype=np.float32)
+    mono = _mono(samples)
     peak = float(np.abs(mono).max())
     if peak < SILENT_PEAK:
         raise AudioFormatError(
@@ -64,6 +72,14 @@ def load_reference(source: AudioSource, limits: ReferenceLimits) -> NDArray[np.f
     resampled = soxr.resample(mono, rate, limits.sample_rate, quality="HQ").astype(np.float32)
     # The resampling filter overshoots at steep edges.
     return resampled / max(1.0, float(np.abs(resampled).max()))
+
+
+def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of the channels, or the loudest where they cancel each other out. Samples [n, channels] -> [n]."""
+    energies = np.square(samples, dtype=np.float64).sum(axis=0)
+    mean: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    mixed = np.square(mean, dtype=np.float64).sum() * samples.shape[1] ** 2
+    return mean if mixed >= LEAST_MIXED_ENERGY * energies.sum() else samples[:, int(energies.argmax())]
 
 
 def _from_array(samples: NDArray[np.generic], rate: int) -> tuple[NDArray[np.float32], int]:
@@ -85,7 +101,7 @@ def _decode(source: AudioSource, limits: ReferenceLimits) -> tuple[NDArray[np.fl
     """Samples [n, channels] and sample rate of a file. Decodes no further than the longest length allowed."""
     name = f" {str(source)!r}" if isinstance(source, (str, PathLike)) else ""
     try:
-        with soundfile.SoundFile(_openable(source)) as file:
+        with _Forward(_openable(source)) as file:
             rate = _checked_rate(file.samplerate)
             too_many = int(limits.max_seconds * rate) + 1
             if file.frames < UNKNOWN_LENGTH:
@@ -96,20 +112,60 @@ def _decode(source: AudioSource, limits: ReferenceLimits) -> tuple[NDArray[np.fl
             return samples, rate
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).rpartition(": ")[2]
-        raise AudioFormatError(f"Cannot read the reference audio{name}: {str(reason).rstrip('.')}.") from error
+        raise AudioFormatError(
+            f"Cannot read the reference audio{name}: {str(reason).rstrip('.').replace('. ', ', ')}."
+        ) from error
+
+
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read once, from its beginning. soundfile seeks after each read of a file it thinks seekable, which
+    fails at the end of a FLAC that does not tell its length."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 def _openable(source: AudioSource) -> str | BinaryIO:
     """What soundfile can open and seek in. Raises OSError, also for a path that is missing or a folder."""
     if isinstance(source, (str, PathLike)):
         # libsndfile says "System error" for a missing file; the system call says which.
-        with open(source, "rb"):
-            return str(source)
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    if not isinstance(source, tuple) and hasattr(source, "read"):
-        return io.BytesIO(source.read())
-    raise TypeError(f"a {type(source).__name__} is neither a path, nor bytes, a file or (samples, rate)")
+        with open(source, "rb") as file:
+            # By its name, soundfile would take a file that ends in .raw for samples without a header. A pipe cannot be
+            # opened twice.
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                if not str(source).lower().endswith(".raw") and _unwritten_size(file.read(WAV_HEADER_BYTES)) is None:
+                    return str(source)
+                file.seek(0)
+            content = file.read(MAX_FILE_BYTES)
+    elif isinstance(source, bytes):
+        content = source
+    elif not isinstance(source, tuple) and hasattr(source, "read"):
+        content = source.read()
+    else:
+        raise TypeError(f"a {type(source).__name__} is neither a path, nor bytes, a file or (samples, rate)")
+    return io.BytesIO(_finished(content))
+
+
+def _finished(content: bytes) -> bytes:
+    """A WAV whose recorder died before it wrote the length, with the length it has; any other file as it is."""
+    place = _unwritten_size(content[:WAV_HEADER_BYTES])
+    if place is None:
+        return content
+    size = struct.pack("<I", min(len(content) - place - 4, 2**32 - 1))
+    return content[:place] + size + content[place + 4 :]
+
+
+def _unwritten_size(header: bytes) -> int | None:
+    """Where a WAV's header states a length of 0 for the samples; None for any other file."""
+    place = 12  # behind "RIFF", the file's size and "WAVE"
+    if header[:4] != b"RIFF" or header[8:place] != b"WAVE":
+        return None
+    while len(header) >= place + 8:
+        name, size = struct.unpack_from("<4sI", header, place)
+        if name == b"data":
+            return None if size else place + 4
+        place += 8 + size + size % 2
+    return None
 
 
 def _checked_rate(rate: int) -> int:
