@@ -25,3 +25,6 @@ class Recognition:
     mode: str = "auto"
     given: frozenset[str] = frozenset()
     voices: frozenset[str] = frozenset()
+
+
+AUTO = Recognition()

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from common.errors import InvalidRequestError
 from dialogue import DialogueTurn, Recognition
 from label_words import ASKING_WORDS
 from labels import HIDDEN, Label, find_cues, find_labels, speaker_key
@@ -28,12 +27,10 @@ _HIDDEN = re.compile(f"[{HIDDEN}]")
 def parse_transcript(text: str, recognition: Recognition) -> list[DialogueTurn]:
     """The turns of a transcript in order; a single turn of nobody where it names no speaker.
 
-    A speaker who says nothing in a turn has none there. Lines without a label go on with the turn before; below a cue
-    it ends with the paragraph. Raises InvalidRequestError for a text in which nobody says anything.
+    A label with nothing behind it is no turn, so that there may be none at all. Lines without a label go on with the
+    turn before; below a cue it ends with the paragraph.
     """
-    if not _words(text):
-        raise InvalidRequestError("the text is empty; there is nothing to say")
-    labels = _labels(text, recognition)
+    labels = labels_of(text, recognition)
     given = {speaker_key(name): name for name in sorted(recognition.given)}
     names: dict[str, str] = {}
     turns = [DialogueTurn(None, _words(text[: labels[0].start] if labels else text))]
@@ -43,9 +40,7 @@ def parse_transcript(text: str, recognition: Recognition) -> list[DialogueTurn]:
         turns.append(DialogueTurn(name, _words(said[: own.start()] if own else said)))
         if own:
             turns.append(DialogueTurn(None, _words(said[own.end() :])))
-    if not (spoken := [turn for turn in turns if turn.text]):
-        raise InvalidRequestError("the text names speakers and no words; there is nothing to say")
-    return spoken
+    return [turn for turn in turns if turn.text]
 
 
 def _words(text: str) -> str:
@@ -58,8 +53,8 @@ def _said(text: str, labels: Sequence[Label]) -> list[tuple[Label, str]]:
     return [(label, text[label.end : end]) for label, end in zip(labels, ends, strict=True)]
 
 
-def _labels(text: str, recognition: Recognition) -> list[Label]:
-    """The labels of the text, if it is a transcript."""
+def labels_of(text: str, recognition: Recognition) -> list[Label]:
+    """The labels of the text, in order; none where it is no transcript."""
     if recognition.mode == "off":
         return []
     labels = find_labels(text)
@@ -102,6 +97,10 @@ class _Candidate:
     def is_sentence(self) -> bool:
         return is_sentence(self.said)
 
+    @property
+    def begins_big(self) -> bool:
+        return next((c for c in self.said if c.isalnum()), "").isupper()
+
 
 @dataclass(frozen=True)
 class _Evidence:
@@ -116,21 +115,32 @@ class _Evidence:
         """From everything that has the form of a label."""
         given = {speaker_key(name) for name in recognition.given}
         voices = {speaker_key(name) for name in recognition.voices}
-        opening = {label.key for label in labels if label.opens}
-        candidates, headings = [], 0
+        found: list[_Candidate] = []
+        headings = 0
         for label, said in _said(text, labels):
             is_given = label.key in given
-            is_known = is_given or label.style == "tag" or label.key in voices or label.names_a_person
-            if label.is_a_heading and not is_given and label.style != "tag" and label.key not in voices:
+            is_sure = is_given or label.style == "tag" or label.key in voices
+            if label.is_a_heading and not is_sure and label.key not in ASKING_WORDS:
                 headings += label.opens
-            elif label.opens or label.style == "tag" or (is_known and label.key in opening) or is_known:
-                candidates.append(_Candidate(label, said, is_given, is_known))
+            else:
+                found.append(_Candidate(label, said, is_given, is_sure or label.names_a_person))
+        # Behind a sentence many words have a colon; they are names where others are that surely are.
+        run_on = any(one.is_known and not one.label.opens and one.label.style == "colon" for one in found)
+        candidates = [one for one in found if one.label.opens or one.is_known or run_on]
+        # Who asks and answers is nobody, unless somebody does it who has a name.
+        if not any(one.is_known for one in candidates):
+            named = [one for one in candidates if one.label.key not in ASKING_WORDS or not one.label.is_a_heading]
+            candidates, headings = named, headings + len(candidates) - len(named)
         return cls(text, candidates, headings)
 
     @cached_property
     def is_sure(self) -> bool:
         """Whether there is a tag, or somebody whom the request has a voice for."""
-        return any(candidate.is_sure and _words(candidate.said) for candidate in self.candidates)
+        return any(candidate.is_sure for candidate in self.candidates)
+
+    @cached_property
+    def _is_given(self) -> bool:
+        return any(candidate.is_given for candidate in self.candidates)
 
     @cached_property
     def speakers(self) -> set[str]:
@@ -161,29 +171,39 @@ class _Evidence:
         lively = self._share([turn.is_lively for turn in turns])
         spoken = self._share([turn.is_lively or turn.is_sentence for turn in turns])
         if self.returning and known:
-            return lively > 0 and (spoken >= 0.5 or lively >= 0.25)
+            told = len(known) >= 2 and spoken >= 0.8
+            return told or (lively > 0 and (spoken >= 0.5 or lively >= 0.34))
         if len(known) >= 2:
-            return lively > 0 and spoken >= 0.5
+            return lively >= 0.3 and spoken >= 0.5
+        if known and lively >= 0.5 and spoken >= 0.5 and self._is_nothing_else:
+            return True
         if self.returning:
-            return lively >= 0.5 and not self.headings and any(turn.is_talk or turn.asks for turn in turns)
-        return self._is_asked_and_answered and not self.headings
+            return lively >= 0.4 and not self.headings and any(turn.is_talk or turn.asks for turn in turns)
+        return self._is_nothing_else and self._is_asked_and_answered
+
+    @cached_property
+    def _is_nothing_else(self) -> bool:
+        """Whether the text begins with a label, and every one stands at the start of a line and heads talk."""
+        before = self.text[: self.candidates[0].label.start]
+        return not _words(before) and not self.headings and all(turn.label.opens for turn in self.candidates)
 
     @cached_property
     def _is_asked_and_answered(self) -> bool:
-        """Whether one asks and the next one answers, all at the start of a line, with nothing before."""
-        turns = self.candidates
-        pairs = zip(turns, turns[1:], strict=False)
-        return (
-            not _words(self.text[: turns[0].label.start])
-            and all(turn.label.opens and turn.is_sentence for turn in turns)
-            and any(one.asks and other.is_talk and not other.asks for one, other in pairs)
-        )
+        """Whether the text is a question and its answer, each with a label."""
+        first, second = self.candidates[:2]
+        both = len(self.candidates) == 2 and first.is_sentence and second.is_sentence
+        return both and first.asks and second.is_talk and not second.asks
 
     @cached_property
     def is_monologue(self) -> bool:
         """Whether the text is one person's talk from its first word to its last."""
         turns = self.candidates
-        if len(self.speakers) != 1 or not turns[0].is_known or self.headings or _words(self.text[: turns[0].label.start]):
+        if (
+            len(self.speakers) != 1
+            or not turns[0].is_known
+            or self.headings
+            or _words(self.text[: turns[0].label.start])
+        ):
             return False
         said = self.text[turns[0].label.end :]
         first_line, _, rest = said.strip().partition("\n")
@@ -193,9 +213,8 @@ class _Evidence:
             return first_line[0].isupper() or is_sentence(said)
         if _BLANK_LINE.search(said.strip()) or (rest and not is_sentence(first_line)):
             return False
-        if first_line[0].islower() and not turns[0].label.name.islower():
-            return False
-        return turns[0].is_lively
+        begins_small = first_line[0].islower() and not turns[0].label.name.islower()
+        return turns[0].asks or (turns[0].is_lively and not begins_small)
 
     @cached_property
     def is_screenplay(self) -> bool:
@@ -212,6 +231,6 @@ class _Evidence:
         """Whether it is a label, the text being a transcript."""
         if candidate.is_sure or candidate.label.key in self.returning:
             return True
-        if self.is_dialogue or self.is_monologue:
-            return candidate.is_known or candidate.is_lively or candidate.is_sentence
+        if self.is_dialogue or self.is_monologue or self._is_given:
+            return candidate.is_known or candidate.is_lively or candidate.is_sentence or candidate.begins_big
         return candidate.is_known and (candidate.is_lively or candidate.is_sentence)
