@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Literal
 
 from label_words import ASIAN_LABEL_ENDINGS, ASIAN_LABEL_WORDS, LABEL_WORDS, NUMBER_WORDS
-from person_words import ARTICLES, is_person
+from person_words import ARTICLES, is_first_name, is_person
 from word_sets import words
 
 _MOST_WORDS, _MOST_CHARACTERS, _MOST_HAN = 4, 40, 8
@@ -86,6 +86,11 @@ class Label:
     def names_a_person(self) -> bool:
         """Whether it is surely somebody's name, or what people are called."""
         return _names_a_person(self.name)
+
+    @property
+    def is_a_first_name(self) -> bool:
+        """Whether it is a first name alone."""
+        return is_first_name(_plain(self.name).split())
 
     @property
     def is_a_heading(self) -> bool:

@@ -104,7 +104,8 @@ FIRST_NAMES = words(
 
 # In English the last word tells who it is ("Old Woman"), in the other languages the first.
 _ENGLISH_PEOPLE = words(
-    "he she him her actor actress advisor agent anchor angel announcer applicant assistant attendant audience "
+    "he she him her user human person bot ai guy "
+    "actor actress advisor agent anchor angel announcer applicant assistant attendant audience "
     "aunt auntie author baker barber barista barman bartender boss boy bride brother buyer caller candidate "
     "captain caregiver cashier chef child chorister citizen clerk client coach cop counsellor customer dad "
     "daddy daughter detective director doctor driver employee engineer executioner expert father farmer "
@@ -197,6 +198,11 @@ def is_person(name: list[str]) -> bool:
     return any(word in SPEAKING_ROLES for word in plain) or (len(name) == 1 and _is_asian_person(name[0]))
 
 
+def is_first_name(name: list[str]) -> bool:
+    """Whether that is one first name and nothing else."""
+    return len(name) == 1 and name[0] in FIRST_NAMES
+
+
 def _is_asian_person(name: str) -> bool:
     if "\uac00" <= name[0] <= "\ud7a3":
         return name.endswith(KOREAN_PEOPLE) or (
@@ -210,4 +216,5 @@ def _is_asian_person(name: str) -> bool:
         name.endswith(CHINESE_PEOPLE)
         or (2 <= len(name) <= 3 and name[0] in FAMILY_NAMES)
         or (2 <= len(name) <= 3 and name[0] in "小老阿")
+        or name in ("我", "你", "他", "她")
     )

@@ -40,6 +40,7 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _ENDING = re.compile(r"[吗呢吧啊呀嘛]\W*$|[かねよ]。?\W*$")
+_DESCRIPTION = re.compile(r"\W*(?:an?|une?|una|uno|eine?|um|uma|один|одна)\s", re.IGNORECASE)
 _LAST = re.compile(r"[.!?…。！？؟।;—–-][\s\"'”’»›」』)\]*_]*$")
 _QUESTION = re.compile(r"[?？؟\u037e]|[吗呢]。?$|か。?$|[\u0370-\u03ff];")
 
@@ -62,3 +63,8 @@ def exclaims(turn: str) -> bool:
 def is_sentence(turn: str) -> bool:
     """Whether it ends as sentences do."""
     return bool(_LAST.search(turn[-_FEW:]))
+
+
+def describes(turn: str) -> bool:
+    """Whether it begins as one tells who somebody is: "A fisherman from Galilee."."""
+    return bool(_DESCRIPTION.match(turn))

@@ -18,7 +18,7 @@ from dialogue import DialogueTurn, Recognition
 from label_words import ASKING_WORDS
 from labels import HIDDEN, Label, find_cues, find_labels, speaker_key
 from person_words import SPEAKING_ROLES
-from talk import asks, exclaims, is_sentence, is_talk
+from talk import asks, describes, exclaims, is_sentence, is_talk
 
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 _HIDDEN = re.compile(f"[{HIDDEN}]")
@@ -170,22 +170,33 @@ class _Evidence:
         known = {turn.label.key for turn in turns if turn.is_known}
         lively = self._share([turn.is_lively for turn in turns])
         spoken = self._share([turn.is_lively or turn.is_sentence for turn in turns])
+        if any(not turn.label.opens for turn in turns) and not turns[0].is_lively:
+            return False
+        alone = self._is_nothing_else
         if self.returning and known:
-            told = len(known) >= 2 and spoken >= 0.8
-            return told or (lively > 0 and (spoken >= 0.5 or lively >= 0.34))
+            return spoken >= 0.8 or (lively > 0 and spoken >= 0.5) or lively >= 0.34
         if len(known) >= 2:
-            return lively >= 0.3 and spoken >= 0.5
-        if known and lively >= 0.5 and spoken >= 0.5 and self._is_nothing_else:
-            return True
+            return spoken >= 0.5 and (lively >= 0.3 or (alone and self._is_first_names))
+        if known:
+            return alone and spoken >= 0.5 and lively >= 0.5
         if self.returning:
-            return lively >= 0.4 and not self.headings and any(turn.is_talk or turn.asks for turn in turns)
-        return self._is_nothing_else and self._is_asked_and_answered
+            enough = lively >= 0.4 or (alone and lively >= 0.3 and spoken == 1)
+            return enough and not self.headings and any(turn.is_talk or turn.asks for turn in turns)
+        return alone and self._is_asked_and_answered
 
     @cached_property
     def _is_nothing_else(self) -> bool:
         """Whether the text begins with a label, and every one stands at the start of a line and heads talk."""
         before = self.text[: self.candidates[0].label.start]
         return not _words(before) and not self.headings and all(turn.label.opens for turn in self.candidates)
+
+    @cached_property
+    def _is_first_names(self) -> bool:
+        """Whether all labels are first names, and none has a description of who that is."""
+        return all(
+            turn.label.is_a_first_name and turn.is_sentence and turn.begins_big and not describes(turn.said)
+            for turn in self.candidates
+        )
 
     @cached_property
     def _is_asked_and_answered(self) -> bool:
