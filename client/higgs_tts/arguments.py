@@ -163,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     long = parser.add_argument_group("dialogue and long text (unset: the server's choice)").add_argument
     long("--speaker", dest="speakers", action=_Speaker, metavar="NAME=VOICE",
          help="voice of a speaker of the transcript: a profile, or feminine or masculine; once for each")  # fmt: skip
+    long("--dialogue", metavar="WHEN", help="on or off: labels such as `Anna:` name speakers, or none does; or auto")
     long(
         "--chunk-method", metavar="NAME", help="auto, speaker, fixed, semantic or none: how the text is cut into parts"
     )

@@ -24,6 +24,7 @@ from common.metrics import Refusals
 from common.reference import ReferenceLimits
 from common.voice_profile import check_plain
 from common.voice_store import VoiceStore
+from dialogue import Recognition
 from languages import likely_languages, resolve
 from options import GenerationParams, OptionLimits, parse_options
 from parts import text_parts
@@ -57,7 +58,7 @@ class TritonPythonModel:
         for name, told_model in (("system", params.system or ""), ("scene", params.scene)):
             check_plain(told_model, name)
             check_marks(told_model, name)
-        content = read_text(tensors.text(request, "text"), self._max_characters)
+        content = read_text(tensors.text(request, "text"), self._max_characters, self._recognition(params))
         given = self._given(request)
         system = told("system", params.system, content.system)
         likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
@@ -87,6 +88,11 @@ class TritonPythonModel:
         """The languages of the voices asked for by name."""
         names = {given, *speakers.values()}
         return [str(one.metadata.get("language", "")) for one in self._voices.profiles() if one.name in names]
+
+    def _recognition(self, params: GenerationParams) -> Recognition:
+        """Whose names a label may be: those of the request, and the voices'."""
+        voices = frozenset(profile.name for profile in self._voices.profiles())
+        return Recognition(params.dialogue, frozenset(params.speakers), voices)
 
     def _cast(self, given: Reference | str | None, content: Content, params: GenerationParams, language: str) -> Cast:
         """Who speaks in which voice, with clips as the codec takes them."""

@@ -11,12 +11,14 @@ from typing import Any
 from cast import REFERENCE_PLACES
 from chunking import METHODS
 from common.errors import InvalidRequestError
+from dialogue import DIALOGUE_MODES
 
 MAX_SEED = 2**63 - 1
 MAX_SPEAKERS = 64
 DIALOGUE_CONTEXTS = ("all", "own")
 _CHOICES = {
     "chunk_method": (*METHODS, "none"),
+    "dialogue": DIALOGUE_MODES,
     "dialogue_context": DIALOGUE_CONTEXTS,
     "reference_place": REFERENCE_PLACES,
 }
@@ -31,10 +33,11 @@ class GenerationParams:
     """How to speak. Durations in seconds; temperature 0 is greedy; top_k 0 and top_p 1 are off; ras_window 0 is off.
 
     `max_seconds` bounds the whole speech, `max_part_seconds` each of its parts: a turn of a dialogue or a chunk of a
-    long text. `dialogue_context`: whether a turn is spoken in view of all voices and turns, as the model was trained to
-    do it, or only of its own speaker's. `system`: "" for no system text, None where the request says nothing of it.
-    `reference_place`: whether clips stand in turns or in the system message. `first_chunk_seconds`, `chunk_growth` and
-    `max_chunk_seconds` set how the stream is cut into responses. The README explains each.
+    long text. `dialogue`: whether the text's labels name speakers. `dialogue_context`: whether a turn is spoken in view
+    of all voices and turns, as the model was trained to do it, or only of its own speaker's. `system`: "" for no system
+    text, None where the request says nothing of it. `reference_place`: whether clips stand in turns or in the system
+    message. `first_chunk_seconds`, `chunk_growth` and `max_chunk_seconds` set how the stream is cut into responses. The
+    README explains each.
     """
 
     temperature: float
@@ -54,6 +57,7 @@ class GenerationParams:
     scene: str
     reference_place: str
     speakers: dict[str, str]
+    dialogue: str
     chunk_method: str
     chunk_words: int
     context_parts: int
@@ -82,6 +86,7 @@ _DEFAULTS: dict[str, Any] = {
     "scene": "",
     "reference_place": "turns",
     "speakers": {},
+    "dialogue": "auto",
     "chunk_method": "auto",
     "context_parts": 3,
     "pause_seconds": 0.2,
