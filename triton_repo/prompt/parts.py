@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,7 @@ from chunking import Chunk, chunk
 from dialogue import DialogueTurn
 from normalization import normalize
 from options import GenerationParams
-
-_BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
+from paragraphs import paragraphs
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,8 @@ def _chunks(text: str, params: GenerationParams, language: str) -> Iterator[Chun
     counted are they counted, and cut, as they will be read.
     """
     if params.chunk_method == "fixed":
-        paragraphs = (normalize(paragraph, language) for paragraph in _BLANK_LINES.split(text))
-        yield from chunk("\n\n".join(filter(None, paragraphs)), params.chunk_method, language, params.chunk_words)
+        read = (normalize(paragraph, language) for paragraph in paragraphs(text, language))
+        yield from chunk("\n\n".join(filter(None, read)), params.chunk_method, language, params.chunk_words)
         return
     for one in chunk(text, params.chunk_method, language, params.chunk_words):
         yield Chunk(normalize(one.text, language), one.ends_paragraph)
