@@ -178,3 +178,8 @@ def _known_words() -> dict[str, dict[str, float]]:
     """Language to its commonest words, and what share of its words each of them is."""
     codes = ("en", "es", "fr", *_IN_LATIN_LETTERS)
     return {code: get_frequency_dict({"no": "nb"}.get(code, code), "small") for code in codes}
+
+
+def is_common_word(word: str, language: str) -> bool:
+    """Whether it is one of the commonest words of a language in Latin letters."""
+    return word.lower() in _known_words().get(language, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,8 +10,7 @@ from chunking import Chunk, chunk
 from dialogue import DialogueTurn
 from normalization import normalize
 from options import GenerationParams
-
-_BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
+from paragraphs import paragraphs
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,8 @@ def _chunks(text: str, params: GenerationParams, language: str) -> Iterator[Chun
     counted are they counted, and cut, as they will be read.
     """
     if params.chunk_method == "fixed":
-        paragraphs = (normalize(paragraph, language, closed=False) for paragraph in _BLANK_LINES.split(text))
-        yield from chunk("\n\n".join(filter(None, paragraphs)), params.chunk_method, language, params.chunk_words)
+        read = (normalize(paragraph, language, closed=False) for paragraph in paragraphs(text, language))
+        yield from chunk("\n\n".join(filter(None, read)), params.chunk_method, language, params.chunk_words)
         return
     method = "speaker" if params.chunk_method == "none" else params.chunk_method
     for one in chunk(text, method, language, params.chunk_words):
