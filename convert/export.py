@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from convert.checkpoint import Checkpoint
 from convert.codec import CodecConfig, load_codec
 from convert.codec_export import export_decoder, export_encoder
@@ -48,8 +50,7 @@ def export(
     _check_codec_revision(source, revision, codec, codec_revision)
     checkpoint = Checkpoint.open(source, revision)
     tokenizer = checkpoint.directory / _TOKENIZER_FILE
-    if not tokenizer.is_file():
-        raise ModelLoadingError(f"{tokenizer} is missing; the prompt cannot be encoded without it.")
+    _check_tokenizer(tokenizer)
     codec_source = codec or codec_of(checkpoint.directory)
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -89,6 +90,18 @@ def export(
         raise
     shutil.rmtree(output, ignore_errors=True)
     os.replace(fresh, output)
+
+
+def _check_tokenizer(file: Path) -> None:
+    """Now, as the prompt model will open it only once it serves."""
+    if not file.is_file():
+        raise ModelLoadingError(f"{file} is missing; the prompt cannot be encoded without it.")
+    try:
+        size = Tokenizer.from_file(str(file)).get_vocab_size()
+    except Exception as error:  # tokenizers has no class of its own for what it cannot read
+        raise ModelLoadingError(f"{file} is damaged ({error}); download it again.") from error
+    if not size:
+        raise ModelLoadingError(f"{file} has no token; download it again.")
 
 
 def _check_codec_revision(source: str, revision: str | None, codec: str | None, codec_revision: str | None) -> None:
