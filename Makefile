@@ -19,8 +19,6 @@ OUT ?= speech.wav
 REPORTS ?= artifacts/acceptance
 LAYERS ?=
 WORKERS ?= 2
-# Folders may have any name: what holds one reaches the shell as a variable in quotes.
-export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 DEMO_CHECKPOINT := demo/checkpoint
 DEMO_BUNDLE := artifacts/demo
@@ -42,6 +40,9 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 	$(if $(CODEC_REVISION),--codec-revision "$$CODEC_REVISION") $(if $(PRECISION),--precision $(PRECISION)) \
 	$(if $(STREAMS),--streams $(STREAMS)) $(if $(DEVICE),--device "$$DEVICE") \
 	$(if $(IN_CONTAINER),--engine-python python3)
+
+# Folders may have any name: what holds one reaches the shell as a variable in quotes.
+export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-bundle demo-voice engine serve client test soak lint lint-deploy acceptance \

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import unicodedata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,6 @@ from higgs_tts.voice_folder import VoiceFiles, read_voice_folder
 from build.errors import BuildError
 from build.targets import Target
 
-_NAME_PATTERN = r"[^\W_][\w.-]{0,47}"
 # What a request or a dialogue says without meaning a profile.
 _RESERVED_NAMES = r"default|none|smart|auto|speaker\d*"
 _MAX_ADDED = 1000
@@ -27,12 +29,25 @@ _MAX_TRANSCRIPT_CHARACTERS = 4096  # far more than the longest clip can say
 _MAX_METADATA_BYTES = 16384
 
 
+def _name_pattern() -> str:
+    """A regular expression for letters of any script with their marks, and the joiners that some are spelt with."""
+    is_mark = [unicodedata.category(chr(code)).startswith("M") for code in range(sys.maxunicode + 1)]
+    edges = [code for code, (before, here) in enumerate(pairwise([False, *is_mark])) if before != here]
+    marks = "".join(rf"\U{first:08x}-\U{end - 1:08x}" for first, end in zip(edges[::2], edges[1::2], strict=True))
+    joiner = r"(?<=[^\x00-\x7f])[\u200c\u200d](?=[^\x00-\x7f])"
+    return rf"(?=.{{1,48}}$)[^\W_](?:[\w.{marks}-]|{joiner})*"
+
+
+_NAME_PATTERN = _name_pattern()
+_NAME_RULE = "a name is 1 to 48 letters, digits, '_', '-' or '.', beginning with a letter or digit"
+
+
 def voice_rules(target: Target) -> dict[str, Any]:
     """What a profile must be, as the bundle's models are told."""
     return {
         "name_pattern": _NAME_PATTERN,
         "reserved_names": _RESERVED_NAMES,
-        "name_rule": "a name is 1 to 48 letters, digits, '_', '-' or '.', beginning with a letter or digit",
+        "name_rule": _NAME_RULE,
         "max_transcript_characters": _MAX_TRANSCRIPT_CHARACTERS,
         "max_description_characters": target.max_scene_characters,
         "max_metadata_bytes": _MAX_METADATA_BYTES,
@@ -56,7 +71,7 @@ def write_voices(source: Path | None, destination: Path, sample_rate: int, targe
 
 def _write(voice: VoiceFiles, destination: Path, limits: ReferenceLimits, max_description: int) -> None:
     if not re.fullmatch(_NAME_PATTERN, voice.name) or re.fullmatch(_RESERVED_NAMES, voice.name, re.IGNORECASE):
-        raise BuildError(f"voice {voice.name!r} has a name that voices cannot have; rename it")
+        raise BuildError(f"voice {voice.name!r} has a name that voices cannot have; rename it: {_NAME_RULE}")
     _check_texts(voice, max_description)
     profile: dict[str, Any] = {
         "transcript": voice.transcript,

@@ -50,8 +50,6 @@ def export(
     _check_codec_revision(source, revision, codec, codec_revision)
     checkpoint = Checkpoint.open(source, revision)
     tokenizer = checkpoint.directory / _TOKENIZER_FILE
-    if not tokenizer.is_file():
-        raise ModelLoadingError(f"{tokenizer} is missing; the prompt cannot be encoded without it.")
     _check_tokenizer(tokenizer, checkpoint.config.vocab_size)
     codec_source = codec or codec_of(checkpoint.directory)
     fresh = output.with_name(output.name + ".new")
@@ -109,12 +107,16 @@ def _check_codec_revision(source: str, revision: str | None, codec: str | None, 
 
 
 def _check_tokenizer(file: Path, vocab_size: int) -> None:
-    """Whether the embedding has a row for every token."""
+    """Whether it can be read, which the prompt model does only once it serves, and every token has an embedding."""
+    if not file.is_file():
+        raise ModelLoadingError(f"{file} is missing; the prompt cannot be encoded without it.")
     try:
         tokens = Tokenizer.from_file(str(file)).get_vocab()
-    except Exception as error:  # the library raises nothing narrower
-        raise ModelLoadingError(f"{file} describes no tokenizer: {error}") from error
-    token, last = max(tokens.items(), key=lambda item: item[1], default=("", -1))
+    except Exception as error:  # tokenizers has no class of its own for what it cannot read
+        raise ModelLoadingError(f"{file} is damaged ({error}); download it again.") from error
+    if not tokens:
+        raise ModelLoadingError(f"{file} has no token; download it again.")
+    token, last = max(tokens.items(), key=lambda item: item[1])
     if last >= vocab_size:
         raise ModelLoadingError(f"{file}: the token {token} has the id {last}, and the vocab_size is {vocab_size}.")
 

@@ -78,8 +78,8 @@ def read_json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ModelLoadingError(f"{file} is missing; a checkpoint folder holds it beside the weights.")
     try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
+        content = json.loads(file.read_bytes())  # which also takes a byte order mark
+    except (ValueError, RecursionError) as error:
         raise ModelLoadingError(f"{file} is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
         raise ModelLoadingError(f"{file} holds {type(content).__name__} where a JSON object is needed.")

@@ -36,10 +36,7 @@ def open_shards(directory: Path) -> dict[str, StoredTensor]:
         return read_header(single)
     if not index.is_file():
         raise ModelLoadingError(f"{directory} holds neither {SINGLE_FILE} nor {INDEX_FILE}.")
-    try:
-        weight_map: dict[str, str] = json.loads(index.read_text())["weight_map"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelLoadingError(f"{index} is not a safetensors index: it needs a weight_map.") from error
+    weight_map = _weight_map(index)
     tensors: dict[str, StoredTensor] = {}
     for file in sorted(set(weight_map.values())):
         if not (directory / file).is_file():
@@ -52,6 +49,23 @@ def open_shards(directory: Path) -> dict[str, StoredTensor]:
         if name not in tensors or tensors[name].file.name != file:
             raise ModelLoadingError(f"{index} puts {name} into {file}, but it is not there.")
     return tensors
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Stored name -> file in the index's folder. Raises ModelLoadingError when it is damaged or names other places."""
+    try:
+        weight_map = json.loads(index.read_bytes())["weight_map"]
+        entries = dict(weight_map.items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelLoadingError(
+            f"{index} is not a safetensors index: it needs a weight_map; download it again."
+        ) from error
+    if not entries:
+        raise ModelLoadingError(f"{index} names no weights; download it again.")
+    for name, file in entries.items():
+        if not isinstance(file, str) or Path(file).name != file or "\0" in file:
+            raise ModelLoadingError(f"{index} puts {name} into {file!r}, which is no file of its folder.")
+    return entries
 
 
 def read_header(file: Path) -> dict[str, StoredTensor]:

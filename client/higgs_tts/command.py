@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 import sys
 from argparse import Namespace
@@ -18,6 +19,7 @@ from .client import HiggsClient
 from .errors import HiggsError, InvalidRequestError
 from .pcm import AudioFile, PcmStream, audio_format
 from .speech import AudioChunk, Speech
+from .text_file import plain_text
 from .voices_arguments import VOICES, parse_voices_arguments
 from .voices_command import look_after_voices
 
@@ -58,14 +60,14 @@ def _speak(arguments: Namespace) -> int:
     if not arguments.quiet:
         for line in _dialogue_lines(speech):
             print(line, file=sys.stderr)
-        print(_summary_line(arguments.output, speech), file=sys.stderr)
+        print(_one_line(_summary_line(arguments.output, speech)), file=sys.stderr)
     return 0
 
 
 def _stream_out(arguments: Namespace) -> Speech:
     if arguments.output != STANDARD_STREAM:
         audio_format(arguments.output)
-    text = _read_text(arguments)
+    text = read_text(arguments)
     reference = Reference(arguments.reference, arguments.reference_text) if arguments.reference else None
     with (
         HiggsClient(
@@ -81,20 +83,15 @@ def _stream_out(arguments: Namespace) -> Speech:
         return Speech.from_chunks(chunks, stream.started_at)
 
 
-def _read_text(arguments: Namespace) -> str:
+def read_text(arguments: Namespace) -> str:
     """The text to speak. Raises InvalidRequestError when there is none or it is not UTF-8; OSError."""
     if arguments.text not in (None, STANDARD_STREAM):
-        return str(arguments.text)
-    try:
-        if arguments.text_file is not None:
-            return str(arguments.text_file.read_text("utf-8"))
-        if arguments.text is None and sys.stdin.isatty():
-            raise InvalidRequestError(
-                "There is no text: give it as an argument, with --text-file or on standard input."
-            )
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"The text is not UTF-8: {error.reason} at byte {error.start}.") from None
+        return plain_text(os.fsencode(arguments.text), "The text")
+    if arguments.text_file is not None:
+        return plain_text(arguments.text_file.read_bytes(), str(arguments.text_file))
+    if arguments.text is None and sys.stdin.isatty():
+        raise InvalidRequestError("There is no text: give it as an argument, with --text-file or on standard input.")
+    return plain_text(sys.stdin.buffer.read(), "The text on standard input")
 
 
 def _open_output(arguments: Namespace, sample_rate: int) -> AudioFile | PcmStream:
@@ -153,9 +150,13 @@ def _summary_line(output: str, speech: Speech) -> str:
     return f"{output}: {speech.seconds:.2f} s of speech, {first}{retries}, finished: {speech.finish_reason}"
 
 
+def _one_line(message: str) -> str:
+    """Whatever file names stand in it."""
+    return " ".join(message.encode(errors="backslashreplace").decode().split())
+
+
 def _fail(message: str, status: int) -> int:
-    line = " ".join(message.split())
-    print(f"higgs-tts: {line}", file=sys.stderr)
+    print(f"higgs-tts: {_one_line(message)}", file=sys.stderr)
     return status
 
 

@@ -1,5 +1,6 @@
 """One gRPC channel to one server: what the server says about itself, and the exchanges under way."""
 
+import re
 import threading
 import time
 import weakref
@@ -36,6 +37,11 @@ CHANNEL_OPTIONS = [
 LOOPBACK = ("localhost:", "127.", "[::1]:")
 
 
+HIGHEST_PORT = 65535
+# An address of IPv6 stands in brackets.
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:/?#@\[\]]+):(?P<port>[0-9]{1,5})")
+
+
 @dataclass(frozen=True)
 class ServerInfo:
     """What the ensemble's configuration announces."""
@@ -61,7 +67,8 @@ class Connection:
         watch: bool,
         credentials: grpc.ChannelCredentials | None,
     ) -> None:
-        if "://" in address or ":" not in address:
+        parts = ADDRESS.fullmatch(address)
+        if parts is None or not 0 < int(parts["port"]) <= HIGHEST_PORT:
             raise ServerUnavailableError(
                 f"{address!r} is not HOST:PORT of Triton's gRPC endpoint, such as localhost:8001."
             )

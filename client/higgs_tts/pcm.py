@@ -58,7 +58,7 @@ class AudioFile(AbstractContextManager["AudioFile"]):
             self._partial.touch(exist_ok=False)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None
-        self._file = soundfile.SoundFile(self._partial, "w", sample_rate, channels=1, format=format_name)
+        self._file = soundfile.SoundFile(os.fsencode(self._partial), "w", sample_rate, channels=1, format=format_name)
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Append float samples [n] in [-1, 1]. Raises OSError when the disk is full."""

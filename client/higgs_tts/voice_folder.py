@@ -8,6 +8,7 @@ Nothing outside the folder is read, whatever a path or a symbolic link in it say
 """
 
 import json
+import unicodedata
 from dataclasses import dataclass, field
 from os.path import isdir, isfile  # unlike pathlib's they say no to a name that no file can have
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-from .errors import VoiceFolderError
+from .errors import InvalidRequestError, VoiceFolderError
+from .text_file import plain_text
 
 DESCRIBED, LISTED = "profile.yaml", "config.json"
 AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
@@ -73,14 +75,14 @@ def _pairs(folder: Path, listed: set[Path | None]) -> list[VoiceFiles]:
 def _pair(clip: Path) -> VoiceFiles:
     if not _is_text(clip.name):
         raise _fault(f"{clip} has a name that is no UTF-8 text; rename it.")
-    words, details = clip.with_suffix(".txt"), clip.with_suffix(".json")
+    words, details = _found(clip.with_suffix(".txt")), _found(clip.with_suffix(".json"))
     if not _is_there(clip):
         raise _fault(f"{clip} is a link to nothing.")
     transcript = _text(words).strip() if _is_there(words) else ""
     if not transcript:
         raise _fault(f"voice {clip.stem} has no {words.name} with the words that {clip.name} says.")
     metadata = read_metadata(details) if details.name != LISTED and _is_there(details) else {}
-    return VoiceFiles(clip.stem, clip, transcript, metadata)
+    return VoiceFiles(_canonical(clip.stem), clip, transcript, metadata)
 
 
 def _described(file: Path) -> list[VoiceFiles]:
@@ -98,7 +100,7 @@ def _described(file: Path) -> list[VoiceFiles]:
         words = (name, description)
         if not all(isinstance(word, str) and word.strip() and _is_text(word) for word in words):
             raise _fault(f"{file}: profile {name!r} must be a name with a description in words.")
-    return [VoiceFiles(name, None, "", {"description": words.strip()}) for name, words in profiles.items()]
+    return [VoiceFiles(_canonical(name), None, "", {"description": words.strip()}) for name, words in profiles.items()]
 
 
 def _listed(file: Path) -> list[VoiceFiles]:
@@ -113,20 +115,35 @@ def _entry(file: Path, name: str, entry: Any) -> VoiceFiles:
     transcript, clip = values.pop("transcript", None), values.pop("audio_file", None)
     if not isinstance(transcript, str) or not transcript.strip() or not isinstance(clip, str) or not clip:
         raise _fault(f"{file}: voice {name!r} must have a transcript and an audio_file.")
-    audio = file.parent / clip
+    audio = _found(file.parent / clip)
     if not _is_inside(audio, file.parent):
         raise _fault(f"{file}: voice {name!r} names {clip!r}, which is outside the folder.")
     if not isfile(audio):
         raise _fault(f"{file}: voice {name!r} names {clip!r}, which is not there.")
-    return VoiceFiles(name, audio, transcript.strip(), values)
+    return VoiceFiles(_canonical(name), audio, transcript.strip(), values)
+
+
+def _canonical(name: str) -> str:
+    """The one form of a name that can be written with accents of its own or put together (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _found(file: Path) -> Path:
+    """The file, or the one beside it whose name is the same in another form, as some systems and archives change it."""
+    if isfile(file) or not isdir(file.parent):
+        return file
+    alike = (path for path in file.parent.iterdir() if _canonical(path.name) == _canonical(file.name))
+    return next(alike, file)
 
 
 def _text(file: Path) -> str:
-    """A file's words. Some editors begin UTF-8 with a mark, which is none of them."""
+    """A file's words."""
     try:
-        return file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return plain_text(file.read_bytes(), str(file))
+    except OSError as error:
         raise _fault(f"{file} cannot be read: {error}.") from None
+    except InvalidRequestError as error:
+        raise _fault(str(error)) from None
 
 
 def _is_there(file: Path) -> bool:

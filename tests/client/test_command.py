@@ -1,6 +1,8 @@
 """The command line as a process of its own. Run: python -m pytest tests/client/test_command.py"""
 
+import codecs
 import json
+import os
 import re
 import resource
 import signal
@@ -12,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from higgs_tts import GenerationParams
+from higgs_tts import GenerationParams, InvalidRequestError
 from higgs_tts.arguments import generation_params, parse_arguments
-from higgs_tts.command import main
+from higgs_tts.command import main, read_text
 
 from .conftest import Command
 from .standin.server import StandInServer
@@ -238,6 +240,69 @@ def test_text_that_is_not_utf8_is_refused(settled: StandInServer, command: Comma
     status, _, errors = finish(command("-", "--url", settled.url), b"caf\xe9")
     assert (status, errors.count("\n")) == (1, 1)
     assert "not UTF-8" in errors
+
+
+@pytest.mark.parametrize("name", ["plain.txt", "état.txt", "声 音.txt", "caf\udce9.txt", "new\nline.txt"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_text_file_of_any_name_begins_with_its_first_letter(tmp_path: Path, name: str, encoding: str) -> None:
+    file = tmp_path / name
+    mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+    file.write_bytes(mark + "Été 声音.".encode(encoding))
+    assert read_text(parse_arguments(["--text-file", str(file)])) == "Été 声音."
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("déjà".encode("latin-1"), r"is not UTF-8: byte 1 \(0xe9\)"),
+        (b"a fine beginning, \x93quoted\x94", r"is not UTF-8: byte 18 \(0x93\)"),
+        ("声音".encode("gb18030"), r"is not UTF-8: byte 0 \(0xc9\)"),
+        ("声音".encode()[:-1], r"is not UTF-8: byte 3 \(0xe9\)"),
+        (codecs.BOM_UTF8 + b"abc\xff", r"is not UTF-8: byte 3 \(0xff\)"),
+        ("ab".encode("utf-16")[:-1], r"is not UTF-16: byte 4 \(0x62\)"),
+    ],
+)
+def test_a_text_file_of_another_encoding_is_refused_with_its_byte(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "text.txt"
+    file.write_bytes(content)
+    with pytest.raises(InvalidRequestError, match=f"text.txt {words} cannot be read; save it as UTF-8"):
+        read_text(parse_arguments(["--text-file", str(file)]))
+
+
+def test_half_of_a_character_as_an_argument_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match=r"The text is not UTF-8: byte 3 \(0xe9\)"):
+        read_text(parse_arguments(["caf\udce9"]))
+
+
+@pytest.mark.parametrize("name", ["état.wav", "声音.flac", "a b'.ogg", "caf\udce9.wav", "new\nline.wav"])
+def test_output_of_any_name_is_written(
+    settled: StandInServer, in_empty_folder: None, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(["seconds=0.1", "-o", name, "--url", settled.url]) == 0
+    assert os.listdir() == [name]
+    assert soundfile.info(os.fsencode(name)).frames
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["état.wav", "caf\udce9.wav", "new\nline.wav", "x" * 300 + ".wav", "none\udce9/a.wav"])
+def test_what_is_said_of_a_reference_of_any_name_is_one_line(
+    settled: StandInServer, in_empty_folder: None, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    words = ["hi", "--reference", name, "--reference-text", "hi", "--url", settled.url]
+    assert main(words) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("output", [".wav", "out.xyz", "/dev/full", "/dev/null/out.wav", "folder.wav"])
+def test_an_output_that_cannot_be_is_one_line_and_leaves_nothing(
+    settled: StandInServer, in_empty_folder: None, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    Path("folder.wav").mkdir()
+    assert main(["seconds=0.1", "-o", output, "--url", settled.url]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert os.listdir() == ["folder.wav"]
+    assert os.listdir("folder.wav") == []
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg"])

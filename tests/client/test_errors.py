@@ -117,10 +117,24 @@ def test_a_server_that_accepts_and_never_answers_is_given_up() -> None:
         client.stream("hello")
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8000", "localhost"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://localhost:8000", "localhost", "::1", "::1:8001", "[::1]", "localhost:", ":8001", "localhost:http",
+     "a b:8001", "localhost:0", "localhost:65536", "localhost:-1", "dns:///localhost:8001",
+     "unix:/tmp/socket", "u@host:8001", ""],
+)  # fmt: skip
 def test_an_address_of_another_form_is_refused(url: str) -> None:
     with pytest.raises(ServerUnavailableError, match="HOST:PORT"):
         HiggsClient(url)
+
+
+@pytest.mark.parametrize("host", ["[::1]", "localhost", "no-such-host.invalid", "127.0.0.1", "[fe80::1%lo]"])
+def test_an_address_where_nothing_listens_is_said_within_seconds(host: str) -> None:
+    with (
+        HiggsClient(f"{host}:9", connect_timeout=2) as client,
+        pytest.raises(ServerUnavailableError, match=r"No server|2 s"),
+    ):
+        client.stream("hello")
 
 
 def test_a_client_finds_a_server_that_started_after_its_first_attempt(own_server: StandInServer) -> None:

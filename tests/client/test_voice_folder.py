@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from higgs_tts import VoiceFolderError
@@ -81,3 +82,26 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path, files: dict[str, st
 def test_a_folder_that_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(VoiceFolderError, match="There is no folder"):
         read_voice_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["Zoë", "José", "Nguyễn", "Ångström", "が"])
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_a_name_is_the_same_in_both_forms_of_its_accents(tmp_path: Path, name: str, forms: tuple[str, str]) -> None:
+    first, second = (normalize(form, name) for form in forms)
+    write(tmp_path, {f"{first}.wav": "", f"{second}.txt": "words"})
+    expected = VoiceFiles(normalize("NFC", name), tmp_path / f"{first}.wav", "words")
+    assert read_voice_folder(tmp_path) == [expected]
+    write(tmp_path, {"config.json": json.dumps({first: {"transcript": "words", "audio_file": f"{second}.wav"}})})
+    assert read_voice_folder(tmp_path) == [expected]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_words_and_descriptions_may_begin_with_a_mark(tmp_path: Path, encoding: str) -> None:
+    write(tmp_path, {"a.wav": ""})
+    (tmp_path / "a.txt").write_text("déjà vu", encoding)
+    (tmp_path / "a.json").write_text('{"language": "fr"}', encoding)
+    (tmp_path / "profile.yaml").write_text("profiles: {b: a calm voice}", encoding)
+    assert read_voice_folder(tmp_path) == [
+        VoiceFiles("a", tmp_path / "a.wav", "déjà vu", {"language": "fr"}),
+        VoiceFiles("b", None, "", {"description": "a calm voice"}),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ SOURCES = ("profile", "memory", "disk", "encoder")
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
+    return tmp_path_factory.mktemp("state") / "état 声音"
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +207,25 @@ def test_profiles_that_were_written_by_hand_are_found(keeper: HiggsClient, state
     (folder / "broken.profile.json").write_text("{")
     assert [voice.name for voice in keeper.voices()] == ["hand", "tone"]
     (folder / "broken.profile.json").unlink()
+
+
+@pytest.mark.parametrize("name", ["José", "小美", "Арина", "ज़ोया", "สมศรี", "علی‌رضا", "Nguyễn"])
+def test_a_voice_may_be_named_in_any_script(keeper: HiggsClient, state: Path, name: str) -> None:
+    """In any form of its accents; the files of the state folder carry the name as anybody writes it."""
+    composed, decomposed = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    added = keeper.add_voice(decomposed, Reference((tone(440.0), 24000), WORDS))
+    assert added.name == composed
+    assert added.audio_path is not None
+    assert added.audio_path.startswith(composed)
+    assert (state / "voices" / f"{composed}.profile.json").is_file()
+    assert composed in [voice.name for voice in keeper.voices()]
+    assert say(keeper, decomposed).samples.size
+    with pytest.raises(InvalidRequestError, match="exists"):
+        keeper.add_voice(composed, Reference((tone(440.0), 24000), WORDS))
+    shown = keeper.voice(composed)
+    assert shown.samples is not None
+    assert shown.embedding is not None, "its codes were kept"
+    keeper.remove_voice(decomposed)
+    assert not list((state / "voices").glob(f"{composed}*"))
+    with pytest.raises(InvalidRequestError, match="is unknown"):
+        keeper.voice(composed)

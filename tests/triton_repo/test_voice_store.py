@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -432,3 +435,47 @@ for n in range(40):
     assert [writer.returncode for writer in writers] == [0, 0], [writer.communicate() for writer in writers]
     assert len(seen) > 2, "the reader saw nothing of the writing"
     assert len(list(folders[1].glob("*.wav"))) == 1
+
+
+SCRIPTS = ("José", "小美", "Арина", "ज़ोया", "สมศรี", "علی‌رضا", "Zoë")
+
+
+def test_names_of_any_script_are_kept_where_paths_are_ascii(folders: Any) -> None:
+    """As in Triton's processes, which know no other locale."""
+    code = f"""{OPEN}
+assert sys.getfilesystemencoding() == "ascii"
+for number, name in enumerate({SCRIPTS!a}):
+    made = store.add(name, clip(0.1 * (number + 1)), "words", {{}}, False)
+    json.dumps(made.summary(), ensure_ascii=False).encode()
+    assert store.load(name)[1][0] == np.float32(0.1 * (number + 1))
+store.remove({SCRIPTS[0]!a})
+"""
+    state = folders[1].parent / "état" / "voices"
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": "triton_repo"}
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", code, folders[0], state], cwd=root, env=os.environ | ascii_only, check=True)
+    assert names(open_store((folders[0], state))) == sorted([*SCRIPTS[1:], "tone"])
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_profile_put_there_in_another_form_of_its_name_is_that_voice(folders: Any, name: str) -> None:
+    store = open_store(folders)
+    add(store, name, 0.25)
+    composed = folders[1] / f"{unicodedata.normalize('NFC', name)}.profile.json"
+    assert composed.is_file()
+    composed.rename(folders[1] / f"{unicodedata.normalize('NFD', name)}.profile.json")
+    again = open_store(folders)
+    assert names(again) == sorted([unicodedata.normalize("NFC", name), "tone"])
+    add(again, name, 0.5, replacing=True)
+    assert again.get(unicodedata.normalize("NFD", name)).transcript == "level 0.5"
+    assert len(list(folders[1].glob("*.profile.json"))) == 1
+    again.remove(name)
+    assert names(again) == ["tone"]
+
+
+@pytest.mark.parametrize("name", ["\u0301a", "a\u200d", "\u200cab", "Jo\u200dse", "小\u200d", "😀", "a’b"])
+def test_marks_and_joiners_make_no_name_by_themselves(folders: Any, name: str) -> None:
+    from common.errors import InvalidRequestError  # noqa: PLC0415
+
+    with pytest.raises(InvalidRequestError, match="is not allowed"):
+        add(open_store(folders), name)

@@ -27,6 +27,7 @@ import numpy as np
 import soundfile
 
 from common.errors import InvalidRequestError
+from common.file_names import canonical, path_name, text_name
 from common.voice_profile import VoiceProfile, VoiceRules
 
 _SUFFIX = ".profile.json"
@@ -93,8 +94,8 @@ class ProfileFolder:
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         with self._turn():
-            file = self._directory / f"{name}{_SUFFIX}"
-            if file.exists() and not replace:
+            file, there = self._directory / path_name(f"{name}{_SUFFIX}"), self._files_of(name)
+            if there and not replace:
                 raise FileExistsError(name)
             values: dict[str, Any] = {"transcript": transcript, "audio": None, "seconds": 0.0, "metadata": metadata}
             if clip is not None:
@@ -102,6 +103,8 @@ class ProfileFolder:
                 values |= {"audio": self._write_clip(name, clip), "seconds": seconds, _DIGEST_KEY: clip.digest}
             content = json.dumps(values, ensure_ascii=False, indent=2).encode()
             self._put(file.name, lambda stream: stream.write(content))
+            for other in there - {file}:
+                other.unlink()
             self._sweep()
         self._changed_at = None
         return _profile(file, values, self._origin, self._rules)
@@ -111,13 +114,12 @@ class ProfileFolder:
         if not self._directory.is_dir():
             return False
         with self._turn():
-            try:
-                (self._directory / f"{name}{_SUFFIX}").unlink()
-            except FileNotFoundError:
-                return False
+            there = self._files_of(name)
+            for file in there:
+                file.unlink()
             self._sweep()
         self._changed_at = None
-        return True
+        return bool(there)
 
     def sweep(self) -> None:
         """Remove what a killed writer left, if the folder is there and lets itself be written."""
@@ -131,10 +133,11 @@ class ProfileFolder:
             entries = list(os.scandir(self._directory))
         except OSError:
             return
-        for entry in entries:
+        # Of two forms of one name the later counts, which is the one that is written here.
+        for entry in sorted(entries, key=lambda entry: canonical(text_name(entry.name)) == text_name(entry.name)):
             if not entry.name.endswith(_SUFFIX) or entry.name.startswith("."):
                 continue
-            name = entry.name.removesuffix(_SUFFIX)
+            name = _voice(entry.name)
             try:
                 status = entry.stat()
             except OSError:  # removed meanwhile
@@ -144,6 +147,11 @@ class ProfileFolder:
             if seen is None or seen.stamp != stamp:
                 seen = _Seen(stamp, _read(Path(entry.path), self._origin, self._rules))
             yield name, seen
+
+    def _files_of(self, name: str) -> set[Path]:
+        """The profile's files: one, or several where somebody put there other forms of its name."""
+        profiles = (path for path in self._directory.iterdir() if path.name.endswith(_SUFFIX))
+        return {path for path in profiles if _voice(path.name) == name}
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -156,7 +164,7 @@ class ProfileFolder:
         """Returns the file's name, which tells its content: a reader never finds another clip under a name it has."""
         audio = f"{name}-{hashlib.sha256(clip.samples.tobytes()).hexdigest()[:16]}.wav"
         form = {"samplerate": clip.sample_rate, "subtype": "FLOAT", "format": "WAV"}
-        self._put(audio, lambda stream: soundfile.write(stream, clip.samples, **form))
+        self._put(path_name(audio), lambda stream: soundfile.write(stream, clip.samples, **form))
         return audio
 
     def _put(self, name: str, write: Callable[[BinaryIO], object]) -> None:
@@ -185,7 +193,7 @@ class ProfileFolder:
     def _is_named(self, clip: Path, voice: str) -> bool:
         file = clip.with_name(voice + _SUFFIX)
         try:
-            return bool(json.loads(file.read_bytes())["audio"] == clip.name)
+            return bool(json.loads(file.read_bytes())["audio"] == text_name(clip.name))
         except FileNotFoundError:
             return False
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -209,7 +217,7 @@ def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoicePr
     """Raises InvalidRequestError, KeyError or ValueError for values that are no profile's."""
     if not isinstance(values, dict):
         raise InvalidRequestError("it must be a JSON object")
-    name, transcript, metadata = file.name.removesuffix(_SUFFIX), values["transcript"], values["metadata"]
+    name, transcript, metadata = _voice(file.name), values["transcript"], values["metadata"]
     audio, clip, seconds = values["audio"], values.get(_DIGEST_KEY), values["seconds"]
     rules.check_name(name)
     rules.check_metadata(metadata)
@@ -225,10 +233,10 @@ def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoicePr
         if not isinstance(audio, str) or Path(audio).name != audio or audio == "..":
             raise InvalidRequestError(f"{audio!r} is not the name of a file beside it")
         rules.check_transcript(transcript)
-        _check_inside(file.with_name(audio))
+        _check_inside(file.with_name(path_name(audio)))
     return VoiceProfile(
         name=name,
-        audio_path=None if audio is None else file.with_name(audio),
+        audio_path=None if audio is None else file.with_name(path_name(audio)),
         transcript=transcript,
         embedding=None,
         metadata=metadata,
@@ -236,6 +244,11 @@ def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoicePr
         origin=origin,
         clip=None if audio is None else clip,
     )
+
+
+def _voice(file_name: str) -> str:
+    """Whose profile the file of that name is."""
+    return canonical(text_name(file_name).removesuffix(_SUFFIX))
 
 
 def _check_inside(file: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import InvalidRequestError
+from common.file_names import text_name
 
 BUNDLE, ADDED = "bundle", "added"
 _TEXTS = ("language", "gender", "description")  # what other stages read of the metadata
@@ -39,7 +40,7 @@ class VoiceProfile:
         return {
             "name": self.name,
             "origin": self.origin,
-            "audio_path": self.audio_path.name if self.audio_path else None,
+            "audio_path": text_name(self.audio_path.name) if self.audio_path else None,
             "seconds": self.seconds,
             "transcript": self.transcript,
             "metadata": self.metadata,

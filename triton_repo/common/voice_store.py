@@ -14,6 +14,7 @@ import soundfile
 
 from common.code_files import CodeFiles, clip_digest, codes_key
 from common.errors import AudioFormatError, InvalidRequestError, ModelLoadingError, StateError
+from common.file_names import canonical, shown
 from common.profile_folder import NewClip, ProfileFolder
 from common.reference import ReferenceLimits
 from common.state import STATE_VARIABLE, state_directory
@@ -80,6 +81,7 @@ class VoiceStore:
 
     def get(self, name: str) -> VoiceProfile:
         """The profile, or InvalidRequestError that lists the ones there are."""
+        name = canonical(name)
         profile = self._bundle.profiles().get(name) or (self._added.profiles().get(name) if self._added else None)
         if profile is None:
             known = ", ".join(profile.name for profile in self.profiles()) or "none on this server"
@@ -114,6 +116,7 @@ class VoiceStore:
 
         Raises InvalidRequestError, AudioFormatError, and StateError when it cannot be kept.
         """
+        name = canonical(name)
         self._rules.check_name(name)
         clip = None
         if samples is None or samples.size == 0:
@@ -139,6 +142,7 @@ class VoiceStore:
 
     def remove(self, name: str) -> None:
         """Remove an added voice. Raises InvalidRequestError for any other, and StateError when the disk refuses."""
+        name = canonical(name)
         self._rules.check_name(name)
         try:
             if self._added and self._added.delete(name):
@@ -170,17 +174,21 @@ class VoiceStore:
 
     def _refused(self, what: str, error: OSError | RuntimeError) -> StateError:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        return StateError(f"{what}: the server cannot write its state folder {self._state} ({reason})")
+        folder = shown(self._state) if self._state else None
+        return StateError(f"{what}: the server cannot write its state folder {folder} ({reason})")
 
     def _read_clip(self, path: Path) -> np.ndarray:
-        path.stat()  # libsndfile has no word for a missing file
         try:
-            samples, rate = soundfile.read(path, dtype="float32")
-        except RuntimeError as error:
-            raise AudioFormatError(f"the voice's clip {path.name} cannot be read: {error}") from error
+            # A file, not its name, which libsndfile would take for text.
+            with path.open("rb") as file:
+                samples, rate = soundfile.read(file, dtype="float32")
+        except FileNotFoundError:
+            raise
+        except (OSError, RuntimeError) as error:
+            raise AudioFormatError(f"the voice's clip {shown(path.name)} cannot be read: {error}") from error
         if rate != self._limits.sample_rate or samples.ndim != 1:
             raise AudioFormatError(
-                f"the voice's clip {path.name} has {rate} Hz; it must have {self._limits.sample_rate}"
+                f"the voice's clip {shown(path.name)} has {rate} Hz; it must have {self._limits.sample_rate}"
             )
         samples.flags.writeable = False
         return samples

@@ -1,0 +1,19 @@
+"""Text out of bytes: UTF-8, or UTF-16 that says so by the mark at its beginning."""
+
+import codecs
+
+from .errors import InvalidRequestError
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def plain_text(content: bytes, name: str) -> str:
+    """The text, without a mark. Raises InvalidRequestError, which names the text and the byte that is none."""
+    encoding = "utf-16" if content.startswith(_UTF16) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(
+            f"{name} is not {encoding.removesuffix('-sig').upper()}: byte {error.start} "
+            f"(0x{error.object[error.start]:02x}) cannot be read; save it as UTF-8."
+        ) from None
