@@ -161,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     long = parser.add_argument_group("dialogue and long text (unset: the server's choice)").add_argument
     long("--speaker", dest="speakers", action=_Speaker, metavar="NAME=VOICE",
          help="voice of a speaker of the transcript: a profile, or feminine or masculine; once for each")  # fmt: skip
+    long("--dialogue", metavar="WHEN", help="on or off: labels such as `Anna:` name speakers, or none does; or auto")
     long("--chunk-method", metavar="NAME", help="auto, speaker, fixed or semantic: how turns are cut into parts")
     long("--chunk-words", type=int, metavar="N", help="about how many words a part may have")
     long("--context-parts", type=int, metavar="N", help="the most parts that the next one is spoken in view of")

@@ -35,6 +35,11 @@ class SpeechReport:
     retries: int  # of all parts
     parts: tuple[SpeechPart, ...]
 
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Whom the server found to speak in the text; none where it took the text for no dialogue."""
+        return tuple(name for name in self.voices if name)
+
     @classmethod
     def read(cls, text: str) -> "SpeechReport":
         """From the server's JSON. Raises ValueError when it is of another kind."""

@@ -16,7 +16,8 @@ import numpy as np
 
 from chatml import SYSTEM_TEXT
 from common.errors import InvalidRequestError
-from dialogue import DialogueTurn, assign_voices
+from dialogue import DialogueTurn
+from voice_choice import assign_voices
 
 # What the model was trained to be told where it is to choose the voices of several speakers.
 SMART_SYSTEM_TEXT = (

@@ -24,9 +24,10 @@ from common.metrics import Refusals
 from common.reference import ReferenceLimits
 from common.voice_profile import check_plain
 from common.voice_store import VoiceStore
+from dialogue import Recognition
 from languages import resolve
 from normalization import normalize
-from options import OptionLimits, parse_options
+from options import GenerationParams, OptionLimits, parse_options
 from parts import text_parts
 from text_input import Content, read_text, told
 from writer import ScriptLimits, ScriptWriter
@@ -57,7 +58,7 @@ class TritonPythonModel:
         params = parse_options(tensors.text(request, "options"), self._options)
         for name in ("system", "scene"):
             check_plain(getattr(params, name), name)
-        content = read_text(tensors.text(request, "text"), self._max_characters)
+        content = read_text(tensors.text(request, "text"), self._max_characters, self._recognition(params))
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns))
         parts = text_parts(content.turns, params, language.code)
         if not parts:
@@ -80,6 +81,11 @@ class TritonPythonModel:
                 tensors.string_tensor("script", written.script),
             ]
         )
+
+    def _recognition(self, params: GenerationParams) -> Recognition:
+        """Whose names a label may be: those of the request, and the voices'."""
+        voices = frozenset(profile.name for profile in self._voices.profiles())
+        return Recognition(params.dialogue, frozenset(params.speakers), voices)
 
     def _cast(self, request: Any, content: Content, speakers: dict[str, str], language: str) -> Cast:
         """Who speaks in which voice, with clips as the codec takes them and their words as the model reads them."""

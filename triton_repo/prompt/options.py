@@ -10,11 +10,12 @@ from typing import Any
 
 from chunking import METHODS
 from common.errors import InvalidRequestError
+from dialogue import DIALOGUE_MODES
 
 MAX_SEED = 2**63 - 1
 MAX_SPEAKERS = 64
 DIALOGUE_CONTEXTS = ("all", "own")
-_CHOICES = {"chunk_method": METHODS, "dialogue_context": DIALOGUE_CONTEXTS}
+_CHOICES = {"chunk_method": METHODS, "dialogue": DIALOGUE_MODES, "dialogue_context": DIALOGUE_CONTEXTS}
 _NO_PENALTY = (
     "repetition_penalty has no meaning for codes, of which good speech repeats many; "
     "use ras_window and ras_max_repeats, which draw a code again that repeats too often"
@@ -26,9 +27,9 @@ class GenerationParams:
     """How to speak. Durations in seconds; temperature 0 is greedy; top_k 0 and top_p 1 are off; ras_window 0 is off.
 
     `max_seconds` bounds the whole speech, `max_part_seconds` each of its parts: a turn of a dialogue or a chunk of a
-    long text. `dialogue_context`: whether a turn is spoken in view of all voices and turns, as the model was trained to
-    do it, or only of its own speaker's. `first_chunk_seconds`, `chunk_growth` and `max_chunk_seconds` set how the
-    stream is cut into responses. The README explains each.
+    long text. `dialogue`: whether the text's labels name speakers. `dialogue_context`: whether a turn is spoken in view
+    of all voices and turns, as the model was trained to do it, or only of its own speaker's. `first_chunk_seconds`,
+    `chunk_growth` and `max_chunk_seconds` set how the stream is cut into responses. The README explains each.
     """
 
     temperature: float
@@ -47,6 +48,7 @@ class GenerationParams:
     system: str
     scene: str
     speakers: dict[str, str]
+    dialogue: str
     chunk_method: str
     chunk_words: int
     context_parts: int
@@ -74,6 +76,7 @@ _DEFAULTS: dict[str, Any] = {
     "system": "",
     "scene": "",
     "speakers": {},
+    "dialogue": "auto",
     "chunk_method": "auto",
     "context_parts": 3,
     "pause_seconds": 0.2,

@@ -9,7 +9,8 @@ from typing import Any
 
 from common.errors import InvalidRequestError
 from common.voice_profile import check_plain
-from dialogue import DialogueTurn, parse_messages, parse_text
+from dialogue import AUTO, DialogueTurn, Recognition
+from messages import parse_messages, parse_text
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Content:
     scene: str = ""
 
 
-def read_text(text: str | None, max_characters: int) -> Content:
+def read_text(text: str | None, max_characters: int, recognition: Recognition = AUTO) -> Content:
     """The turns to speak, of which there is at least one.
 
     A text is taken for messages when it is a JSON list of objects; one that only looks like it is spoken as it stands.
@@ -33,13 +34,13 @@ def read_text(text: str | None, max_characters: int) -> Content:
         raise InvalidRequestError(f"text has {len(text)} characters; at most {max_characters} are allowed")
     check_plain(text, "text")
     messages = _messages(text)
-    parsed = parse_text(text) if messages is None else parse_messages(messages)
+    parsed = parse_text(text, recognition) if messages is None else parse_messages(messages, recognition)
     content = Content(parsed.turns, parsed.system or "", parsed.scene or "")
     for turn in content.turns:  # JSON can spell what no text may hold
         check_plain(turn.text, "text")
     check_plain(content.system + content.scene, "text")
     if not content.turns:
-        raise InvalidRequestError("the messages hold no turn to speak; the last one must be a user's")
+        raise InvalidRequestError("text names speakers and gives them no words; there is nothing to say")
     return content
 
 

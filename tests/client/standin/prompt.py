@@ -9,8 +9,8 @@ import triton_python_backend_utils as pb_utils
 OPTION_KEYS = {
     "preset", "temperature", "top_k", "top_p", "ras_window", "ras_max_repeats", "seed", "max_seconds",
     "max_part_seconds", "first_chunk_seconds", "chunk_growth", "max_chunk_seconds", "timeout_seconds", "language",
-    "system", "scene", "speakers", "chunk_method", "chunk_words", "context_parts", "dialogue_context", "pause_seconds",
-    "paragraph_pause_seconds", "runaway_guard", "max_retries", "hold_parts",
+    "system", "scene", "speakers", "dialogue", "chunk_method", "chunk_words", "context_parts", "dialogue_context",
+    "pause_seconds", "paragraph_pause_seconds", "runaway_guard", "max_retries", "hold_parts",
 }  # fmt: skip
 
 
