@@ -94,6 +94,29 @@ def test_messages_are_the_same_dialogue(server: TritonServer) -> None:
     assert len(by_messages[1]["parts"]) == 2  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "speakers"),
+    [
+        ("Star Wars: A New Hope is a film from 1977.", {}, [""]),
+        ("Results:\nHome 2, Away 1", {}, [""]),
+        ("Anna: How are you?\nBob: Fine, thanks!", {}, ["Anna", "Bob"]),
+        ("Anna: How are you?\nBob: Fine, thanks!", {"dialogue": "off"}, [""]),
+        ("Sky: It is blue.\nSea: It is deep.", {"dialogue": "on"}, ["Sky", "Sea"]),
+        ("Tone: It is blue.\nSea: Is it?", {}, ["Tone", "Sea"]),
+    ],
+)
+def test_the_report_says_who_was_recognised(
+    server: TritonServer, text: str, options: dict[str, str], speakers: list[str]
+) -> None:
+    about: dict[str, dict[str, str]] = written(server, text, **options)[1]["about"]  # type: ignore[assignment]
+    assert list(about["voices"]) == speakers
+
+
+def test_a_way_to_recognise_speakers_that_there_is_not_is_refused(server: TritonServer) -> None:
+    with pytest.raises(InferenceServerException, match="dialogue 'maybe' is unknown; there are auto, on, off"):
+        written(server, "Hello.", dialogue="maybe")
+
+
 @pytest.mark.parametrize("option", ["system", "scene"])
 def test_what_the_text_tells_the_model_is_not_told_otherwise_by_an_option(server: TritonServer, option: str) -> None:
     text = f"<|im_start|>{option}\nA quiet room.<|im_end|>\n<|im_start|>user\nHi.<|im_end|>"
@@ -131,6 +154,7 @@ def test_the_mapping_is_kept_reported_and_the_same_again(
     client: HiggsClient, heard: list[AudioChunk], report: SpeechReport
 ) -> None:
     assert report.voices == {"Anna": "tone", "Bob": None, "SPEAKER5": "tone", "Dora": None}
+    assert set(report.speakers) == {"Anna", "Bob", "SPEAKER5", "Dora"}
     again = client.synthesize(TRANSCRIPT, params=SHORT)
     assert again.report == report
     np.testing.assert_array_equal(again.samples, np.concatenate([chunk.samples for chunk in heard]))

@@ -36,7 +36,8 @@ def corpus(name: str) -> Iterator[tuple[str, str]]:
 
 
 # The halves that were held back were written when the rules stood, and read by them as they were: 1 of 116 texts got
-# speakers, and 5 of 38 dialogues lost some. The bounds are those of issue 14.
+# speakers, and 5 of 38 dialogues lost some. Those headed "later" came next (3 of 50 and 8 of 20), and those headed
+# "last" when the rules had learnt from both (0 of 35 and 1 of 15). The bounds are the project's.
 PLAIN = [entry for name in ("plain", "plain_held_back") for entry in corpus(name)]
 DIALOGUES = [entry for name in ("dialogues", "dialogues_held_back") for entry in corpus(name)]
 
@@ -72,6 +73,7 @@ def test_hardly_a_dialogue_is_missed(figure: Callable[[str, str], None]) -> None
         ("[S1] Rain. [S2] Snow.", [("S1", "Rain."), ("S2", "Snow.")]),
         ("[00:01] SPEAKER_00: Rain.\n[00:02] SPEAKER_01: Snow.", [("SPEAKER0", "Rain."), ("SPEAKER1", "Snow.")]),
         ("[SPEAKER0] Alone.", [("SPEAKER0", "Alone.")]),
+        ("[SPEAKER0] [SPEAKER1]: Hi.", [("SPEAKER1", "Hi.")]),
         ("Once.\n[SPEAKER0] Hi.", [(None, "Once."), ("SPEAKER0", "Hi.")]),
     ],
 )  # fmt: skip
@@ -102,6 +104,7 @@ TALK = "How are you?"
         ("Dr. Smith:", "Dr. Smith"), ("J. R. Ewing:", "J. R. Ewing"), ("Mrs. O'Brien:", "Mrs. O'Brien"),
         ("Ludwig van Beethoven:", "Ludwig van Beethoven"), ("The Old Woman:", "The Old Woman"),
         ("Anna & Bob:", "Anna & Bob"),
+        ("Le médecin :", "Le médecin"), ("Taxi driver:", "Taxi driver"), ("Jeanne d'Arc :", "Jeanne d'Arc"),
         ("FIRST WITCH.:", "FIRST WITCH"), ("Αννα:", "Αννα"), ("أحمد:", "أحمد"),
         ("欧阳修：", "欧阳修"), ("村上さん：", "村上さん"),
     ],
@@ -121,10 +124,15 @@ def test_labels_of_many_forms_are_recognised(label: str, speaker: str) -> None:
          [(None, "They met."), ("Alice", "Hi.\nHow are you?"), ("Bob", "Ho.")]),
         ("Alice: at 10:30, see http://a.b, will you?", [("Alice", "at 10:30, see http://a.b, will you?")]),
         ("Alice:\nHi.", [("Alice", "Hi.")]),
+        ("S1: hi there\nS2: hello", [("S1", "hi there"), ("S2", "hello")]),
+        ("It rains (see [S1] and [S2]).", [(None, "It rains (see [S1] and [S2]).")]),
         ("ANNA: Hi.\nAnna: Ho, Bob.\nBob: Yes?", [("ANNA", "Hi."), ("ANNA", "Ho, Bob."), ("Bob", "Yes?")]),
         ("Anna: Yes, Bob? Bob: May I? Anna: No.", [("Anna", "Yes, Bob?"), ("Bob", "May I?"), ("Anna", "No.")]),
         ("Anna: I have a list.\nNote: it is long.\nBob: Is it?\nAnna: Yes.",
          [("Anna", "I have a list.\nNote: it is long."), ("Bob", "Is it?"), ("Anna", "Yes.")]),
+        ("A: One.\nB: Two.", [("A", "One."), ("B", "Two.")]),
+        ("Which is it?\nA: One.\nB: Two.", [(None, "Which is it?\nA: One.\nB: Two.")]),
+        ("A: One.\nB: Two.\nC: Three.", [(None, "A: One.\nB: Two.\nC: Three.")]),
         ("plain text", [(None, "plain text")]),
         ("Note: this is prose.", [(None, "Note: this is prose.")]),
         ("We say.\nAlice: once.", [(None, "We say.\nAlice: once.")]),

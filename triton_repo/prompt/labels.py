@@ -36,7 +36,8 @@ _MARKS = r"[*_]{0,3}"
 _NO_LETTERS = r"\s:：()\[\]（）【】*<>\"“”«»‹›„「」『』,，、;；!！?？…。|/=#{}"
 _WORD = rf"[^{_NO_LETTERS}{HIDDEN}][^{_NO_LETTERS}]{{0,23}}"
 _NAME = rf"{_WORD}(?:[ \t\u00a0\u202f]{{1,3}}{_WORD}){{0,3}}"
-_ASIDE = r"(?:\([^()\n]{0,60}\)|（[^（）\n]{0,60}）|\[[^\[\]\n]{0,60}\]|【[^【】\n]{0,60}】)"
+_NO_TAG = r"(?!\s{0,9}[Ss](?:[Pp][Ee][Aa][Kk][Ee][Rr][ _-]?)?\d)"
+_ASIDE = rf"(?:\([^()\n]{{0,60}}\)|（[^（）\n]{{0,60}}）|\[{_NO_TAG}[^\[\]\n]{{0,60}}\]|【[^【】\n]{{0,60}}】)"
 _COLON = rf"(?:[:：](?:{_MARKS}(?=\s|$)|(?=[^\s\d/\\:：])))"
 _BEHIND = rf"{_MARKS}(?:{_SPACES}{_ASIDE}{_MARKS}){{0,2}}{_SPACES}"
 _AT_LINE = re.compile(
@@ -167,11 +168,12 @@ def _is_name(name: str) -> bool:
         return False
     if _HAN_OR_KANA.search(name):
         return len(name) <= _MOST_HAN and all(_is_letter(c) or c.isdigit() or c in "·・ー " for c in name)
-    return all(_is_word(word, first=place == 0) for place, word in enumerate(parts)) and (
-        all(word.casefold() in _LINKS or not word[0].islower() for word in parts[1:] if _is_letter(word[0]))
-        if not parts[0][0].islower()
-        else all(word.isdigit() for word in parts[1:])
-    )
+    if not all(_is_word(word, first=place == 0) for place, word in enumerate(parts)):
+        return False
+    small = [word for word in parts[1:] if word[0].islower() and word.casefold() not in _LINKS]
+    if parts[0][0].islower():
+        return all(word.isdigit() for word in parts[1:])
+    return not small or _names_a_person(name)
 
 
 def _is_word(word: str, first: bool) -> bool:
@@ -199,6 +201,8 @@ def _plain(name: str) -> str:
 
 @lru_cache(_NAMES)
 def _names_a_person(name: str) -> bool:
+    if _NUMBERED.fullmatch(name):
+        return True
     parts = _plain(name).split()
     while len(parts) > 1 and (parts[0] in ARTICLES or _ORDINAL.fullmatch(parts[0])):
         parts = parts[1:]
