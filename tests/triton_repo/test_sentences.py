@@ -24,6 +24,8 @@ TEXTS = [
            "|Mgr. Ligny est venu. |Et toi ? |Oui."),
     ("fr", "Il a dit : « Viens. » |Elle est partie à 8 h. |J.-P. Sartre écrivait. |Le livre coûte 1 234 567 €."),
     ("zh", "他说：“你好。”|她笑了。|「好吧。」|她说。|今天是2025年9月28日。|真的吗？！|太好了……|我们走吧。"),
+    ("en", "We left at 5 p.m. |The train was late. |It was 1990. |Then 5 came."),
+    ("es", "Hay pan, leche, etc. |Después salimos."),
     ("de", "Nr. 5 lebt am 3. Mai in Berlin. |Das ist z. B. gut. |Dr. Müller kommt."),
 ]  # fmt: skip
 WHOLE = [

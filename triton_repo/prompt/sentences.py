@@ -45,7 +45,7 @@ _WIDE_END = re.compile(r"[。！？]\W*$")
 _CLAUSE = re.compile(
     rf"[,;:，；：、。！？…–—)][{re.escape(CLOSING)}]*(?:\s+|(?<=[，；：、。！？…—]))[{re.escape(CLOSING)}]*"
 )
-_MISSED = re.compile(r"(?:\.[\"”’)\]]+|\b[Nn]o\.)\s+(?=[A-ZÀ-Þ])|…+(?=[\u3400-\u9fff])")  # by sentencex
+_MISSED = re.compile(r"(?:\.[\"”’)\]]+|\b(?:[Nn]o|[Ee]tc)\.)\s+(?=[A-ZÀ-Þ])|…+(?=[\u3400-\u9fff])")  # by sentencex
 _HALF_DAY = re.compile(r"\b[ap]\.\s*$", re.IGNORECASE)  # a. m.
 _LIST_NUMBER = re.compile(r"[0-9][,)]\s*$")
 _READ = re.compile(r"[0-9０-９]|\b[IVXLCDM]+\b")  # what every reading begins with, or stands behind
