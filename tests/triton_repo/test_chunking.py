@@ -25,6 +25,15 @@ def texts(chunks: list[Chunk]) -> list[str]:
         ("en", "Dr. Smith went home. He slept. She read.", 6, ["Dr. Smith went home. He slept.", "She read."]),
         ("en", "It cost 3.5 dollars. Fine!", 4, ["It cost 3.5 dollars.", "Fine!"]),
         ("en", "We came, we saw the city, and we left again.", 6, ["We came, we saw the city,", "and we left again."]),
+        (
+            "en",
+            "We came, we saw it all and we left again today.",
+            4,
+            ["We came,", "we saw it all", "and we left again", "today."],
+        ),
+        ("en", "He paid all of $5 million in cash.", 4, ["He paid all of", "$5 million in cash."]),
+        ("en", "So he left on March 14, 2026 for good.", 5, ["So he left on", "March 14, 2026 for good."]),
+        ("zh", "他说：「好。」然后走了。", 4, ["他说：「好。」", "然后走了。"]),
         ("en", "one two three four five", 2, ["one two", "three four", "five"]),
         (
             "zh",

@@ -32,8 +32,10 @@ TRICKY = {
         "No.",
         "In 1990.",
         "The well-known mother-in-law of the so-called vice-president lives in Winston-Salem.",
-        "When the bell had rung and the children had run down to the harbour, where the boats lay in the mud and the gulls "
-        "stood on one leg, waiting for the tide, the old man took off his hat, wiped his forehead with a blue handkerchief, "
+        "When the bell had rung and the children had run down to the harbour, where the boats lay "
+        "in the mud and the gulls "
+        "stood on one leg, waiting for the tide, the old man took off his hat, wiped his forehead "
+        "with a blue handkerchief, "
         "looked at the sky, which was as grey as slate, and said that there would be snow before the morning came.",
     ],
     "es": [
@@ -50,8 +52,10 @@ TRICKY = {
         "En EE. UU. cuesta 3,5 millones de dólares.",
         "Sí.",
         "(Nadie cerró la puerta.)",
-        "Cuando sonó la campana y los niños bajaron corriendo al puerto, donde las barcas descansaban en el barro y las "
-        "gaviotas, sobre una pata, esperaban la marea, el viejo se quitó el sombrero, se secó la frente con un pañuelo azul, "
+        "Cuando sonó la campana y los niños bajaron corriendo al puerto, donde las barcas "
+        "descansaban en el barro y las "
+        "gaviotas, sobre una pata, esperaban la marea, el viejo se quitó el sombrero, se secó la "
+        "frente con un pañuelo azul, "
         "miró el cielo, gris como la pizarra, y dijo que antes de la mañana caería la primera nieve del año.",
     ],
     "fr": [
@@ -68,16 +72,18 @@ TRICKY = {
         "Oui.",
         "(Personne n'avait fermé la porte.)",
         "Son arrière-grand-mère habitait Saint-Étienne, au-dessus d'un rez-de-chaussée vide.",
-        "Quand la cloche eut sonné et que les enfants eurent couru jusqu'au port, où les barques dormaient dans la vase et "
-        "où les mouettes, sur une patte, attendaient la marée, le vieux ôta son chapeau, s'essuya le front avec un mouchoir "
+        "Quand la cloche eut sonné et que les enfants eurent couru jusqu'au port, où les barques "
+        "dormaient dans la vase et "
+        "où les mouettes, sur une patte, attendaient la marée, le vieux ôta son chapeau, s'essuya "
+        "le front avec un mouchoir "
         "bleu, regarda le ciel, gris comme l'ardoise, et dit qu'il neigerait avant que le matin ne se lève.",
     ],
     "zh": [
         "他说：“你好，很高兴见到你。”",
-        "「好吧。」她低声回答。",
+        "「好吧。」", "她低声回答。",
         "今天是2025年9月28日，星期天，气温23.5度。",
         "真的吗？！",
-        "太好了……我们走吧！",
+        "太好了……", "我们走吧！",
         "请看第3章第12页，网址是www.example.com。",
         "这部《红楼梦》他读了3遍，每一遍都有新的感受。",
         "电话是010-55550142，请在下午5点前打来。",

@@ -65,7 +65,7 @@ def _fitting(paragraph: str, language: str, most: int) -> Iterator[str]:
             if _size(clause) <= most:
                 yield clause
             else:
-                yield from _together(_UNIT.findall(clause), language, most)
+                yield from _packed(_together(_UNIT.findall(clause), language, most), most)
 
 
 def _together(pieces: Iterable[str], language: str, most: int) -> Iterator[str]:

@@ -42,6 +42,7 @@ class TritonPythonModel:
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
         self._refusals = Refusals("prompt")
+        resolve(None, "word")  # reads the word lists, for which the first request would wait a second
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]

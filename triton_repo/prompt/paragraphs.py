@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from itertools import pairwise
 
 from languages import is_common_word
-from sentences import ends_with_abbreviation
+from sentences import CLOSING, OPENING, ends_with_abbreviation
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 _LINE_BREAKS = re.compile(r"\r\n?|[\u2028\u2029\x0b\x0c\x85]")
@@ -23,11 +24,15 @@ _NUMBERED_ITEM = re.compile(r"[(（]?(?:[0-9]{1,3}|[a-zA-Z])[.)）、](?=\s|[\u3
 _SPEECH = re.compile("[—–―]")  # whose words begin with a dash
 _WITHOUT_SPACES = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 _HYPHENATED = re.compile(r"([^\W\d_]+)[-‐\u00ad]$")
+_RANGE = re.compile(r"[0-9][-–]$")
+_ASCII_WORD = re.compile(r"[0-9A-Za-z]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 _NARROW = 40  # columns; prose is wrapped wider, so that below it a full line tells nothing
 _VERSE = 60  # no verse is wider
 _LIST = 25
+_HEADING = 0.45  # of the width; a shorter line of Chinese that ends without a mark is a heading
+_NO_BEGINNING = "…，。、；：！？,.;:!?"
 _RAGGED = 6  # columns that people leave who wrap by hand
 
 
@@ -37,38 +42,45 @@ def paragraphs(text: str, language: str) -> list[str]:
     return [paragraph for block in blocks for paragraph in _joined(block.expandtabs(), language)]
 
 
-def _joined(block: str, language: str) -> list[str]:
-    lines = [line.rstrip() for line in block.split("\n") if line.strip()]
+@dataclass(frozen=True)
+class _Block:
+    """What the lines between two empty ones have in common; `width` in columns, `wide`: Chinese or Japanese."""
+
+    width: int
+    wide: bool
+    verse: bool
+    numbered: bool
+
+
+def _joined(text: str, language: str) -> list[str]:
+    lines = [line.rstrip() for line in text.split("\n") if line.strip()]
     pieces = [line.strip() for line in lines]
-    for place, ended in enumerate(_ends(lines)):
-        pieces[place] = f"{pieces[place]}\n" if ended else _before(pieces[place], pieces[place + 1], language)
+    width = max(map(_columns, lines), default=0)
+    wide = 3 * len(_WITHOUT_SPACES.findall(text)) >= len(text)
+    numbered = sum(bool(_NUMBERED_ITEM.match(piece)) for piece in pieces) > 1
+    block = _Block(width, wide, _is_verse(pieces, width, wide), numbered)
+    for place, (line, following) in enumerate(pairwise(lines)):
+        ended = _ends_with(line, following, block)
+        pieces[place] = f"{pieces[place]}\n" if ended else _before(pieces[place], pieces[place + 1], wide, language)
     return [line for line in "".join(pieces).split("\n") if line]
 
 
-def _ends(lines: list[str]) -> list[bool]:
-    """Of every line but the last, whether a paragraph ends with it."""
-    width = max(map(_columns, lines), default=0)
-    stripped = [line.strip() for line in lines]
-    verse = _is_verse(stripped, width)
-    numbered = sum(bool(_NUMBERED_ITEM.match(line)) for line in stripped) > 1
-    return [_ends_with(line, following, width, verse, numbered) for line, following in pairwise(lines)]
-
-
-def _ends_with(line: str, following: str, width: int, verse: bool, numbered: bool) -> bool:
+def _ends_with(line: str, following: str, block: _Block) -> bool:
+    """Whether a paragraph ends with the line."""
     text, after = line.strip(), following.strip()
-    sentence_ended = bool(_SENTENCE_END.search(text)) and not ends_with_abbreviation(text)
-    if _ITEM.match(after) or (numbered and _NUMBERED_ITEM.match(after)) or (sentence_ended and _SPEECH.match(after)):
-        return True
-    if sentence_ended and _indent(following) > _indent(line):
-        return True
-    if _HYPHENATED.search(text) and after[0].islower():
+    cut_word = (_HYPHENATED.search(text) and after[0].islower()) or (_RANGE.search(text) and after[0].isdigit())
+    if after[0] in CLOSING + _NO_BEGINNING or text[-1] in OPENING or cut_word or ends_with_abbreviation(text, after):
         return False
-    goes_on = after[0].islower() or (bool(_WITHOUT_SPACES.match(after)) and not _MARK_END.search(text))
-    if verse:
-        return not (goes_on and after[0].islower() and not _MARK_END.search(text))
-    if goes_on and not sentence_ended:
-        return False
-    return width < _NARROW or not _is_full(line, after, width - _RAGGED)
+    sentence_ended = bool(_SENTENCE_END.search(text))
+    if _ITEM.match(after) or (block.numbered and _NUMBERED_ITEM.match(after)):
+        return True
+    if sentence_ended and (_SPEECH.match(after) or _indent(following) > _indent(line)):
+        return True
+    if block.verse:
+        return not after[0].islower() or bool(_MARK_END.search(text))
+    goes_on = _columns(line) >= _HEADING * block.width if block.wide else after[0].islower()
+    full = block.width >= _NARROW and _is_full(line, after, block.width - _RAGGED)
+    return not full and (sentence_ended or not goes_on)
 
 
 def _is_full(line: str, following: str, width: int) -> bool:
@@ -77,14 +89,14 @@ def _is_full(line: str, following: str, width: int) -> bool:
     return _columns(line) + 1 + _columns(word) > width
 
 
-def _is_verse(lines: list[str], width: int) -> bool:
+def _is_verse(lines: list[str], width: int, wide: bool) -> bool:
     """Whether the lines are short ones that each begin anew, or that nothing joins, as in a list."""
     full = all(_is_full(line, following, width) for line, following in pairwise(lines))
     if len(lines) < 2 or width > _VERSE or (full and width >= _NARROW):
         return False
     marked = [bool(_MARK_END.search(line)) for line in lines]
-    if _WITHOUT_SPACES.match(lines[0]):
-        return all(marked)
+    if wide:
+        return all(marked) or not any(marked)
     begun = sum(not line.lstrip("\"'“‘«([¿¡—–-… ")[:1].islower() for line in lines)
     if begun == len(lines):
         return len(lines) > 2 or marked[0]
@@ -92,7 +104,7 @@ def _is_verse(lines: list[str], width: int) -> bool:
     return listed or (begun >= 0.75 * len(lines) and sum(marked) >= 0.75 * len(lines))
 
 
-def _before(text: str, following: str, language: str) -> str:
+def _before(text: str, following: str, wide: bool, language: str) -> str:
     """A line as it stands before the next one, with a space, or as the first part of a word that was cut in two."""
     hyphenated, rest = _HYPHENATED.search(text), _LETTERS.match(following)
     if hyphenated and rest and following[0].islower():
@@ -103,7 +115,7 @@ def _before(text: str, following: str, language: str) -> str:
             and is_common_word(second, language)
         )
         return text if compound else text[:-1]
-    unspaced = _WITHOUT_SPACES.match(text[-1]) and _WITHOUT_SPACES.match(following[0])
+    unspaced = wide and not (_ASCII_WORD.match(text[-1]) and _ASCII_WORD.match(following))
     cut_range = text[-1] in "-–" and text[-2:-1].isalnum() and following[0].isalnum()  # 1990-|1995, Jean-|Paul
     return text if unspaced or cut_range else f"{text} "
 

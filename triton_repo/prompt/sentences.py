@@ -45,7 +45,7 @@ _WIDE_END = re.compile(r"[。！？]\W*$")
 _CLAUSE = re.compile(
     rf"[,;:，；：、。！？…–—)][{re.escape(CLOSING)}]*(?:\s+|(?<=[，；：、。！？…—]))[{re.escape(CLOSING)}]*"
 )
-_MISSED = re.compile(r"(?:\.[\"”’)\]]+|\b[Nn]o\.)\s+(?=[A-ZÀ-Þ])|…+(?=[\u3400-\u9fff])")  # by sentencex
+_MISSED = re.compile(r"(?:\.[\"”’)\]]+|\b(?:[Nn]o|[Ee]tc)\.)\s+(?=[A-ZÀ-Þ])|…+(?=[\u3400-\u9fff])")  # by sentencex
 _HALF_DAY = re.compile(r"\b[ap]\.\s*$", re.IGNORECASE)  # a. m.
 _LIST_NUMBER = re.compile(r"[0-9][,)]\s*$")
 _READ = re.compile(r"[0-9０-９]|\b[IVXLCDM]+\b")  # what every reading begins with, or stands behind
@@ -84,10 +84,11 @@ def clauses(sentence: str) -> Iterator[str]:
         yield sentence[begun:]
 
 
-def ends_with_abbreviation(text: str) -> bool:
-    """Whether the full stop at a text's end is that of a word or a name cut short, which another one follows."""
-    text = text[-_SEEN:]
-    return bool(_NAMED.search(text) or _INITIAL.search(text))
+def ends_with_abbreviation(left: str, right: str) -> bool:
+    """Whether the full stop at the end of `left` is that of a word cut short, which belongs to what follows."""
+    left = left[-_SEEN:]
+    numbered = right[:1].isdigit() and _NUMBERED.search(left)
+    return bool(numbered or _NAMED.search(left) or _INITIAL.search(left))
 
 
 def belong_together(left: str, right: str, language: str) -> bool:
@@ -96,10 +97,10 @@ def belong_together(left: str, right: str, language: str) -> bool:
     right = "".join(_WORD.findall(right[:_SEEN])[:_WORDS_ACROSS])
     if not left or not right:
         return True
-    if left.rstrip()[-1] in OPENING or _SPACED.match(right) or ends_with_abbreviation(left):
+    if left.rstrip()[-1] in OPENING or _SPACED.match(right) or ends_with_abbreviation(left, right):
         return True
     last, first = left.split()[-1], right.split()[0]
-    if (first[0].isdigit() and (_NUMBERED.search(left) or _LIST_NUMBER.search(left))) or (
+    if (first[0].isdigit() and _LIST_NUMBER.search(left)) or (
         first.lower().startswith("m.") and _HALF_DAY.search(left)
     ):
         return True
