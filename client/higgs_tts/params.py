@@ -29,6 +29,7 @@ class GenerationParams:
     system: str | None = None  # what the model is told to do, instead of what it was trained to be told
     scene: str | None = None  # description of the recording's surroundings
     speakers: dict[str, str] | None = None  # speaker to voice profile, or to feminine | masculine: the model's choice
+    lexicon: dict[str, str] | None = None  # whole words, case as written, to what is said instead of them
     chunk_method: str | None = None  # auto | speaker | fixed | semantic: how turns are cut into parts
     chunk_words: int | None = None  # about how many words a part may have
     context_parts: int | None = None  # the most parts that the next one is spoken in view of

@@ -59,12 +59,13 @@ class TritonPythonModel:
             check_plain(getattr(params, name), name)
         content = read_text(tensors.text(request, "text"), self._max_characters)
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns))
-        parts = text_parts(content.turns, params, language.code)
+        made = self._cast(request, content, params.speakers, language.code)
+        parts = text_parts(content.turns, params, language.code, self._lexicons(made))
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
         written = self._writer.write(
             parts,
-            self._cast(request, content, params.speakers, language.code),
+            made,
             told("system", params.system, content.system),
             told("scene", params.scene, content.scene),
             params,
@@ -85,6 +86,11 @@ class TritonPythonModel:
         """Who speaks in which voice, with clips as the codec takes them and their words as the model reads them."""
         made = cast(content.turns, speakers, self._given(request), self._voices, language)
         return made.with_references(lambda clip: self._checked(clip, language))
+
+    def _lexicons(self, made: Cast) -> dict[str, dict[str, str]]:
+        """The readings that each speaker's voice brings, by the speaker's name."""
+        voices = {role.name: role.voice for role in made.roles if role.voice}
+        return {name: self._voices.get(voice).metadata.get("lexicon", {}) for name, voice in voices.items()}
 
     def _checked(self, clip: Reference, language: str) -> Reference:
         samples = clip.samples if clip.codes is not None else self._references.checked(clip.samples)

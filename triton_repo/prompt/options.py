@@ -10,6 +10,7 @@ from typing import Any
 
 from chunking import METHODS
 from common.errors import InvalidRequestError
+from common.pronunciations import MAX_PRONUNCIATIONS, check_pronunciations
 
 MAX_SEED = 2**63 - 1
 MAX_SPEAKERS = 64
@@ -47,6 +48,7 @@ class GenerationParams:
     system: str
     scene: str
     speakers: dict[str, str]
+    lexicon: dict[str, str]
     chunk_method: str
     chunk_words: int
     context_parts: int
@@ -74,6 +76,7 @@ _DEFAULTS: dict[str, Any] = {
     "system": "",
     "scene": "",
     "speakers": {},
+    "lexicon": {},
     "chunk_method": "auto",
     "context_parts": 3,
     "pause_seconds": 0.2,
@@ -117,6 +120,7 @@ def parse_options(text: str | None, limits: OptionLimits) -> GenerationParams:
     checked = {key: _KINDS[known[key]](key, value) for key, value in given.items()}
     for key, value in checked.items():
         _check_range(key, value, ranges)
+    check_pronunciations(checked.get("lexicon", {}), "lexicon")
     return replace(_defaults(preset, limits), **checked)
 
 
@@ -164,6 +168,7 @@ def _ranges(limits: OptionLimits) -> dict[str, tuple[float, float]]:
         "system": (0, limits.max_scene_characters),
         "scene": (0, limits.max_scene_characters),
         "speakers": (0, MAX_SPEAKERS),
+        "lexicon": (0, MAX_PRONUNCIATIONS),
         "chunk_words": (5, 400),
         "context_parts": (0, 16),
         "pause_seconds": (0.0, 10.0),

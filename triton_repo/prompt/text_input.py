@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from cleaning import cleaned, legible
 from common.errors import InvalidRequestError
 from common.voice_profile import check_plain
 from dialogue import DialogueTurn, parse_messages, parse_text
@@ -25,19 +26,17 @@ def read_text(text: str | None, max_characters: int) -> Content:
     """The turns to speak, of which there is at least one.
 
     A text is taken for messages when it is a JSON list of objects; one that only looks like it is spoken as it stands.
+    What stands in it and is not said goes: the invisible before speakers are looked for, Markdown and emoji after.
     Raises InvalidRequestError when it is empty, too long, not plain text, or messages that make no sense.
     """
     if text is None or not text.strip():
         raise InvalidRequestError("text is empty; there is nothing to say")
     if len(text) > max_characters:
         raise InvalidRequestError(f"text has {len(text)} characters; at most {max_characters} are allowed")
-    check_plain(text, "text")
     messages = _messages(text)
-    parsed = parse_text(text) if messages is None else parse_messages(messages)
-    content = Content(parsed.turns, parsed.system or "", parsed.scene or "")
-    for turn in content.turns:  # JSON can spell what no text may hold
-        check_plain(turn.text, "text")
-    check_plain(content.system + content.scene, "text")
+    parsed = parse_text(_legible(text)) if messages is None else parse_messages(messages)
+    turns = [replace(turn, text=cleaned(_legible(turn.text))) for turn in parsed.turns]
+    content = Content(turns, _legible(parsed.system or ""), _legible(parsed.scene or ""))
     if not content.turns:
         raise InvalidRequestError("the messages hold no turn to speak; the last one must be a user's")
     return content
@@ -50,7 +49,14 @@ def told(option: str, given: str, in_text: str) -> str:
     """
     if given and in_text:
         raise InvalidRequestError(f"{option} is given twice, as an option and within the text; send one of them")
-    return given or in_text
+    return legible(given or in_text)
+
+
+def _legible(text: str) -> str:
+    """Raises InvalidRequestError for U+0000, which tells a file that is no text, and for half of a character."""
+    text = legible(text)
+    check_plain(text, "text")
+    return text
 
 
 def _messages(text: str) -> list[Any] | None:
