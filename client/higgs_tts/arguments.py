@@ -1,6 +1,7 @@
 """The words of the command line."""
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -99,6 +100,17 @@ class _Speaker(argparse.Action):
         setattr(namespace, self.dest, {**speakers, name.strip(): voice.strip()})
 
 
+def _lexicon(file: str) -> dict[str, str]:
+    """The JSON object in a file."""
+    try:
+        words = json.loads(Path(file).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{file} cannot be read as JSON: {error}") from None
+    if not isinstance(words, dict) or not all(isinstance(reading, str) for reading in words.values()):
+        raise argparse.ArgumentTypeError(f'{file} must hold an object of words and readings, as {{"Higgs": "higz"}}')
+    return words
+
+
 def _at_least(least: int) -> Callable[[str], int]:
     """A type of argument. Its name is what argparse calls a wrong value."""
 
@@ -163,6 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     long = parser.add_argument_group("dialogue and long text (unset: the server's choice)").add_argument
     long("--speaker", dest="speakers", action=_Speaker, metavar="NAME=VOICE",
          help="voice of a speaker of the transcript: a profile, or feminine or masculine; once for each")  # fmt: skip
+    generation("--lexicon", type=_lexicon, metavar="FILE",
+               help='readings of your own, a JSON file as {"Higgs": "higz"}: whole words, case as written')  # fmt: skip
     long("--dialogue", metavar="WHEN", help="on or off: labels such as `Anna:` name speakers, or none does; or auto")
     long(
         "--chunk-method", metavar="NAME", help="auto, speaker, fixed, semantic or none: how the text is cut into parts"

@@ -30,6 +30,7 @@ class GenerationParams:
     scene: str | None = None  # description of the recording's surroundings
     reference_place: str | None = None  # turns | system: clips in turns of their own, or in the system message
     speakers: dict[str, str] | None = None  # speaker to voice profile, or to feminine | masculine: the model's choice
+    lexicon: dict[str, str] | None = None  # whole words, case as written, to what is said instead of them
     dialogue: str | None = None  # auto | on | off: whether labels such as `Anna:` name speakers; auto finds out
     chunk_method: str | None = None  # auto | speaker | fixed | semantic | none: how the text is cut into parts
     chunk_words: int | None = None  # about how many words a part may have

@@ -80,8 +80,11 @@ def test_options_reach_the_server(settled: StandInServer, command: Command, tmp_
     }
 
 
-def test_every_generation_parameter_is_an_option() -> None:
+def test_every_generation_parameter_is_an_option(tmp_path: Path) -> None:
+    lexicon = tmp_path / "lexicon.json"
+    lexicon.write_text('\ufeff{"Higgs": "higz"}', encoding="utf-8")
     other = {
+        "lexicon": (["--lexicon", str(lexicon)], {"Higgs": "higz"}),
         "speakers": (["--speaker", "Anna=slt", "--speaker", "Bob Lee=awb=2"], {"Anna": "slt", "Bob Lee": "awb=2"}),
         "runaway_guard": (["--no-runaway-guard"], False),
         "hold_parts": (["--hold-parts"], True),
@@ -100,6 +103,18 @@ def test_every_generation_parameter_is_an_option() -> None:
 def test_an_empty_system_text_is_sent_and_one_that_is_not_given_is_not() -> None:
     assert generation_params(parse_arguments(["hi"])).to_options() == {}
     assert generation_params(parse_arguments(["hi", "--system", ""])).to_options() == {"system": ""}
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"Higgs": 1}', '"Higgs"'])
+def test_a_lexicon_is_a_file_of_words_and_readings(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lexicon.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SystemExit):
+        parse_arguments(["hi", "--lexicon", str(file)])
+    assert "--lexicon" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["Anna", "=slt", "Anna=", " = "])

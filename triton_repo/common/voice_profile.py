@@ -12,6 +12,7 @@ import numpy as np
 
 from common.errors import InvalidRequestError
 from common.file_names import text_name
+from common.pronunciations import check_pronunciations
 
 BUNDLE, ADDED = "bundle", "added"
 _TEXTS = ("language", "gender", "description")  # what other stages read of the metadata
@@ -101,6 +102,7 @@ class VoiceRules:
         for key in _TEXTS:
             if not isinstance(metadata.get(key, ""), str):
                 raise InvalidRequestError(f"metadata {key!r} must be text, not {metadata[key]!r}")
+        check_pronunciations(metadata.get("lexicon", {}), "metadata 'lexicon'")
 
     def check_description(self, metadata: dict[str, Any]) -> None:
         """Raises InvalidRequestError unless the metadata describe a voice that has no clip."""

@@ -64,16 +64,11 @@ class TritonPythonModel:
         system = told("system", params.system, content.system)
         likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
-        parts = text_parts(content.turns, params, language.code)
+        made = self._cast(given, content, params, language.code)
+        parts = text_parts(content.turns, params, language.code, self._lexicons(made))
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
-        written = self._writer.write(
-            parts,
-            self._cast(given, content, params, language.code),
-            system,
-            params,
-            language,
-        )
+        written = self._writer.write(parts, made, system, params, language)
         return pb_utils.InferenceResponse(
             [
                 tensors.tensor("input_ids", written.input_ids, np.int32),
@@ -100,6 +95,11 @@ class TritonPythonModel:
         scene = told("scene", params.scene or None, content.scene or None) or ""
         made = cast(content.turns, params.speakers, given, self._voices, language, scene, params.reference_place)
         return made.with_references(self._checked)
+
+    def _lexicons(self, made: Cast) -> dict[str, dict[str, str]]:
+        """The readings that each speaker's voice brings, by the speaker's name."""
+        voices = {role.name: role.voice for role in made.roles if role.voice}
+        return {name: self._voices.get(voice).metadata.get("lexicon", {}) for name, voice in voices.items()}
 
     def _checked(self, clip: Reference) -> Reference:
         samples = clip.samples if clip.codes is not None else self._references.checked(clip.samples)

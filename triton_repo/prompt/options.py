@@ -11,6 +11,7 @@ from typing import Any
 from cast import REFERENCE_PLACES
 from chunking import METHODS
 from common.errors import InvalidRequestError
+from common.pronunciations import MAX_PRONUNCIATIONS, check_pronunciations
 from dialogue import DIALOGUE_MODES
 
 MAX_SEED = 2**63 - 1
@@ -57,6 +58,7 @@ class GenerationParams:
     scene: str
     reference_place: str
     speakers: dict[str, str]
+    lexicon: dict[str, str]
     dialogue: str
     chunk_method: str
     chunk_words: int
@@ -86,6 +88,7 @@ _DEFAULTS: dict[str, Any] = {
     "scene": "",
     "reference_place": "turns",
     "speakers": {},
+    "lexicon": {},
     "dialogue": "auto",
     "chunk_method": "auto",
     "context_parts": 3,
@@ -130,6 +133,7 @@ def parse_options(text: str | None, limits: OptionLimits) -> GenerationParams:
     checked = {key: _KINDS[known[key]](key, value) for key, value in given.items()}
     for key, value in checked.items():
         _check_range(key, value, ranges)
+    check_pronunciations(checked.get("lexicon", {}), "lexicon")
     return replace(_defaults(preset, limits), **checked)
 
 
@@ -177,6 +181,7 @@ def _ranges(limits: OptionLimits) -> dict[str, tuple[float, float]]:
         "system": (0, limits.max_scene_characters),
         "scene": (0, limits.max_scene_characters),
         "speakers": (0, MAX_SPEAKERS),
+        "lexicon": (0, MAX_PRONUNCIATIONS),
         "chunk_words": (5, 400),
         "context_parts": (0, 16),
         "pause_seconds": (0.0, 10.0),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from chunking import Chunk, chunk
+from common.pronunciations import pronounced
 from dialogue import DialogueTurn
 from normalization import normalize
 from options import GenerationParams
@@ -35,14 +36,21 @@ class TextPart:
         return "\n".join(turn.text for turn in self.turns)
 
 
-def text_parts(turns: Sequence[DialogueTurn], params: GenerationParams, language: str) -> list[TextPart]:
+def text_parts(
+    turns: Sequence[DialogueTurn],
+    params: GenerationParams,
+    language: str,
+    lexicons: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[TextPart]:
     """Every part that has something to say, in the order to speak them.
 
     As in the original only the end of the whole text gets a full stop that it lacks: what ends before goes on.
+    lexicons: readings that a speaker's voice brings, by the speaker's name; those of the request win.
     """
     parts: list[TextPart] = []
     for turn in turns:
-        for one in _chunks(turn.text, params, language):
+        readings = {**(lexicons or {}).get(turn.speaker or "", {}), **params.lexicon}
+        for one in _chunks(pronounced(turn.text, readings), params, language):
             if any(c.isalnum() for c in one.text):
                 pause = params.paragraph_pause_seconds if one.ends_paragraph else params.pause_seconds
                 parts.append(TextPart((DialogueTurn(turn.speaker, one.text),), pause))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chatml import check_marks
+from cleaning import cleaned, legible
 from common.errors import InvalidRequestError
 from common.voice_profile import check_plain
 from dialogue import AUTO, DialogueTurn, Recognition
@@ -27,19 +28,18 @@ def read_text(text: str | None, max_characters: int, recognition: Recognition = 
     """The turns to speak, of which there is at least one.
 
     A text is taken for messages when it is a JSON list of objects; one that only looks like it is spoken as it stands.
+    What stands in it and is not said goes: the invisible before speakers are looked for, Markdown and emoji after.
     Raises InvalidRequestError when it is empty, too long, not plain text, or messages that make no sense.
     """
     if text is None or not text.strip():
         raise InvalidRequestError("text is empty; there is nothing to say")
     if len(text) > max_characters:
         raise InvalidRequestError(f"text has {len(text)} characters; at most {max_characters} are allowed")
-    check_plain(text, "text")
     messages = _messages(text)
-    parsed = parse_text(text, recognition) if messages is None else parse_messages(messages, recognition)
-    content = Content(parsed.turns, parsed.system, parsed.scene or "")
-    for said in (*(turn.text for turn in content.turns), content.system or "", content.scene):
-        check_plain(said, "text")  # JSON can spell what no text may hold
-        check_marks(said, "text")
+    parsed = parse_text(_legible(text), recognition) if messages is None else parse_messages(messages, recognition)
+    turns = [replace(turn, text=cleaned(_legible(turn.text))) for turn in parsed.turns]
+    system = None if parsed.system is None else _legible(parsed.system)
+    content = Content(turns, system, _legible(parsed.scene or ""))
     if not content.turns:
         raise InvalidRequestError("text names speakers and gives them no words; there is nothing to say")
     return content
@@ -52,7 +52,16 @@ def told(option: str, given: str | None, in_text: str | None) -> str | None:
     """
     if given is not None and in_text is not None:
         raise InvalidRequestError(f"{option} is given twice, as an option and within the text; send one of them")
-    return given if in_text is None else in_text
+    text = given if in_text is None else in_text
+    return None if text is None else legible(text)
+
+
+def _legible(text: str) -> str:
+    """Raises InvalidRequestError for U+0000, which tells a file that is no text, half of a character, and some marks."""
+    text = legible(text)
+    check_plain(text, "text")
+    check_marks(text, "text")
+    return text
 
 
 def _messages(text: str) -> list[Any] | None:
