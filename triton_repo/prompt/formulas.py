@@ -46,7 +46,10 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
         said = cardinal(int(exponent), language) if exponent.isdigit() else exponent
         return f"{base}的{sign}{said}次方" if language == "zh" else f"{base} {signs['power']} {sign}{said}"
 
-    yield rf"(?<![{LETTER}0-9_.^])([0-9]{{1,4}}|[a-zA-Z])\^(-?[0-9]{{1,3}}|[a-z])(?![{LETTER}0-9_^.(])(?=[^=]|$)", power
+    yield (
+        rf"(?<![{LETTER}0-9_.^*/=+-])([0-9]{{1,4}}|[a-zA-Z])\^(-?[0-9]{{1,3}}|[a-z])(?![{LETTER}0-9_^(*/=+-])(?!\.[0-9])",
+        power,
+    )
     yield rf"(?<![{LETTER}0-9_.^])([a-zA-Z])([²³])(?![{LETTER}0-9_^])", power
     yield from _equations(amounts)
 
@@ -62,7 +65,7 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
         yield rf" ?{sign} ?(?=[-+]?[$€£¥]?\.?[0-9])", _spaced(signs[sign], space)
     for sign in "<>":
         yield (
-            rf"(?:(?<=^)|(?<=[\s(])|(?<=[0-9{LETTER}] )){sign} ?(?=[-+]?[0-9]+(?:[.,][0-9]+)?(?![>0-9])(?:[%]|{END}))",
+            rf"(?:(?<=^)|(?<=[\s(])|(?<=[0-9{LETTER}] )){sign} ?(?=[-+]?[0-9]{{1,6}}(?:[.,][0-9]+)?(?![>0-9])(?:[%]|{END}))",
             _before(signs[sign], space),
         )
     yield rf"(?<=[{LETTER})] )= (?=[-+]?[0-9])", lambda m: f"{signs['=']}{space}"
@@ -81,7 +84,7 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     times = amounts.words.signs["times"].split("|")
     of_times = (times[0], times[-2] if len(times) > 2 else times[-1])
     yield (
-        rf"{START}({amount})[x×](?![{LETTER}0-9_×=*/-])",
+        rf"(?<!Windows ){START}({amount})[x×](?![{LETTER}0-9_×=*/-])",
         lambda m: _times(m[1], of_times, amounts),
     )
 
@@ -128,7 +131,7 @@ def _equations(amounts: Amounts) -> Iterator[Rule]:
     operator = r" ?[-−+x×*÷/] ?"
     yield rf"{START}{number}(?:{operator}{number}){{1,6}} ?= ?{number}{END}", equation
     yield rf"{START}{number}(?: [+×÷*] {number}){{1,6}}{END}", equation
-    yield rf"{START}{number}(?:[+÷×]{number}){{1,6}}{END}", equation
+    yield rf"{START}{number}(?:[+÷]{number}){{1,6}}{END}", equation
 
 
 def _feet(amounts: Amounts) -> Iterator[Rule]:

@@ -20,7 +20,7 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
     magnitudes, units = alternatives(words.magnitudes), alternatives([*words.units, "%", "‰"])
     currency = f"({alternatives(words.money)}|)"
     suffix = rf"((?: ?(?:{magnitudes}|{units}|[{_SYMBOLS}])(?![{LETTER}])|[日月年号点]| ?%)?)"
-    dash = "(?: ?[–—] ?|[-~])"
+    dash = "(?: ?[–—] ?|--|[-~])"
     end = rf"(?![0-9–-])(?![.,:/][0-9])(?![{LETTER}_0-9]*[0-9])(?!['’^=])"
 
     def span(match: re.Match[str]) -> str:

@@ -31,8 +31,11 @@ _VARIANTS = str.maketrans(
 _FULL_WIDTH = re.compile("(?<=[0-9])[：．／，（）](?=[0-9])")
 _HALF = dict(zip("：．／，（）", ":./,()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
+_UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,2}[0-9]){6}")
 _FORMULA = re.compile(r"""[^\w\s.,;:!?"'’()$%€£-]|[²³]|[0-9](?:['’]| ?[xejf])""")
+
+_MOST_ROUNDS = 4  # ordinary text needs one
 
 _Rules = list[tuple[re.Pattern[str], Reading]]
 
@@ -44,9 +47,14 @@ def read_numbers(text: str, language: str) -> str:
     """
     if language not in LEXICONS:
         return text
-    return "".join(
-        piece if is_address else _read(piece, language) for piece, is_address in split_addresses(text, language)
-    )
+    for _ in range(_MOST_ROUNDS):
+        said = "".join(
+            piece if is_address else _read(piece, language) for piece, is_address in split_addresses(text, language)
+        )
+        if said == text or not _UNREAD.search(said):
+            return said
+        text = said  # what was read may leave a number alone that stood beside it
+    return text
 
 
 def _read(text: str, language: str) -> str:
