@@ -22,7 +22,7 @@ def time_rules(language: str) -> Iterator[Rule]:
     if language == "fr":
         clock = rf"(?:(?:{hours}):{minutes}|(?:{hours}) ?h(?: ?{minutes})?(?![{LETTER}0-9]))"
     if language == "en":
-        clock = rf"(?:(?:{hours})(?:[:.]{minutes})? ?{_HALF_DAY[1:-1]}|(?:{hours}):{minutes})"
+        clock = rf"(?:(?:{hours})(?:[:.]{minutes})? ?{_HALF_DAY[1:-1]}\.?|(?:{hours}):{minutes})"
     to = f"{words.space}{words.to}{words.space}"
     yield rf"{START}({clock}) ?[-–—~] ?({clock})(?=\.?{END})", lambda m: f"{m[1]}{to}{m[2]}"
     if language == "en":
@@ -48,6 +48,7 @@ def time_rules(language: str) -> Iterator[Rule]:
         )
         yield rf"{START}{_HOURS}\.{_MINUTES} ?h{END}", lambda m: time_of_day(int(m[1]), int(m[2]), None, "fr")
         yield rf"{START}{_HOURS} ?h{END}", lambda m: time_of_day(int(m[1]), 0, None, "fr")
+    minute_word = "(?:分(?![开手钟]))?" if language == "zh" else ""
     half_day = rf"( ?{_HALF_DAY[1:-1]})?" if language == "en" else "()"
 
     def read(match: re.Match[str]) -> str:
@@ -61,7 +62,7 @@ def time_rules(language: str) -> Iterator[Rule]:
         zone,
         lambda m: f" {signs[m[1]]} {cardinal(int(m[2]), language)}" + f" {cardinal(30, language)}" * (m[3] > "00"),
     )
-    yield rf"{START}{_HOURS}:{_MINUTES}(?::{_MINUTES})?{half_day}{END}", read
+    yield rf"{START}{_HOURS}:{_MINUTES}(?::{_MINUTES})?{half_day}{END}{minute_word}", read
     if language != "zh":
         yield rf"{START}([0-9]{{1,2}}) ?{_HALF_DAY}", lambda m: _on_the_hour(m, language)
 

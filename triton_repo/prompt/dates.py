@@ -107,12 +107,13 @@ def _english() -> Iterator[Rule]:
     lower = "|".join(name.lower() for name in months if name not in ("March", "May"))
     clear = "|".join(name for name in months if name not in ("March", "May"))
     every = f"{'|'.join(months)}|march|may|{lower}|{short}"
-    yield rf"\b({every}) {_DAY}(?:{_TH}, ?| |(?:st|nd|rd|th) ){_YEAR}{END}", _month_first
+    yield rf"\b((?i:{every})) {_DAY}(?:{_TH}, ?| |(?:st|nd|rd|th) ){_YEAR}{END}", _month_first
     yield rf"\b({every}) {_DAY}(?:st|nd|rd|th)()()?{END}", _month_first
     days = f"{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?"
     yield rf"\b({clear}|{lower}|{short}) {days}(?:, ?{_YEAR})?{END}(?! ?[%$€£])", _month_days
     yield rf"\b((?i:{_BEFORE_MAY}) (?:March|May)) {days}(?:, ?{_YEAR})?{END}(?! ?[%$€£])", _month_days
     yield rf"\b(March|May) {days}(?:, ?{_YEAR})?{END}(?=[.,;:!?)\]\n]|$)", _month_days
+    yield rf"\b([Tt]he )?{START}{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?(?: of)? ((?i:{every}))(?:,)? {_YEAR}{END}", _day_first
     of = rf"(?: of)? ({clear}|{lower}|{short}|March|May)\b(?:,? {_YEAR}{END})?"
     yield rf"\b([Tt]he )?{START}{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?{of}", _day_first
 
@@ -128,7 +129,7 @@ def _month(written: str) -> str:
 
 
 def _month_first(match: re.Match[str]) -> str:
-    if not 1 <= int(match[2]) <= 31:
+    if not _days_fit(match[2], None, match[1], match[3]):
         return match[0]
     return f"{_month(match[1])} {ordinal(int(match[2]), 'en')}" + (f", {year(int(match[3]), 'en')}" if match[3] else "")
 
@@ -136,7 +137,7 @@ def _month_first(match: re.Match[str]) -> str:
 def _month_days(match: re.Match[str]) -> str:
     """ "June 5-7, 2020"; the group of the month may have a word before it."""
     before, _, name = match[1].rpartition(" ")
-    if not _days_fit(match[2], match[3]):
+    if not _days_fit(match[2], match[3], name, match[4]):
         return match[0]
     said = f"{before + ' ' if before else ''}{_month(name)} {_span(match[2], match[3])}"
     return said + (f", {year(int(match[4]), 'en')}" if match[4] else "")
@@ -144,13 +145,16 @@ def _month_days(match: re.Match[str]) -> str:
 
 def _day_first(match: re.Match[str]) -> str:
     the, first, last, name, years = match.groups()
-    if not _days_fit(first, last):
+    if not _days_fit(first, last, name, years):
         return match[0]
     return f"{the or 'the '}{_span(first, last)} of {_month(name)}" + (f", {year(int(years), 'en')}" if years else "")
 
 
-def _days_fit(first: str, last: str | None) -> bool:
-    return 1 <= int(first) <= 31 and (last is None or int(first) < int(last) <= 31)
+def _days_fit(first: str, last: str | None, month: str, years: str | None) -> bool:
+    """Whether the calendar has these days, in order; without a year, February may have 29."""
+    number = LEXICONS["en"].months.index(_month(month)) + 1
+    in_order = last is None or int(first) < int(last)
+    return in_order and all(date(int(years or 2000), number, int(day), "en") for day in (first, last or first))
 
 
 def _span(first: str, last: str | None) -> str:
@@ -177,6 +181,7 @@ def _chinese() -> Iterator[Rule]:
         lambda m: f"{year(int(m[1]), 'zh')}到{digits(m[2], 'zh')}",
     )
     yield rf"{START}((?:19|20)[0-9]{{2}})(?=世界杯|奥运|欧洲杯|赛季|财年|学年|春晚|届)", lambda m: year(int(m[1]), "zh")
+    yield rf"{START}([0-9]{{3}})(?=事件|大促|晚会)", lambda m: digits(m[1], "zh")
     yield rf"{START}([0-9]0|[0-9]5)(?=后)(?!后的?[天年月日秒])", lambda m: digits(m[1], "zh")
     yield rf"{START}0([1-9])(?=[月日号时点分秒])", lambda m: cardinal(int(m[1]), "zh")
     yield rf"{START}([1-9]|1[0-2])[·•]([1-9]|[12][0-9]|3[01]){END}", lambda m: digits(m[1] + m[2], "zh")

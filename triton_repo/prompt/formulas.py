@@ -23,6 +23,11 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
         yield rf"{START}(?:{'|'.join(_FIXED[language])}){END}", lambda m: _FIXED[language][m[0]]
     if language == "fr":
         yield from _french()
+    if language == "en":
+        yield (
+            rf"{START}([1-9])-(in|on|to|for|by)-([1-9]){END}",
+            lambda m: "-".join((cardinal(int(m[1]), "en"), m[2], cardinal(int(m[3]), "en"))),
+        )
     minus = f"{words.minus}{space}"
 
     def scientific(match: re.Match[str]) -> str:
@@ -50,7 +55,7 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
         rf"(?<![{LETTER}0-9_.^*/=+-])([0-9]{{1,4}}|[a-zA-Z])\^(-?[0-9]{{1,3}}|[a-z])(?![{LETTER}0-9_^(*/=+-])(?!\.[0-9])",
         power,
     )
-    yield rf"(?<![{LETTER}0-9_.^])([a-zA-Z])([²³])(?![{LETTER}0-9_^])", power
+    yield rf"(?<![{LETTER}0-9_.^])([a-ln-zA-LN-Z])([²³])(?![{LETTER}0-9_^])", power
     yield from _equations(amounts)
 
     def product(match: re.Match[str]) -> str:
@@ -63,9 +68,10 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
     )
     for sign in "≥≤≈≠±":
         yield rf" ?{sign} ?(?=[-+]?[$€£¥]?\.?[0-9])", _spaced(signs[sign], space)
+    number = rf"(?=[-+]?[0-9]{{1,6}}(?:[.,][0-9]+)?(?![>0-9])(?:%|{END}))"
     for sign in "<>":
         yield (
-            rf"(?:(?<=^)|(?<=[\s(])|(?<=[0-9{LETTER}] )){sign} ?(?=[-+]?[0-9]{{1,6}}(?:[.,][0-9]+)?(?![>0-9])(?:[%]|{END}))",
+            rf"(?:(?<=^)|(?<=[\s(])|(?<=[0-9{LETTER}] )){sign} ?{number}",
             _before(signs[sign], space),
         )
     yield rf"(?<=[{LETTER})] )= (?=[-+]?[0-9])", lambda m: f"{signs['=']}{space}"

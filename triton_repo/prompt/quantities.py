@@ -15,7 +15,7 @@ _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
-    "fr": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(ère|ième|ème|ᵉʳ|ᵉ|er|re|nde|nd|e)",
+    "fr": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(ère|ièmes|èmes|ième|ème|ᵉʳ|ᵉ|er|re|nde|nd|e)",
 }
 # A loan of five million dollars is a five million dollar loan.
 _NO_NOUN = "in|of|to|for|on|and|or|more|less|each|per|from|at|by|that|which|is|was|a|an|the|worth|off|than|as|with|if|when|but|so|only|would|will|could|can|are|were|i|he|she|it|they|we|you|extra|apiece|into|this|too|over|under"  # noqa: E501
@@ -178,7 +178,7 @@ def _ordinals(language: str) -> Iterator[Rule]:
         if language == "fr" and ((number == 1) != (suffix in ("er", "re", "ère", "ᵉʳ")) or number > 999_999):
             return match[0]
         said = ordinal(number, language, suffix)
-        return f"{said}s" if language == "es" and suffix.endswith("s") else said
+        return f"{said}s" if suffix.endswith("s") else said
 
     yield f"{START}{_ORDINALS[language]}(?![{LETTER}0-9_])(?![.,:/'’–-][0-9])", read
 

@@ -26,14 +26,14 @@ from web_addresses import split_addresses
 
 _VARIANTS = str.maketrans(
     dict(zip("０１２３４５６７８９％￥＄＋－～＝", "0123456789%¥$+-~=", strict=True))
-    | {"℃": "°C", "℉": "°F", "㎡": "m²", "−": "-", "‑": "-", "‐": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
+    | {"℃": "°C", "℉": "°F", "㎡": "m²", "‑": "-", "‐": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
 )
 _FULL_WIDTH = re.compile("(?<=[0-9])[：．／，（）](?=[0-9])")
 _HALF = dict(zip("：．／，（）", ":./,()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,2}[0-9]){6}")
-_FORMULA = re.compile(r"""[^\w\s.,;:!?"'’()$%€£-]|[²³]|[0-9](?:['’]| ?[xejf])""")
+_FORMULA = re.compile(r"""[^\w\s.,;:!?"'’()$%€£-]|[²³]|[0-9](?:['’]| ?[xejf]|-[a-z])""")
 
 _MOST_ROUNDS = 4  # ordinary text needs one
 
