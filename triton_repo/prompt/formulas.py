@@ -132,7 +132,7 @@ def _equations(amounts: Amounts) -> Iterator[Rule]:
 
     def equation(match: re.Match[str]) -> str:
         parts = re.findall(rf"{number}|[-−+x×*÷/=]", match[0])
-        return space.join(said.get(part) or amounts.number(part) for part in parts)
+        return space.join(said.get(part) or amounts.number(part, counted=True) for part in parts)
 
     operator = r" ?[-−+x×*÷/] ?"
     yield rf"{START}{number}(?:{operator}{number}){{1,6}} ?= ?{number}{END}", equation

@@ -17,6 +17,8 @@ _ORDINALS = {
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
     "fr": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(ère|ièmes|èmes|ième|ème|ᵉʳ|ᵉ|er|re|nde|nd|e)",
 }
+_PRICED = "loan|deal|budget|fine|investment|contract|project|lawsuit|settlement|mansion|prize|grant|donation|bailout"
+_PRICED += "|bonus|takeover|acquisition|mortgage|bounty|penalty|scholarship|jackpot|payout|stake"
 # A loan of five million dollars is a five million dollar loan.
 _NO_NOUN = "in|of|to|for|on|and|or|more|less|each|per|from|at|by|that|which|is|was|a|an|the|worth|off|than|as|with|if|when|but|so|only|would|will|could|can|are|were|i|he|she|it|they|we|you|extra|apiece|into|this|too|over|under"  # noqa: E501
 
@@ -89,12 +91,14 @@ def _amount_of_money(
 
 
 def _is_attribute(match: re.Match[str], language: str) -> bool:
-    """Whether an English sum stands between an article and a noun: "a $5m loan"."""
-    return (
-        language == "en"
-        and bool(re.search(r"\b(?i:a|an|another) $", match.string[max(0, match.start() - 10) : match.start()]))
-        and bool(re.match(rf"[ -](?!(?:{_NO_NOUN})\b)[a-z]+", match.string[match.end() : match.end() + 20]))
-    )
+    """Whether an English sum describes the noun behind it: "a $5m house", "$5m loan"."""
+    if language != "en":
+        return False
+    behind = match.string[match.end() : match.end() + 24]
+    if re.match(rf"[ -](?:{_PRICED})\b", behind):
+        return True
+    article = re.search(r"\b(?i:a|an|another) $", match.string[max(0, match.start() - 10) : match.start()])
+    return bool(article and re.match(rf"[ -](?!(?:{_NO_NOUN})\b)[a-z]+", behind))
 
 
 def _per(amounts: Amounts, word: str | None, unit: str | None) -> str:
