@@ -41,7 +41,7 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
     number = rf"(?={money}{amounts.beside}(?:x|{END}|[%‰°²³{_SYMBOLS}]| ?°|(?:{units})(?![{LETTER}])))"
     before = rf"(?<![{LETTER}_0-9)\]%°²³{_SYMBOLS}.,:/*=+?!&;-])"
     # At the start of a line it may be a list's dash, and behind a word and a space what a writer sets apart.
-    measured = rf"[%‰°{_SYMBOLS}]|(?:{units})(?![{LETTER}])|[.,;)!?]*(?:\n|$)"
+    measured = rf"[%‰°度{_SYMBOLS}]|degrees|grados|degrés|(?:{units})(?![{LETTER}])|[.,;)!?]*(?:\n|$)"
     sure = rf"(?={money}{amounts.beside} ?(?:{measured}))"
     yield rf"(?m)(?:(?<=^)|(?<=\n))-{sure}", lambda m: signs["-"]
     yield rf"{before}(?<!^)(?<!\n)([-+−]){number}", lambda m: signs[m[1]]

@@ -48,6 +48,11 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
 
     tail += end
     start = rf"(?<![{LETTER}_0-9{CURRENCY}])(?<![{LETTER}0-9][./:^=*×÷~_#&@\\|])(?<![0-9][,'’·–—-])(?<![#&@\\^*])"
+    named = r"(?= (?:pesos|dólares|dollars|euros|pounds|libras|livres)\b)"  # said once: "$1,500 pesos"
+    yield (
+        rf"{start}[$€£] ?({amount}){named}",
+        lambda m: amounts.number(m[1].replace(",", ".") if amounts.is_ambiguous(m[1]) else m[1], counted=True),
+    )
     yield (
         rf"{start}({currency}) ?({amount}){magnitude}{tail}",
         lambda m: money(m, m[1], m[2], m[3]),
@@ -230,7 +235,7 @@ def _plain(amounts: Amounts) -> Iterator[Rule]:
 def _chinese(amounts: Amounts) -> Iterator[Rule]:
     """两 for two of something; no years without 年, which could be amounts."""
     one = "个只位次天本张块家双倍杯座辆种岁斤公小分千万亿元人米吨点枚颗条件名周瓶盒台套支部间所"
-    one += "艘届场头匹群组类项步句页层户口站国队局轮"
+    one += "艘届场头匹群组类项步句页层户口站国队局轮角"
     yield rf"{START}2(?=[{one}])(?<!第2)(?!名[师])(?!周[一二三四五六日年])(?!层楼)", _two
     yield rf"{START}2(?=(?:年(?![级月])|毫米|厘米|平方|立方|英里|英尺|周年|多))(?<!第2)", _two
     yield rf"{START}2(?=到[0-9]+[{one}年])(?<!第2)", _two
