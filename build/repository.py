@@ -225,5 +225,5 @@ def _write_config(model: str, exports: Exports, target: Target, path: Path) -> N
 
 def _copy_code(source: Path, destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
-    for file in source.glob("*.py"):
+    for file in [*source.glob("*.py"), *source.glob("*.toml")]:
         shutil.copyfile(file, destination / file.name)

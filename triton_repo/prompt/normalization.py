@@ -48,8 +48,9 @@ def normalize(text: str, language: str = "en", closed: bool = True) -> str:
 
 
 def _normalized_once(text: str, language: str, closed: bool) -> str:
-    text = text.translate(_FULL_WIDTH).replace("(", " ").replace(")", " ")
+    # Numbers first: their parentheses, dashes and dots still tell what they are.
     text = read_numbers(_squeezed(text), language)
+    text = text.translate(_FULL_WIDTH).replace("(", " ").replace(")", " ")
     for sign in ("°F", "°C"):
         if language in LEXICONS:
             text = text.replace(sign, f"{'' if language == 'zh' else ' '}{LEXICONS[language].units[sign].many}")

@@ -8,12 +8,10 @@ from functools import lru_cache
 import cn2an
 from num2words import num2words
 
+from lexicon import LEXICONS
+
 _MOST_DIGITS = 9  # more, without separators, are no quantity that anybody writes down
 _READ_SINGLY = 7  # so many digits without separators are a code or a telephone number, unless they are round
-_SPANISH_MASCULINE_A = ("día", "problema", "mapa", "programa", "sistema", "tema", "idioma", "clima", "planeta")
-_SPANISH_FUNCTION_WORDS = (
-    "a", "al", "con", "de", "del", "en", "entre", "es", "hasta", "ni", "o", "para", "pero", "por", "que", "son", "y",
-)  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -41,12 +39,24 @@ def before_noun(number: int, language: str, feminine: bool = False) -> str:
     return words
 
 
-def before_word(number: int, language: str, word: str) -> str:
-    """A cardinal before a word of the text, which in Spanish it agrees with as far as the word's ending tells."""
-    if language != "es" or not word or word in _SPANISH_FUNCTION_WORDS:
+def before_word(number: int, language: str, words: str) -> str:
+    """A cardinal before words of the text, which in Spanish and French it agrees with as far as their endings tell."""
+    if language not in ("es", "fr") or not words:
         return cardinal(number, language)
-    masculine = word.removesuffix("s") in _SPANISH_MASCULINE_A
-    return before_noun(number, language, feminine=not masculine and word.endswith(("a", "as")))
+    first, _, second = words.lower().partition(" ")
+    if first in LEXICONS[language].gender["function_words"].split("|"):
+        return cardinal(number, language)
+    # "500 grandes empresas": an adjective without a gender stands before the noun.
+    plain_adjective = language == "es" and first.endswith("es") and not is_feminine(first, language)
+    return before_noun(number, language, is_feminine(second if plain_adjective and second else first, language))
+
+
+def is_feminine(noun: str, language: str) -> bool:
+    """Whether a Spanish or French noun is feminine, as far as a list and its ending tell."""
+    feminine, masculine, masculine_endings, feminine_endings = LEXICONS[language].feminines
+    if noun in feminine or noun in masculine:
+        return noun in feminine
+    return noun.endswith(feminine_endings) and not (masculine_endings and noun.endswith(masculine_endings))
 
 
 def ordinal(number: int, language: str, suffix: str = "") -> str:
@@ -56,15 +66,17 @@ def ordinal(number: int, language: str, suffix: str = "") -> str:
     words = str(num2words(number, lang=language, to="ordinal")).replace(",", "")
     if language == "es":
         words = {11: "undécimo", 12: "duodécimo"}.get(number, words)
-        if suffix in ("ª", "a"):
+        if suffix.endswith(("ª", "a")):
             words = re.sub(r"o\b", "a", words)
-        elif suffix == "er":
+        elif suffix in ("er", "ᵉʳ"):
             words = re.sub(r"(primer|tercer)o$", r"\1", words)
     if language == "fr":
         if suffix in ("re", "ère"):
             words = re.sub(r"premier$", "première", words)
         elif suffix in ("nd", "nde") and number == 2:
             words = "second" + suffix[2:]
+        elif number >= 1000:
+            words = re.sub(r"^un (?=mill)", "", words)
     return words
 
 

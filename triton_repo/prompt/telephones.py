@@ -17,6 +17,7 @@ _BEFORE = rf"(?<![{LETTER}_0-9.+*/=×÷-])(?<![*/=×÷0-9] )"
 _AFTER = rf"(?![{LETTER}_0-9-])(?![.,/:][0-9])(?! ?[=*/×÷%€$£¥])"
 _FEWEST_DIGITS, _MOST_DIGITS = 7, 15  # E.164 has at most 15
 _ROUND = re.compile(r".*[^0-9]000")  # "1 200 000" is an amount
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-[0-9]{4}")
 _SIGNED_AMOUNT = re.compile(r"\+[0-9]{1,3}(?: [0-9]{3}){1,2}")
 
 # What a telephone's number stands behind, in whatever form it is written: a word, and what may come between.
@@ -44,6 +45,7 @@ _FORMS = {
     "fr": [],
     "zh": [r"1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}", r"0[0-9]{2,3}-[0-9]{7,8}"],
 }
+_AREA_IN_PARENTHESES = r"(?:(?:\+|00)?[0-9]{1,3}[ .-]?)?\([0-9]{2,4}\)[ -]?[0-9]{3,4}[ .-]?[0-9]{4}"
 _ANYWHERE = [
     r"\+[0-9]{1,3}(?:[ .-]?[0-9]{1,4}){2,6}",  # the world: country code first
     r"[0-9]+(?:-[0-9]+){2,}",
@@ -55,7 +57,7 @@ _ANYWHERE = [
 def telephone_rules(language: str) -> Iterator[Rule]:
     """The rules of one language, the surest first."""
     read = partial(_read, language=language)
-    for form in [*_FORMS[language], *_ANYWHERE]:
+    for form in [_AREA_IN_PARENTHESES, *_FORMS[language], *_ANYWHERE]:
         yield f"{_BEFORE}{form}{_AFTER}", read
     word, between = _ANNOUNCED[language]
     yield (
@@ -71,7 +73,9 @@ def _read(match: re.Match[str], language: str) -> str:
 def _is_number(written: str, language: str) -> bool:
     """Whether as many digits as a telephone's, and not an amount in groups or two round ends of a span."""
     groups = re.findall("[0-9]+", written)
-    if not _FEWEST_DIGITS <= sum(map(len, groups)) <= _MOST_DIGITS or _ROUND.fullmatch(written):
+    if not _FEWEST_DIGITS <= sum(map(len, groups)) <= _MOST_DIGITS:
+        return False
+    if _ROUND.fullmatch(written) or _DATE.fullmatch(written):
         return False
     if len(groups) == 2 and groups[0].endswith("0") and groups[1].endswith("00"):
         return False  # "100-2000 people"

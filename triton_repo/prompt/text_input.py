@@ -57,7 +57,7 @@ def told(option: str, given: str | None, in_text: str | None) -> str | None:
 
 
 def _legible(text: str) -> str:
-    """Raises InvalidRequestError for U+0000, which tells a file that is no text, half of a character, and some marks."""
+    """Raises InvalidRequestError for U+0000, which tells a file that is no text, half a character, and some marks."""
     text = legible(text)
     check_plain(text, "text")
     check_marks(text, "text")
