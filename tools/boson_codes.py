@@ -36,9 +36,10 @@ def load(directory: Path) -> Any:
     stand_ins["audiotools.ml"].__dict__["BaseModel"] = torch.nn.Module
     stand_ins["vector_quantize_pytorch"].__dict__["ResidualFSQ"] = object
     # Boson carries a `dac` of its own and imports the one that is installed.
-    (package,) = importlib.util.find_spec("boson_multimodal").submodule_search_locations
+    package: Any = importlib.util.find_spec("boson_multimodal")
     stand_ins["dac"] = ModuleType("dac")
-    stand_ins["dac"].__path__ = [str(Path(package) / "audio_processing" / "descriptaudiocodec" / "dac")]
+    descript = Path(package.submodule_search_locations[0]) / "audio_processing" / "descriptaudiocodec" / "dac"
+    stand_ins["dac"].__path__ = [str(descript)]
     sys.modules |= stand_ins
     from boson_multimodal.audio_processing import higgs_audio_tokenizer  # noqa: PLC0415
     from transformers import HubertConfig, HubertModel  # noqa: PLC0415
@@ -51,7 +52,7 @@ def load(directory: Path) -> Any:
     config = json.loads((directory / "config.json").read_text())
 
     # Boson's code knows the published widths only; these are the checkpoint's, everything else is as Boson wrote it.
-    class Tokenizer(higgs_audio_tokenizer.HiggsAudioTokenizer):  # type: ignore[misc]
+    class Tokenizer(higgs_audio_tokenizer.HiggsAudioTokenizer):
         semantic_dim = encoder_semantic_dim = property(lambda _: hubert.config.hidden_size, lambda *_: None)
 
     dac = higgs_audio_tokenizer.dac2

@@ -51,10 +51,10 @@ def original(script: Path) -> ModuleType:
     return module
 
 
-def client(generation: ModuleType, tokenizer: Any, prompts: list[list[int]]) -> type:
+def client(generation: Any, tokenizer: Any, prompts: list[list[int]]) -> type:
     """The script's client, whose model only notes what it is asked."""
 
-    class Client(generation.HiggsAudioModelClient):  # type: ignore[name-defined, misc]
+    class Client(generation.HiggsAudioModelClient):
         def __init__(self, **_: Any) -> None:
             self._device, self._use_static_kv_cache, self.kv_caches, self._max_new_tokens = "cpu", False, None, 8
             self._tokenizer = tokenizer
@@ -119,7 +119,7 @@ def conversation(generation: ModuleType, tokenizer: Any, messages: list[dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the prompts of Boson's generation script for the scenarios.")
     parser.add_argument("script", type=Path, help="examples/generation.py of a checkout of boson-ai/higgs-audio")
-    generation = original(parser.parse_args().script)
+    generation: Any = original(parser.parse_args().script)
     tokenizer = AutoTokenizer.from_pretrained(ROOT / "demo" / "checkpoint")
     generation.load_higgs_audio_tokenizer = lambda *_, **__: SimpleNamespace(
         encode=lambda _: torch.ones((8, FRAMES), dtype=torch.long)

@@ -88,8 +88,8 @@ def boson(python: Path, codec: Codec, clips: Mapping[str, np.ndarray], work: Pat
     write_boson_codec(directory, codec)
     write_json(directory / "hubert.json", codec.config.semantic_model_config.to_dict())
     np.savez(work / "clips.npz", **clips)
-    module = [python, "-m", "tools.boson_codes", directory, work / "clips.npz", work / "boson.npz"]
-    subprocess.run(module, check=True)
+    paths = (directory, work / "clips.npz", work / "boson.npz")
+    subprocess.run([python, "-m", "tools.boson_codes", *map(str, paths)], check=True)
     with np.load(work / "boson.npz") as arrays:
         return {name: arrays[name] for name in arrays.files}
 

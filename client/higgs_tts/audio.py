@@ -117,7 +117,7 @@ def _decode(source: AudioSource, limits: ReferenceLimits) -> tuple[NDArray[np.fl
         ) from error
 
 
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+class _Forward(soundfile.SoundFile):
     """A file that is read once, from its beginning. soundfile seeks after each read of a file it thinks seekable, which
     fails at the end of a FLAC that does not tell its length."""
 
