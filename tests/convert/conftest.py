@@ -1,5 +1,7 @@
 """Made checkpoints for the conversion tests, each written once a session."""
 
+import shutil
+
 import pytest
 
 from convert.codec import load_codec
@@ -30,3 +32,9 @@ def sharded_checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def codec(transformers_checkpoint):
     return load_codec(transformers_checkpoint / CODEC_FOLDER)
+
+
+@pytest.fixture
+def damaged(transformers_checkpoint, tmp_path):
+    """A copy of a checkpoint that a test may damage."""
+    return shutil.copytree(transformers_checkpoint, tmp_path / "damaged")
