@@ -7,6 +7,7 @@ Run: python -m pytest tests/demo/test_dialogue.py
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,8 +30,15 @@ Lucy: There are two books in the house."""
 
 
 @pytest.fixture(scope="module")
-def speech(client: HiggsClient) -> Speech:
-    return client.synthesize(TRANSCRIPT, params=GenerationParams(seed=1, speakers=SPEAKERS, hold_parts=True))
+def speeches(client: HiggsClient) -> list[Speech]:
+    """One for each of three seeds: of a single one's 57 words one sentence is an eighth."""
+    params = GenerationParams(speakers=SPEAKERS, hold_parts=True)
+    return [client.synthesize(TRANSCRIPT, params=replace(params, seed=seed)) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def speech(speeches: list[Speech]) -> Speech:
+    return speeches[1]
 
 
 def voices_of(speech: Speech) -> list[tuple[str | None, str]]:
@@ -54,9 +62,12 @@ def test_four_speakers_keep_their_voices(speech: Speech, figure: Callable[[str, 
     figure("a dialogue of four speakers in the demo voices", f"{right} of {len(heard)} turns in the right voice")
 
 
-def test_their_words_are_understood(speech: Speech, listener: Listener, figure: Callable[[str, str], None]) -> None:
-    rate = word_error_rate(words_of(speech, listener))
-    figure("word errors of a dialogue in the demo voices", f"{rate:.1%} in {len(speech.parts)} turns")
+def test_their_words_are_understood(
+    speeches: list[Speech], listener: Listener, figure: Callable[[str, str], None]
+) -> None:
+    pairs = [pair for speech in speeches for pair in words_of(speech, listener)]
+    rate = word_error_rate(pairs)
+    figure("word errors of dialogues in the demo voices", f"{rate:.1%} in {len(pairs)} turns")
     assert rate <= WORD_ERROR_RATE
 
 
