@@ -41,6 +41,7 @@ _INITIAL = re.compile(r"(?:^|[\s.(«“\"'-])[A-ZÀ-Þ]\.\s*$")
 _CLOSERS = re.compile(rf"\s*[{re.escape(CLOSING)}]+\s*")
 _OPENERS = re.compile(rf"[{re.escape(OPENING)}]\s*$")
 _FIRST_LETTER = re.compile(r"[\W_]*([^\W_])")
+_BETWEEN_WORDS = re.compile(r"\s.|.\s|[\u2e80-\u9fff\uff00-\uffef].|.[\u2e80-\u9fff\uff00-\uffef]", re.DOTALL)
 _WIDE_END = re.compile(r"[。！？]\W*$")
 _CLAUSE = re.compile(
     rf"[,;:，；：、。！？…–—)][{re.escape(CLOSING)}]*(?:\s+|(?<=[，；：、。！？…—]))[{re.escape(CLOSING)}]*"
@@ -129,6 +130,8 @@ def _beside_marks(paragraph: str, end: int) -> int:
 
 def _ends(left: str, right: str, language: str, small: bool) -> bool:
     """Whether a sentence ends between the two; `small`: the paragraph has no capitals to tell it."""
+    if not _BETWEEN_WORDS.fullmatch(left[-1] + right[0]):
+        return False
     following = _FIRST_LETTER.match(right)
     if following and following[1].islower() and not small and not _WIDE_END.search(left):
         return False
