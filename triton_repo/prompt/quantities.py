@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from amounts import Amounts
 from attributes import measure_describes, sum_describes
+from contexts import is_single
 from lexicon import alternatives
 from numerals import before_noun, cardinal, ordinal, year
 from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, START, Rule
@@ -221,6 +222,8 @@ def _plain(amounts: Amounts) -> Iterator[Rule]:
             written = written.replace(",", ".")
         if language == "zh" and _YEAR.fullmatch(written) and (not behind or behind not in MEASURE_WORDS):
             return year(int(written), "zh")
+        if language in ("es", "fr") and is_single(match.string, match.start(), language):
+            behind = ""  # "la página 21 contiene": what follows is not what is counted
         return amounts.plain(written, behind)
 
     yield rf"{START}((?:{amounts.pattern})){END}{behind}", plain
