@@ -51,8 +51,13 @@ class Amounts:
         return whole if "," in self.words.thousands else whole.replace(",", "."), match[2] or ""
 
     def is_ambiguous(self, written: str) -> bool:
-        """Whether a comma may be Mexico's, which groups, or Spain's, which is a decimal sign: "1,234"."""
-        return self.language == "es" and bool(self._dollars.fullmatch(written))
+        """Whether a comma may be Mexico's, which groups, or Spain's, which is a decimal sign: "1,234".
+
+        So may one be before three noughts in French, which nobody writes behind a decimal sign: "31,000".
+        """
+        if self.language == "fr" and not written.endswith(",000"):
+            return False
+        return self.language in ("es", "fr") and bool(self._dollars.fullmatch(written))
 
     def value(self, written: str) -> float:
         """What it comes to."""

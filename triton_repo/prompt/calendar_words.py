@@ -43,7 +43,8 @@ def _english(hour: int, minute: int, half_day: bool) -> str:
 
 
 def _spanish(hour: int, minute: int, half_day: bool) -> str:
-    minutes = f"{'cero ' * (minute < 10)}{cardinal(minute, 'es')}" if minute else "en punto"
+    whole = "horas" if hour in (0, 24) else "en punto"
+    minutes = f"{'cero ' * (minute < 10)}{cardinal(minute, 'es')}" if minute else whole
     return f"{cardinal(hour, 'es', feminine=True)} {minutes}"
 
 

@@ -34,6 +34,9 @@ def context_rules(language: str) -> Iterator[Rule]:
         code_after,
     )
     yield rf"{START}()({code}){END}(?={gap}(?:{after}))", code_after
+    if language == "en":
+        behind = r"(?=[.,;:!?)\"”]|$| (?:and|or|for|to|now|if|from)\b)"
+        yield rf"\b((?i:dial(?:l?ed|l?ing)?) ){START}([0-9]{{4,6}}){END}{behind}", code_after
     separated = r"[0-9]{4}(?:[ -][0-9]{4}){3}"
     yield (
         rf"{START}(?<![0-9]{{4}}[ -])()({separated}){END}(?! [0-9]{{4}}(?![0-9]))",

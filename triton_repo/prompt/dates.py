@@ -110,11 +110,17 @@ def _english() -> Iterator[Rule]:
     yield rf"\b((?i:{every})) {_DAY}(?:{_TH}, ?| |(?:st|nd|rd|th) ){_YEAR}{END}", _month_first
     yield rf"\b({every}) {_DAY}(?:st|nd|rd|th)()()?{END}", _month_first
     days = f"{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?"
-    yield rf"\b({clear}|{lower}|{short}) {days}(?:, ?{_YEAR})?{END}(?! ?[%$€£])", _month_days
+    yield rf"(?<![0-9] )\b({clear}|{lower}|{short}) {days}(?:, ?{_YEAR})?{END}(?! ?[%$€£])", _month_days
     yield rf"\b((?i:{_BEFORE_MAY}) (?:March|May)) {days}(?:, ?{_YEAR})?{END}(?! ?[%$€£])", _month_days
-    yield rf"\b(March|May) {days}(?:, ?{_YEAR})?{END}(?=[.,;:!?)\]\n]|$)", _month_days
+    yield rf"(?<![0-9] )\b(March|May) {days}(?:, ?{_YEAR})?{END}(?=[.,;:!?)\]\n]|$)", _month_days
     yield rf"\b([Tt]he )?{START}{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?(?: of)? ((?i:{every}))(?:,)? {_YEAR}{END}", _day_first
-    of = rf"(?: of)? ({clear}|{lower}|{short}|March|May)\b(?:,? {_YEAR}{END})?"
+    yield (
+        rf"{START}{_DAY} ({clear}|{lower}|{short}|March|May) ([0-9]{{2}}){END}(?= ?[.,;:!?…)\]]|$)",
+        _short_day_first,
+    )
+    # "25 Jan 09" may be a year's last digits; the day of another date may follow.
+    other = r"(?! '?[0-9]{2}(?![0-9]|[:/][0-9]))(?! [a-z-]*(?:first|second|third|[a-z]th)\b)"
+    of = rf"(?: of)? ({clear}|{lower}|{short}|March|May)\b(?:,? {_YEAR}{END})?{other}"
     yield rf"\b([Tt]he )?{START}{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?{of}", _day_first
 
 
@@ -148,6 +154,15 @@ def _day_first(match: re.Match[str]) -> str:
     if not _days_fit(first, last, name, years):
         return match[0]
     return f"{the or 'the '}{_span(first, last)} of {_month(name)}" + (f", {year(int(years), 'en')}" if years else "")
+
+
+def _short_day_first(match: re.Match[str]) -> str:
+    """ "25 Jan 09", of this century up to the twenties, of the last from fifty on."""
+    short = int(match[3])
+    years = 2000 + short if short < 30 else 1900 + short
+    if 30 <= short < 50 or not _days_fit(match[1], None, match[2], str(years)):
+        return match[0]
+    return f"the {ordinal(int(match[1]), 'en')} of {_month(match[2])}, {year(years, 'en')}"
 
 
 def _days_fit(first: str, last: str | None, month: str, years: str | None) -> bool:

@@ -10,8 +10,15 @@ from numerals import cardinal
 from reading_rules import END, LETTER, START, Reading, Rule
 
 _FIXED = {
-    "en": {"24/7": "twenty-four seven", "9/11": "nine eleven", "7/11": "seven eleven", "50/50": "fifty-fifty"},
-    "es": {"24/7": "veinticuatro siete", "50/50": "cincuenta cincuenta"},
+    "en": {
+        "24/7": "twenty-four seven",
+        "9/11": "nine eleven",
+        "7/11": "seven eleven",
+        "50/50": "fifty-fifty",
+        "50-50": "fifty-fifty",
+    },
+    "es": {"24/7": "veinticuatro siete", "50/50": "cincuenta cincuenta", "50-50": "cincuenta cincuenta"},
+    "fr": {"50/50": "cinquante-cinquante", "50-50": "cinquante-cinquante"},
 }
 
 
@@ -89,8 +96,10 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     amount = amounts.pattern
     times = amounts.words.signs["times"].split("|")
     of_times = (times[0], times[-2] if len(times) > 2 else times[-1])
+    if amounts.language != "zh":  # a page of the manual
+        yield r"(?<=\()1x(?=\))", lambda m: f"{cardinal(1, amounts.language)} x"
     yield (
-        rf"(?<!Windows ){START}({amount})[x×](?![{LETTER}0-9_×=*/-])",
+        rf"(?<!Windows ){START}({amount})[x×](?![{LETTER}0-9_×=*/%-])",
         lambda m: _times(m[1], of_times, amounts),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from amounts import Amounts
 from contexts import is_single
 from lexicon import alternatives
-from numerals import is_code
+from numerals import is_code, year
 from reading_rules import END, LETTER, START, Rule
 
 _SYMBOLS = "$€£¥₹₩¢"
@@ -26,6 +26,9 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
     def span(match: re.Match[str]) -> str:
         first_currency, first, first_suffix, last_currency, last = match.groups()
         in_order = amounts.value(first) < amounts.value(last) or first_suffix.strip() in words.magnitudes
+        standard = first_suffix == "" and amounts.split(first)[1] and re.fullmatch("(?:19|20)[0-9]{2}", last)
+        if standard:  # "POSIX 1003.1-1990"
+            return match[0]
         if not in_order or is_code(first) or is_code(last) or is_single(match.string, match.start(), language):
             return match[0]
         lead = first_currency if last_currency else ""
@@ -44,6 +47,8 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
     measured = rf"[%‰°度{_SYMBOLS}]|degrees|grados|degrés|(?:{units})(?![{LETTER}])|[.,;)!?]*(?:\n|$)"
     sure = rf"(?={money}{amounts.beside} ?(?:{measured}))"
     yield rf"(?m)(?:(?<=^)|(?<=\n))-{sure}", lambda m: signs["-"]
+    if language != "zh":  # "(-1994)", born nobody knows when
+        yield r"(?<=\()-([12][0-9]{3})(?= ?\))", lambda m: year(int(m[1]), language)
     yield rf"{before}(?<!^)(?<!\n)([-+−]){number}", lambda m: signs[m[1]]
     yield rf"(?:(?<=^)|(?<=\n))([+−]){number}", lambda m: signs[m[1]]
     more = {"en": " plus", "es": " más", "fr": " plus", "zh": "加"}[language]

@@ -6,21 +6,19 @@ import re
 from collections.abc import Iterator
 
 from amounts import Amounts
+from attributes import measure_describes, sum_describes
+from contexts import is_single
 from lexicon import alternatives
 from numerals import before_noun, cardinal, ordinal, year
 from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, START, Rule
 
-_YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|early|late|of|to|and|between"
+_YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
 _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
     "fr": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(ère|ièmes|èmes|ième|ème|ᵉʳ|ᵉ|er|re|nde|nd|e)",
 }
-_PRICED = "loan|deal|budget|fine|investment|contract|project|lawsuit|settlement|mansion|prize|grant|donation|bailout"
-_PRICED += "|bonus|takeover|acquisition|mortgage|bounty|penalty|scholarship|jackpot|payout|stake"
-# A loan of five million dollars is a five million dollar loan.
-_NO_NOUN = "in|of|to|for|on|and|or|more|less|each|per|from|at|by|that|which|is|was|a|an|the|worth|off|than|as|with|if|when|but|so|only|would|will|could|can|are|were|i|he|she|it|they|we|you|extra|apiece|into|this|too|over|under"  # noqa: E501
 
 
 def quantity_rules(amounts: Amounts) -> Iterator[Rule]:
@@ -40,10 +38,10 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
         magnitude = rf"(?: ?({alternatives(words.magnitudes)})(?![A-Za-z])(?:[美欧日港]?元)?)?"
     per = rf"(?:(?: ?/ ?| per )(?P<word>{alternatives(words.per_words)})(?![{LETTER}]))?"
     tail = rf"{per}(?:/(?P<unit>{alternatives(words.units)})(?![{LETTER}]))?"
-    end = rf"(?![{LETTER}_0-9])(?![.,:/'’·–—-][0-9{CURRENCY}])(?!/[{LETTER}])(?!-[0-9])(?![\^=*+%])"
+    end = rf"(?![{LETTER}_0-9])(?![.,:/'’·–—-][0-9{CURRENCY}])(?!/[{LETTER}])(?!-[0-9])(?![\^=*+%#])"
 
     def money(match: re.Match[str], symbol: str, written: str, large: str | None) -> str:
-        said = _amount_of_money(amounts, symbol, written, large, _is_attribute(match, language))
+        said = _amount_of_money(amounts, symbol, written, large, language == "en" and sum_describes(match))
         return f"{said}{_per(amounts, match['word'], match['unit'])}"
 
     tail += end
@@ -95,17 +93,6 @@ def _amount_of_money(
     return f"{amounts.counted(whole, money.whole)} {amounts.words.cents} {hundredths}"
 
 
-def _is_attribute(match: re.Match[str], language: str) -> bool:
-    """Whether an English sum describes the noun behind it: "a $5m house", "$5m loan"."""
-    if language != "en":
-        return False
-    behind = match.string[match.end() : match.end() + 24]
-    if re.match(rf"[ -](?:{_PRICED})\b", behind):
-        return True
-    article = re.search(r"\b(?i:a|an|another) $", match.string[max(0, match.start() - 10) : match.start()])
-    return bool(article and re.match(rf"[ -](?!(?:{_NO_NOUN})\b)[a-z]+", behind))
-
-
 def _per(amounts: Amounts, word: str | None, unit: str | None) -> str:
     """What a slash behind an amount says: " per month", " al mes", "每月"."""
     words, space = amounts.words, amounts.space
@@ -140,15 +127,15 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
     def measure(match: re.Match[str]) -> str:
         written, gap, unit, word, below = match.groups()
         after = match.string[match.end() : match.end() + 2]
-        stop = "." if unit.endswith(".") and not re.match(r" [a-z(]|[,;:)]", after) else ""
+        stop = "." if unit.endswith(".") and not re.match(r" [a-z(]|[,;:)!?]", after) else ""
         if _is_no_unit(match, unit, gap, language):
             return match[0]
-        if gap == "-":
+        if gap == "-" or (language == "en" and not word and not below and measure_describes(match)):
             return f"{amounts.number(written, counted=True)} {words.units[unit].one}"  # "a 9-ft board"
         return amounts.counted(written, words.units[unit]) + _per(amounts, word, below) + stop
 
     behind = rf"(?:/(?:({alternatives(words.per_words)})|({units}))(?![{LETTER}]))?"
-    end = rf"(?![{LETTER}_0-9²³/])(?![.,:'’·–—-][0-9])(?!-[0-9])(?!\.[{LETTER}])(?![\^=*+%])"
+    end = rf"(?![{LETTER}_0-9²³/])(?![.,:'’·–—-][0-9])(?!-[0-9])(?!\.[{LETTER}])(?![\^=*+%#])"
     yield rf"{START}({amount})( |-(?!m\b|in\b|s\b|h\b|V\b|W\b)|)({units}){behind}{end}", measure
 
 
@@ -165,8 +152,10 @@ def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> boo
         )
     if unit in ("W", "V", "L", "MP", "MM", "HP") and gap:
         return bool(re.match(r" (?:[0-9]|[A-Z][a-z])", after))
-    if language == "en" and unit == "s":
-        return not gap and "." not in match[1] and len(match[1]) < 2
+    if unit == "s" and not gap:  # noughts and ones, the sixes, an English decade
+        if language != "en" and re.fullmatch("(?:1[5-9]|20)[0-9]0", match[1]):
+            return True
+        return match[1] in ("0", "1") or (language == "en" and "." not in match[1] and len(match[1]) < 2)
     return language == "fr" and unit == "j" and not after
 
 
@@ -203,6 +192,11 @@ def _years(language: str) -> Iterator[Rule]:
         return
     counted = r"(?! (?!years|was|is|has|games|elections|as|this|does|his)[a-z]+[^s]s\b| people\b| percent\b)"
     yield rf"\b((?i:{_YEAR_FOLLOWS}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    # Who said it or where, and when: "-- Niccolo Machiavelli, 1513"; a work and its year: "Moby-Dick (1851)".
+    said_by = rf"(?:--|[—–]) ?[A-Z\"“][^\n0-9]{{1,120}}?(?:,|[{LETTER}])|\b[A-Z][{LETTER}.'’-]*[\"”]?,"
+    alone = rf"(?! ?[{LETTER}$€£%(]|,)"
+    yield rf"((?:{said_by}) )(1[1-8][0-9]{{2}}){END}{alone}", lambda m: m[1] + year(int(m[2]), "en")
+    yield rf"(\b[A-Z][{LETTER}'’-]*[.!?]?[\"”]? \()(1[1-8][0-9]{{2}})(?=\))", lambda m: m[1] + year(int(m[2]), "en")
     yield rf"{START}([1-9][0-9]{{2,3}})(?= (?:BCE?|CE|AD|B\.C\.|A\.D\.))", lambda m: year(int(m[1]), "en")
     yield rf"\b(AD )([1-9][0-9]{{2,3}}){END}", lambda m: m[1] + year(int(m[2]), "en")
     people = r"(?! (?:people|meters|metres|kilometers|miles|words|euros|dollars|pounds|votes|copies|employees)\b)"
@@ -219,6 +213,8 @@ def _plain(amounts: Amounts) -> Iterator[Rule]:
 
     def plain(match: re.Match[str]) -> str:
         written, behind = match[1], match[2] or ""
+        if _is_version(match, language):
+            return match[0]
         if amounts.is_ambiguous(written):
             word = behind.partition(" ")[0]
             if not (word.endswith("s") and len(word) > 3 and word.islower()):
@@ -226,10 +222,20 @@ def _plain(amounts: Amounts) -> Iterator[Rule]:
             written = written.replace(",", ".")
         if language == "zh" and _YEAR.fullmatch(written) and (not behind or behind not in MEASURE_WORDS):
             return year(int(written), "zh")
+        if language in ("es", "fr") and is_single(match.string, match.start(), language):
+            behind = ""  # "la página 21 contiene": what follows is not what is counted
         return amounts.plain(written, behind)
 
     yield rf"{START}((?:{amounts.pattern})){END}{behind}", plain
     yield rf"(?:(?<=^)|(?<=[\s(]))(\.[0-9]+){END}{behind}", plain
+
+
+def _is_version(match: re.Match[str], language: str) -> bool:
+    """Whether a dot that would group thousands is a version's: "versión 2.100"."""
+    before = match.string[max(0, match.start() - 9) : match.start()]
+    return language in ("es", "fr") and bool(
+        re.search(r"(?i:versi[oó]ns? )$", before) and re.fullmatch(r"[0-9]{1,3}\.[0-9]{3}", match[1])
+    )
 
 
 def _chinese(amounts: Amounts) -> Iterator[Rule]:

@@ -53,6 +53,8 @@ def fraction_rules(language: str) -> Iterator[Rule]:
     # In one language a word stands apart from the number, in Chinese it does not.
     alone = "".join(f"(?<!{word}{space})" for word in _NOT_BEHIND[language].split("|"))
     alone += "".join(f"(?<!{word.capitalize()}{space})" for word in _NOT_BEHIND[language].split("|"))
+    # Two models of one maker: "ALIX 2/3 boards".
+    alone += rf"(?!(?<=[A-Z]{{3}} )[1-9]/[1-9] (?!cups|tazas|tasses)[{LETTER}]*[a-z]s(?![{LETTER}]))"
     said = _Fractions(language)
     yield rf"{before}(?<![0-9] ){minus}([0-9]{{1,3}}){joint}{number}([/{_SLASH}]){number}{behind}", said.read
     yield (
