@@ -242,9 +242,10 @@ def _chinese(amounts: Amounts) -> Iterator[Rule]:
     """两 for two of something; no years without 年, which could be amounts."""
     one = "个只位次天本张块家双倍杯座辆种岁斤公小分千万亿元人米吨点枚颗条件名周瓶盒台套支部间所"
     one += "艘届场头匹群组类项步句页层户口站国队局轮角"
-    yield rf"{START}2(?=[{one}])(?<!第2)(?!名[师])(?!周[一二三四五六日年])(?!层楼)", _two
-    yield rf"{START}2(?=(?:年(?![级月])|毫米|厘米|平方|立方|英里|英尺|周年|多))(?<!第2)", _two
-    yield rf"{START}2(?=到[0-9]+[{one}年])(?<!第2)", _two
+    counted = "(?<!第2)(?<!第 2)"
+    yield rf"{START}2(?= ?[{one}]){counted}(?! ?名[师])(?! ?周[一二三四五六日年])(?! ?层楼)", _two
+    yield rf"{START}2(?= ?(?:年(?![级月])|毫米|厘米|平方|立方|英里|英尺|周年|多)){counted}", _two
+    yield rf"{START}2(?= ?到 ?[0-9]+ ?[{one}年]){counted}", _two
     yield rf"(?<=第){START}([0-9]{{1,9}}){END}", lambda m: cardinal(int(m[1]), "zh")
 
 
