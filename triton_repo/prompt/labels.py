@@ -23,6 +23,11 @@ from word_sets import words
 
 _MOST_WORDS, _MOST_CHARACTERS, _MOST_HAN = 4, 40, 8
 _NAMES = 1024  # a long transcript has the same ones again and again
+# What stands before reported speech: "Anna said: I will come." is read out whole.
+_SAYING = words(
+    "said says asked asks replied replies answered wrote writes added adds shouted cried whispered dijo dice preguntó "
+    "respondió contestó escribió añadió dit demanda répondit écrivit ajouta sagte fragte disse"
+)
 _LINKS = words("de del la las los da das do dos di du des van von den der zu of the and y e et und bin al el")
 
 # Every repetition is bounded, so that no text takes more than linear time.
@@ -33,6 +38,8 @@ _TIME = r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?(?:[ \u00a0\u202f]?[AaPp]\.?[M
 _DAY = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}[,T]?[ \u00a0]?"
 _STAMP = rf"(?:[\[(<](?:{_DAY})?{_TIME}[\])>]|(?:{_DAY})?{_TIME})(?:{_SPACES}[-–—|])?"
 _MARKS = r"[*_]{0,3}"
+_EMOJI = "[\u2600-\u27bf\U0001f300-\U0001faff][\ufe0f\U0001f3fb-\U0001f3ff]?"
+_ITEM = rf"(?:[-•]|#{{1,6}}(?={_SPACE})|(?:{_EMOJI}){{1,3}})"
 _NO_LETTERS = r"\s:：()\[\]（）【】*<>\"“”«»‹›„「」『』,，、;；!！?？…。|/=#{}"
 _WORD = rf"[^{_NO_LETTERS}{HIDDEN}][^{_NO_LETTERS}]{{0,23}}"
 _NAME = rf"{_WORD}(?:[ \t\u00a0\u202f]{{1,3}}{_WORD}){{0,3}}"
@@ -41,7 +48,7 @@ _ASIDE = rf"(?:\([^()\n]{{0,60}}\)|（[^（）\n]{{0,60}}）|\[{_NO_TAG}[^\[\]\n
 _COLON = rf"(?:[:：](?:{_MARKS}(?=\s|$)|(?=[^\s\d/\\:：])))"
 _BEHIND = rf"{_MARKS}(?:{_SPACES}{_ASIDE}{_MARKS}){{0,2}}{_SPACES}"
 _AT_LINE = re.compile(
-    rf"^{_SPACES}(?:>{_SPACES})?(?:[-•]{_SPACES})?(?:{_STAMP}{_SPACES})?{_MARKS}(?:{_STAMP}{_SPACES})?"
+    rf"^{_SPACES}(?:>{_SPACES})?(?:{_ITEM}{_SPACES})?(?:{_STAMP}{_SPACES})?{_MARKS}(?:{_STAMP}{_SPACES})?"
     rf"(?P<bracket>\[)?(?P<name>{_NAME})(?(bracket)\]){_BEHIND}{_COLON}",
     re.MULTILINE,
 )
@@ -169,6 +176,8 @@ def _is_name(name: str) -> bool:
     if _HAN_OR_KANA.search(name):
         return len(name) <= _MOST_HAN and all(_is_letter(c) or c.isdigit() or c in "·・ー " for c in name)
     if not all(_is_word(word, first=place == 0) for place, word in enumerate(parts)):
+        return False
+    if parts[-1] in _SAYING and len(parts) > 1:
         return False
     small = [word for word in parts[1:] if word[0].islower() and word.casefold() not in _LINKS]
     if parts[0][0].islower():
