@@ -86,6 +86,7 @@ lint: setup ## ruff and mypy over every package
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@for model in triton_repo/*/1/model.py; do $(PY) -m mypy --no-error-summary $$model || exit 1; done
 
 lint-deploy: setup ## deploy/'s files through hadolint, the compose specification, Helm and Kubernetes' and KEDA's schemas
 	@$(PIP) --group deploy --constraint constraints.txt

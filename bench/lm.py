@@ -23,9 +23,9 @@ from transformers import HiggsAudioV2ForConditionalGeneration
 
 from bench.prefix import prefix_rows, prefix_saving
 from bench.report import bars, table, write
-from engine.engine import Engine
-from engine.onnx_runner import OnnxRunner
-from engine.types import Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
+from runtime.engine.engine import Engine
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.types import Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 
 FRAMES = 120
 PROMPT_POSITIONS = 80

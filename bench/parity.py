@@ -20,8 +20,8 @@ from bench.triton_models import codes_of, infer
 from convert.checkpoint import Checkpoint
 from convert.codec import load_codec
 from convert.lm_check import reference_logits
-from engine.delay_pattern import delay
-from engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
+from runtime.engine.delay_pattern import delay
+from runtime.engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
 
 # Bits of the numbers an engine computes in; weights of fewer bits are widened to bf16 first.
 _MANTISSA_BITS = {"fp32": 24, "fp16": 11}

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from build.memory import ModelShape
-from engine.engine import Engine
-from engine.onnx_runner import OnnxRunner
-from engine.types import Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
+from runtime.engine.engine import Engine
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.types import Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 
 POSITIONS = 1000  # a reference clip of 30 s and two sentences
 ROUNDS = 5

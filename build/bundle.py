@@ -78,7 +78,7 @@ def _build(order: Order, target: Target, bundle: Path) -> None:
     compiled = engines.steps(exports, exported, target, gpu, order.python, bundle / "engines")
     mark = fingerprint(
         (exported, target, requirements(target, order.python), *(step.fingerprint for step in compiled)),
-        code=[ROOT / name for name in ("build", "engine", "triton_repo")],
+        code=[ROOT / name for name in ("build", "runtime", "triton_repo")],
         data=[order.voices] if order.voices else [],
     )
     if is_whole(bundle, bundle / REPOSITORY, mark) and all(step.is_done() for step in compiled):

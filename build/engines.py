@@ -20,7 +20,7 @@ from serve.gpu import Gpu
 
 SUFFIX = {"tensorrt": ".plan", "tensorrt-rtx": ".engine"}  # of a compiled network of the codec
 TRTLLM_FOLDER = "trtllm"
-LONGEST_CHUNK_SECONDS = 10.0  # what a request may ask for; triton_repo/prompt/options.py refuses more
+LONGEST_CHUNK_SECONDS = 10.0  # what a request may ask for; runtime/text/options.py refuses more
 _HERE = Path(__file__).resolve().parent
 _PACKAGES = ("tensorrt", "tensorrt_llm", "tensorrt-rtx-cu12-bindings")
 

@@ -18,10 +18,11 @@ from build.memory import prompt_audio_positions
 from build.steps import RECORD_FILE
 from build.targets import Target
 from build.voices import voice_rules, write_voices
-from engine.types import MAX_RAS_WINDOW
+from runtime.engine.types import MAX_RAS_WINDOW
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "triton_repo"
+RUNTIME = ROOT / "runtime"
 VERSION = "1"
 ENSEMBLE = "higgs_audio_v2"
 PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "pcm", "voices")
@@ -53,10 +54,9 @@ def assemble(
     codec = _encoder_identity(repository)
     for model in PYTHON_MODELS:
         version = repository / model / VERSION
-        _copy_code(TEMPLATES / model, version)
-        _copy_code(TEMPLATES / "common", version / "common")
+        shutil.copyfile(TEMPLATES / model / VERSION / "model.py", version / "model.py")
+        _copy_runtime(version / RUNTIME.name)
         (version / "settings.json").write_text(json.dumps(_settings(model, exports, target, codec), indent=2) + "\n")
-    _copy_code(ROOT / "engine", repository / "lm" / VERSION / "engine")
     _place_language_model(exports, target, engines, repository / "lm" / VERSION / "weights")
     place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
     _place_voices(voices, repository, exports.codec["sample_rate"], target)
@@ -223,7 +223,6 @@ def _write_config(model: str, exports: Exports, target: Target, path: Path) -> N
     path.write_text(text_format.MessageToString(config))
 
 
-def _copy_code(source: Path, destination: Path) -> None:
-    destination.mkdir(parents=True, exist_ok=True)
-    for file in [*source.glob("*.py"), *source.glob("*.toml")]:
-        shutil.copyfile(file, destination / file.name)
+def _copy_runtime(destination: Path) -> None:
+    """The code that runs inside Triton, whole beside each model: Triton may load a model from anywhere."""
+    shutil.copytree(RUNTIME, destination, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,6 +1,6 @@
 """Voices of a bundle: profiles of any known format, at the codec's rate, as the files its models read.
 
-Written for each voice: NAME.profile.json, as `triton_repo/common/profile_folder.py` describes it, and NAME.wav if the
+Written for each voice: NAME.profile.json, as `runtime/voices/profile_folder.py` describes it, and NAME.wav if the
 voice has audio.
 """
 

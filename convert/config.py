@@ -6,7 +6,7 @@ from typing import Any
 
 from convert.errors import ModelLoadingError
 from convert.json_values import JsonValues, read_json
-from engine.types import MAX_RAS_WINDOW
+from runtime.engine.types import MAX_RAS_WINDOW
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"

@@ -21,8 +21,8 @@ from tokenizers import Tokenizer
 from convert.checkpoint import Checkpoint
 from convert.config import TOKENIZER_FILE
 from convert.lm_check import reference_logits
-from engine.delay_pattern import delay
-from engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
+from runtime.engine.delay_pattern import delay
+from runtime.engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
 
 DTYPE = torch.float8_e4m3fn
 LARGEST = torch.finfo(DTYPE).max  # 448

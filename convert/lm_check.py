@@ -18,12 +18,12 @@ from convert.checkpoint import Checkpoint
 from convert.errors import ExportError
 from convert.lm_tensorrt_rtx import CHECK_GRAPH
 from convert.reference import transformers_config
-from engine.delay_pattern import delay
-from engine.engine import ModelRunner
-from engine.graph_executor import GraphLimits, OnnxExecutor
-from engine.onnx_runner import OnnxRunner
-from engine.rtx_runner import DESCRIPTION, RtxRunner
-from engine.types import AudioSegment, CodebookLayout, ModelDescription, Segment, TextSegment
+from runtime.engine.delay_pattern import delay
+from runtime.engine.engine import ModelRunner
+from runtime.engine.graph_executor import GraphLimits, OnnxExecutor
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.rtx_runner import DESCRIPTION, RtxRunner
+from runtime.engine.types import AudioSegment, CodebookLayout, ModelDescription, Segment, TextSegment
 
 # Largest and mean |logit difference|, in standard deviations of the logits. float32 differs only by the order of
 # additions; the quantised ones are three times what rounding to 8 or 4 bits in blocks of 32 costs random weights, and

@@ -21,7 +21,7 @@ from convert.checkpoint import Checkpoint
 from convert.errors import ExportError
 from convert.lm_check import LogitsError, mixed_prompt, reference_logits
 from convert.trtllm import AUDIO_EMBEDDING, CONFIG, WEIGHTS
-from engine.types import AudioSegment, Segment
+from runtime.engine.types import AudioSegment, Segment
 
 # Largest and mean |logit difference|, in standard deviations of the logits. fp32 differs only by the order of
 # additions, and so does bf16 of a checkpoint that is bf16 already: then fp32's hold. The others are three times what

@@ -178,8 +178,6 @@ class TritonServer:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=triton.environment | self._environment(),
-                # The models' import path begins with the working directory, which must not hold another `engine`.
-                cwd=scratch,
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order
                 # Nothing outlives its launcher. One system call, resolved beforehand: safe even beside threads.
                 preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,11 +36,8 @@ from demo.make_checkpoint import CODEC_FOLDER
 from demo.speaker import SpeakerEncoder
 from demo.tokenizer import write_json
 from demo.training.speech_set import HELD_OUT, SpeechSet, Utterance
+from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from serve.triton import TritonServer
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "triton_repo"))
-
-from common.code_files import CodeFiles, clip_digest, codes_key
 
 CLIPS, SEEDS = 60, 1
 TAKEN_EVERY = 40  # samples between the rests that are compared

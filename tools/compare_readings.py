@@ -7,7 +7,7 @@ of their own:
     python3.11 -m venv /tmp/oracles && /tmp/oracles/bin/pip install --no-deps nemo_text_processing==1.2.0
     /tmp/oracles/bin/pip install WeTextProcessing==1.2.0 cdifflib editdistance inflect joblib pandas regex sacremoses \
         "setuptools<82" tqdm transformers==4.46.3 wget wrapt "numpy<2" num2words==0.5.14 cn2an==0.5.24
-    /tmp/oracles/bin/python tools/compare_readings.py --language en sentences.txt
+    /tmp/oracles/bin/python -m tools.compare_readings --language en sentences.txt
 
 NeMo knows all four languages, WeTextProcessing English and Chinese. A sentence is printed where what is read out
 differs in anything but case, punctuation and spaces, with the parts that differ; the last line counts. `--all` also
@@ -24,10 +24,7 @@ from collections.abc import Callable
 from difflib import SequenceMatcher
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "triton_repo" / "prompt"), str(ROOT / "triton_repo"), str(ROOT)]
-
-from normalization import normalize  # noqa: E402  (the stage's modules lie in folders of their own)
+from runtime.text.readings.normalization import normalize
 
 Reader = Callable[[str], str]
 CACHE = Path.home() / ".cache" / "reading-oracles"  # compiled grammars

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS
 from demo.training.conversations import Conversation, ConversationMaker, Shares
 from demo.training.reading_set import Reading
-from engine.delay_pattern import delay
-from engine.types import CodebookLayout
+from runtime.engine.delay_pattern import delay
+from runtime.engine.types import CodebookLayout
 
 LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100

@@ -60,8 +60,10 @@ class LanguageModelTraining(Training):
             for name, shares in (("alone", SINGLE), ("in conversation", replace(LAST, conversation=1.0)))
         }
         torch.manual_seed(SEED)
-        config = HiggsAudioV2Config(**config_json(SIZES["trained"], "float32"), attn_implementation="eager")
+        config = HiggsAudioV2Config(**config_json(SIZES["trained"], "float32") | {"attn_implementation": "eager"})
         self.model = HiggsAudioV2ForConditionalGeneration(config, use_text_head=True)
+        assert self.model.text_lm_head is not None
+        self._text_head = self.model.text_lm_head
         groups = [
             {"params": [one for one in self.model.parameters() if one.dim() > 1], "weight_decay": WEIGHT_DECAY},
             {"params": [one for one in self.model.parameters() if one.dim() == 1], "weight_decay": 0.0},
@@ -118,7 +120,7 @@ class LanguageModelTraining(Training):
         example = torch.arange(len(batch.ids)).repeat_interleave(is_audio.sum(dim=1))[wanted]
         names = batch.ids[example, batch.spoken[wanted, 0]]
         between = self.model.model.norm(output.hidden_states[NAMED_AFTER][is_audio][wanted])
-        naming = functional.cross_entropy(self.model.text_lm_head(between), names)
+        naming = functional.cross_entropy(self._text_head(between), names)
         begins = (batch.spoken != batch.spoken.roll(BEGINNING, dims=0)).any(dim=1)[wanted]
         weights = counted * torch.where(begins, beginning_weight, 1.0)[:, None]
         loss = (losses * weights).sum(dim=0) / weights.sum(dim=0)
@@ -140,15 +142,16 @@ def main() -> None:
     work = arguments.work
     space = CodeSpace.of(work, SpeechSet(work / "speech_train", CODEC_SENTENCES, *CODEC_SET, SAMPLE_RATE))
     parts = load_parts(work, space, "encoder")
-    tokenizer, makers = trained_tokenizer(), []
-    for name, count, kind in (
-        ("reading_train", SENTENCES, LANGUAGE_MODEL_SET),
-        ("reading_held_out", HELD_OUT_COUNT, HELD_OUT),
-    ):
+    tokenizer = trained_tokenizer()
+
+    def examples(name: str, count: int, kind: tuple[int, bool]) -> ExampleMaker:
         readings = ReadingSet(work / name, count, *kind)
         readings.make(space, parts)
-        makers.append(ExampleMaker(list(readings.readings()), tokenizer))
-    LanguageModelTraining(*makers, file=work / "language_model.pt").run(arguments.until)
+        return ExampleMaker(list(readings.readings()), tokenizer)
+
+    train = examples("reading_train", SENTENCES, LANGUAGE_MODEL_SET)
+    held_out = examples("reading_held_out", HELD_OUT_COUNT, HELD_OUT)
+    LanguageModelTraining(train, held_out, work / "language_model.pt").run(arguments.until)
 
 
 if __name__ == "__main__":

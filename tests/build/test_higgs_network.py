@@ -26,8 +26,8 @@ from transformers import HiggsAudioV2ForConditionalGeneration
 
 from convert import trtllm
 from convert.checkpoint import Checkpoint
-from engine.delay_pattern import delay
-from engine.types import CodebookLayout
+from runtime.engine.delay_pattern import delay
+from runtime.engine.types import CodebookLayout
 from tests.build import trtllm_standin
 from tests.build.trtllm_standin.network import Network, net_guard
 from tests.build.trtllm_standin.runtime import Request, Runtime

@@ -15,10 +15,10 @@ import onnxruntime
 import pytest
 
 from convert.torchaudio_shim import install
-from engine.engine import Engine
-from engine.onnx_runner import OnnxRunner
-from engine.runaway import RunawayDetector
-from engine.types import (
+from runtime.engine.engine import Engine
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.runaway import RunawayDetector
+from runtime.engine.types import (
     FinishReason,
     FrameWindow,
     Limits,

@@ -160,7 +160,7 @@ def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
 
 def test_scaling_follows_a_metric_the_server_publishes(chart: Any) -> None:
     metric = "higgs_waiting_requests"
-    assert f'"{metric}"' in (ROOT / "triton_repo" / "lm" / "metrics.py").read_text()
+    assert f'"{metric}"' in (ROOT / "runtime" / "triton" / "engine_metrics.py").read_text()
     hpa = render(chart, CASES["hpa"])["HorizontalPodAutoscaler"]
     assert hpa["spec"]["metrics"][0]["pods"]["metric"]["name"] == metric
     assert hpa["spec"]["maxReplicas"] == 8

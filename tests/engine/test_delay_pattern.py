@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers.models.higgs_audio_v2.processing_higgs_audio_v2 import HiggsAudioV2Processor
 
-from engine.delay_pattern import complete_frames, delay, undelay
-from engine.types import CodebookLayout
+from runtime.engine.delay_pattern import complete_frames, delay, undelay
+from runtime.engine.types import CodebookLayout
 
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
 

@@ -12,17 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.engine import Engine, Event
-from engine.errors import (
-    EngineError,
-    GenerationTimeoutError,
-    InvalidRequestError,
-    MemoryExhaustionError,
-    ModelLoadingError,
-    OverloadedError,
-)
-from engine.onnx_runner import OnnxRunner
-from engine.types import (
+from runtime.engine.engine import Engine, Event
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.types import (
     FinishReason,
     FrameWindow,
     Limits,
@@ -32,6 +24,14 @@ from engine.types import (
     Segment,
     TextSegment,
     WindowPlan,
+)
+from runtime.formats.errors import (
+    GenerationTimeoutError,
+    InvalidRequestError,
+    MemoryExhaustionError,
+    ModelLoadingError,
+    OverloadedError,
+    RequestError,
 )
 
 LIMITS = Limits(max_streams=4, max_waiting=4, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
@@ -90,7 +90,7 @@ def collect(engine: Engine, request: Request) -> tuple[list[Event], threading.Ev
 
     def on_event(event: Event) -> None:
         events.append(event)
-        if isinstance(event, EngineError) or event.finish_reason:
+        if isinstance(event, RequestError) or event.finish_reason:
             over.set()
 
     engine.submit(request, on_event)
@@ -149,7 +149,7 @@ def test_a_failing_step_ends_its_streams_and_the_engine_serves_on(engine: Engine
         time.sleep(0.001)
     runner.fail_decode = RuntimeError("kernel exploded")
     assert over.wait(5)
-    assert isinstance(events[-1], EngineError)
+    assert isinstance(events[-1], RequestError)
     assert "kernel exploded" in str(events[-1])
     assert engine.stats().live_streams == 0
     np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)
@@ -219,6 +219,6 @@ def test_an_error_of_its_own_ends_every_stream_and_the_engine_serves_on(
     with monkeypatch.context() as broken:
         broken.setattr(engine._scheduler, "schedule", lambda: 1 / 0)
         assert over.wait(5)
-    assert isinstance(events[-1], EngineError)
+    assert isinstance(events[-1], RequestError)
     assert "ZeroDivisionError" in str(events[-1])
     np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.pieces import Piece, pieces
-from engine.prefix_cache import PrefixCache
-from engine.types import AudioSegment, Segment, TextSegment
+from runtime.engine.pieces import Piece, pieces
+from runtime.engine.prefix_cache import PrefixCache
+from runtime.engine.types import AudioSegment, Segment, TextSegment
 
 LONGEST = 4
 POSITION_BYTES = 2 * 3 * 4  # two tensors of three heads with one float32 each

@@ -15,15 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.delay_pattern import delay
-from engine.engine import Engine, Event, ModelRunner
-from engine.errors import EngineError, GenerationTimeoutError
-from engine.graph_executor import GraphLimits, OnnxExecutor
-from engine.onnx_runner import OnnxRunner
-from engine.pieces import Piece
-from engine.prefix_cache import PrefixCache
-from engine.rtx_runner import RtxRunner
-from engine.types import (
+from runtime.engine.delay_pattern import delay
+from runtime.engine.engine import Engine, Event, ModelRunner
+from runtime.engine.graph_executor import GraphLimits, OnnxExecutor
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.pieces import Piece
+from runtime.engine.prefix_cache import PrefixCache
+from runtime.engine.rtx_runner import RtxRunner
+from runtime.engine.types import (
     AudioSegment,
     CodebookLayout,
     FrameWindow,
@@ -36,6 +35,7 @@ from engine.types import (
     TextSegment,
     WindowPlan,
 )
+from runtime.formats.errors import GenerationTimeoutError, RequestError
 
 STREAMS, POSITIONS, BUDGET = 4, 1024, 32
 THREADS = 2  # rows are shared out among threads, so that with one much is equal that is not with two
@@ -127,7 +127,7 @@ def submit(engine: Engine, request: Request) -> tuple[list[Event], threading.Eve
     def on_event(event: Event) -> None:
         events.append(event)
         begun.set()
-        if isinstance(event, EngineError) or event.finish_reason:
+        if isinstance(event, RequestError) or event.finish_reason:
             over.set()
 
     engine.submit(request, on_event)
@@ -214,7 +214,7 @@ def test_in_any_company_keys_values_and_codes_are_those_of_reading_alone_bit_for
 ) -> None:
     few = 220 * make_runner().position_bytes
     if cache == "forgetful":
-        monkeypatch.setattr("engine.engine.PrefixCache", Forgetful)
+        monkeypatch.setattr("runtime.engine.engine.PrefixCache", Forgetful)
     pair = Pair(make_runner, replace(LIMITS, prefix_cache_bytes=few) if cache == "small" else LIMITS)
     requests = random_requests(np.random.default_rng(0), pair.layout)
     read = keys_and_values(pair.plain, requests)
@@ -258,7 +258,7 @@ def test_what_a_cancelled_stream_read_is_kept_and_what_it_said_is_not(pair: Pair
 
 def test_what_a_failed_step_left_is_not_trusted(pair: Pair) -> None:
     pair.reads.fail = RuntimeError("kernel exploded")
-    with pytest.raises(EngineError, match="kernel exploded"):
+    with pytest.raises(RequestError, match="kernel exploded"):
         list(pair.engine.stream(order("victim", (text(0, 40),))))
     assert pair.engine.stats().prefix_cache_bytes == 0
     assert pair.speak("next", (text(0, 40),), SAMPLED) == 40
@@ -277,7 +277,7 @@ def test_what_is_kept_is_forgotten_when_the_engine_begins_anew(pair: Pair, monke
     assert pair.speak("before", (text(0, 40),), SAMPLED) == 40
     with monkeypatch.context() as broken:
         broken.setattr(pair.engine._scheduler, "schedule", lambda: 1 / 0)
-        with pytest.raises(EngineError, match="ZeroDivisionError"):
+        with pytest.raises(RequestError, match="ZeroDivisionError"):
             list(pair.engine.stream(order("victim", (text(0, 40),))))
     assert pair.speak("after", (text(0, 40),), SAMPLED) == 40
 

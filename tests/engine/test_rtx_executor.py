@@ -17,12 +17,11 @@ import tensorrt_rtx_bindings as library
 import torch
 
 from build.rtx import LmShapes, lm_profiles
-from engine.engine import Engine
-from engine.errors import CUDAFailureError, ModelLoadingError
-from engine.graph_executor import PROFILES, GraphLimits, OnnxExecutor
-from engine.rtx_executor import RtxExecutor
-from engine.rtx_runner import RtxRunner
-from engine.types import (
+from runtime.engine.engine import Engine
+from runtime.engine.graph_executor import PROFILES, GraphLimits, OnnxExecutor
+from runtime.engine.rtx_executor import RtxExecutor
+from runtime.engine.rtx_runner import RtxRunner
+from runtime.engine.types import (
     AudioSegment,
     Limits,
     ModelDescription,
@@ -32,6 +31,7 @@ from engine.types import (
     TextSegment,
     WindowPlan,
 )
+from runtime.formats.errors import CUDAFailureError, ModelLoadingError
 from tests.engine import rtx_standin
 
 SHAPES = LmShapes(max_streams=4, max_prefill=24, max_positions=1024)

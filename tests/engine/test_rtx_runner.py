@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine.delay_pattern import delay
-from engine.engine import Engine
-from engine.errors import ModelLoadingError
-from engine.graph_executor import Binding, GraphLimits, OnnxExecutor
-from engine.onnx_runner import OnnxRunner
-from engine.rtx_runner import RtxRunner
-from engine.types import (
+from runtime.engine.delay_pattern import delay
+from runtime.engine.engine import Engine
+from runtime.engine.graph_executor import Binding, GraphLimits, OnnxExecutor
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.rtx_runner import RtxRunner
+from runtime.engine.types import (
     AudioSegment,
     Limits,
     ModelDescription,
@@ -30,6 +29,7 @@ from engine.types import (
     TextSegment,
     WindowPlan,
 )
+from runtime.formats.errors import ModelLoadingError
 from tests.serving.higgs import Higgs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,5 +239,5 @@ def test_without_a_gpu_the_engine_is_refused_in_one_sentence(one_graph: Path, mo
 
 def test_a_gpu_needs_no_onnx_runtime() -> None:
     """The bundle's manifest does not ask for it either (build/manifest.py)."""
-    script = "import sys; sys.modules['onnxruntime'] = None; import engine.rtx_runner"
+    script = "import sys; sys.modules['onnxruntime'] = None; import runtime.engine.rtx_runner"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

@@ -15,9 +15,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.engine import Engine
-from engine.runaway import RunawayDetector
-from engine.types import (
+from runtime.engine.engine import Engine
+from runtime.engine.runaway import RunawayDetector
+from runtime.engine.types import (
     CodebookLayout,
     FinishReason,
     FrameWindow,

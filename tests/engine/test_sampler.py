@@ -5,9 +5,9 @@ import pytest
 import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from engine.delay_pattern import delay
-from engine.sampler import Sampler, SamplerState
-from engine.types import (
+from runtime.engine.delay_pattern import delay
+from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.types import (
     MAX_RAS_WINDOW,
     AudioSegment,
     CodebookLayout,

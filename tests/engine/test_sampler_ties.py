@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from engine import noise
-from engine.sampler import Sampler, SamplerState
-from engine.types import CodebookLayout, SamplingParameters
+from runtime.engine import noise
+from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.types import CodebookLayout, SamplingParameters
 
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
 SMALL = CodebookLayout(num_codebooks=4, codebook_size=34, stream_bos_id=32, stream_eos_id=33)

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from engine.errors import OverloadedError
-from engine.scheduler import Scheduler, Sequence, Step
+from runtime.engine.scheduler import Scheduler, Sequence, Step
+from runtime.formats.errors import OverloadedError
 
 
 def sequence(name: str, length: int = 10, deadline: float = 1e9) -> Sequence:

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.delay_pattern import delay
-from engine.errors import InvalidRequestError
-from engine.stream import CodeStream
-from engine.types import CodebookLayout, FinishReason, FrameWindow, RunawayGuard, WindowPlan
+from runtime.engine.delay_pattern import delay
+from runtime.engine.stream import CodeStream
+from runtime.engine.types import CodebookLayout, FinishReason, FrameWindow, RunawayGuard, WindowPlan
+from runtime.formats.errors import InvalidRequestError
 
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
 PLANS = [WindowPlan(1, 1.0, 1), WindowPlan(5, 1.5, 20), WindowPlan(10, 2.0, 50), WindowPlan(1000, 1.0, 1000)]

@@ -13,10 +13,11 @@ import torch
 from build.rtx import LM_ENGINE, CodecShapes, LmShapes, compile_codec, compile_lm
 from convert import lm_tensorrt_rtx
 from convert.checkpoint import Checkpoint
-from engine.engine import Engine, ModelRunner
-from engine.onnx_runner import OnnxRunner
-from engine.rtx_runner import RtxRunner
-from engine.types import AudioSegment, Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
+from runtime.codec.networks import open_network
+from runtime.engine.engine import Engine, ModelRunner
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.rtx_runner import RtxRunner
+from runtime.engine.types import AudioSegment, Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -85,10 +86,7 @@ def test_greedy_codes_equal_onnx_runtimes(compiled: Path, reference: OnnxRunner)
     np.testing.assert_array_equal(*codes)
 
 
-def test_decoded_audio_equals_onnx_runtimes(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "triton_repo")
-    from common.networks import open_network  # noqa: PLC0415 - only now on the path
-
+def test_decoded_audio_equals_onnx_runtimes(bundle: Path, tmp_path: Path) -> None:
     onnx = bundle / "exports" / "codec" / "decoder.onnx"
     compile_codec(onnx, tmp_path / "decoder.engine", CodecShapes(4, 1, 50, 128), capability())
     plain = open_network(onnx.parent, "decoder", {"threads": 2})

@@ -18,10 +18,15 @@ output [ { name: "answer" data_type: TYPE_FP32 dims: [ 1 ] } ]
 """
 _SIBLING = "WHERE = __file__\n"
 _CODE = """
-import engine
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import runtime
 import triton_python_backend_utils as pb_utils
 
-print("engine comes from", engine.WHERE, flush=True)
+print("runtime comes from", runtime.WHERE, flush=True)
 
 
 class TritonPythonModel:
@@ -40,9 +45,9 @@ def _question(request):
 def make_bundle(folder: Path, initialize: str = "pass") -> Path:
     """Write a bundle whose model runs the statement `initialize` while it loads."""
     version = folder / "model_repository" / MODEL / "1"
-    (version / "engine").mkdir(parents=True)
+    (version / "runtime").mkdir(parents=True)
     (version / "model.py").write_text(_CODE.format(initialize=initialize))
-    (version / "engine" / "__init__.py").write_text(_SIBLING)
+    (version / "runtime" / "__init__.py").write_text(_SIBLING)
     (version.parent / "config.pbtxt").write_text(_CONFIG)
     write_manifest(folder)
     return folder

@@ -119,10 +119,10 @@ def test_a_server_starts_answers_and_stops_within_seconds(bundle: Path) -> None:
 def test_models_import_the_bundles_modules_not_those_of_the_working_directory(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (ROOT / "engine").is_dir(), "the checkout has a package of the same name as the bundle's"
+    assert (ROOT / "runtime").is_dir(), "the checkout has a package of the same name as the bundle's"
     monkeypatch.chdir(ROOT)
     with TritonServer(bundle) as server:
-        assert "/repository/echo/1/engine/__init__.py" in server.log.read_text(), "through the link to the bundle"
+        assert "/repository/echo/1/runtime/__init__.py" in server.log.read_text(), "through the link to the bundle"
 
 
 def test_a_connection_left_open_does_not_hold_up_the_stop(bundle: Path) -> None:

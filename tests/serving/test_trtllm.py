@@ -30,7 +30,7 @@ _PACKAGE = """
 import sys
 from pathlib import Path
 
-sys.path.append({root!r})  # behind the bundle's own engine
+sys.path.append({root!r})  # behind the bundle's own runtime
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.network import Network
 

@@ -1,4 +1,4 @@
-"""The models' shared modules as a Triton model imports them, and processes of their own that do."""
+"""Processes of their own that import the runtime."""
 
 from __future__ import annotations
 
@@ -11,28 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ROOT / "triton_repo"
 
 Run = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`common` and the modules beside `codec_encoder` can be imported."""
-    for folder in (MODELS, MODELS / "codec_encoder"):
-        monkeypatch.syspath_prepend(folder)
-
-
-@pytest.fixture
 def run() -> Iterator[Run]:
     """Starts a Python of its own over some code, with words behind it."""
-    path = os.pathsep.join(str(folder) for folder in (MODELS, MODELS / "codec_encoder"))
     started: list[subprocess.Popen[str]] = []
 
     def start(code: str, *words: str | Path) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, words)],
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

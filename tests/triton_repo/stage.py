@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from context import ContextLimits
-from engine.contract import Event
-from engine.types import (
+from runtime.engine.contract import Event
+from runtime.engine.types import (
     CodebookLayout,
     EngineStats,
     FinishReason,
@@ -20,8 +19,9 @@ from engine.types import (
     TextSegment,
     WindowPlan,
 )
-from player import Cue, Player
-from script import Part, Script
+from runtime.speech.context import ContextLimits
+from runtime.speech.player import Cue, Player
+from runtime.speech.script import Part, Script
 
 LAYOUT = CodebookLayout(num_codebooks=2, codebook_size=12, stream_bos_id=10, stream_eos_id=11)
 FRAME_SECONDS = 0.04

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from triton_repo.codec_decoder.batcher import WindowBatcher
+from runtime.codec.batcher import WindowBatcher
 
 
 class Decoder:

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from cast import cast
-from chatml import PromptEncoder
-from context import Context, ContextLimits
-from engine.types import AudioSegment, CodebookLayout, Prompt
-from languages import resolve
-from options import parse_options
-from parts import text_parts
+from runtime.engine.types import AudioSegment, CodebookLayout, Prompt
+from runtime.speech.context import Context, ContextLimits
+from runtime.text.dialogue.cast import cast
+from runtime.text.dialogue.chatml import PromptEncoder
+from runtime.text.languages import resolve
+from runtime.text.options import parse_options
+from runtime.text.parts import text_parts
+from runtime.text.text_input import read_text
+from runtime.text.writer import ScriptWriter
 from tests.triton_repo.test_cast import Profile, Voices
 from tests.triton_repo.test_writer import LIMITS, OPTION_LIMITS, TOKENIZER, read
-from text_input import read_text
-from writer import ScriptWriter
 
 DATA = Path(__file__).with_name("data")
 DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "against-the-original.md"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cast import SMART_SYSTEM_TEXT, Cast, Reference, cast
-from chatml import SYSTEM_TEXT
-from common.errors import InvalidRequestError
-from dialogue import DialogueTurn
+from runtime.formats.errors import InvalidRequestError
+from runtime.text.dialogue.cast import SMART_SYSTEM_TEXT, Cast, Reference, cast
+from runtime.text.dialogue.chatml import SYSTEM_TEXT
+from runtime.text.dialogue.dialogue import DialogueTurn
 
 CLIP = np.ones(960, np.float32)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chunking import METHODS, Chunk, chunk
+from runtime.text.chunking import METHODS, Chunk, chunk
 
 EVENT = re.compile(r"<SE(?:_[se])?>[^<>]*</SE(?:_[se])?>")
 IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleaning import cleaned, legible
-from common.errors import InvalidRequestError
-from text_input import read_text, told
+from runtime.formats.errors import InvalidRequestError
+from runtime.text.cleaning import cleaned, legible
+from runtime.text.text_input import read_text, told
 
 
 def said(text: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clips import read_clips
-from common.errors import InvalidRequestError
+from runtime.codec.clips import read_clips
+from runtime.formats.errors import InvalidRequestError
 
 SAMPLES = np.arange(5, dtype=np.float32)
 CODES = np.arange(6, dtype=np.int32).reshape(2, 3)

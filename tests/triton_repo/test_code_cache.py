@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtime.codec.code_cache import CodeCache
+from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from tests.triton_repo.conftest import Run
 
-pytestmark = pytest.mark.usefixtures("models")
 MIB = 2**20
 # Encodes the clip that its number names, slowly, and says so in a file; argv: folder, file, number of the clip.
 ENCODER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from code_cache import CodeCache
-from common.code_files import CodeFiles, clip_digest, codes_key
+from runtime.codec.code_cache import CodeCache
+from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 
 folder, log, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 def encode():
@@ -57,9 +58,6 @@ class Codec:
     """A cache as the model `codec_encoder` has it, started anew over the same folder as often as one likes."""
 
     def __init__(self, folder: Path | None, max_entries: int = 16, max_bytes: int = MIB, name: str = "codec") -> None:
-        from code_cache import CodeCache  # noqa: PLC0415 - only now on the path
-        from common.code_files import CodeFiles  # noqa: PLC0415
-
         self.sources: Counter[str] = Counter()
         self.encoder = Encoder()
         self._name = name
@@ -73,8 +71,6 @@ class Codec:
         return self._cache.remembered([self._key(samples) for samples in clips])
 
     def _key(self, samples: np.ndarray) -> str:
-        from common.code_files import clip_digest, codes_key  # noqa: PLC0415
-
         return codes_key(self._name, clip_digest(samples))
 
 

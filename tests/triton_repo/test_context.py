@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from context import Context, ContextLimits
-from engine.types import AudioSegment, Prompt, TextSegment
-from script import Part, Script
+from runtime.engine.types import AudioSegment, Prompt, TextSegment
+from runtime.speech.context import Context, ContextLimits
+from runtime.speech.script import Part, Script
 from tests.triton_repo.stage import LAYOUT, codes, part, script
 
 WIDE = ContextLimits(4096, 4096)

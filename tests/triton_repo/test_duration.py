@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from duration import estimate
+from runtime.text.duration import estimate
 
 HELD_OUT = Path(__file__).resolve().parents[2] / "demo/checkpoint/held_out.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from joins import joined
+from runtime.codec.joins import joined
 
 FADE, PAUSE = 120, 960
 TONE = np.cos(np.arange(4800) * 0.05).astype(np.float32)

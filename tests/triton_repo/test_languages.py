@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import InvalidRequestError
-from languages import LANGUAGES, likely_languages, resolve
-from normalization import normalize
+from runtime.formats.errors import InvalidRequestError
+from runtime.text.languages import LANGUAGES, likely_languages, resolve
+from runtime.text.readings.normalization import normalize
 
 HELD_OUT = Path(__file__).resolve().parents[2] / "demo/checkpoint/held_out.json"
 # One sentence a line, in the language that the file's name begins with; short ones have fewer than 20 letters. The

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from common.errors import InvalidRequestError
-from dialogue import DialogueTurn, Recognition
-from messages import Messages, parse_messages, parse_text
-from text_input import Content, read_text, told
+from runtime.formats.errors import InvalidRequestError
+from runtime.text.dialogue.dialogue import DialogueTurn, Recognition
+from runtime.text.dialogue.messages import Messages, parse_messages, parse_text
+from runtime.text.text_input import Content, read_text, told
 
 
 def turns(*pairs: tuple[str | None, str]) -> list[DialogueTurn]:

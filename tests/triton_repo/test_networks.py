@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from build.rtx import CodecShapes, codec_profile
+from runtime.codec import networks, rtx
+from runtime.formats.errors import ModelLoadingError
 from tests.engine import rtx_standin
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 SHAPES = CodecShapes(max_batch=4, min_frames=1, typical_frames=10, max_frames=40)
-
-
-@pytest.fixture
-def networks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module as a Triton model imports it."""
-    monkeypatch.syspath_prepend(ROOT / "triton_repo")
-    from common import networks  # noqa: PLC0415 - only now on the path
-
-    return networks
-
-
-@pytest.fixture
-def rtx(networks: ModuleType) -> ModuleType:
-    from common import rtx  # noqa: PLC0415
-
-    return rtx
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +29,7 @@ def codes(batch: int, frames: int) -> np.ndarray:
     return np.random.default_rng(frames).integers(0, 1024, (batch, 8, frames)).astype(np.int32)
 
 
-def test_samples_through_the_engines_api_equal_onnx_runtimes(
-    networks: ModuleType, rtx: ModuleType, decoder: Path
-) -> None:
+def test_samples_through_the_engines_api_equal_onnx_runtimes(decoder: Path) -> None:
     plain = networks.open_network(decoder, "decoder", {"threads": 1})
     engine = rtx_standin.Engine(decoder / "decoder.onnx", [codec_profile(SHAPES)])
     network = rtx.RtxNetwork(rtx_standin.MODULE, engine, CPU)
@@ -56,7 +39,7 @@ def test_samples_through_the_engines_api_equal_onnx_runtimes(
         np.testing.assert_allclose(found, plain(codes(batch, frames)), atol=1e-6)
 
 
-def test_a_window_larger_than_the_engine_is_refused_and_the_next_decoded(rtx: ModuleType, decoder: Path) -> None:
+def test_a_window_larger_than_the_engine_is_refused_and_the_next_decoded(decoder: Path) -> None:
     engine = rtx_standin.Engine(decoder / "decoder.onnx", [codec_profile(SHAPES)])
     network = rtx.RtxNetwork(rtx_standin.MODULE, engine, CPU)
     with pytest.raises(ValueError, match=r"codes is \[5, 8, 2\]; the engine takes at most \[4, 8, 40\]"):
@@ -64,11 +47,7 @@ def test_a_window_larger_than_the_engine_is_refused_and_the_next_decoded(rtx: Mo
     assert network(codes(1, 2)).shape == (1, 1920)
 
 
-def test_what_cannot_be_opened_is_refused_in_one_sentence(
-    networks: ModuleType, decoder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from common.errors import ModelLoadingError  # noqa: PLC0415
-
+def test_what_cannot_be_opened_is_refused_in_one_sentence(decoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelLoadingError, match="the codec has no engine 'abacus'; there are onnxruntime and"):
         networks.open_network(decoder, "decoder", {"threads": 1, "engine": "abacus"})
     if not torch.cuda.is_available():
@@ -80,9 +59,7 @@ def test_what_cannot_be_opened_is_refused_in_one_sentence(
         networks.open_network(decoder, "decoder", {"threads": 1, "engine": "tensorrt-rtx"})
 
 
-def test_an_engine_of_something_else_is_refused(rtx: ModuleType, networks: ModuleType, bundle: Path) -> None:
-    from common.errors import ModelLoadingError  # noqa: PLC0415
-
+def test_an_engine_of_something_else_is_refused(bundle: Path) -> None:
     audio = bundle / "model_repository" / "lm" / "1" / "weights" / "audio.onnx"
     engine = rtx_standin.Engine(audio, [])
     with pytest.raises(ModelLoadingError, match="one input and one output is right"):

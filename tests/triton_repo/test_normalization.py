@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatml import EVENT_TAG
-from languages import LANGUAGES
-from normalization import normalize
+from runtime.text.dialogue.chatml import EVENT_TAG
+from runtime.text.languages import LANGUAGES
+from runtime.text.readings.normalization import normalize
 
 ROOT = Path(__file__).resolve().parents[2]
 

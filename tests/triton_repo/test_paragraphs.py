@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paragraphs import paragraphs
+from runtime.text.paragraphs import paragraphs
 
 ONE = [
     ("en", "This is prose that was wrapped at sixty columns by somebody\nwho likes e-mail, and it "

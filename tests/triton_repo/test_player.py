@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.delay_pattern import delay
-from engine.errors import CUDAFailureError, GenerationTimeoutError, OverloadedError
-from engine.types import AudioSegment, FinishReason, RunawayGuard, TextSegment
-from player import part_seed
+from runtime.engine.delay_pattern import delay
+from runtime.engine.types import AudioSegment, FinishReason, RunawayGuard, TextSegment
+from runtime.formats.errors import CUDAFailureError, GenerationTimeoutError, OverloadedError
+from runtime.speech.player import part_seed
 from tests.triton_repo.stage import LAYOUT, Stage, part, script
 
 STOP, LENGTH, RUNAWAY, CANCELLED = FinishReason.STOP, FinishReason.LENGTH, FinishReason.RUNAWAY, FinishReason.CANCELLED
@@ -174,7 +174,7 @@ def test_errors_end_the_stream_behind_its_audio(stage: Stage) -> None:
 
 def test_one_time_limit_holds_for_all_parts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("player.time.monotonic", lambda: now)
+    monkeypatch.setattr("runtime.speech.player.time.monotonic", lambda: now)
     stage.play(script(part(), part(), part(), timeout=10.0))
     now += 6.0
     stage.say(10, STOP)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from build.targets import load_target
 from build.voices import voice_rules
-from common.profile_folder import NewClip, ProfileFolder
-from common.voice_profile import ADDED, VoiceRules
+from runtime.formats.voice_profile import ADDED, VoiceRules
+from runtime.voices.profile_folder import NewClip, ProfileFolder
 
 RULES = VoiceRules(**voice_rules(load_target("cpu")))
 JSON = st.recursive(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from common.errors import InvalidRequestError
-from common.pronunciations import check_pronunciations, pronounced
-from dialogue import DialogueTurn
-from options import parse_options
-from parts import text_parts
+from runtime.formats.errors import InvalidRequestError
+from runtime.formats.pronunciations import check_pronunciations, pronounced
+from runtime.text.dialogue.dialogue import DialogueTurn
+from runtime.text.options import parse_options
+from runtime.text.parts import text_parts
 from tests.triton_repo.test_writer import OPTION_LIMITS
 
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from languages import LANGUAGES
-from normalization import normalize
-from readings import read_numbers
+from runtime.text.languages import LANGUAGES
+from runtime.text.readings.normalization import normalize
+from runtime.text.readings.readings import read_numbers
 
 FILES = Path(__file__).with_name("readings")
 EXAMPLES = [

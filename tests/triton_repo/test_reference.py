@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.usefixtures("models")
+from runtime.formats.errors import AudioFormatError
+from runtime.voices.reference import ReferenceLimits
+
 LIMITS = {"sample_rate": 24000, "hop_length": 960, "min_seconds": 0.5, "max_seconds": 30.0, "min_peak": 1e-3}
 
 
 def checked(samples: np.ndarray, **settings: Any) -> np.ndarray:
-    from common.reference import ReferenceLimits  # noqa: PLC0415 - only now on the path
-
     return ReferenceLimits(**LIMITS | settings).checked(samples)
 
 
@@ -25,8 +25,6 @@ def noise(samples: int) -> np.ndarray:
 
 
 def refusal(samples: np.ndarray, **settings: Any) -> str:
-    from common.errors import AudioFormatError  # noqa: PLC0415
-
     with pytest.raises(AudioFormatError) as caught:
         checked(samples, **settings)
     return str(caught.value)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from cast import SMART_SYSTEM_TEXT, Reference, cast
-from chatml import SYSTEM_TEXT, check_marks
-from common.errors import InvalidRequestError
-from scene import described, with_numbers
+from runtime.formats.errors import InvalidRequestError
+from runtime.text.dialogue.cast import SMART_SYSTEM_TEXT, Reference, cast
+from runtime.text.dialogue.chatml import SYSTEM_TEXT, check_marks
+from runtime.text.dialogue.scene import described, with_numbers
+from runtime.text.text_input import read_text
 from tests.triton_repo.test_cast import CLIP, NOBODY, THREE, turns
-from text_input import read_text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentences import belong_together, sentences
+from runtime.text.sentences import belong_together, sentences
 
 # Sentences, parted by "|".
 TEXTS = [

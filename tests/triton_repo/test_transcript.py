@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialogue import DIALOGUE_MODES, DialogueTurn, Recognition
-from transcript import labels_of, parse_transcript
+from runtime.text.dialogue.dialogue import DIALOGUE_MODES, DialogueTurn, Recognition
+from runtime.text.dialogue.transcript import labels_of, parse_transcript
 
 CORPUS = Path(__file__).parent / "corpus"
 AUTO, ON, OFF = (Recognition(mode) for mode in DIALOGUE_MODES)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from common.errors import InvalidRequestError
-from dialogue import DialogueTurn
-from voice_choice import assign_voices
+from runtime.formats.errors import InvalidRequestError
+from runtime.text.dialogue.dialogue import DialogueTurn
+from runtime.text.dialogue.voice_choice import assign_voices
 
 
 def turns(*pairs: tuple[str | None, str]) -> list[DialogueTurn]:

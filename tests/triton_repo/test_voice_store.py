@@ -21,9 +21,13 @@ import soundfile
 
 from build.targets import load_target
 from build.voices import voice_rules
+from runtime.formats.errors import InvalidRequestError, RequestError, StateError
+from runtime.formats.voice_profile import VoiceRules
+from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
+from runtime.voices.reference import ReferenceLimits
+from runtime.voices.store import VoiceStore
 from tests.triton_repo.conftest import Run
 
-pytestmark = pytest.mark.usefixtures("models")
 RATE = 24000
 RULES = voice_rules(load_target("cpu"))
 LIMITS = {"sample_rate": RATE, "hop_length": 960, "min_seconds": 0.5, "max_seconds": 30.0, "min_peak": 1e-3}
@@ -32,10 +36,10 @@ OPEN = f"""
 import json, os, signal, sys
 from pathlib import Path
 import numpy as np
-from common.errors import RequestError
-from common.reference import ReferenceLimits
-from common.voice_profile import VoiceRules
-from common.voice_store import VoiceStore
+from runtime.formats.errors import RequestError
+from runtime.voices.reference import ReferenceLimits
+from runtime.formats.voice_profile import VoiceRules
+from runtime.voices.store import VoiceStore
 
 store = VoiceStore(Path(sys.argv[1]), Path(sys.argv[2]), VoiceRules(**{RULES!r}), ReferenceLimits(**{LIMITS!r}))
 def clip(level):
@@ -60,11 +64,6 @@ def clip(level: float = 0.5, seconds: float = 1.0) -> np.ndarray:
 
 def open_store(folders: tuple[Path, Path], codec: str = "codec", **settings: Any) -> Any:
     """The codes of one codec's clips are found in `codes` beside the state's voices."""
-    from common.code_files import codes_key  # noqa: PLC0415 - only now on the path
-    from common.reference import ReferenceLimits  # noqa: PLC0415
-    from common.voice_profile import VoiceRules  # noqa: PLC0415
-    from common.voice_store import VoiceStore  # noqa: PLC0415
-
     rules = VoiceRules(**RULES | settings)
     files = code_files(folders)
     return VoiceStore(
@@ -73,15 +72,11 @@ def open_store(folders: tuple[Path, Path], codec: str = "codec", **settings: Any
 
 
 def code_files(folders: tuple[Path, Path]) -> Any:
-    from common.code_files import CodeFiles  # noqa: PLC0415
-
     return CodeFiles(folders[0].parent / "codes", 2**20)
 
 
 def encode(folders: tuple[Path, Path], samples: np.ndarray, codes: np.ndarray, codec: str = "codec") -> None:
     """What `codec_encoder` keeps when it has encoded a clip."""
-    from common.code_files import clip_digest, codes_key  # noqa: PLC0415
-
     code_files(folders).store(codes_key(codec, clip_digest(samples)), codes)
 
 
@@ -137,8 +132,6 @@ def test_nothing_is_read_while_nothing_changes(folders: Any, monkeypatch: pytest
     ["", "../up", "a/b", ".hidden", "-dash", "_low", "a b", "a\n", "a\0b", "x" * 49, "/etc/passwd", "..", "\ud800"],
 )
 def test_names_that_could_be_more_than_a_name_are_refused(folders: Any, name: str) -> None:
-    from common.errors import InvalidRequestError  # noqa: PLC0415
-
     store = open_store(folders)
     for action in (lambda: add(store, name), lambda: store.remove(name)):
         with pytest.raises(InvalidRequestError, match="is not allowed; a name is 1 to 48 letters"):
@@ -148,8 +141,6 @@ def test_names_that_could_be_more_than_a_name_are_refused(folders: Any, name: st
 
 @pytest.mark.parametrize("name", ["default", "None", "SPEAKER0", "speaker12", "auto", "Smart"])
 def test_names_with_a_meaning_are_reserved(folders: Any, name: str) -> None:
-    from common.errors import InvalidRequestError  # noqa: PLC0415
-
     with pytest.raises(InvalidRequestError, match="is reserved"):
         add(open_store(folders), name)
 
@@ -181,8 +172,6 @@ def test_names_of_many_languages_are_names(folders: Any, name: str) -> None:
     ],
 )
 def test_what_is_no_voice_is_refused_and_changes_nothing(folders: Any, change: dict[str, Any], sentence: str) -> None:
-    from common.errors import RequestError  # noqa: PLC0415
-
     store = open_store(folders)
     add(store, "there")
     files = sorted(folders[1].iterdir())
@@ -208,8 +197,6 @@ def test_what_is_no_voice_is_refused_and_changes_nothing(folders: Any, change: d
     ids=range(8),
 )
 def test_metadata_are_a_small_json_object(folders: Any, text: str, sentence: str) -> None:
-    from common.errors import InvalidRequestError  # noqa: PLC0415
-
     with pytest.raises(InvalidRequestError, match=sentence):
         open_store(folders).rules.parsed_metadata(text)
 
@@ -247,8 +234,6 @@ def test_the_codes_are_those_of_whole_frames(folders: Any) -> None:
 @pytest.mark.parametrize("rest", [1, 118, 119, 480, 632, 959])
 def test_codes_of_a_clip_that_zeros_filled_are_not_those_of_the_clip_that_is_cut(folders: Any, rest: int) -> None:
     """A state folder may hold a profile from before clips were cut: it speaks, and by the codes of its whole frames."""
-    from common.code_files import clip_digest  # noqa: PLC0415
-
     samples = np.full(22 * 960 + rest, 0.5, np.float32)
     filled = np.pad(samples, (0, -len(samples) % 960))
     open_store(folders).add("mine", samples, "words", {}, False)
@@ -265,8 +250,6 @@ def test_codes_of_a_clip_that_zeros_filled_are_not_those_of_the_clip_that_is_cut
 
 
 def test_a_voice_that_lost_its_clip_speaks_by_its_codes_or_says_what_is_missing(folders: Any) -> None:
-    from common.errors import InvalidRequestError  # noqa: PLC0415
-
     for name, level in (("known", 0.5), ("unknown", 0.125)):
         add(open_store(folders), name, level).audio_path.unlink()
     encode(folders, clip(0.5), np.ones((8, 25), np.int32))
@@ -287,8 +270,6 @@ def test_a_voice_may_be_described_in_words(folders: Any) -> None:
 
 
 def test_voices_of_the_bundle_stay(folders: Any) -> None:
-    from common.errors import InvalidRequestError  # noqa: PLC0415
-
     store = open_store(folders)
     with pytest.raises(InvalidRequestError, match="belongs to the bundle and cannot be removed"):
         store.remove("tone")
@@ -298,8 +279,6 @@ def test_voices_of_the_bundle_stay(folders: Any) -> None:
 
 
 def test_more_voices_than_allowed_are_refused(folders: Any) -> None:
-    from common.errors import InvalidRequestError  # noqa: PLC0415
-
     store = open_store(folders, max_added=2)
     for name in ("a", "b"):
         add(store, name)
@@ -310,8 +289,6 @@ def test_more_voices_than_allowed_are_refused(folders: Any) -> None:
 
 @pytest.mark.parametrize("state", ["none", "blocked"])
 def test_without_a_state_folder_the_bundles_voices_still_speak(folders: Any, state: str, tmp_path: Path) -> None:
-    from common.errors import StateError  # noqa: PLC0415
-
     (tmp_path / "file").write_text("no folder")
     store = open_store((folders[0], None if state == "none" else tmp_path / "file" / "voices"))  # type: ignore[arg-type]
     sentence = (
@@ -451,7 +428,7 @@ for number, name in enumerate({SCRIPTS!a}):
 store.remove({SCRIPTS[0]!a})
 """
     state = folders[1].parent / "état" / "voices"
-    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": "triton_repo"}
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": "."}
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code, folders[0], state], cwd=root, env=os.environ | ascii_only, check=True)
     assert names(open_store((folders[0], state))) == sorted([*SCRIPTS[1:], "tone"])
@@ -475,7 +452,5 @@ def test_a_profile_put_there_in_another_form_of_its_name_is_that_voice(folders: 
 
 @pytest.mark.parametrize("name", ["\u0301a", "a\u200d", "\u200cab", "Jo\u200dse", "小\u200d", "😀", "a’b"])
 def test_marks_and_joiners_make_no_name_by_themselves(folders: Any, name: str) -> None:
-    from common.errors import InvalidRequestError  # noqa: PLC0415
-
     with pytest.raises(InvalidRequestError, match="is not allowed"):
         add(open_store(folders), name)

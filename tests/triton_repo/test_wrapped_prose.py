@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chunking import chunk
+from runtime.text.chunking import chunk
 
 SENTENCES = Path(__file__).with_name("language_sentences")
 WORDS = 10_000  # characters, in Chinese

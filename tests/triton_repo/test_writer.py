@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cast import cast
-from chatml import PromptEncoder
-from common.errors import InvalidRequestError
-from dialogue import DialogueTurn
-from engine.errors import InvalidRequestError as EngineInvalidRequestError
-from engine.types import AudioSegment, CodebookLayout, ModelDescription, TextSegment
-from languages import LANGUAGES
-from options import OptionLimits, parse_options
-from parts import text_parts
-from script import Script, read_script
+from runtime.engine.types import AudioSegment, CodebookLayout, ModelDescription, TextSegment
+from runtime.formats.errors import InvalidRequestError
+from runtime.speech.script import Script, read_script
+from runtime.text.dialogue.cast import cast
+from runtime.text.dialogue.chatml import PromptEncoder
+from runtime.text.dialogue.dialogue import DialogueTurn
+from runtime.text.languages import LANGUAGES
+from runtime.text.options import OptionLimits, parse_options
+from runtime.text.parts import text_parts
+from runtime.text.writer import ScriptLimits, ScriptWriter, WrittenScript
 from tests.triton_repo.test_cast import CLIP, THREE, Profile, Voices
-from writer import ScriptLimits, ScriptWriter, WrittenScript
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "checkpoint" / "tokenizer.json"
 LIMITS = ScriptLimits(
@@ -211,7 +210,7 @@ def test_what_has_no_room_is_refused(encoder: PromptEncoder) -> None:
 def test_scripts_that_make_no_sense_are_refused(encoder: PromptEncoder, change: dict[str, Any]) -> None:
     written = write(encoder, [DialogueTurn(None, "Hello.")])
     text = json.dumps(json.loads(written.script) | change)
-    with pytest.raises(EngineInvalidRequestError):
+    with pytest.raises(InvalidRequestError):
         read(encoder, replace(written, script=text))
 
 
@@ -232,5 +231,5 @@ def test_of_a_clip_whose_codes_are_known_only_these_go_on(encoder: PromptEncoder
 def test_clips_and_marks_must_agree(encoder: PromptEncoder) -> None:
     written = write(encoder, TWO, speakers=PROFILES)
     assert len(written.reference_samples) == 2 * len(CLIP)
-    with pytest.raises(EngineInvalidRequestError, match="has 3 frames, and the clips"):
+    with pytest.raises(InvalidRequestError, match="has 3 frames, and the clips"):
         read(encoder, written, np.zeros((8, 3), np.int32))

@@ -13,19 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.contract import Event
-from engine.delay_pattern import delay
-from engine.errors import (
-    CUDAFailureError,
-    EngineError,
-    GenerationTimeoutError,
-    InvalidRequestError,
-    ModelLoadingError,
-    OverloadedError,
-)
-from engine.executor_config import ExecutorOptions
-from engine.trtllm_engine import TrtllmEngine
-from engine.types import (
+from runtime.engine.contract import Event
+from runtime.engine.delay_pattern import delay
+from runtime.engine.executor_config import ExecutorOptions
+from runtime.engine.trtllm_engine import TrtllmEngine
+from runtime.engine.types import (
     AudioSegment,
     FinishReason,
     FrameWindow,
@@ -36,6 +28,14 @@ from engine.types import (
     SamplingParameters,
     TextSegment,
     WindowPlan,
+)
+from runtime.formats.errors import (
+    CUDAFailureError,
+    GenerationTimeoutError,
+    InvalidRequestError,
+    ModelLoadingError,
+    OverloadedError,
+    RequestError,
 )
 from tests.engine.trtllm.conftest import ROWS, Start, engine_config, until
 from tests.engine.trtllm.standin.executor import Executor
@@ -67,7 +67,7 @@ class Listener:
     def __call__(self, event: Event) -> None:
         self.events.append(event)
         self._first.set()
-        if isinstance(event, EngineError) or event.finish_reason:
+        if isinstance(event, RequestError) or event.finish_reason:
             self._over.set()
 
     def begun(self) -> Listener:
@@ -237,7 +237,7 @@ def test_a_stream_that_cannot_begin_leaves_the_others_alone(
 
     monkeypatch.setattr(engine._table, "begin", refuse)
     event = Listener(engine, order("victim", frames=60)).over()
-    assert isinstance(event, EngineError) and "no such place" in str(event)
+    assert isinstance(event, RequestError) and "no such place" in str(event)
     healthy.over()
     np.testing.assert_array_equal(codes([e for e in healthy.events if isinstance(e, FrameWindow)]), expected)
 
@@ -256,7 +256,7 @@ def test_codes_that_cannot_be_collected_fail_their_stream_alone(
 
     monkeypatch.setattr(engine._named["victim"].codes, call, refuse)
     event = victim.over()
-    assert isinstance(event, EngineError) and "no room for another column" in str(event)
+    assert isinstance(event, RequestError) and "no room for another column" in str(event)
     healthy.over()
     np.testing.assert_array_equal(codes([e for e in healthy.events if isinstance(e, FrameWindow)]), expected)
 
@@ -275,7 +275,7 @@ def test_a_failing_step_ends_its_streams_and_the_executor_serves_on(
         patch.setattr(engine._table, "write", explode)
         for victim in victims:
             event = victim.over()
-            assert isinstance(event, EngineError) and "kernel exploded" in str(event)
+            assert isinstance(event, RequestError) and "kernel exploded" in str(event)
         until(lambda: engine.stats().live_streams == 0)
     assert not executor.ended["ERROR"], "nothing may escape from the callback: it would fail every request"
     np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)

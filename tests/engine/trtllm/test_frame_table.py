@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.delay_pattern import delay
-from engine.frame_table import FrameTable, end_id, prompt_tokens, table_ids
-from engine.types import AudioSegment, CodebookLayout, Prompt, TextSegment
+from runtime.engine.delay_pattern import delay
+from runtime.engine.frame_table import FrameTable, end_id, prompt_tokens, table_ids
+from runtime.engine.types import AudioSegment, CodebookLayout, Prompt, TextSegment
 
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
 V = 8208

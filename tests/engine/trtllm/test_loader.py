@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from engine import executor_config, loader
-from engine.engine import Engine
-from engine.errors import ModelLoadingError
-from engine.types import Limits
+from runtime.engine import executor_config, loader
+from runtime.engine.engine import Engine
+from runtime.engine.types import Limits
+from runtime.formats.errors import ModelLoadingError
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.network import Network
 

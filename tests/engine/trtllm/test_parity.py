@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.delay_pattern import delay
-from engine.engine import Engine
-from engine.executor_config import ExecutorOptions
-from engine.onnx_runner import OnnxRunner
-from engine.trtllm_engine import TrtllmEngine
-from engine.types import (
+from runtime.engine.delay_pattern import delay
+from runtime.engine.engine import Engine
+from runtime.engine.executor_config import ExecutorOptions
+from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.trtllm_engine import TrtllmEngine
+from runtime.engine.types import (
     AudioSegment,
     CodebookLayout,
     FinishReason,

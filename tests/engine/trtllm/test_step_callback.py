@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from engine.code_transfer import CodeTransfer, Transfer
-from engine.column_step import ColumnStep, Kernels
-from engine.frame_table import FrameTable, end_id, table_ids
-from engine.sampler import Sampler, SamplerState
-from engine.step_callback import Speaker, StepCallback
-from engine.types import CodebookLayout, SamplingParameters
+from runtime.engine.code_transfer import CodeTransfer, Transfer
+from runtime.engine.column_step import ColumnStep, Kernels
+from runtime.engine.frame_table import FrameTable, end_id, table_ids
+from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.step_callback import Speaker, StepCallback
+from runtime.engine.types import CodebookLayout, SamplingParameters
 
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
 SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)

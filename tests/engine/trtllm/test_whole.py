@@ -31,9 +31,9 @@ from build.targets import Target, load_target
 from build.trtllm import NETWORK
 from convert import trtllm
 from convert.checkpoint import Checkpoint
-from engine.loader import start_engine
-from engine.trtllm_engine import TrtllmEngine
-from engine.types import Limits
+from runtime.engine.loader import start_engine
+from runtime.engine.trtllm_engine import TrtllmEngine
+from runtime.engine.types import Limits
 from tests.build import trtllm_standin
 from tests.build.trtllm_standin import runtime
 from tests.engine.trtllm.standin.bindings import standin_bindings

@@ -1,0 +1,1 @@
+"""Reference clips to codes, windows of codes to the samples of a stream."""

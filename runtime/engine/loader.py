@@ -1,0 +1,55 @@
+"""Which engine runs the language model: a name in the settings, written by the build for its target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runtime.engine.contract import SpeechEngine
+from runtime.engine.types import Limits
+from runtime.formats.errors import ModelLoadingError
+
+
+def start_engine(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
+    """Start the engine that `settings["engine"]` names over the files in `weights`; onnxruntime without a name.
+
+    Raises ModelLoadingError when the name is unknown, or what the engine needs is missing or does not fit.
+    """
+    name = settings.get("engine", "onnxruntime")
+    if name not in _ENGINES:
+        raise ModelLoadingError(f"engine {name!r} is unknown; there are {', '.join(_ENGINES)}")
+    return _ENGINES[name](settings, weights, limits)
+
+
+# Each imports what only it needs: a CPU has no TensorRT, and the GPU container no ONNX Runtime for the CPU.
+
+
+def _onnxruntime(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
+    from runtime.engine.engine import Engine  # noqa: PLC0415
+    from runtime.engine.onnx_runner import OnnxRunner  # noqa: PLC0415
+
+    return Engine(OnnxRunner(weights, limits.max_streams, limits.max_positions, settings["threads"]), limits)
+
+
+def _tensorrt_rtx(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
+    from runtime.engine.engine import Engine  # noqa: PLC0415
+    from runtime.engine.rtx_runner import RtxRunner  # noqa: PLC0415
+
+    return Engine(RtxRunner.load(weights, limits.max_streams, limits.max_positions), limits)
+
+
+def _tensorrt_llm(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
+    from runtime.engine.executor_config import ExecutorOptions  # noqa: PLC0415
+    from runtime.engine.trtllm_engine import TrtllmEngine  # noqa: PLC0415
+
+    engine = TrtllmEngine(weights, limits, ExecutorOptions(**settings.get("executor", {})))
+    engine.warm_up()
+    return engine
+
+
+_ENGINES: dict[str, Callable[[dict[str, Any], Path, Limits], SpeechEngine]] = {
+    "onnxruntime": _onnxruntime,
+    "tensorrt-llm": _tensorrt_llm,
+    "tensorrt-rtx": _tensorrt_rtx,
+}

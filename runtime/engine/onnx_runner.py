@@ -1,0 +1,163 @@
+"""The language model on ONNX Runtime: one prefill or decode call at a time, the KV cache written in place.
+
+Knows nothing of requests, sampling or scheduling. The cache is one slot-major buffer a layer and kind,
+[slots, num_kv_heads, positions, head_dim]: a prefill writes straight into its slot, a decode step runs over the first
+n slots in one call, and freeing a slot in the middle means moving the last one into it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from runtime.engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
+from runtime.formats.errors import ModelLoadingError
+
+TEXT_GRAPH, AUDIO_GRAPH, DESCRIPTION = "text.onnx", "audio.onnx", "lm.json"
+_SLOTS_FROM = 1  # row 0 of the cache is a lone stream's company
+
+
+class OnnxRunner:
+    """The two exported graphs and the KV cache of all slots.
+
+    Args:
+        directory: the exported language model (`text.onnx`, `audio.onnx`, their weights, `lm.json`).
+        max_streams: slots.
+        max_positions: prompt plus generated columns a slot can hold.
+        threads: ONNX Runtime's threads for one operator; 0 lets it choose.
+
+    Raises:
+        ModelLoadingError: files are missing or unreadable, or `max_positions` exceeds the exported tables.
+    """
+
+    def __init__(self, directory: Path, max_streams: int, max_positions: int, threads: int = 0) -> None:
+        self.description = ModelDescription.read(directory / DESCRIPTION)
+        if max_positions > self.description.max_positions:
+            raise ModelLoadingError(
+                f"{max_positions} positions are asked for, "
+                f"but the model was exported for {self.description.max_positions}"
+            )
+        self._text = _session(directory / TEXT_GRAPH, threads)
+        self._audio = _session(directory / AUDIO_GRAPH, threads)
+        shape = (_SLOTS_FROM + max_streams, self.description.num_kv_heads, max_positions, self.description.head_dim)
+        # np.zeros takes memory page by page as positions are written, so an idle slot costs nothing.
+        self._rows = {
+            f"{kind}_{layer}": np.zeros(shape, dtype=np.float32)
+            for layer in range(self.description.num_layers)
+            for kind in ("key", "value")
+        }
+        self._cache = {name: rows[_SLOTS_FROM:] for name, rows in self._rows.items()}
+        self._cache_length = np.array(max_positions, dtype=np.int32)
+        self._steps: dict[int, _DecodeStep] = {}
+
+    @property
+    def layout(self) -> CodebookLayout:
+        """How the model lays out a column of codes."""
+        return self.description.layout
+
+    @property
+    def device(self) -> torch.device:
+        """Where columns are expected and logits are given."""
+        return torch.device("cpu")
+
+    def prefill(self, slot: int, position: int, segment: Segment) -> int:
+        """Read prompt positions into a slot's cache from `position` on; returns how many."""
+        count = len(segment)
+        if count == 0:
+            return 0
+        session = self._text if isinstance(segment, TextSegment) else self._audio
+        # A binding points at memory without owning it: the arrays must outlive the run.
+        last = np.array([position + count - 1], dtype=np.int32)
+        if isinstance(segment, TextSegment):
+            name, values = "ids", np.ascontiguousarray(segment.ids[None], dtype=np.int64)
+        else:
+            name, values = "columns", np.ascontiguousarray(segment.columns[None], dtype=np.int64)
+        binding = self._bind(session, _SLOTS_FROM + slot, 1)
+        binding.bind_cpu_input("last_positions", last)
+        binding.bind_cpu_input(name, values)
+        if session is self._audio:
+            binding.bind_output("logits")
+        session.run_with_iobinding(binding)
+        return count
+
+    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
+        """One step for the streams in slots 0..n-1.
+
+        columns: int64 [n, num_codebooks], each stream's newest column; positions: where each goes in its cache.
+        Returns float32 [n, num_codebooks, codebook_size], valid until the next call.
+        """
+        streams = len(positions)
+        if streams not in self._steps:
+            # One row goes through other kernels than several, which round differently: what a stream says would depend
+            # on whether another one is there. So a lone stream is given company, which stays at its first position.
+            company = 1 if streams == 1 else 0
+            rows = company + streams
+            self._steps[streams] = _DecodeStep(self._bind(self._audio, _SLOTS_FROM - company, rows), rows, self.layout)
+        step = self._steps[streams]
+        step.columns[-streams:, 0] = columns.numpy()
+        step.positions[-streams:] = positions
+        self._audio.run_with_iobinding(step.binding)
+        return torch.from_numpy(step.logits[-streams:])
+
+    def move(self, source: int, target: int, positions: int) -> None:
+        """Copy the first `positions` of one slot's cache to another slot."""
+        for buffer in self._cache.values():
+            buffer[target, :, :positions] = buffer[source, :, :positions]
+
+    @property
+    def position_bytes(self) -> int:
+        """Keys and values of one position of a slot."""
+        return sum(buffer[0, :, 0].nbytes for buffer in self._cache.values())
+
+    def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
+        """A copy of a slot's keys and values, each layer's keys before its values.
+
+        Returns float32 [2 * num_layers, num_kv_heads, stop - start, head_dim].
+        """
+        return torch.from_numpy(np.stack([buffer[slot, :, start:stop] for buffer in self._cache.values()]))
+
+    def write(self, slot: int, start: int, values: torch.Tensor) -> None:
+        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        for buffer, own in zip(self._cache.values(), values.numpy(), strict=True):
+            buffer[slot, :, start : start + own.shape[1]] = own
+
+    def _bind(self, session: onnxruntime.InferenceSession, first: int, rows: int) -> onnxruntime.IOBinding:
+        """A binding of the cache's rows `first` to `first + rows`, past and present to the same memory."""
+        binding = session.io_binding()
+        binding.bind_cpu_input("cache_length", self._cache_length)
+        for name, buffer in self._rows.items():
+            view = buffer[first : first + rows]
+            bound = ("cpu", 0, np.float32, view.shape, view.ctypes.data)
+            binding.bind_input(f"past_{name}", *bound)
+            binding.bind_output(f"present_{name}", *bound)
+        return binding
+
+
+class _DecodeStep:
+    """The buffers of a decode step over so many rows, bound once: binding again would cost more than the sampling."""
+
+    def __init__(self, binding: onnxruntime.IOBinding, rows: int, layout: CodebookLayout) -> None:
+        self.binding = binding
+        self.columns = np.zeros((rows, 1, layout.num_codebooks), dtype=np.int64)
+        self.positions = np.zeros(rows, dtype=np.int32)
+        self.logits = np.empty((rows, layout.num_codebooks, layout.codebook_size), dtype=np.float32)
+        for name, array in (("columns", self.columns), ("last_positions", self.positions)):
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        binding.bind_output("logits", "cpu", 0, np.float32, self.logits.shape, self.logits.ctypes.data)
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads spin between the operators of a run, which are too short to sleep between, and stop with the run:
+    # afterwards the cores belong to the codec and to Triton's other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelLoadingError(f"{path} cannot be loaded by ONNX Runtime: {error}") from error

@@ -1,0 +1,212 @@
+"""Choosing the next column of codes for every live stream at once: delay masks, temperature, top-k, top-p, RAS.
+
+The only sampler there is: every engine calls it, on whatever device the logits are. All rows go through the same
+tensor operations, and off the CPU nothing waits for the device and a step costs the same for any parameters.
+
+Sampling adds Gumbel noise to the log-probabilities and takes the maximum (Gumbel-max), with noise keyed by seed,
+column, codebook and code: the same request and seed draw the same noise in any batch, and rounding differences of
+the logits only matter for near-ties.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from runtime.engine import noise
+from runtime.engine.types import CodebookLayout, SamplingParameters
+
+_MINUS_INFINITY = float("-inf")
+_RESAMPLE = 1 << 40  # keeps the second draw's counters apart from the first's
+_UNIT = 2.0**30  # the likeliest code's weight; one that weighs less than 1 is too unlikely for any noise to choose it
+
+
+class SamplerState:
+    """What sampling remembers of each stream, one row a slot.
+
+    `last`: int64 [slots, num_codebooks], the newest column. `column`: int64 [slots], its number. `eos_age`: int64
+    [slots], columns since an end mark first appeared, 0 before. `history`: int64 [slots, max_ras_window,
+    num_codebooks], the newest columns, newest last.
+    """
+
+    def __init__(
+        self, slots: int, layout: CodebookLayout, max_ras_window: int, device: str | torch.device = "cpu"
+    ) -> None:
+        def integers(*shape: int, fill: int = 0) -> torch.Tensor:
+            return torch.full(shape, fill, dtype=torch.int64, device=device)
+
+        self.last = integers(slots, layout.num_codebooks, fill=layout.stream_bos_id)
+        self.history = integers(slots, max_ras_window, layout.num_codebooks, fill=layout.stream_bos_id)
+        self.column = integers(slots)
+        self.eos_age = integers(slots)
+        self.seed = integers(slots)
+        self.top_k = integers(slots)
+        self.ras_window = integers(slots)
+        self.ras_max_repeats = integers(slots, fill=1)
+        self.temperature = torch.zeros(slots, dtype=torch.float32, device=device)
+        self.top_p = torch.ones(slots, dtype=torch.float32, device=device)
+        self._candidates = [1] * slots  # known without asking the device
+        self._layout = layout
+
+    def begin(self, slot: int, parameters: SamplingParameters, tail: torch.Tensor | None) -> None:
+        """Start a stream in `slot`: column 0 is all beginning marks, whatever the logits say.
+
+        tail: int64 [columns, num_codebooks], what RAS counts as already said (`Prompt.tail`); or None.
+        """
+        width = self.history.shape[1]
+        self.history[slot] = self._layout.stream_bos_id
+        if tail is not None and width > 1:
+            recent = tail[-(width - 1) :]
+            self.history[slot, width - 1 - len(recent) : width - 1] = recent.to(self.history.device)
+        self.last[slot] = self._layout.stream_bos_id
+        self.column[slot] = 0
+        self.eos_age[slot] = 0
+        for name in ("seed", "top_k", "ras_window", "ras_max_repeats", "temperature", "top_p"):
+            getattr(self, name)[slot] = getattr(parameters, name)
+        unlimited = self._layout.codebook_size
+        # One more than top-k, to see whether codes tie at the k-th place.
+        self._candidates[slot] = 1 if parameters.temperature == 0 else (parameters.top_k or unlimited) + 1
+
+    def candidates(self, n: int) -> int:
+        """How many of the likeliest codes the first n streams may need."""
+        return min(self._layout.codebook_size, max(self._candidates[:n]))
+
+    def move(self, source: int, target: int) -> None:
+        """Give the stream in slot `source` the row `target`."""
+        for tensor in vars(self).values():
+            if isinstance(tensor, torch.Tensor):
+                tensor[target] = tensor[source]
+        self._candidates[target] = self._candidates[source]
+
+
+class Sampler:
+    """One decode step's sampling over the first `n` slots of a state.
+
+    Args:
+        asynchronous: never read a value back from the device, at the price of a second draw for every row; by default
+            wherever the device is not the CPU. The codes are the same.
+    """
+
+    def __init__(
+        self, layout: CodebookLayout, device: str | torch.device = "cpu", asynchronous: bool | None = None
+    ) -> None:
+        self._layout = layout
+        self._asynchronous = torch.device(device).type != "cpu" if asynchronous is None else asynchronous
+        self._codebook = torch.arange(layout.num_codebooks, device=device)
+        self._token = torch.arange(layout.codebook_size, device=device)
+
+    def step(self, state: SamplerState, logits: torch.Tensor, candidates: int | None = None) -> torch.Tensor:
+        """Choose the next column of each of the first n streams and advance their state.
+
+        logits: float32 [n, num_codebooks, codebook_size]. candidates: how many of the likeliest codes to look at, no
+        fewer than the state asks for, which is the default; more of them on demand. Returns int64 [n, num_codebooks].
+        """
+        n, layout = len(logits), self._layout
+        candidates = state.candidates(n) if candidates is None else candidates
+        column = state.column[:n] + 1
+        not_begun = self._codebook >= column[:, None]
+        ended = self._codebook < state.eos_age[:n, None]
+
+        # A beginning mark is only ever forced: sampled in mid-stream it would be a frame nobody can decode.
+        allowed = logits.masked_fill(self._token == layout.stream_bos_id, _MINUS_INFINITY)
+        counter = column[:, None] * layout.num_codebooks + self._codebook
+        first = again = None
+        if self._asynchronous:
+            # Noise for every code and both draws at once: more numbers, and half as many of the operations they cost.
+            both = torch.stack([counter, counter + _RESAMPLE])
+            first, again = _gumbel(state.seed[:n, None], both, self._token).unbind()
+        codes = self._draw(state, allowed, counter, candidates, first)
+        codes = self._avoid_repetition(state, allowed, counter, codes, again)
+        codes = torch.where(not_begun, layout.stream_bos_id, torch.where(ended, layout.stream_eos_id, codes))
+
+        has_eos = (codes == layout.stream_eos_id).any(dim=1)
+        state.eos_age[:n] += (has_eos | (state.eos_age[:n] > 0)).to(torch.int64)
+        state.column[:n] = column
+        state.last[:n] = codes
+        state.history[:n] = torch.cat([state.history[:n, 1:], codes[:, None]], dim=1)
+        return codes
+
+    def _draw(
+        self,
+        state: SamplerState,
+        logits: torch.Tensor,
+        counter: torch.Tensor,
+        candidates: int,
+        gumbel: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]. gumbel: of every code.
+
+        Of codes that are equally likely, as many are in bfloat16, the lowest goes first: it is what greedy takes and
+        what top-p keeps. Top-k keeps all that tie at the k-th place, as transformers does.
+        """
+        n = len(logits)
+        if candidates == 1:
+            return torch.argmax(logits, dim=-1)  # of equals the first, as torch promises
+        greedy = state.temperature[:n, None, None] == 0
+        temperature = torch.where(greedy, 1.0, state.temperature[:n, None, None])
+        top_k = torch.where(state.top_k[:n] > 0, state.top_k[:n], logits.shape[-1])[:, None, None]
+        top_k = torch.where(greedy, 1, top_k).expand(-1, logits.shape[1], 1)
+
+        # Sorting every code would cost more than the rest of the step on a CPU. On a GPU it does not, and how many
+        # codes tie cannot be asked there.
+        width = logits.shape[-1] if self._asynchronous else candidates
+        scores, tokens = self._likeliest(logits, width)
+        scores = scores.div_(temperature)
+        kth = torch.gather(scores, -1, top_k.clamp(max=width) - 1)
+        if width < logits.shape[-1] and bool((scores[..., -1:] >= kth).any()):  # codes that tie may be outside
+            scores, tokens = self._likeliest(logits, int((logits / temperature >= kth).sum(dim=-1).max()))
+            scores = scores.div_(temperature)
+        scores = scores.masked_fill_(scores < kth, _MINUS_INFINITY)
+
+        # In integers a sum does not depend on how it is added up, nor on how many codes that weigh nothing follow.
+        weights = (scores - scores[..., :1]).exp_().mul_(_UNIT).to(torch.int64)
+        mass = torch.cumsum(weights, dim=-1)
+        limit = torch.ceil(state.top_p[:n, None, None].to(torch.float64) * mass[..., -1:]).to(torch.int64)
+        scores = scores.masked_fill_(mass.sub_(weights) >= limit, _MINUS_INFINITY)
+        if gumbel is None:
+            drawn = scores + _gumbel(state.seed[:n, None], counter, tokens)
+        else:
+            drawn = scores + torch.gather(gumbel, -1, tokens)
+        choice = torch.where(greedy, 0, torch.argmax(drawn, dim=-1, keepdim=True))
+        return torch.gather(tokens, -1, choice).squeeze(-1)
+
+    @staticmethod
+    def _likeliest(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """So many of each row's logits and their codes, the likeliest first, of equals the lowest code first.
+
+        Which of those that tie at the last place are among them is open.
+        """
+        if count == logits.shape[-1]:
+            scores, tokens = torch.sort(logits, dim=-1, descending=True, stable=True)
+            return scores, tokens
+        scores, tokens = torch.topk(logits, count, dim=-1)
+        if bool((scores[..., 1:] == scores[..., :-1]).any()):  # seldom in float32; their order is open
+            tokens = torch.sort(tokens, dim=-1).values
+            scores, order = torch.sort(torch.gather(logits, -1, tokens), dim=-1, descending=True, stable=True)
+            tokens = torch.gather(tokens, -1, order)
+        return scores, tokens
+
+    def _avoid_repetition(
+        self,
+        state: SamplerState,
+        logits: torch.Tensor,
+        counter: torch.Tensor,
+        codes: torch.Tensor,
+        gumbel: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Replace codes that repeat too often by a draw from the plain distribution (RAS); int64 as `codes`."""
+        n = len(codes)
+        width = state.history.shape[1]
+        age = torch.arange(width, 0, -1, device=codes.device)
+        inside = (age <= state.ras_window[:n, None])[:, :, None]
+        marks = self._layout.first_special_id
+        repeats = ((state.history[:n] == codes[:, None]) & inside & (codes[:, None] < marks)).sum(dim=1)
+        repeated = (repeats >= state.ras_max_repeats[:n, None]) & (state.ras_window[:n, None] > 0)
+        if gumbel is not None:  # every row, since asking which ones are meant would wait for the device
+            return torch.where(repeated, torch.argmax(logits + gumbel, dim=-1), codes)
+        seed, counter = state.seed[:n, None].expand_as(counter)[repeated], (counter + _RESAMPLE)[repeated]
+        codes[repeated] = torch.argmax(logits[repeated] + _gumbel(seed, counter, self._token), dim=-1)
+        return codes
+
+
+def _gumbel(seed: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+    return -torch.log(-torch.log(noise.uniform(seed, counter, token)))

@@ -1,0 +1,60 @@
+"""Counting what an engine did, for its statistics."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from runtime.engine.types import EngineStats, FinishReason
+from runtime.formats.errors import RequestError
+
+
+@dataclass
+class Tally:
+    """Totals since the start. Not thread-safe: the engine holds its lock around every call."""
+
+    steps: int = 0
+    frames: int = 0
+    finished: int = 0
+    runaway: int = 0
+    cancelled: int = 0
+    refused: int = 0
+    prefix_positions_reused: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    _busy_seconds: float = 0.0
+    _busy_since: float | None = None
+
+    def busy(self, busy: bool) -> None:
+        """Note that there is work from now on, or none any more."""
+        now = time.monotonic()
+        if self._busy_since is not None:
+            self._busy_seconds += now - self._busy_since
+        self._busy_since = now if busy else None
+
+    def finish(self, reason: FinishReason) -> None:
+        """Count a stream that ended by itself, or by its guard."""
+        self.finished += 1
+        self.runaway += reason is FinishReason.RUNAWAY
+
+    def fail(self, error: RequestError) -> None:
+        """Count a failed stream under its error's class."""
+        self.failed[type(error).__name__] += 1
+
+    def stats(self, live_streams: int, waiting_requests: int, prefix_cache_bytes: int) -> EngineStats:
+        """A snapshot, with what is the case now."""
+        self.busy(self._busy_since is not None)
+        return EngineStats(
+            live_streams=live_streams,
+            waiting_requests=waiting_requests,
+            steps=self.steps,
+            frames=self.frames,
+            busy_seconds=self._busy_seconds,
+            finished=self.finished,
+            runaway=self.runaway,
+            cancelled=self.cancelled,
+            refused=self.refused,
+            failed=dict(self.failed),
+            prefix_positions_reused=self.prefix_positions_reused,
+            prefix_cache_bytes=prefix_cache_bytes,
+        )

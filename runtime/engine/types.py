@@ -1,0 +1,276 @@
+"""Every type that crosses the engine's boundary, and the configuration it is started with."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from runtime.formats.errors import InvalidRequestError, ModelLoadingError
+
+MAX_RAS_WINDOW = 64  # columns of history kept for each stream
+MAX_WINDOW_GROWTH = 16.0
+MAX_LOOP_FRAMES = 1000  # every stream's newest columns are compared with so many before them, at every step
+
+
+def _require(condition: bool, name: str, value: object) -> None:
+    if not condition:
+        raise InvalidRequestError(f"{name} is {value!r}, which is out of range")
+
+
+@dataclass(frozen=True)
+class CodebookLayout:
+    """How the model lays out a column of codes; every value comes from the checkpoint.
+
+    `codebook_size` counts the two stream marks, so a column's logits are [num_codebooks, codebook_size].
+    """
+
+    num_codebooks: int
+    codebook_size: int
+    stream_bos_id: int
+    stream_eos_id: int
+
+    @property
+    def first_special_id(self) -> int:
+        """Ids from here up are marks, not codes, and must never reach the codec."""
+        return min(self.stream_bos_id, self.stream_eos_id)
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The language model as the exporter wrote it down (`lm.json` beside the graphs)."""
+
+    layout: CodebookLayout
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    max_positions: int
+    reference_token_id: int
+
+    @classmethod
+    def read(cls, path: Path) -> ModelDescription:
+        """Read `lm.json`; raises ModelLoadingError when it is missing or lacks a field."""
+        try:
+            values = json.loads(path.read_text())
+            layout = CodebookLayout(**values.pop("layout"))
+            names = {field.name for field in fields(cls)} - {"layout"}
+            return cls(layout=layout, **{name: values[name] for name in names})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelLoadingError(f"{path} does not describe a language model: {error}") from error
+
+
+@dataclass(frozen=True)
+class TextSegment:
+    """Consecutive text positions of a prompt. `ids`: int64 [positions]."""
+
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def slice(self, part: slice) -> TextSegment:
+        """A piece of it."""
+        return TextSegment(self.ids[part])
+
+
+@dataclass(frozen=True)
+class AudioSegment:
+    """Consecutive audio positions of a prompt, already delayed. `columns`: int64 [positions, num_codebooks]."""
+
+    columns: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def slice(self, part: slice) -> AudioSegment:
+        """A piece of it."""
+        return AudioSegment(self.columns[part])
+
+
+Segment = TextSegment | AudioSegment
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads before it speaks; ends where the first generated column begins."""
+
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        return sum(len(segment) for segment in self.segments)
+
+    @property
+    def tail(self) -> np.ndarray | None:
+        """What repetition-aware sampling counts as already said: the newest audio columns, or None without a clip.
+
+        int64 [at most MAX_RAS_WINDOW, num_codebooks]: clips and spoken parts one behind the other, marks and corners
+        of the delay pattern among them, as transformers keeps them. So a mark takes a place in the window, though no
+        code is ever counted as its repetition.
+        """
+        newest: list[np.ndarray] = []
+        missing = MAX_RAS_WINDOW
+        for segment in reversed(self.segments):
+            if isinstance(segment, AudioSegment) and missing > 0:
+                newest.insert(0, segment.columns[-missing:])
+                missing -= len(newest[0])
+        return np.concatenate(newest) if newest else None
+
+
+@dataclass(frozen=True)
+class SamplingParameters:
+    """How the next code of each codebook is chosen. temperature 0 is greedy; top_k 0 and top_p 1 are off.
+
+    Repetition-aware sampling draws again from the unmodified distribution when the chosen code already occurs
+    `ras_max_repeats` times among its codebook's last `ras_window` columns; `ras_window` 0 turns it off.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    ras_window: int
+    ras_max_repeats: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.temperature < math.inf, "temperature", self.temperature)
+        _require(self.top_k >= 0, "top_k", self.top_k)
+        _require(0 < self.top_p <= 1, "top_p", self.top_p)
+        _require(0 <= self.ras_window <= MAX_RAS_WINDOW, "ras_window", self.ras_window)
+        _require(self.ras_max_repeats >= 1, "ras_max_repeats", self.ras_max_repeats)
+        _require(0 <= self.seed < 2**63, "seed", self.seed)
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How many new frames each emitted window carries: `first`, then `growth` times more, up to `maximum`."""
+
+    first: int
+    growth: float
+    maximum: int
+
+    def __post_init__(self) -> None:
+        _require(self.first >= 1, "first", self.first)
+        _require(1 <= self.growth <= MAX_WINDOW_GROWTH, "growth", self.growth)
+        _require(self.maximum >= self.first, "maximum", self.maximum)
+
+    def size(self, index: int) -> int:
+        """Frames of window `index` (from 0)."""
+        # The exponent is capped: beyond it the maximum has long been reached, and a float would overflow.
+        return max(1, min(self.maximum, int(self.first * self.growth ** min(index, 64))))
+
+
+@dataclass(frozen=True)
+class RunawayGuard:
+    """When a stream is taken to have lost its text, and is ended as `runaway`. Each 0 turns its check off.
+
+    `max_frames`: a budget, which ends a stream as `Request.max_frames` does but under the other name. `loop_frames`: a
+    cycle of at most so many frames goes on for `loop_repeats` times that long. `silence_frames`: so many frames are
+    silence, as `Limits.silence_codes` tells, with hardly a sound among them. `runaway.py` says what is compared.
+    """
+
+    max_frames: int = 0
+    loop_frames: int = 0
+    loop_repeats: int = 3
+    silence_frames: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_frames", "loop_frames", "silence_frames"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name))
+        _require(self.loop_frames <= MAX_LOOP_FRAMES, "loop_frames", self.loop_frames)
+        _require(self.loop_repeats >= 1, "loop_repeats", self.loop_repeats)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One stream of speech to generate. `timeout` in seconds from submission; `max_frames` of the codec.
+
+    `continues`: its listener has begun to hear what this goes on with, so it goes before those that wait, and is not
+    refused for their number.
+    """
+
+    request_id: str
+    prompt: Prompt
+    sampling: SamplingParameters
+    windows: WindowPlan
+    max_frames: int
+    timeout: float
+    guard: RunawayGuard = RunawayGuard()
+    continues: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.max_frames >= 1, "max_frames", self.max_frames)
+        _require(0 < self.timeout < math.inf, "timeout", self.timeout)
+
+
+class FinishReason(str, Enum):
+    """Why a stream ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    RUNAWAY = "runaway"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class FrameWindow:
+    """New frames with the context the codec needs to decode them as if it saw the whole stream.
+
+    `codes`: int32 [num_codebooks, frames]; the new ones are `codes[:, context : context + count]`, and the first
+    of them is frame `start` of the stream. `finish_reason` is set on the last window only; a last window without
+    new frames has `count` 0 and no codes.
+    """
+
+    index: int
+    codes: np.ndarray
+    context: int
+    count: int
+    start: int
+    finish_reason: FinishReason | None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the engine admits, and what it must know of the codec.
+
+    `max_positions` counts prompt and generated columns of one stream. `prefix_cache_bytes` bounds the keys and values
+    kept for later prompts that begin alike; 0 keeps none. `context_frames`: how far the codec's decoder looks back and
+    ahead. `silence_codes`: for each codebook the codes that silence is encoded in; none: silence is not recognised.
+    """
+
+    max_streams: int
+    max_waiting: int
+    max_positions: int
+    prefill_tokens_per_step: int
+    context_frames: int
+    prefix_cache_bytes: int = 0
+    silence_codes: Sequence[Sequence[int]] = ()
+
+    def __post_init__(self) -> None:
+        may_be_zero = ("max_waiting", "context_frames", "prefix_cache_bytes")
+        for field in fields(self):
+            if field.type == "int" and getattr(self, field.name) < (0 if field.name in may_be_zero else 1):
+                raise InvalidRequestError(f"limit {field.name} is {getattr(self, field.name)}, too small")
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """A snapshot: streams and bytes now, and totals since the start (seconds, frames, positions, requests)."""
+
+    live_streams: int
+    waiting_requests: int
+    steps: int
+    frames: int
+    busy_seconds: float
+    finished: int
+    runaway: int  # of the finished
+    cancelled: int
+    refused: int
+    failed: dict[str, int]  # by error class
+    prefix_positions_reused: int  # prompt positions that did not have to be read
+    prefix_cache_bytes: int

@@ -1,0 +1,65 @@
+"""The errors that one request causes. The class name travels in the message to the client."""
+
+from __future__ import annotations
+
+
+class RequestError(Exception):
+    """Base of every error that ends one request and leaves the others alone."""
+
+
+class InvalidRequestError(RequestError):
+    """A value of the request is missing, of the wrong kind, or out of range."""
+
+
+class AudioFormatError(RequestError):
+    """The reference audio cannot be used: not finite, silent, too short or too long."""
+
+
+class AudioTokenizationError(RequestError):
+    """The codec could not turn reference audio into codes, or codes into audio."""
+
+
+class StateError(RequestError):
+    """Nothing can be kept: the server has no state folder, or its disk refuses."""
+
+
+class OverloadedError(RequestError):
+    """The waiting queue is full; the same request may succeed later."""
+
+
+class GenerationTimeoutError(RequestError):
+    """The request's deadline passed before its last frame."""
+
+
+class MemoryExhaustionError(RequestError):
+    """The machine ran out of memory while the request was being served."""
+
+
+class CUDAFailureError(RequestError):
+    """The GPU or its driver failed while the request was being served."""
+
+
+class EngineError(RequestError):
+    """The language model's engine failed for a reason that has no class of its own."""
+
+
+class ModelLoadingError(RequestError):
+    """A file of the bundle is missing, unreadable, or does not fit what reads it."""
+
+
+def classify(error: Exception) -> RequestError:
+    """Give an error of a model runtime its class, so that clients and metrics can tell them apart."""
+    if isinstance(error, RequestError):
+        return error
+    text = f"{type(error).__name__}: {error}"
+    lowered = text.lower()
+    if isinstance(error, MemoryError) or "out of memory" in lowered or "failed to allocate" in lowered:
+        return MemoryExhaustionError(f"the step needed more memory than is free ({text})")
+    if "cuda" in lowered or "cudnn" in lowered or "tensorrt" in lowered:
+        return CUDAFailureError(f"the GPU step failed ({text})")
+    return EngineError(f"the generation step failed ({text})")
+
+
+def sentence(error: Exception) -> str:
+    """What the client reads: the class, then what was wrong."""
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,66 @@
+"""Readings of a user's own, `{"Higgs": "higz"}`: what they may be, and words replaced by them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from runtime.formats.errors import InvalidRequestError
+
+MAX_PRONUNCIATIONS = 200
+_MAX_WORD, _MAX_READING = 60, 200  # characters
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# Sound events and labels are said to the model, not by it.
+_UNTOUCHED = r"<SE(?:_[se])?>[^<>]*</SE(?:_[se])?>|\[[A-Za-z]+(?: (?:start|end))?\]|\[SPEAKER ?[0-9]+\]"
+
+
+def check_pronunciations(given: Any, name: str) -> None:
+    """Raises InvalidRequestError unless it is an object of words and readings, few and short enough, in plain text."""
+    if not isinstance(given, dict) or not all(isinstance(reading, str) for reading in given.values()):
+        raise InvalidRequestError(f"{name} must be an object of words and their readings, not {given!r:.100}")
+    if len(given) > MAX_PRONUNCIATIONS:
+        raise InvalidRequestError(f"{name} has {len(given)} entries; at most {MAX_PRONUNCIATIONS} are allowed")
+    for word, reading in given.items():
+        for text, most in ((word, _MAX_WORD), (reading, _MAX_READING)):
+            if not any(c.isalnum() for c in text) or not text.isprintable() or re.search(r"[<>\[\]]", text):
+                raise InvalidRequestError(
+                    f"{name} gives {word!r:.80} the reading {reading!r:.80}; both must be one line of plain text with "
+                    "a letter or digit, without <, >, [ and ]"
+                )
+            if len(text) > most:
+                raise InvalidRequestError(
+                    f"{name} has an entry of {len(text)} characters, {text!r:.40}…; a word may have {_MAX_WORD}, a "
+                    f"reading {_MAX_READING}"
+                )
+
+
+def pronounced(text: str, readings: Mapping[str, str]) -> str:
+    """The text with each word replaced that has a reading, where it stands alone and is written just so.
+
+    The longest wins; what was replaced is not looked at again. In scripts without spaces a word is found anywhere.
+    """
+    if not readings:
+        return text
+    composed = {unicodedata.normalize("NFC", " ".join(word.split())): reading for word, reading in readings.items()}
+    plain = {word.replace("’", "'"): reading for word, reading in composed.items()}
+
+    def replaced(match: re.Match[str]) -> str:
+        return match[0] if match[1] is None else plain[" ".join(match[1].split()).replace("’", "'")]
+
+    return _pattern(tuple(plain)).sub(replaced, text)
+
+
+@lru_cache(64)
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(f"{_UNTOUCHED}|({'|'.join(map(_whole, sorted(words, key=len, reverse=True)))})")
+
+
+def _whole(word: str) -> str:
+    """The word's pattern. A letter or digit at its edge must not go on, but for one of a script without spaces."""
+    edges = [rf"[^\W{_UNSPACED}]" if re.match(rf"[^\W{_UNSPACED}]", edge) else "" for edge in (word[0], word[-1])]
+    written = re.escape(word).replace(r"\ ", r"\s+").replace("'", "['’]")
+    before, behind = (f"(?<!{edges[0]})" if edges[0] else "", f"(?!{edges[1]})" if edges[1] else "")
+    return f"{before}{written}{behind}"

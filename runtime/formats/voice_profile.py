@@ -1,0 +1,124 @@
+"""A voice profile, and what one must be: name, transcript and metadata are checked before anything is stored."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime.formats.errors import InvalidRequestError
+from runtime.formats.file_names import text_name
+from runtime.formats.pronunciations import check_pronunciations
+
+BUNDLE, ADDED = "bundle", "added"
+_TEXTS = ("language", "gender", "description")  # what other stages read of the metadata
+
+
+@dataclass(frozen=True, eq=False)
+class VoiceProfile:
+    """A voice by a clip and its words, or, with no clip, described in words by `metadata["description"]`."""
+
+    name: str
+    audio_path: Path | None
+    transcript: str  # what the clip says
+    embedding: np.ndarray | None  # the clip's codes, int32 [num_codebooks, frames]; None while nobody encoded it
+    metadata: dict[str, Any]
+    seconds: float  # of the clip
+    origin: str  # BUNDLE or ADDED
+    clip: str | None  # digest of the clip as `code_files` has it, None: only its file tells
+
+    @property
+    def description(self) -> str:
+        """How a voice without a clip sounds, for the scene; empty for one with a clip."""
+        return "" if self.audio_path else str(self.metadata.get("description", ""))
+
+    def summary(self) -> dict[str, Any]:
+        """All of it that JSON can hold; the path is only the file's name, for the folder is the server's affair."""
+        return {
+            "name": self.name,
+            "origin": self.origin,
+            "audio_path": text_name(self.audio_path.name) if self.audio_path else None,
+            "seconds": self.seconds,
+            "transcript": self.transcript,
+            "metadata": self.metadata,
+        }
+
+
+@dataclass(frozen=True)
+class VoiceRules:
+    """What profiles must be; part of the models' settings. Patterns are regular expressions for the whole name."""
+
+    name_pattern: str
+    reserved_names: str
+    name_rule: str
+    max_transcript_characters: int
+    max_description_characters: int
+    max_metadata_bytes: int
+    max_added: int
+
+    def check_name(self, name: str) -> None:
+        """Raises InvalidRequestError for a name that could be a path, is too long, or has a meaning of its own."""
+        if not re.fullmatch(self.name_pattern, name):
+            shown = name if len(name) <= 60 else name[:60] + "…"
+            raise InvalidRequestError(f"voice name {shown!r} is not allowed; {self.name_rule}")
+        if re.fullmatch(self.reserved_names, name, re.IGNORECASE):
+            raise InvalidRequestError(f"voice name {name!r} is reserved; take another one")
+
+    def check_transcript(self, transcript: str) -> None:
+        """Raises InvalidRequestError when nobody can have said it."""
+        check_plain(transcript, "transcript")
+        if not any(c.isalnum() for c in transcript):
+            raise InvalidRequestError("the transcript is empty; it must be the words that the clip says")
+        if len(transcript) > self.max_transcript_characters:
+            raise InvalidRequestError(
+                f"the transcript has {len(transcript)} characters; at most {self.max_transcript_characters} are allowed"
+            )
+
+    def parsed_metadata(self, text: str | None) -> dict[str, Any]:
+        """The metadata of a request. Raises InvalidRequestError unless it is a small JSON object."""
+        if not text:
+            return {}
+        if len(text.encode(errors="replace")) > self.max_metadata_bytes:
+            raise InvalidRequestError(f"metadata has more than {self.max_metadata_bytes} bytes, which is the most")
+        try:
+            metadata = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"metadata is not valid JSON: {error}") from error
+        self.check_metadata(metadata)
+        return metadata
+
+    def check_metadata(self, metadata: Any) -> None:
+        """Raises InvalidRequestError unless it is an object that JSON can hold, with text where text is read."""
+        if not isinstance(metadata, dict):
+            raise InvalidRequestError(f"metadata must be a JSON object, not {type(metadata).__name__}")
+        try:
+            json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"metadata is not valid JSON: {error}") from error
+        for key in _TEXTS:
+            if not isinstance(metadata.get(key, ""), str):
+                raise InvalidRequestError(f"metadata {key!r} must be text, not {metadata[key]!r}")
+        check_pronunciations(metadata.get("lexicon", {}), "metadata 'lexicon'")
+
+    def check_description(self, metadata: dict[str, Any]) -> None:
+        """Raises InvalidRequestError unless the metadata describe a voice that has no clip."""
+        description = str(metadata.get("description", ""))
+        check_plain(description, "description")
+        if not any(c.isalnum() for c in description):
+            raise InvalidRequestError("a voice needs audio, or a description in its metadata")
+        if len(description) > self.max_description_characters:
+            raise InvalidRequestError(
+                f"the description has {len(description)} characters; "
+                f"at most {self.max_description_characters} are allowed"
+            )
+
+
+def check_plain(text: str, name: str) -> None:
+    """Control characters and halves of characters are no text; raises InvalidRequestError."""
+    unwanted = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or 0xD800 <= ord(c) <= 0xDFFF), None)
+    if unwanted is not None:
+        raise InvalidRequestError(f"{name} holds the character U+{ord(unwanted):04X}; it must be plain text")

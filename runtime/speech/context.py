@@ -1,0 +1,80 @@
+"""What the next part's prompt begins with: a prefix, and the parts spoken behind it, their words with their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from runtime.engine.delay_pattern import delay
+from runtime.engine.types import AudioSegment, CodebookLayout, Prompt, Segment, TextSegment
+from runtime.speech.script import Part, Script
+
+
+@dataclass(frozen=True)
+class ContextLimits:
+    """Positions of one stream, prompt and generated columns; and how many of a prompt's may be audio."""
+
+    max_positions: int
+    max_audio_positions: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Spoken:
+    """A part in context. An anchor is the first of a speaker whose voice the prefix does not hold."""
+
+    segments: tuple[Segment, ...]
+    anchor: bool
+
+
+class Context:
+    """The prefix with that number, and behind it the last `context_parts` parts and every anchor before them.
+
+    Anchors stay for the whole request, as references do: the model chose a voice there, and keeps it only as long as it
+    sees it.
+    """
+
+    def __init__(self, script: Script, prefix: int, layout: CodebookLayout, limits: ContextLimits) -> None:
+        self._script, self._layout, self._limits = script, layout, limits
+        self._prefix = script.prefixes[prefix]
+        self._spoken: list[_Spoken] = []
+        self._anchored: set[str] = set()
+
+    def add(self, part: Part, codes: np.ndarray) -> None:
+        """Remember a part that was spoken well. codes: int32 [num_codebooks, frames]."""
+        anchor = not part.cloned and part.speaker not in self._anchored
+        if anchor:
+            self._anchored.add(part.speaker)
+        audio = AudioSegment(delay(codes, self._layout))
+        self._spoken.append(_Spoken((TextSegment(part.ids), audio, TextSegment(self._script.closing)), anchor))
+        older = len(self._spoken) - self._script.context_parts
+        self._spoken = [spoken for age, spoken in enumerate(self._spoken) if spoken.anchor or age >= older]
+
+    def prompt(self, part: Part, frames: int) -> Prompt:
+        """The part's prompt; drops what leaves no room for so many frames behind it."""
+        while True:
+            prompt = Prompt(tuple(_joined([*self._prefix, *self._segments(), TextSegment(part.ids)])))
+            if not self._spoken or self._fits(prompt, frames):
+                return prompt
+            self._spoken.remove(next((spoken for spoken in self._spoken if not spoken.anchor), self._spoken[0]))
+
+    def _segments(self) -> Iterable[Segment]:
+        return (segment for spoken in self._spoken for segment in spoken.segments)
+
+    def _fits(self, prompt: Prompt, frames: int) -> bool:
+        audio = sum(len(segment) for segment in prompt.segments if isinstance(segment, AudioSegment))
+        positions = len(prompt) + frames + self._layout.num_codebooks
+        return positions <= self._limits.max_positions and audio <= self._limits.max_audio_positions
+
+
+def _joined(segments: Iterable[Segment]) -> list[Segment]:
+    """The same positions with neighbouring texts in one segment, which the engine reads in one call."""
+    joined: list[Segment] = []
+    for segment in segments:
+        last = joined[-1] if joined else None
+        if isinstance(segment, TextSegment) and isinstance(last, TextSegment):
+            joined[-1] = TextSegment(np.concatenate([last.ids, segment.ids]))
+        else:
+            joined.append(segment)
+    return joined

@@ -1,0 +1,1 @@
+"""Text to turns, turns to parts, parts to the prompt's tokens."""

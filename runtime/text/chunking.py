@@ -1,0 +1,99 @@
+"""Cutting text into the pieces that are spoken one after another: whole sentences where they fit, in reading order.
+
+Sizes are counted in words. A character of a script without spaces counts as two thirds of one, which is about the time
+it takes to say; a sound event counts as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from runtime.text.paragraphs import paragraphs
+from runtime.text.sentences import OPENING, belong_together, clauses, sentences
+
+METHODS = ("auto", "speaker", "fixed", "semantic")
+
+_CHARACTER = "\u3040-\u30ff\u3400-\u9fff"
+_EVENT = r"<SE>[^<>]*</SE>|<SE_s>[^<>]*</SE_s>|<SE_e>[^<>]*</SE_e>"
+_OPENS = re.escape(OPENING)
+_IDEOGRAPH = re.compile(rf"[{_OPENS}]*[{_CHARACTER}]")
+# What is never cut: an event, a character with the punctuation that clings to it, or a run without spaces; and the
+# white space after it.
+_UNIT = re.compile(
+    rf"(?:{_EVENT}|[{_OPENS}]*[{_CHARACTER}](?:(?!{_EVENT})[^\w\s{_OPENS}])*"
+    rf"|(?:(?!{_EVENT}|[{_OPENS}]+[{_CHARACTER}])[^\s{_CHARACTER}])+)\s*"
+)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of text without white space around it, and whether a paragraph ends with it."""
+
+    text: str
+    ends_paragraph: bool
+
+
+def chunk(text: str, method: str, language: str, words: int) -> list[Chunk]:
+    """The text in chunks of at most `words` words (at least 1), never across a paragraph; joined they are the text.
+
+    "speaker" leaves the text whole; "auto" does so with one that is short enough, and cuts a longer one as "semantic"
+    does: sentences are packed up to `words`, and one that is longer is cut after a clause, or after a word. "fixed"
+    cuts after every `words` words. The only chunk that can be longer is one unbroken word.
+    """
+    assert method in METHODS and words >= 1
+    lines = paragraphs(text, language)
+    whole = "\n".join(lines)
+    if method == "speaker" or (method == "auto" and _size(whole) <= 3 * words):
+        return [Chunk(whole, True)] if whole else []
+    chunks: list[Chunk] = []
+    for line in lines:
+        fitting = _UNIT.findall(line) if method == "fixed" else _fitting(line, language, 3 * words)
+        packed = list(_packed(fitting, 3 * words))
+        chunks += [Chunk(piece.strip(), piece is packed[-1]) for piece in packed]
+    return chunks
+
+
+def _fitting(paragraph: str, language: str, most: int) -> Iterator[str]:
+    """Sentences as they are if they fit, and those that do not clause by clause, or word by word."""
+    for sentence in sentences(paragraph, language):
+        if _size(sentence) <= most:
+            yield sentence
+            continue
+        for clause in _together(clauses(sentence), language, most):
+            if _size(clause) <= most:
+                yield clause
+            else:
+                yield from _packed(_together(_UNIT.findall(clause), language, most), most)
+
+
+def _together(pieces: Iterable[str], language: str, most: int) -> Iterator[str]:
+    """The pieces, with those in one that belong together, if together they fit."""
+    held = ""
+    for piece in pieces:
+        if held and (_size(held + piece) > most or not belong_together(held, piece, language)):
+            yield held
+            held = ""
+        held += piece
+    if held:
+        yield held
+
+
+def _packed(pieces: Iterable[str], most: int) -> Iterator[str]:
+    """Neighbouring pieces joined for as long as they fit."""
+    held, size = "", 0
+    for piece in pieces:
+        added = _size(piece)
+        if held and size + added > most:
+            yield held
+            held, size = "", 0
+        held += piece
+        size += added
+    if held:
+        yield held
+
+
+def _size(text: str) -> int:
+    """Thirds of a word."""
+    return sum(2 if _IDEOGRAPH.match(unit) else 3 for unit in _UNIT.findall(text))

@@ -1,0 +1,241 @@
+"""Who speaks in a request, and in which voice: a clip to imitate, a description in the scene, or the model's choice.
+
+The format is the original's for several speakers: each has a number, `[SPEAKERn] ` stands before its words and before
+those of its clip, and voices without a clip have a line `SPEAKERn: …` at the end of the scene.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, Protocol
+
+import numpy as np
+
+from runtime.formats.errors import InvalidRequestError
+from runtime.text.dialogue.chatml import SYSTEM_TEXT
+from runtime.text.dialogue.dialogue import DialogueTurn
+from runtime.text.dialogue.scene import described, with_numbers
+from runtime.text.dialogue.voice_choice import assign_voices
+
+# What the model was trained to be told where it is to choose the voices of several speakers.
+SMART_SYSTEM_TEXT = (
+    "You are an AI assistant designed to convert text into speech.\n"
+    "If the user's message includes a [SPEAKER*] tag, do not read out the tag and generate speech for the following "
+    "text, using the specified voice.\n"
+    "If no speaker tag is present, select a suitable voice on your own."
+)
+# The voices that it may be asked for instead of a profile; where nothing is asked they take turns.
+SMART_VOICES = ("feminine", "masculine")
+REFERENCE_PLACES = ("turns", "system")
+_NUMBERED = re.compile(r"SPEAKER(\d{1,3})", re.IGNORECASE)
+
+
+class Voices(Protocol):
+    """Where profiles are found (name, transcript, metadata, description, embedding).
+
+    `load` gives one with its clip, float32 [samples], if its embedding is not known.
+    """
+
+    def profiles(self) -> Sequence[Any]: ...
+    def load(self, name: str) -> tuple[Any, np.ndarray]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A clip to imitate, float32 [samples], and its words; `name` of its profile, "" for one that came along.
+
+    With `codes`, int32 [num_codebooks, frames], nobody has to encode it, and it may have no samples.
+    """
+
+    samples: np.ndarray
+    words: str
+    name: str = ""
+    codes: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """One speaker. `name` is "" in a text without names; `description` is a line to add to the scene.
+
+    `told`: the user's scene says something about the speaker.
+    """
+
+    name: str
+    number: int
+    reference: Reference | None
+    description: str
+    voice: str | None  # profile, None: none
+    told: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"SPEAKER{self.number}"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """All speakers of a request, by number, and the scene that the user gave them.
+
+    `place`: where their clips stand, one of REFERENCE_PLACES. `together`: they speak in one conversation.
+    """
+
+    roles: tuple[Role, ...]
+    surroundings: str = ""
+    place: str = "turns"
+    together: bool = True
+
+    @property
+    def references(self) -> list[Reference]:
+        """The clips of the prompt's prefix, in its order."""
+        return [role.reference for role in self.roles if role.reference is not None]
+
+    @property
+    def clips_in_scene(self) -> bool:
+        """Whether a clip stands in its speaker's line of the scene, as it does beside a voice described in words."""
+        others = [role for role in self.roles if role.reference is None]
+        return self.place == "system" or any(
+            role.told or role.description not in ("", *SMART_VOICES) for role in others
+        )
+
+    @property
+    def reference_words(self) -> list[str]:
+        """What each clip says that has a turn of its own, as the prompt has it."""
+        if self.clips_in_scene:
+            return []
+        tagged = len(self.roles) > 1
+        return [(f"[{role.label}] " if tagged else "") + role.reference.words for role in self.roles if role.reference]
+
+    @property
+    def system(self) -> str:
+        """What the model is told where the request does not say."""
+        chooses = any(role.reference is None and role.description in SMART_VOICES for role in self.roles)
+        return SMART_SYSTEM_TEXT if len(self.roles) > 1 and chooses else SYSTEM_TEXT
+
+    @property
+    def scene(self) -> list[str]:
+        """The surroundings and a line for each voice that stands there, cut where a clip belongs; [] for no scene."""
+        pieces = [f"{self.surroundings}\n\n" if self.surroundings else ""]
+        newline = ""
+        for role in self.roles:
+            in_line = role.reference is not None and self.clips_in_scene
+            if in_line or role.description:
+                pieces[-1] += f"{newline}{role.label}: {role.description}"
+                newline = "\n"
+            if in_line:
+                pieces.append("")
+        pieces[-1] = pieces[-1].rstrip()
+        return pieces if any(pieces) else []
+
+    def apart(self) -> list[Cast]:
+        """Each role alone, as if nobody else spoke."""
+        return [replace(self, roles=(role,), together=False) for role in self.roles]
+
+    def with_references(self, change: Callable[[Reference], Reference]) -> Cast:
+        """The same with every clip changed."""
+        roles = (
+            replace(role, reference=change(role.reference)) if role.reference is not None else role
+            for role in self.roles
+        )
+        return replace(self, roles=tuple(roles))
+
+    def role(self, speaker: str | None) -> Role:
+        """Who that is."""
+        return next(role for role in self.roles if role.name == (speaker or ""))
+
+    def tag(self, speaker: str | None) -> str:
+        """What stands before the words of a speaker; nothing for one who is alone, unless the text has the tag."""
+        role = self.role(speaker)
+        tagged = len(self.roles) > 1 or (self.together and _NUMBERED.fullmatch(role.name) is not None)
+        return f"[{role.label}] " if tagged else ""
+
+
+def cast(
+    turns: Sequence[DialogueTurn],
+    mapping: dict[str, str],
+    given: Reference | str | None,
+    voices: Voices,
+    language: str,
+    scene: str = "",
+    place: str = "turns",
+) -> Cast:
+    """Give every speaker a number and a voice.
+
+    mapping: speaker to the name of a profile or one of SMART_VOICES. given: the clip or the profile of the one speaker,
+    or of what is said without a name. A speaker that the scene describes has that voice, unless one is asked for by
+    mapping or given. place: one of REFERENCE_PLACES. Raises InvalidRequestError when a voice is unknown, has nobody to
+    speak it, or is described a second time.
+    """
+    speakers = list(dict.fromkeys(turn.speaker or "" for turn in turns))
+    for name in mapping:
+        if name not in speakers:
+            known = ", ".join(filter(None, speakers)) or "nobody by name"
+            raise InvalidRequestError(f"speakers gives {name!r} a voice; in the text there speak: {known}")
+    bearer = None if given is None else _bearer(speakers, mapping)
+    smart = {name: voice for name, voice in mapping.items() if voice in SMART_VOICES}
+    numbers = _numbers(speakers)
+    by_name = {name: number for name, number in numbers.items() if not _NUMBERED.fullmatch(name)}
+    surroundings = with_numbers(scene.strip(), by_name)
+    in_scene = described(surroundings)
+    told = {name for name, number in numbers.items() if number in in_scene}
+    settled = {*smart, bearer, *(told - set(mapping))}
+    assigned = assign_voices(
+        [turn for turn in turns if turn.speaker and turn.speaker not in settled],
+        {name: voice for name, voice in mapping.items() if name not in smart},
+        {profile.name: profile.metadata for profile in voices.profiles()},
+        language,
+    )
+    roles = []
+    for speaker, number in sorted(numbers.items(), key=lambda pair: pair[1]):
+        voice = given if speaker == bearer else assigned.get(speaker)
+        role = Role(speaker, number, None, smart.get(speaker, ""), None, speaker in told)
+        if isinstance(voice, Reference):
+            role = replace(role, reference=voice)
+        elif voice is not None:
+            profile, samples = voices.load(voice)
+            cloned = samples.size > 0 or profile.embedding is not None
+            clip = Reference(samples, profile.transcript, voice, profile.embedding) if cloned else None
+            role = replace(role, reference=clip, description="" if clip else profile.description, voice=voice)
+        if role.told and role.description:
+            raise InvalidRequestError(
+                f"the scene describes {role.label}, and so does the voice {voice or role.description!r} that is asked "
+                "for; give one of the two"
+            )
+        roles.append(role)
+    return Cast(tuple(_with_smart_voices(roles)), surroundings, place)
+
+
+def _bearer(speakers: list[str], mapping: dict[str, str]) -> str:
+    """Whose the request's one voice is."""
+    bearer = speakers[0] if len(speakers) == 1 else ""
+    if bearer not in speakers:
+        raise InvalidRequestError(
+            f"voice and reference_audio are for one speaker, and here speak {', '.join(speakers)}; "
+            "give each a profile with the option speakers"
+        )
+    if bearer in mapping:
+        raise InvalidRequestError(f"{bearer} has a voice in speakers and another one beside it; give one of them")
+    return bearer
+
+
+def _numbers(speakers: list[str]) -> dict[str, int]:
+    """`SPEAKERn` keeps its n; the others have the lowest that are free, in the order in which they first speak."""
+    numbers = {name: int(match[1]) for name in speakers if (match := _NUMBERED.fullmatch(name))}
+    if len(set(numbers.values())) < len(numbers):
+        raise InvalidRequestError(f"two of {', '.join(numbers)} have one number; give each speaker one of its own")
+    free = (number for number in count() if number not in numbers.values())
+    return numbers | {name: next(free) for name in speakers if name not in numbers}
+
+
+def _with_smart_voices(roles: list[Role]) -> list[Role]:
+    """Where several speak, the voices that the model chooses are alternately feminine and masculine."""
+    if len(roles) == 1:
+        return roles
+    return [
+        replace(role, description=SMART_VOICES[place % 2])
+        if role.reference is None and not role.description and not role.told
+        else role
+        for place, role in enumerate(roles)
+    ]

@@ -1,0 +1,1 @@
+"""Numbers, dates, signs and abbreviations as they are said, in four languages."""

@@ -1,0 +1,151 @@
+"""Numbers that the words near them tell apart: scores, verses, "p. 12", "call 911", cards, "two (2) years"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from runtime.text.readings.lexicon import LEXICONS, alternatives
+from runtime.text.readings.numerals import before_noun, cardinal, digits
+from runtime.text.readings.reading_rules import END, LETTER, START, Rule
+
+_FAR = r"[^.;!?\n0-9]{0,40}?"  # between a word and the score it announces
+
+
+def context_rules(language: str) -> Iterator[Rule]:
+    """The rules of one language, the surest first."""
+    words = LEXICONS[language]
+    yield from _abbreviations(language)
+    if language != "zh":
+        yield from _verses(language)
+    yield from _pairs(language)
+    before, after = words.context["emergency_before"], words.context["emergency_after"]
+    code = {"en": "[2-9]11|999|112|000", "zh": "1[0-9]{2}|[19][0-9]{4}"}.get(language, "[01][0-9]{1,2}|911|112")
+    gap = "" if language == "zh" else " "
+    far = "[了:：是为 ]?" if language == "zh" else ":? "
+
+    def code_after(match: re.Match[str]) -> str:
+        return match[1] + digits(match[2], language)
+
+    word = "" if language == "zh" else r"\b"
+    no_count = r"(?![分个次元人年天])(?! (?!now|for|if|or|and|in|from|right)[a-z]+s\b)"
+    yield (
+        rf"{word}((?i:{before}){far}){START}({code}){END}{no_count}",
+        code_after,
+    )
+    yield rf"{START}()({code}){END}(?={gap}(?:{after}))", code_after
+    if language == "en":
+        behind = r"(?=[.,;:!?)\"”]|$| (?:and|or|for|to|now|if|from)\b)"
+        yield rf"\b((?i:dial(?:l?ed|l?ing)?) ){START}([0-9]{{4,6}}){END}{behind}", code_after
+    separated = r"[0-9]{4}(?:[ -][0-9]{4}){3}"
+    yield (
+        rf"{START}(?<![0-9]{{4}}[ -])()({separated}){END}(?! [0-9]{{4}}(?![0-9]))",
+        lambda m: ", ".join(digits(g, language) for g in re.split("[ -]", m[2])),
+    )
+    of = {"zh": "(?:是|为|[:：])? ?"}.get(language, r"(?:\.|:| is| es| est| ending in| no\.)? ")
+    card = words.context["card_before"]
+    yield rf"{word}((?i:{card}){of}){START}([0-9]{{5,19}}){END}", code_after
+    if language == "en":
+        yield rf"(?<=, [A-Z]{{2}} )(){START}([0-9]{{5}}){END}", code_after
+    yield from _twice(language)
+
+
+def _abbreviations(language: str) -> Iterator[Rule]:
+    words = LEXICONS[language]
+    number = rf"(?=[0-9]+(?:[-–][0-9]+)?(?:\.[0-9]+)?{END})"
+    yield rf"(?<![\w#&/])#(?=[0-9]{{1,4}}{END})", lambda m: f"{words.number}{words.space}"
+    yield (
+        rf"(?<![{LETTER}0-9_.])({alternatives(words.before_numbers)}) ?{number}",
+        lambda m: f"{words.before_numbers[m[1]]}{words.space}",
+    )
+
+
+def _verses(language: str) -> Iterator[Rule]:
+    """ "John 3:16", "1 Corinthians 13:4-7", "Jean 3, 16" stays."""
+    words = LEXICONS[language]
+    ordinals = {
+        "en": ("First", "Second", "Third"), "es": ("Primera", "Segunda", "Tercera"),
+        "fr": ("Première", "Deuxième", "Troisième"),
+    }[language]  # fmt: skip
+
+    def verse(match: re.Match[str]) -> str:
+        book, name, chapter, first, last = match.groups()
+        lead = f"{ordinals[int(book) - 1]} " if book else ""
+        far = f" {words.to} {cardinal(int(last), language)}" if last else ""
+        joint = "," if last or int(first) < 10 else ""
+        said = f"{cardinal(int(chapter), language)}{joint} {cardinal(int(first), language)}"
+        return f"{lead}{name} {said}{far}"
+
+    books = words.context["books"]
+    yield (
+        rf"\b(?:([1-3]) )?({books})\.? ([1-9][0-9]{{0,2}}):([1-9][0-9]{{0,2}})(?:[-–]([1-9][0-9]{{0,2}}))?{END}",
+        verse,
+    )
+
+
+def _pairs(language: str) -> Iterator[Rule]:
+    """Scores ("won 30-7, 6-4") and ratios ("a ratio of 3:1")."""
+    words = LEXICONS[language]
+    word = "" if language == "zh" else r"\b"
+    space = "" if language == "zh" else r"\b"
+    joint = f"{words.space}{words.signs['score']}{words.space}"
+    dash = "[-–:]" if language == "zh" else "[-–]"
+    pair = rf"{START}[0-9]{{1,3}}{dash}[0-9]{{1,3}}{END}"
+
+    def spoken(written: str) -> str:
+        return re.sub(
+            rf"{START}([0-9]{{1,3}})[-–:]([0-9]{{1,3}}){END}",
+            lambda m: cardinal(int(m[1]), language) + joint + cardinal(int(m[2]), language),
+            written,
+        )
+
+    def behind(match: re.Match[str]) -> str:
+        return match[1] + spoken(match[2])
+
+    far = r"[^。；！？!?\n0-9.;]{0,4}?" if language == "zh" else _FAR
+    before, after = words.context["score_before"], words.context["score_after"]
+    row = rf"({pair}(?:(?:, ?| and | y | et |、){pair})*)"
+    yield (
+        rf"{word}((?i:{before}){space}{far}){row}",
+        lambda m: m[0] if is_single(m.string, m.start(2), language) else behind(m),
+    )
+    yield rf"(){row}(?= ?(?:{after}){space})", behind
+    ratio = rf"({START}[0-9]{{1,3}}:[0-9]{{1,3}}(?::[0-9]{{1,3}})?{END})"
+
+    def proportion(match: re.Match[str]) -> str:
+        return match[1] + joint.join(cardinal(int(n), language) for n in match[2].split(":"))
+
+    of = {"zh": "(?:是|为|以)?"}.get(language, "(?: of| is| was| de| est| es|:)? ")
+    yield rf"{word}((?i:{words.context['ratio_before']}){of}){ratio}", proportion
+    yield rf"(){ratio}(?=[ -]?(?i:{words.context['ratio_after']}){space})", proportion
+    yield rf"(){START}((?:16|21):9|4:3){END}", proportion
+    if language == "zh":
+        yield rf"(){START}([0-9]{{1,3}}:[0-9]){END}", proportion
+
+
+def is_single(text: str, start: int, language: str) -> bool:
+    """Whether a word before this place says that one thing follows, whose number has a hyphen: "article 20-5"."""
+    word = LEXICONS[language].context["single"]
+    boundary = "" if language == "zh" else r"(?<!\w)"
+    return bool(re.search(rf"{boundary}(?i:{word})\.? ?$", text[max(0, start - 24) : start]))
+
+
+def _twice(language: str) -> Iterator[Rule]:
+    """A number in words and again in parentheses is said once: "two (2) years"."""
+
+    def once(match: re.Match[str]) -> str:
+        number = int(match[1].replace(",", ""))
+        known = {cardinal(number, language), cardinal(number, language, feminine=True)}
+        if language == "es":
+            known.add(before_noun(number, language))
+        if language == "zh" and number == 2:
+            known.add("两")
+        known |= {name.replace(" and ", " ") for name in known}
+        text = match.string[max(0, match.start() - 100) : match.start()].lower().replace("-", " ")
+        return "" if any(_ends(text, name.replace("-", " "), language) for name in known) else match[0]
+
+    yield r" ?[(（]([0-9]{1,3}(?:,?[0-9]{3}){0,3})[)）]", once
+
+
+def _ends(text: str, name: str, language: str) -> bool:
+    return text.endswith(name) and (language == "zh" or not text[: -len(name)][-1:].isalpha())

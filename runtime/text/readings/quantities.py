@@ -1,0 +1,253 @@
+"""Money, percentages, measures, ordinals, decades, years and plain numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from runtime.text.readings.amounts import Amounts
+from runtime.text.readings.attributes import measure_describes, sum_describes
+from runtime.text.readings.contexts import is_single
+from runtime.text.readings.lexicon import alternatives
+from runtime.text.readings.numerals import before_noun, cardinal, ordinal, year
+from runtime.text.readings.reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, START, Rule
+
+_YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
+_YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
+_ORDINALS = {
+    "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
+    "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
+    "fr": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(ère|ièmes|èmes|ième|ème|ᵉʳ|ᵉ|er|re|nde|nd|e)",
+}
+
+
+def quantity_rules(amounts: Amounts) -> Iterator[Rule]:
+    """The rules of one language, the surest first; plain numbers are the last."""
+    yield from _money(amounts)
+    yield from _measures(amounts)
+    yield from _ordinals(amounts.language)
+    yield from _years(amounts.language)
+    yield from _plain(amounts)
+
+
+def _money(amounts: Amounts) -> Iterator[Rule]:
+    words, language, amount = amounts.words, amounts.language, amounts.beside
+    currency = alternatives(words.money)
+    magnitude = rf"(?:[ -]?({alternatives(words.magnitudes)}){'' if language == 'zh' else f'(?![{LETTER}])'})?"
+    if language == "zh":
+        magnitude = rf"(?: ?({alternatives(words.magnitudes)})(?![A-Za-z])(?:[美欧日港]?元)?)?"
+    per = rf"(?:(?: ?/ ?| per )(?P<word>{alternatives(words.per_words)})(?![{LETTER}]))?"
+    tail = rf"{per}(?:/(?P<unit>{alternatives(words.units)})(?![{LETTER}]))?"
+    end = rf"(?![{LETTER}_0-9])(?![.,:/'’·–—-][0-9{CURRENCY}])(?!/[{LETTER}])(?!-[0-9])(?![\^=*+%#])"
+
+    def money(match: re.Match[str], symbol: str, written: str, large: str | None) -> str:
+        said = _amount_of_money(amounts, symbol, written, large, language == "en" and sum_describes(match))
+        return f"{said}{_per(amounts, match['word'], match['unit'])}"
+
+    tail += end
+    start = rf"(?<![{LETTER}_0-9{CURRENCY}])(?<![{LETTER}0-9][./:^=*×÷~_#&@\\|])(?<![0-9][,'’·–—-])(?<![#&@\\^*])"
+    named = r"(?= (?:pesos|dólares|dollars|euros|pounds|libras|livres)\b)"  # said once: "$1,500 pesos"
+    yield (
+        rf"{start}[$€£] ?({amount}){named}",
+        lambda m: amounts.number(m[1].replace(",", ".") if amounts.is_ambiguous(m[1]) else m[1], counted=True),
+    )
+    yield (
+        rf"{start}({currency}) ?({amount}){magnitude}{tail}",
+        lambda m: money(m, m[1], m[2], m[3]),
+    )
+    yield (
+        rf"{START}({amount}){magnitude} ?({currency}){tail}",
+        lambda m: money(m, m[3], m[1], m[2]),
+    )
+    if language in ("fr", "es"):
+        yield (
+            rf"{START}([0-9]{{1,6}}) ?([€£])([0-9]{{2}}){END}",
+            lambda m: _amount_of_money(amounts, m[2], f"{m[1]},{m[3]}", None, False, euros_alone=language == "fr"),
+        )
+    short = {"en": "bn|tn|mn|mln", "fr": "Md|Mds|Mrd", "es": None, "zh": None}[language]
+    if short:
+        yield rf"{START}({amount}) ?({short}){END}", lambda m: amounts.times(m[1], words.magnitudes[m[2]])
+
+
+def _amount_of_money(
+    amounts: Amounts, symbol: str, written: str, magnitude: str | None, attribute: bool, euros_alone: bool = False
+) -> str:
+    """Said with its currency; `attribute` before a noun it describes, `euros_alone` for "cinq euros cinquante"."""
+    money, space = amounts.words.money[symbol], amounts.space
+    if amounts.is_ambiguous(written) and ("$" in symbol or symbol in ("MXN", "USD")):
+        written = written.replace(",", ".")  # Mexico's comma groups
+    if magnitude:
+        large = amounts.times(written, amounts.words.magnitudes[magnitude])
+        of = "" if re.search("mil$|mille$", large) else amounts.of(money.whole)
+        return f"{large}{space}{of}{money.whole.one if attribute else money.whole.many}"
+    whole, decimals = amounts.split(written)
+    if attribute and not decimals:
+        return f"{amounts.number(whole, counted=True)}{space}{money.whole.one}"
+    if money.hundredth is None or len(decimals) != 2 or decimals == "00":
+        return amounts.counted(whole if decimals == "00" else written, money.whole)
+    if euros_alone:
+        return f"{amounts.counted(whole, money.whole)} {cardinal(int(decimals), amounts.language)}"
+    hundredths = amounts.counted(decimals.lstrip("0"), money.hundredth)
+    if not whole.strip("0"):
+        return hundredths
+    return f"{amounts.counted(whole, money.whole)} {amounts.words.cents} {hundredths}"
+
+
+def _per(amounts: Amounts, word: str | None, unit: str | None) -> str:
+    """What a slash behind an amount says: " per month", " al mes", "每月"."""
+    words, space = amounts.words, amounts.space
+    if word:
+        said = words.per_words[word]
+        return f" {words.per} {said}" if amounts.language == "en" else f"{space}{said}"
+    return f"{space}{words.per}{space}{words.units[unit].one}" if unit else ""
+
+
+def _measures(amounts: Amounts) -> Iterator[Rule]:
+    words, language, amount = amounts.words, amounts.language, amounts.beside
+    yield rf"(?<=[0-9])( ?(?:k|c|m)?m)([23])(?![{LETTER}0-9])", lambda m: m[1] + {"2": "²", "3": "³"}[m[2]]
+    yield rf"(?<=[0-9])( ?)º(?= ?[CF](?![{LETTER}]))", lambda m: f"{m[1]}°"
+    yield rf"(?<=[0-9] )° (?=[CF](?![{LETTER}]))|(?<=[0-9])° (?=[CF](?![{LETTER}]))", lambda m: "°"
+
+    def percent(match: re.Match[str]) -> str:
+        number, sign = amounts.number(match[1], counted=True), words.percent if match[2] == "%" else words.permille
+        return f"{sign}{number}" if language == "zh" else f"{number} {sign}"
+
+    yield rf"{START}({amount}) ?([%‰])(?![{LETTER}_0-9])(?![.,:/'’–—-][0-9])(?!/[{LETTER}])", percent
+    if language == "en":
+        yield rf"{START}'?((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)'?s(?!-[0-9]){END}", lambda m: _decade(m[1])
+        yield (
+            rf"(?<![{LETTER}0-9])((?i:mid|pre|post|late|early)-)((?:1[1-9]|20)?[0-9]0)s{END}",
+            lambda m: m[1] + _decade(m[2]),
+        )
+    if language == "zh":
+        per = alternatives(words.per_words)
+        yield rf"(?<=[0-9][元块人次])/({per})(?![A-Za-z])", lambda m: words.per_words[m[1]]
+    units = alternatives(words.units)
+
+    def measure(match: re.Match[str]) -> str:
+        written, gap, unit, word, below = match.groups()
+        after = match.string[match.end() : match.end() + 2]
+        stop = "." if unit.endswith(".") and not re.match(r" [a-z(]|[,;:)!?]", after) else ""
+        if _is_no_unit(match, unit, gap, language):
+            return match[0]
+        if gap == "-" or (language == "en" and not word and not below and measure_describes(match)):
+            return f"{amounts.number(written, counted=True)} {words.units[unit].one}"  # "a 9-ft board"
+        return amounts.counted(written, words.units[unit]) + _per(amounts, word, below) + stop
+
+    behind = rf"(?:/(?:({alternatives(words.per_words)})|({units}))(?![{LETTER}]))?"
+    end = rf"(?![{LETTER}_0-9²³/])(?![.,:'’·–—-][0-9])(?!-[0-9])(?!\.[{LETTER}])(?![\^=*+%#])"
+    yield rf"{START}({amount})( |-(?!m\b|in\b|s\b|h\b|V\b|W\b)|)({units}){behind}{end}", measure
+
+
+def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> bool:
+    """What a unit of one letter may be instead: "5m users", "60 W 42nd Street", "12 V" of a row."""
+    after = match.string[match.end() : match.end() + 24]
+    if gap == "-" and language != "en":
+        return True
+    if language == "en" and unit == "m" and not gap:
+        return bool(
+            re.match(
+                r" (?!tall|long|wide|deep|high|away|across|from|of|in|to|and|or|by|above|below|at|the)[a-z]+", after
+            )
+        )
+    if unit in ("W", "V", "L", "MP", "MM", "HP") and gap:
+        return bool(re.match(r" (?:[0-9]|[A-Z][a-z])", after))
+    if unit == "s" and not gap:  # noughts and ones, the sixes, an English decade
+        if language != "en" and re.fullmatch("(?:1[5-9]|20)[0-9]0", match[1]):
+            return True
+        return match[1] in ("0", "1") or (language == "en" and "." not in match[1] and len(match[1]) < 2)
+    return language == "fr" and unit == "j" and not after
+
+
+def _decade(written: str) -> str:
+    said = year(int(written), "en") if len(written) == 4 else cardinal(int(written), "en")
+    return f"{said[:-1]}ies" if said.endswith("y") else f"{said}s"
+
+
+def _ordinals(language: str) -> Iterator[Rule]:
+    if language not in _ORDINALS:
+        return
+
+    def read(match: re.Match[str]) -> str:
+        number = int("".join(filter(str.isdigit, match[1])))
+        suffix = match[2].lstrip(".").lower()
+        if number == 0 or (language == "en" and not _english_suffix(number, suffix)):
+            return match[0]
+        if language == "fr" and ((number == 1) != (suffix in ("er", "re", "ère", "ᵉʳ")) or number > 999_999):
+            return match[0]
+        said = ordinal(number, language, suffix)
+        return f"{said}s" if suffix.endswith("s") else said
+
+    yield f"{START}{_ORDINALS[language]}(?![{LETTER}0-9_])(?![.,:/'’–-][0-9])", read
+
+
+def _english_suffix(number: int, suffix: str) -> bool:
+    if 10 < number % 100 < 14:
+        return suffix == "th"
+    return suffix == {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+
+
+def _years(language: str) -> Iterator[Rule]:
+    if language != "en":
+        return
+    counted = r"(?! (?!years|was|is|has|games|elections|as|this|does|his)[a-z]+[^s]s\b| people\b| percent\b)"
+    yield rf"\b((?i:{_YEAR_FOLLOWS}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    # Who said it or where, and when: "-- Niccolo Machiavelli, 1513"; a work and its year: "Moby-Dick (1851)".
+    said_by = rf"(?:--|[—–]) ?[A-Z\"“][^\n0-9]{{1,120}}?(?:,|[{LETTER}])|\b[A-Z][{LETTER}.'’-]*[\"”]?,"
+    alone = rf"(?! ?[{LETTER}$€£%(]|,)"
+    yield rf"((?:{said_by}) )(1[1-8][0-9]{{2}}){END}{alone}", lambda m: m[1] + year(int(m[2]), "en")
+    yield rf"(\b[A-Z][{LETTER}'’-]*[.!?]?[\"”]? \()(1[1-8][0-9]{{2}})(?=\))", lambda m: m[1] + year(int(m[2]), "en")
+    yield rf"{START}([1-9][0-9]{{2,3}})(?= (?:BCE?|CE|AD|B\.C\.|A\.D\.))", lambda m: year(int(m[1]), "en")
+    yield rf"\b(AD )([1-9][0-9]{{2,3}}){END}", lambda m: m[1] + year(int(m[2]), "en")
+    people = r"(?! (?:people|meters|metres|kilometers|miles|words|euros|dollars|pounds|votes|copies|employees)\b)"
+    yield rf"{START}((?:19|20)[0-9]{{2}}){END}{people}", lambda m: year(int(m[1]), "en")
+    prefix = r"(?<![A-Za-z0-9-])((?i:mid|pre|post|late|early|circa)-)"
+    yield rf"{prefix}((?:1[1-9]|20)[0-9]{{2}}){END}", lambda m: m[1] + year(int(m[2]), "en")
+
+
+def _plain(amounts: Amounts) -> Iterator[Rule]:
+    language = amounts.language
+    if language == "zh":
+        yield from _chinese(amounts)
+    behind = "(?=(.?))" if language == "zh" else rf"(?=(?: ([{LETTER}]+(?: [{LETTER}]+)?))?)"
+
+    def plain(match: re.Match[str]) -> str:
+        written, behind = match[1], match[2] or ""
+        if _is_version(match, language):
+            return match[0]
+        if amounts.is_ambiguous(written):
+            word = behind.partition(" ")[0]
+            if not (word.endswith("s") and len(word) > 3 and word.islower()):
+                return match[0]
+            written = written.replace(",", ".")
+        if language == "zh" and _YEAR.fullmatch(written) and (not behind or behind not in MEASURE_WORDS):
+            return year(int(written), "zh")
+        if language in ("es", "fr") and is_single(match.string, match.start(), language):
+            behind = ""  # "la página 21 contiene": what follows is not what is counted
+        return amounts.plain(written, behind)
+
+    yield rf"{START}((?:{amounts.pattern})){END}{behind}", plain
+    yield rf"(?:(?<=^)|(?<=[\s(]))(\.[0-9]+){END}{behind}", plain
+
+
+def _is_version(match: re.Match[str], language: str) -> bool:
+    """Whether a dot that would group thousands is a version's: "versión 2.100"."""
+    before = match.string[max(0, match.start() - 9) : match.start()]
+    return language in ("es", "fr") and bool(
+        re.search(r"(?i:versi[oó]ns? )$", before) and re.fullmatch(r"[0-9]{1,3}\.[0-9]{3}", match[1])
+    )
+
+
+def _chinese(amounts: Amounts) -> Iterator[Rule]:
+    """两 for two of something; no years without 年, which could be amounts."""
+    one = "个只位次天本张块家双倍杯座辆种岁斤公小分千万亿元人米吨点枚颗条件名周瓶盒台套支部间所"
+    one += "艘届场头匹群组类项步句页层户口站国队局轮角"
+    counted = "(?<!第2)(?<!第 2)"
+    yield rf"{START}2(?= ?[{one}]){counted}(?! ?名[师])(?! ?周[一二三四五六日年])(?! ?层楼)", _two
+    yield rf"{START}2(?= ?(?:年(?![级月])|毫米|厘米|平方|立方|英里|英尺|周年|多)){counted}", _two
+    yield rf"{START}2(?= ?到 ?[0-9]+ ?[{one}年]){counted}", _two
+    yield rf"(?<=第){START}([0-9]{{1,9}}){END}", lambda m: cardinal(int(m[1]), "zh")
+
+
+def _two(match: re.Match[str]) -> str:
+    return before_noun(2, "zh")

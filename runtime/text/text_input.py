@@ -1,0 +1,75 @@
+"""The `text` of a request: plain text, a transcript in which speakers are named, ChatML, or a JSON list of messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runtime.formats.errors import InvalidRequestError
+from runtime.formats.voice_profile import check_plain
+from runtime.text.cleaning import cleaned, legible
+from runtime.text.dialogue.chatml import check_marks
+from runtime.text.dialogue.dialogue import AUTO, DialogueTurn, Recognition
+from runtime.text.dialogue.messages import parse_messages, parse_text
+
+
+@dataclass(frozen=True)
+class Content:
+    """What there is to say, and what the text tells the model beside it."""
+
+    turns: Sequence[DialogueTurn]
+    system: str | None = None
+    scene: str = ""
+
+
+def read_text(text: str | None, max_characters: int, recognition: Recognition = AUTO) -> Content:
+    """The turns to speak, of which there is at least one.
+
+    A text is taken for messages when it is a JSON list of objects; one that only looks like it is spoken as it stands.
+    What stands in it and is not said goes: the invisible before speakers are looked for, Markdown and emoji after.
+    Raises InvalidRequestError when it is empty, too long, not plain text, or messages that make no sense.
+    """
+    if text is None or not text.strip():
+        raise InvalidRequestError("text is empty; there is nothing to say")
+    if len(text) > max_characters:
+        raise InvalidRequestError(f"text has {len(text)} characters; at most {max_characters} are allowed")
+    messages = _messages(text)
+    parsed = parse_text(_legible(text), recognition) if messages is None else parse_messages(messages, recognition)
+    turns = [replace(turn, text=cleaned(_legible(turn.text))) for turn in parsed.turns]
+    system = None if parsed.system is None else _legible(parsed.system)
+    content = Content(turns, system, _legible(parsed.scene or ""))
+    if not content.turns:
+        raise InvalidRequestError("text names speakers and gives them no words; there is nothing to say")
+    return content
+
+
+def told(option: str, given: str | None, in_text: str | None) -> str | None:
+    """The system text or the scene, from the option of that name or from the text; None where neither has one.
+
+    Raises InvalidRequestError where both do.
+    """
+    if given is not None and in_text is not None:
+        raise InvalidRequestError(f"{option} is given twice, as an option and within the text; send one of them")
+    text = given if in_text is None else in_text
+    return None if text is None else legible(text)
+
+
+def _legible(text: str) -> str:
+    """Raises InvalidRequestError for U+0000, which tells a file that is no text, half a character, and some marks."""
+    text = legible(text)
+    check_plain(text, "text")
+    check_marks(text, "text")
+    return text
+
+
+def _messages(text: str) -> list[Any] | None:
+    """The JSON list of objects that the text is, if it is one."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) and value and all(isinstance(item, dict) for item in value) else None

@@ -1,0 +1,186 @@
+"""Writes the script that the language model stage plays (its `script.py` describes the format)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from runtime.formats.errors import InvalidRequestError
+from runtime.text.dialogue.cast import Cast, Reference
+from runtime.text.dialogue.chatml import PromptEncoder
+from runtime.text.duration import estimate
+from runtime.text.languages import Language
+from runtime.text.options import GenerationParams
+from runtime.text.parts import TextPart
+
+# A part that stops before this share of its shortest plausible duration was not spoken.
+_LEAST_SHARE = 0.5
+# Held notes and breaths are shorter; runtime/engine/runaway.py tells what counts as a loop.
+_LOOP_SECONDS, _LOOP_REPEATS = 0.8, 4
+_SILENCE_SECONDS = 4.0
+_NO_SAMPLES = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True)
+class ScriptLimits:
+    """What the engine has room for. Positions; `positions_beside_clip` are what a clip takes beyond its frames."""
+
+    num_codebooks: int
+    frame_seconds: float
+    hop_length: int
+    max_positions: int
+    max_prompt_audio_positions: int
+    positions_beside_clip: int
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenScript:
+    """The tensors of a script; of each clip either samples or codes, and 0 of the other.
+
+    int32 [positions], float32 [samples], int32 [clips], int32 [num_codebooks, frames], int32 [clips], JSON.
+    """
+
+    input_ids: np.ndarray
+    reference_samples: np.ndarray
+    reference_lengths: np.ndarray
+    known_codes: np.ndarray
+    known_frames: np.ndarray
+    script: str
+
+
+class ScriptWriter:
+    """One for all requests."""
+
+    def __init__(self, encoder: PromptEncoder, limits: ScriptLimits) -> None:
+        self._encoder, self._limits = encoder, limits
+
+    def write(
+        self,
+        parts: Sequence[TextPart],
+        cast: Cast,
+        system: str | None,
+        params: GenerationParams,
+        language: Language,
+    ) -> WrittenScript:
+        """The script of a request. system: None for what the model was trained to be told, "" for nothing.
+
+        Raises InvalidRequestError for a part that the engine has no room for.
+        """
+        # Parts of one group share a prefix and are each other's context.
+        apart = params.dialogue_context == "own" and params.chunk_method != "none"
+        groups = cast.apart() if apart else [cast]
+        number_of = {role.name: number for number, group in enumerate(groups) for role in group.roles}
+        prefixes = [
+            self._encoder.prefix(group.system if system is None else system, group.scene, group.reference_words)
+            for group in groups
+        ]
+        group_of = [number_of[part.turns[0].speaker or ""] for part in parts]
+        turns = [
+            self._encoder.turn("\n".join(groups[group].tag(turn.speaker) + turn.text for turn in part.turns))
+            for part, group in zip(parts, group_of, strict=True)
+        ]
+        beginnings = [
+            len(prefix) + self._audio_positions(group.references)
+            for prefix, group in zip(prefixes, groups, strict=True)
+        ]
+        written = []
+        for number, (part, turn, group) in enumerate(zip(parts, turns, group_of, strict=True), 1):
+            self._check_room(number, beginnings[group] + len(turn), part, language)
+            cloned = all(cast.role(said.speaker).reference is not None for said in part.turns)
+            written.append(
+                self._part(part, params, language) | {"prefix": group, "positions": len(turn), "cloned": cloned}
+            )
+        script = {
+            "prefixes": [len(prefix) for prefix in prefixes],
+            "closing": self._encoder.closing,
+            "parts": written,
+            **self._engine_parameters(params),
+            "about": {
+                "language": {"code": language.code, "name": language.name, "quality": language.quality},
+                "voices": {role.name: role.voice for role in cast.roles},
+            },
+        }
+        references = [reference for group in groups for reference in group.references]
+        samples = [_NO_SAMPLES if reference.codes is not None else reference.samples for reference in references]
+        nothing = np.zeros((self._limits.num_codebooks, 0), np.int32)
+        codes = [nothing if reference.codes is None else reference.codes for reference in references]
+        return WrittenScript(
+            input_ids=np.concatenate([*prefixes, *turns]),
+            reference_samples=np.concatenate([_NO_SAMPLES, *samples]),
+            reference_lengths=np.array([len(clip) for clip in samples], np.int32),
+            known_codes=np.concatenate([nothing, *codes], axis=1),
+            known_frames=np.array([clip.shape[1] for clip in codes], np.int32),
+            script=json.dumps(script, ensure_ascii=False),
+        )
+
+    def _part(self, part: TextPart, params: GenerationParams, language: Language) -> dict[str, Any]:
+        guard: dict[str, int] = {}
+        least_frames = 0
+        if params.runaway_guard:
+            duration = estimate(part.text, language.code)
+            guard = {
+                "max_frames": self._frames(duration.longest),
+                "loop_frames": self._frames(_LOOP_SECONDS),
+                "loop_repeats": _LOOP_REPEATS,
+                "silence_frames": self._frames(_SILENCE_SECONDS),
+            }
+            least_frames = round(_LEAST_SHARE * duration.shortest / self._limits.frame_seconds)
+        return {
+            "speaker": part.speaker,
+            "text": part.text,
+            "pause": round(part.pause / self._limits.frame_seconds),
+            "max_frames": self._frames(params.max_part_seconds),
+            "least_frames": least_frames,
+            "guard": guard,
+        }
+
+    def _engine_parameters(self, params: GenerationParams) -> dict[str, Any]:
+        """The options in the engine's units: frames of the codec."""
+        values = asdict(params)
+        sampling = ("temperature", "top_k", "top_p", "ras_window", "ras_max_repeats", "seed")
+        first = self._frames(params.first_chunk_seconds)
+        return {
+            "sampling": {key: values[key] for key in sampling},
+            "windows": {
+                "first": first,
+                "growth": params.chunk_growth,
+                "maximum": max(first, self._frames(params.max_chunk_seconds)),
+            },
+            "max_frames": self._frames(params.max_seconds),
+            "timeout": params.timeout_seconds,
+            **{key: values[key] for key in ("context_parts", "max_retries", "hold_parts")},
+        }
+
+    def _frames(self, seconds: float) -> int:
+        return max(1, round(seconds / self._limits.frame_seconds))
+
+    def _audio_positions(self, clips: Sequence[Reference]) -> int:
+        """What reference clips take. Raises InvalidRequestError when that is more than there is for them."""
+        limits = self._limits
+        audio = sum(self._clip_frames(clip) + limits.positions_beside_clip for clip in clips)
+        if audio > limits.max_prompt_audio_positions:
+            raise InvalidRequestError(
+                f"the reference clips take {audio} positions; the engine has {limits.max_prompt_audio_positions} for "
+                "them; take fewer speakers or shorter clips"
+            )
+        return audio
+
+    def _clip_frames(self, clip: Reference) -> int:
+        return len(clip.samples) // self._limits.hop_length if clip.codes is None else clip.codes.shape[1]
+
+    def _check_room(self, number: int, prompt: int, part: TextPart, language: Language) -> None:
+        """Whether a part, whose prompt takes so many positions, can be spoken to its end."""
+        limits = self._limits
+        positions = prompt + limits.positions_beside_clip
+        seconds = (limits.max_positions - positions) * limits.frame_seconds
+        needed = max(1.0, estimate(part.text, language.code).expected)
+        if seconds < needed:
+            raise InvalidRequestError(
+                f"part {number} of the text, with what stands before it, takes {positions} of the engine's "
+                f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about "
+                f"{needed:.0f} s of speech; take smaller chunks (chunk_method, chunk_words) or shorter clips"
+            )

@@ -1,0 +1,1 @@
+"""What Triton calls: one module a model, and their tensors, metrics and responses."""

@@ -1,0 +1,99 @@
+"""Triton model `codec_encoder`: reference audio to codes, each clip once; what is known already passes at once.
+
+in:  reference_samples float32 [samples], the clips to encode one after another, each whole codec frames;
+     reference_lengths int32 [clips], their samples; known_codes? int32 [num_codebooks, frames], the codes of the other
+     clips; known_frames? int32 [clips], their frames. Of each clip either samples or frames are 0.
+out: reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips]
+
+Answers through response senders, so that a clip being encoded on the worker thread holds up nobody else.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from runtime.codec.clips import Clips, read_clips
+from runtime.codec.code_cache import DISK, ENCODER, MEMORY, CodeCache
+from runtime.codec.networks import open_network
+from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, sentence
+from runtime.triton import tensors
+from runtime.triton.metrics import CodeSources, Refusals
+from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
+from runtime.voices.state import state_directory
+
+PROFILE = "profile"  # a source of codes beside the cache's: they came with the voice
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        settings = tensors.settings(args)
+        self._encoder = open_network(tensors.version_directory(args), "encoder", settings)
+        self._num_codebooks: int = settings["num_codebooks"]
+        self._codec: str = settings["codes"]["codec"]
+        state, max_bytes = state_directory(), settings["codes"]["max_bytes"]
+        files = CodeFiles(state / "codes", max_bytes) if state else None
+        self._count = CodeSources((PROFILE, MEMORY, DISK, ENCODER)).count
+        self._cache = CodeCache(settings["cache_entries"], files, self._count)
+        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._refusals = Refusals("codec_encoder")
+
+    def execute(self, requests: list[Any]) -> None:
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                clips = self._read(request)
+            except InvalidRequestError as refusal:
+                self._refuse(sender, refusal)
+                continue
+            for _ in range(clips.num_known):
+                self._count(PROFILE)
+            keys = [codes_key(self._codec, clip_digest(samples)) for samples in clips.samples]
+            codes = self._cache.remembered(keys)
+            if codes is not None:
+                self._respond(sender, clips.with_codes(codes))
+            else:
+                self._worker.submit(self._encode_all, sender, keys, clips)
+
+    def finalize(self) -> None:
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, request: Any) -> Clips:
+        samples, lengths, codes, frames = (
+            tensors.array(request, name)
+            for name in ("reference_samples", "reference_lengths", "known_codes", "known_frames")
+        )
+        return read_clips(samples, lengths, codes, frames, self._num_codebooks)
+
+    def _encode_all(self, sender: Any, keys: list[str], clips: Clips) -> None:
+        try:
+            codes = [
+                self._cache.codes(key, partial(self._encode, samples))
+                for key, samples in zip(keys, clips.samples, strict=True)
+            ]
+        except Exception as error:
+            self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
+            return
+        self._respond(sender, clips.with_codes(codes))
+
+    def _encode(self, clip: np.ndarray) -> np.ndarray:
+        return self._encoder(clip[None])[0].astype(np.int32)
+
+    def _refuse(self, sender: Any, refusal: RequestError) -> None:
+        self._refusals.count(refusal)
+        response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(refusal)))
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _respond(self, sender: Any, codes: list[np.ndarray]) -> None:
+        joined = np.concatenate([np.zeros((self._num_codebooks, 0), np.int32), *codes], axis=1)
+        response = pb_utils.InferenceResponse(
+            [
+                tensors.tensor("reference_codes", joined, np.int32),
+                tensors.tensor("reference_frames", [clip.shape[1] for clip in codes], np.int32),
+            ]
+        )
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

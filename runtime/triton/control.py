@@ -1,0 +1,152 @@
+"""Control requests: a client cancels its stream, or leaves a watch that tells when it has gone away.
+
+Cancelling an ensemble request never reaches the models inside, so clients talk to this model directly, under the
+request id of the stream they mean. `cancel` ends the stream. `watch` is held open until the stream ends; when its
+client vanishes Triton marks the watch as cancelled, and the stream is ended for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from runtime.formats.errors import InvalidRequestError
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+_LOOK_SECONDS = 0.01  # Triton has no callback for a vanished client; only asking tells
+_EARLY_SECONDS = 60.0  # how long a control request may be ahead of its stream
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True)
+class _Watch:
+    sender: Any
+    since: float
+
+
+class Controls:
+    """Matches control requests with streams; either may arrive first."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, _Watch] = {}
+        self._live: dict[str, Callable[[], None]] = {}
+        self._ended = _Recent()
+        self._cancelled_early = _Recent()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._look, name="watches", daemon=True)
+        self._thread.start()
+
+    def stream_begins(self, request_id: str, cancel: Callable[[], None]) -> bool:
+        """Note a stream and what cancels it; False when it was cancelled before it came.
+
+        Raises InvalidRequestError for an id in use.
+        """
+        with self._changed:
+            if request_id in self._live:
+                raise InvalidRequestError(f"a request with the id {request_id!r} is already being served")
+            self._ended.forget(request_id)
+            if self._cancelled_early.forget(request_id):
+                return False
+            self._live[request_id] = cancel
+            return True
+
+    def stream_ended(self, request_id: str) -> None:
+        """Let go of whoever watches it."""
+        with self._changed:
+            self._live.pop(request_id, None)
+            self._ended.add(request_id)
+            watch = self._watches.pop(request_id, None)
+        if watch is not None:
+            watch.sender.send(flags=FINAL)
+
+    def cancel(self, request_id: str, sender: Any) -> None:
+        """End a stream, now or when it comes; a watch over one that is not here has nothing left to watch."""
+        watch = None
+        with self._changed:
+            cancel_stream = self._live.get(request_id)
+            if cancel_stream is None:
+                watch = self._watches.pop(request_id, None)
+                if request_id not in self._ended:
+                    self._cancelled_early.add(request_id)
+        if cancel_stream is not None:
+            cancel_stream()
+        for answered in filter(None, (sender, watch.sender if watch else None)):
+            answered.send(flags=FINAL)
+
+    def watch(self, request_id: str, sender: Any) -> None:
+        """Hold a watch open; of two over one stream the second is let go at once."""
+        with self._changed:
+            if request_id not in self._ended and request_id not in self._watches:
+                self._watches[request_id] = _Watch(sender, time.monotonic())
+                self._changed.notify()
+                return
+        sender.send(flags=FINAL)
+
+    def close(self) -> None:
+        """Stop looking and let every watch go."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        for request_id in list(self._watches):
+            self.stream_ended(request_id)
+
+    def _look(self) -> None:
+        while True:
+            with self._changed:
+                while not self._watches and not self._closing:
+                    self._changed.wait()
+                self._changed.wait(_LOOK_SECONDS)
+                if self._closing:
+                    return
+                watches = list(self._watches.items())
+            for request_id, watch in watches:
+                self._look_at(request_id, watch)
+
+    def _look_at(self, request_id: str, watch: _Watch) -> None:
+        with self._changed:
+            # Asking about a watch that has been answered crashes Triton: under the lock it is still registered.
+            if self._watches.get(request_id) is not watch:
+                return
+            gone, cancel_stream = watch.sender.is_cancelled(), self._live.get(request_id)
+            if not gone and (cancel_stream or time.monotonic() - watch.since < _EARLY_SECONDS):
+                return
+            if gone and cancel_stream is None:
+                self._cancelled_early.add(request_id)
+        if cancel_stream is not None:
+            cancel_stream()
+        with self._changed:
+            if self._watches.get(request_id) is not watch:
+                return
+            del self._watches[request_id]
+        watch.sender.send(flags=FINAL)
+
+
+class _Recent:
+    """Ids of the last minute, and not too many of them."""
+
+    def __init__(self) -> None:
+        self._since: OrderedDict[str, float] = OrderedDict()
+
+    def add(self, request_id: str) -> None:
+        self._since[request_id] = time.monotonic()
+        self._since.move_to_end(request_id)
+        while len(self._since) > _REMEMBERED:
+            self._since.popitem(last=False)
+
+    def forget(self, request_id: str) -> bool:
+        """Drop an id; whether it was here."""
+        known = request_id in self
+        self._since.pop(request_id, None)
+        return known
+
+    def __contains__(self, request_id: object) -> bool:
+        since = self._since.get(str(request_id))
+        return since is not None and time.monotonic() - since < _EARLY_SECONDS

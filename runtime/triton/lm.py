@@ -1,0 +1,122 @@
+"""Triton model `lm`: one in-flight batch for all streams; codes leave in windows the codec can decode on their own.
+
+in:  input_ids int32 [positions], reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], script
+     (JSON; `script.py` describes all four); or control ("cancel" or "watch") alone, under the request id of the stream
+     it means
+out: codes int32 [1, num_codebooks, frames], context / count int32 [1] (frames before, and of, the new ones),
+     start_frame int64 [1], joins bool [2] (whether another part joins in front of, behind the new frames), pause int32
+     [1] (frames of silence behind them), part int32 [1], speaker, finish_reason and report (JSON; on the last
+     response), fault (on the last response of a failed stream)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+from uuid import uuid4
+
+import torch
+
+from runtime.engine.loader import start_engine
+from runtime.engine.types import Limits, ModelDescription
+from runtime.formats.errors import InvalidRequestError, RequestError, classify
+from runtime.speech.context import ContextLimits
+from runtime.speech.player import Player
+from runtime.speech.script import read_script
+from runtime.triton import tensors
+from runtime.triton.control import Controls
+from runtime.triton.delivery import Delivery, Stream, refuse
+from runtime.triton.engine_metrics import EngineMetrics
+from runtime.triton.metrics import Refusals
+
+_METRICS_SECONDS = 0.25
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        settings = tensors.settings(args)
+        torch.set_num_threads(1)  # sampling is many small operations; a second thread only takes a core from the model
+        os.nice(settings["nice"])
+        limits = Limits(**settings["limits"])
+        weights = tensors.version_directory(args) / "weights"
+        self._model = ModelDescription.read(weights / "lm.json")
+        self._engine = start_engine(settings, weights, limits)
+        self._metrics = EngineMetrics(self._engine.stats())
+        self._refusals = Refusals("lm")
+        self._frame_seconds: float = settings["frame_seconds"]
+        self._context_limits = ContextLimits(limits.max_positions, settings["max_prompt_audio_positions"])
+        self._delivery = Delivery()
+        self._controls = Controls()
+        self._closing = threading.Event()
+        self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
+        self._publisher.start()
+
+    def execute(self, requests: list[Any]) -> None:
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                control = tensors.text(request, "control")
+                if control is None:
+                    self._play(request, sender)
+                else:
+                    self._control(control, request.request_id(), sender)
+            except Exception as error:
+                refusal = error if isinstance(error, RequestError) else classify(error)
+                self._refusals.count(refusal)
+                refuse(sender, refusal)
+
+    def finalize(self) -> None:
+        self._controls.close()
+        self._engine.close()
+        self._delivery.close()
+        self._closing.set()
+        self._publisher.join()
+
+    def _play(self, request: Any, sender: Any) -> None:
+        request_id = request.request_id() or uuid4().hex
+        ids, codes, frames = (
+            tensors.array(request, name) for name in ("input_ids", "reference_codes", "reference_frames")
+        )
+        written = tensors.text(request, "script")
+        if ids is None or codes is None or frames is None or written is None:
+            raise InvalidRequestError(
+                "input_ids, reference_codes, reference_frames and script belong together; one is missing"
+            )
+        script = read_script(ids, codes, frames, written, self._model)
+        layout = self._model.layout
+        stream = Stream(
+            sender, self._metrics, layout, self._frame_seconds, lambda: self._controls.stream_ended(request_id)
+        )
+        player = Player(
+            request_id,
+            script,
+            self._engine,
+            layout,
+            self._context_limits,
+            self._frame_seconds,
+            stream.send,
+            self._delivery.put,
+        )
+        if not self._controls.stream_begins(request_id, player.cancel):
+            player.end_unheard()
+            return
+        try:
+            player.start()
+        except BaseException:
+            self._controls.stream_ended(request_id)
+            raise
+
+    def _control(self, control: str, request_id: str, sender: Any) -> None:
+        if not request_id:
+            raise InvalidRequestError(f"control {control!r} needs the request id of the stream it means")
+        if control == "cancel":
+            self._controls.cancel(request_id, sender)
+        elif control == "watch":
+            self._controls.watch(request_id, sender)
+        else:
+            raise InvalidRequestError(f"control {control!r} is unknown; there are cancel and watch")
+
+    def _publish(self) -> None:
+        while not self._closing.wait(_METRICS_SECONDS):
+            self._metrics.follow(self._engine.stats())

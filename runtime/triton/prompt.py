@@ -1,0 +1,129 @@
+"""Triton model `prompt`: checks a request and turns it into what the next stages need, before it costs anything.
+
+in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages), voice?, reference_audio?,
+     reference_text?, options?
+out: input_ids int32 [positions]; of the clips whose codes are not known reference_samples float32 [samples] (one after
+     another, each whole codec frames), of the others known_codes int32 [num_codebooks, frames]; reference_lengths and
+     known_frames int32 [clips], of each clip the one or the other, and 0; script (JSON in the engine's units; the lm
+     model's `script.py`)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from runtime.formats.errors import InvalidRequestError, RequestError, sentence
+from runtime.formats.voice_profile import check_plain
+from runtime.text.dialogue.cast import Cast, Reference, cast
+from runtime.text.dialogue.chatml import PromptEncoder, check_marks
+from runtime.text.dialogue.dialogue import Recognition
+from runtime.text.languages import likely_languages, resolve
+from runtime.text.options import GenerationParams, OptionLimits, parse_options
+from runtime.text.parts import text_parts
+from runtime.text.text_input import Content, read_text, told
+from runtime.text.writer import ScriptLimits, ScriptWriter
+from runtime.triton import tensors
+from runtime.triton.metrics import Refusals
+from runtime.voices.reference import ReferenceLimits
+from runtime.voices.store import VoiceStore
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        settings = tensors.settings(args)
+        directory = tensors.version_directory(args)
+        self._references = ReferenceLimits(**settings["reference"])
+        self._voices = VoiceStore.open(directory / "voices", settings)
+        self._writer = ScriptWriter(PromptEncoder(directory / "tokenizer.json"), ScriptLimits(**settings["script"]))
+        self._options = OptionLimits(**settings["options"])
+        self._max_characters: int = settings["max_characters"]
+        self._refusals = Refusals("prompt")
+        resolve(None, "word")  # reads the word lists, for which the first request would wait a second
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Any) -> Any:
+        try:
+            return self._write(request)
+        except RequestError as error:
+            self._refusals.count(error)
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error)))
+
+    def _write(self, request: Any) -> Any:
+        params = parse_options(tensors.text(request, "options"), self._options)
+        for name, told_model in (("system", params.system or ""), ("scene", params.scene)):
+            check_plain(told_model, name)
+            check_marks(told_model, name)
+        content = read_text(tensors.text(request, "text"), self._max_characters, self._recognition(params))
+        given = self._given(request)
+        system = told("system", params.system, content.system)
+        likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
+        language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
+        made = self._cast(given, content, params, language.code)
+        parts = text_parts(content.turns, params, language.code, self._lexicons(made))
+        if not parts:
+            raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
+        written = self._writer.write(parts, made, system, params, language)
+        return pb_utils.InferenceResponse(
+            [
+                tensors.tensor("input_ids", written.input_ids, np.int32),
+                tensors.tensor("reference_samples", written.reference_samples, np.float32),
+                tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
+                tensors.tensor("known_codes", written.known_codes, np.int32),
+                tensors.tensor("known_frames", written.known_frames, np.int32),
+                tensors.string_tensor("script", written.script),
+            ]
+        )
+
+    def _chosen_voices(self, given: Reference | str | None, speakers: dict[str, str]) -> list[str]:
+        """The languages of the voices asked for by name."""
+        names = {given, *speakers.values()}
+        return [str(one.metadata.get("language", "")) for one in self._voices.profiles() if one.name in names]
+
+    def _recognition(self, params: GenerationParams) -> Recognition:
+        """Whose names a label may be: those of the request, and the voices'."""
+        voices = frozenset(profile.name for profile in self._voices.profiles())
+        return Recognition(params.dialogue, frozenset(params.speakers), voices)
+
+    def _cast(self, given: Reference | str | None, content: Content, params: GenerationParams, language: str) -> Cast:
+        """Who speaks in which voice, with clips as the codec takes them."""
+        scene = told("scene", params.scene or None, content.scene or None) or ""
+        made = cast(content.turns, params.speakers, given, self._voices, language, scene, params.reference_place)
+        return made.with_references(self._checked)
+
+    def _lexicons(self, made: Cast) -> dict[str, dict[str, str]]:
+        """The readings that each speaker's voice brings, by the speaker's name."""
+        voices = {role.name: role.voice for role in made.roles if role.voice}
+        return {name: self._voices.get(voice).metadata.get("lexicon", {}) for name, voice in voices.items()}
+
+    def _checked(self, clip: Reference) -> Reference:
+        samples = clip.samples if clip.codes is not None else self._references.checked(clip.samples)
+        return replace(clip, samples=samples)
+
+    def _given(self, request: Any) -> Reference | str | None:
+        """The one voice that came with the request: a clip with its words, or the name of a profile."""
+        voice = tensors.text(request, "voice")
+        samples = tensors.array(request, "reference_audio")
+        words = tensors.text(request, "reference_text")
+        if voice and samples is not None:
+            raise InvalidRequestError("voice and reference_audio exclude each other; send one of them")
+        if samples is not None:
+            if not words or not words.strip():
+                raise InvalidRequestError("reference_audio needs reference_text, the words it says")
+            check_plain(words, "reference_text")
+            check_marks(words, "reference_text")
+            if not any(c.isalnum() for c in words):
+                raise InvalidRequestError("reference_text holds no letter or digit; it must be the words the clip says")
+            return Reference(samples, words)
+        if words:
+            raise InvalidRequestError("reference_text comes with reference_audio only")
+        return voice or None
+
+
+def _words(given: Reference | str | None) -> str:
+    return given.words if isinstance(given, Reference) else ""

@@ -1,0 +1,60 @@
+"""Reading request tensors and making response tensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from runtime.formats.errors import InvalidRequestError
+
+
+def settings(args: dict[str, str]) -> dict[str, Any]:
+    """The `settings.json` that the assembler put beside the model."""
+    return json.loads((version_directory(args) / "settings.json").read_text())
+
+
+def version_directory(args: dict[str, str]) -> Path:
+    """Where model.py and its files are."""
+    return Path(args["model_repository"]) / args["model_version"]
+
+
+def array(request: Any, name: str) -> np.ndarray | None:
+    """An input tensor, or None when the request does not have it."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy()
+
+
+def required(request: Any, name: str) -> np.ndarray:
+    """An input tensor. Raises InvalidRequestError when the request does not have it."""
+    value = array(request, name)
+    if value is None:
+        raise InvalidRequestError(f"{name} is missing")
+    return value
+
+
+def text(request: Any, name: str) -> str | None:
+    """A string input of one element, or None. Raises InvalidRequestError when it is not UTF-8 or not one string."""
+    value = array(request, name)
+    if value is None:
+        return None
+    if value.size != 1:
+        raise InvalidRequestError(f"{name} must be one string, not {value.size}")
+    content = value.reshape(-1)[0]
+    try:
+        return content.decode("utf-8") if isinstance(content, bytes) else str(content)
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"{name} is not UTF-8 text: {error}") from error
+
+
+def tensor(name: str, value: Any, dtype: Any) -> Any:
+    """An output tensor."""
+    return pb_utils.Tensor(name, np.ascontiguousarray(value, dtype=dtype))
+
+
+def string_tensor(name: str, value: str) -> Any:
+    """An output tensor with one string."""
+    return pb_utils.Tensor(name, np.array([value.encode()], dtype=np.object_))

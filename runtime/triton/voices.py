@@ -1,0 +1,84 @@
+"""Triton model `voices`: lists, shows, adds and removes voice profiles while the server speaks.
+
+in:  command (list, show, add, remove), name?, audio? float32 [samples] at the codec's rate, transcript?,
+     metadata? (JSON), replace? (bool: add may take the place of an added voice)
+out: result (JSON: {"voices": […]} for list, otherwise the one profile), and for show
+     audio float32 [samples] and embedding int32 [num_codebooks, frames]: the clip's codes, once it was spoken in
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from runtime.formats.errors import InvalidRequestError, RequestError, sentence
+from runtime.triton import tensors
+from runtime.triton.metrics import Refusals
+from runtime.voices.store import VoiceStore
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        settings = tensors.settings(args)
+        self._store = VoiceStore.open(tensors.version_directory(args) / "voices", settings)
+        self._store.sweep()
+        self._no_codes = np.zeros((settings["num_codebooks"], 0), np.int32)
+        self._commands = {"list": self._list, "show": self._show, "add": self._add, "remove": self._remove}
+        self._refusals = Refusals("voices")
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Any) -> Any:
+        try:
+            command = tensors.text(request, "command") or ""
+            if command not in self._commands:
+                raise InvalidRequestError(f"command {command!r} is unknown; there are {', '.join(self._commands)}")
+            return self._commands[command](request)
+        except RequestError as error:
+            self._refusals.count(error)
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error)))
+
+    def _list(self, request: Any) -> Any:
+        return self._response({"voices": [profile.summary() for profile in self._store.profiles()]})
+
+    def _show(self, request: Any) -> Any:
+        profile, samples = self._store.show(_name(request))
+        return self._response(profile.summary(), samples, profile.embedding)
+
+    def _add(self, request: Any) -> Any:
+        replacing = tensors.array(request, "replace")
+        profile = self._store.add(
+            _name(request),
+            tensors.array(request, "audio"),
+            tensors.text(request, "transcript") or "",
+            self._store.rules.parsed_metadata(tensors.text(request, "metadata")),
+            replacing=replacing is not None and bool(replacing.any()),
+        )
+        return self._response(profile.summary())
+
+    def _remove(self, request: Any) -> Any:
+        name = _name(request)
+        self._store.remove(name)
+        return self._response({"name": name})
+
+    def _response(
+        self, result: dict[str, Any], samples: np.ndarray | None = None, codes: np.ndarray | None = None
+    ) -> Any:
+        return pb_utils.InferenceResponse(
+            [
+                tensors.string_tensor("result", json.dumps(result, ensure_ascii=False)),
+                tensors.tensor("audio", np.zeros(0) if samples is None else samples, np.float32),
+                tensors.tensor("embedding", self._no_codes if codes is None else codes, np.int32),
+            ]
+        )
+
+
+def _name(request: Any) -> str:
+    name = tensors.text(request, "name")
+    if not name:
+        raise InvalidRequestError("name is missing: which voice is meant")
+    return name

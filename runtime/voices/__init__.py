@@ -1,0 +1,1 @@
+"""Voice profiles, and the codes of reference clips."""

@@ -1,0 +1,194 @@
+"""All voices of a server: those of its bundle, which nobody changes, and those added to its state folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from runtime.formats.errors import AudioFormatError, InvalidRequestError, ModelLoadingError, StateError
+from runtime.formats.file_names import canonical, shown
+from runtime.formats.voice_profile import ADDED, BUNDLE, VoiceProfile, VoiceRules
+from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
+from runtime.voices.profile_folder import NewClip, ProfileFolder
+from runtime.voices.reference import ReferenceLimits
+from runtime.voices.state import STATE_VARIABLE, state_directory
+
+_ATTEMPTS = 2  # at a voice that another process is replacing
+_CLIPS_IN_MEMORY = 32
+_DIGESTS_IN_MEMORY = 1024
+_NO_SAMPLES = np.zeros(0, np.float32)
+
+
+class VoiceStore:
+    """Sees at each call what any process added or removed meanwhile. A bundle's voice hides an added one of its name.
+
+    A profile's embedding is what the code files hold for its clip: codes of this bundle's own encoder and no other.
+
+    Args:
+        bundle: folder of the bundle's voices.
+        state: folder of the added ones, None: nothing can be added.
+        rules: what profiles must be.
+        limits: what their clips must be.
+        known_codes: finds the codes of a clip, by its digest, if somebody encoded it before.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        state: Path | None,
+        rules: VoiceRules,
+        limits: ReferenceLimits,
+        known_codes: Callable[[str], np.ndarray | None] = lambda digest: None,
+    ) -> None:
+        self._bundle = ProfileFolder(bundle, BUNDLE, rules)
+        self._added = ProfileFolder(state, ADDED, rules) if state else None
+        self._state, self._rules, self._limits, self._known_codes = state, rules, limits, known_codes
+        # A clip's file name tells its content, so what was read stays right.
+        self._read = lru_cache(_CLIPS_IN_MEMORY)(self._read_clip)
+        self._digest = lru_cache(_DIGESTS_IN_MEMORY)(lambda path: clip_digest(limits.checked(self._read(path))))
+
+    @classmethod
+    def open(cls, bundle: Path, settings: dict[str, Any]) -> VoiceStore:
+        """As the bundle's settings and the environment say. Raises ModelLoadingError when the bundle has no folder."""
+        if not bundle.is_dir():
+            raise ModelLoadingError(f"the bundle lacks its folder of voices, {bundle}")
+        codes, state = settings["codes"], state_directory()
+        files = CodeFiles(state / "codes", codes["max_bytes"]) if state else None
+        return cls(
+            bundle,
+            state / "voices" if state else None,
+            VoiceRules(**settings["voices"]),
+            ReferenceLimits(**settings["reference"]),
+            lambda digest: files.load(codes_key(codes["codec"], digest)) if files else None,
+        )
+
+    @property
+    def rules(self) -> VoiceRules:
+        return self._rules
+
+    def profiles(self) -> list[VoiceProfile]:
+        """Every voice, by name."""
+        added = self._added.profiles() if self._added else {}
+        both = added | self._bundle.profiles()
+        return [both[name] for name in sorted(both)]
+
+    def get(self, name: str) -> VoiceProfile:
+        """The profile, or InvalidRequestError that lists the ones there are."""
+        name = canonical(name)
+        profile = self._bundle.profiles().get(name) or (self._added.profiles().get(name) if self._added else None)
+        if profile is None:
+            known = ", ".join(profile.name for profile in self.profiles()) or "none on this server"
+            raise InvalidRequestError(f"voice {name!r} is unknown; there are: {known}")
+        return profile
+
+    def load(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
+        """What it takes to speak in a voice: the profile and, if its embedding is not known, its clip.
+
+        The clip is float32 [samples] at the codec's rate, 0 samples where the codes are known and of a voice described
+        in words. Raises InvalidRequestError for a voice that is not there, AudioFormatError for a clip that cannot be
+        read.
+        """
+        for _ in range(_ATTEMPTS):
+            profile = self.get(name)
+            with suppress(FileNotFoundError):  # replaced or removed this very moment
+                return self._loaded(profile)
+        raise InvalidRequestError(f"voice {name!r} has lost its clip before anybody spoke in it; add it again")
+
+    def show(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
+        """What `load` gives, with the clip in any case if it is still there."""
+        profile, samples = self.load(name)
+        if profile.audio_path is not None and profile.embedding is not None:
+            with suppress(FileNotFoundError):
+                samples = self._read(profile.audio_path)
+        return profile, samples
+
+    def add(
+        self, name: str, samples: np.ndarray | None, transcript: str, metadata: dict[str, Any], replacing: bool
+    ) -> VoiceProfile:
+        """Store a voice: a clip at the codec's rate and its words, or, without a clip, metadata that describe it.
+
+        Raises InvalidRequestError, AudioFormatError, and StateError when it cannot be kept.
+        """
+        name = canonical(name)
+        self._rules.check_name(name)
+        clip = None
+        if samples is None or samples.size == 0:
+            self._rules.check_description(metadata)
+            if transcript.strip():
+                raise InvalidRequestError("a transcript comes with audio, the clip that says it")
+        else:
+            digest = clip_digest(self._limits.checked(samples))
+            self._rules.check_transcript(transcript)
+            clip = NewClip(samples.reshape(-1).astype(np.float32), self._limits.sample_rate, digest)
+        if name in self._bundle.profiles():
+            raise InvalidRequestError(f"voice {name!r} belongs to the bundle and cannot be replaced; take another name")
+        added = self._writable()
+        there = added.profiles()
+        if name not in there and len(there) >= self._rules.max_added:
+            raise InvalidRequestError(f"there are {len(there)} added voices, which is the most; remove one first")
+        try:
+            return added.write(name, clip, transcript.strip(), metadata, replacing)
+        except FileExistsError:
+            raise InvalidRequestError(f"voice {name!r} exists; say that it is to be replaced, or remove it") from None
+        except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
+            raise self._refused(f"voice {name!r} cannot be kept", error) from error
+
+    def remove(self, name: str) -> None:
+        """Remove an added voice. Raises InvalidRequestError for any other, and StateError when the disk refuses."""
+        name = canonical(name)
+        self._rules.check_name(name)
+        try:
+            if self._added and self._added.delete(name):
+                return
+        except OSError as error:
+            raise self._refused(f"voice {name!r} cannot be removed", error) from error
+        self.get(name)
+        raise InvalidRequestError(f"voice {name!r} belongs to the bundle and cannot be removed")
+
+    def sweep(self) -> None:
+        """Remove what a killed writer left."""
+        if self._added:
+            self._added.sweep()
+
+    def _loaded(self, profile: VoiceProfile) -> tuple[VoiceProfile, np.ndarray]:
+        if profile.audio_path is None:
+            return profile, _NO_SAMPLES
+        codes = self._known_codes(profile.clip or self._digest(profile.audio_path))
+        if codes is not None:
+            return replace(profile, embedding=codes), _NO_SAMPLES
+        return profile, self._read(profile.audio_path)
+
+    def _writable(self) -> ProfileFolder:
+        if self._added is None:
+            raise StateError(
+                f"this server has no state folder to keep voices in; start it with --state DIR or {STATE_VARIABLE}"
+            )
+        return self._added
+
+    def _refused(self, what: str, error: OSError | RuntimeError) -> StateError:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        folder = shown(self._state) if self._state else None
+        return StateError(f"{what}: the server cannot write its state folder {folder} ({reason})")
+
+    def _read_clip(self, path: Path) -> np.ndarray:
+        try:
+            # A file, not its name, which libsndfile would take for text.
+            with path.open("rb") as file:
+                samples, rate = soundfile.read(file, dtype="float32")
+        except FileNotFoundError:
+            raise
+        except (OSError, RuntimeError) as error:
+            raise AudioFormatError(f"the voice's clip {shown(path.name)} cannot be read: {error}") from error
+        if rate != self._limits.sample_rate or samples.ndim != 1:
+            raise AudioFormatError(
+                f"the voice's clip {shown(path.name)} has {rate} Hz; it must have {self._limits.sample_rate}"
+            )
+        samples.flags.writeable = False
+        return samples
