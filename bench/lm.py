@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from transformers import HiggsAudioV2ForConditionalGeneration
 
+from bench.listening import listen
 from bench.prefix import prefix_rows, prefix_saving
 from bench.report import bars, table, write
-from runtime.engine.engine import Engine
-from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.inflight.engine import Engine
+from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 
 FRAMES = 120
@@ -80,7 +81,7 @@ class Contenders:
         def run(stream: int) -> None:
             prompt = Prompt((TextSegment(self._prompts[stream].astype(np.int64)),))
             request = Request(f"{stream}", prompt, SAMPLING, WindowPlan(10, 1.5, 50), FRAMES, 600.0)
-            counts[stream] = sum(window.count for window in self._engine.stream(request))
+            counts[stream] = sum(window.count for window in listen(self._engine, request))
 
         threads = [threading.Thread(target=run, args=(stream,)) for stream in range(streams)]
         started = time.perf_counter()

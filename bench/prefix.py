@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.listening import listen
 from build.memory import ModelShape
-from runtime.engine.engine import Engine
-from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.inflight.engine import Engine
+from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 
 POSITIONS = 1000  # a reference clip of 30 s and two sentences
@@ -34,7 +35,7 @@ def prefix_saving(checkpoint: Path, weights: Path, limits: Limits, threads: int)
     def first_frame(ids: np.ndarray) -> float:
         request = Request("saving", Prompt((TextSegment(ids),)), _GREEDY, WindowPlan(1, 1.0, 1), 1, 600.0)
         started = time.perf_counter()
-        list(engine.stream(request))
+        list(listen(engine, request))
         return time.perf_counter() - started
 
     source = np.ones(POSITIONS * runner.position_bytes, np.uint8)

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from bench.report import table, write
-from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.inflight.onnx_runner import OnnxRunner
 
 STEPS = 8
 

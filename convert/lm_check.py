@@ -17,12 +17,13 @@ from transformers.models.higgs_audio_v2.modeling_higgs_audio_v2 import (
 from convert.checkpoint import Checkpoint
 from convert.errors import ExportError
 from convert.lm_tensorrt_rtx import CHECK_GRAPH
+from convert.onnx_executor import OnnxExecutor
 from convert.reference import transformers_config
 from runtime.engine.delay_pattern import delay
-from runtime.engine.engine import ModelRunner
-from runtime.engine.graph_executor import GraphLimits, OnnxExecutor
-from runtime.engine.onnx_runner import OnnxRunner
-from runtime.engine.rtx_runner import DESCRIPTION, RtxRunner
+from runtime.engine.inflight.engine import ModelRunner
+from runtime.engine.inflight.graph_executor import GraphLimits
+from runtime.engine.inflight.onnx_runner import OnnxRunner
+from runtime.engine.inflight.rtx_runner import DESCRIPTION, RtxRunner
 from runtime.engine.types import AudioSegment, CodebookLayout, ModelDescription, Segment, TextSegment
 
 # Largest and mean |logit difference|, in standard deviations of the logits. float32 differs only by the order of

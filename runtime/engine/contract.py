@@ -1,70 +1,104 @@
-"""What every engine offers: submit a request, receive windows of codec frames as events, cancel, statistics."""
+"""What stands between the parts of the language-model stage: what every engine offers its caller, and what our own
+engine needs of a model.
+
+Threads. `submit`, `cancel`, `stats` and `close` may be called from any thread. A request's events come in order, from
+one thread of the engine, which may hold the engine's lock: a listener may call the engine, but must not wait for
+another thread that does. A runner is called by one thread only, and never with the lock held except for `move`.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from queue import SimpleQueue
+from collections.abc import Callable
 from typing import Protocol
 
-from runtime.engine.stream import CodeStream
-from runtime.engine.types import CodebookLayout, EngineStats, FrameWindow, Limits, Request
-from runtime.formats.errors import InvalidRequestError, RequestError
+import torch
+
+from runtime.engine.types import CodebookLayout, EngineStats, FrameWindow, Request, Segment
+from runtime.formats.errors import RequestError
 
 Event = FrameWindow | RequestError
+Listener = Callable[[Event], None]
 
 logger = logging.getLogger(__name__)
 
 
 class SpeechEngine(Protocol):
-    """An engine of any kind; `engine.Engine` explains each call."""
+    """Prompts in, windows of codec frames out, many streams at once."""
 
-    def submit(self, request: Request, on_event: Callable[[Event], None]) -> None: ...
-    def stream(self, request: Request) -> Iterator[FrameWindow]: ...
-    def cancel(self, request_id: str) -> bool: ...
-    def stats(self) -> EngineStats: ...
-    def close(self) -> None: ...
+    def submit(self, request: Request, on_event: Listener) -> None:
+        """Queue a request. Its events: windows, the last of which has a finish reason, or one error as the last event.
 
+        Raises:
+            InvalidRequestError: its id is taken, or its prompt leaves no room to speak or does not fit the engine.
+            OverloadedError: the queue is full.
+            ModelLoadingError: the engine is stopping.
+        """
+        ...
 
-def iterate(engine: SpeechEngine, request: Request) -> Iterator[FrameWindow]:
-    """Submit and iterate over the windows; leaving the loop early cancels. Raises the request's error."""
-    events: SimpleQueue[Event] = SimpleQueue()
-    engine.submit(request, events.put)
-    over = False
-    try:
-        while not over:
-            event = events.get()
-            over = isinstance(event, RequestError) or event.finish_reason is not None
-            if isinstance(event, RequestError):
-                raise event
-            yield event
-    finally:
-        if not over:
-            engine.cancel(request.request_id)
+    def cancel(self, request_id: str) -> bool:
+        """End a request before the next step or the one after; its last event says `cancelled`.
 
+        False when it is not here.
+        """
+        ...
 
-def code_stream(request: Request, layout: CodebookLayout, limits: Limits) -> CodeStream:
-    """The empty code stream of a request, as long as its prompt leaves room for.
+    def stats(self) -> EngineStats:
+        """A snapshot of now and of the totals since the start."""
+        ...
 
-    Raises InvalidRequestError when there is no room to speak.
-    """
-    # Column 0 and the columns in which the last frame's later codebooks arrive need positions too.
-    room = limits.max_positions - len(request.prompt) - layout.num_codebooks
-    if room < 1:
-        raise InvalidRequestError(
-            f"the prompt takes {len(request.prompt)} positions of {limits.max_positions}, which leaves no room to speak"
-        )
-    return CodeStream(
-        layout,
-        request.windows,
-        min(request.max_frames, room),
-        limits.context_frames,
-        request.guard,
-        limits.silence_codes,
-    )
+    def close(self) -> None:
+        """Cancel everything and stop the engine's threads."""
+        ...
 
 
-def tell(request_id: str, on_event: Callable[[Event], None], event: Event) -> None:
+class ModelRunner(Protocol):
+    """A model as `inflight.Engine` uses it: a cache of keys and values for each slot, and the calls that fill it."""
+
+    @property
+    def layout(self) -> CodebookLayout:
+        """How the model lays out a column of codes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where columns are expected and logits are given."""
+        ...
+
+    @property
+    def position_bytes(self) -> int:
+        """Keys and values of one position of a slot."""
+        ...
+
+    def prefill(self, slot: int, position: int, segment: Segment) -> int:
+        """Read prompt positions into a slot's cache from `position` on; returns how many."""
+        ...
+
+    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
+        """One step for the streams in slots 0..n-1.
+
+        columns: int64 [n, num_codebooks], each stream's newest column; positions: where each goes in its cache.
+        Returns float32 [n, num_codebooks, codebook_size], valid until the next call.
+        """
+        ...
+
+    def move(self, source: int, target: int, positions: int) -> None:
+        """Copy the first `positions` of one slot's cache to another slot."""
+        ...
+
+    def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
+        """A copy of a slot's keys and values, each layer's keys before its values.
+
+        Returns [2 * num_layers, num_kv_heads, stop - start, head_dim].
+        """
+        ...
+
+    def write(self, slot: int, start: int, values: torch.Tensor) -> None:
+        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        ...
+
+
+def tell(request_id: str, on_event: Listener, event: Event) -> None:
     """Hand an event to its listener; a listener's own failure must not end the others' streams."""
     try:
         on_event(event)

@@ -26,22 +26,22 @@ def start_engine(settings: dict[str, Any], weights: Path, limits: Limits) -> Spe
 
 
 def _onnxruntime(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
-    from runtime.engine.engine import Engine  # noqa: PLC0415
-    from runtime.engine.onnx_runner import OnnxRunner  # noqa: PLC0415
+    from runtime.engine.inflight.engine import Engine  # noqa: PLC0415
+    from runtime.engine.inflight.onnx_runner import OnnxRunner  # noqa: PLC0415
 
     return Engine(OnnxRunner(weights, limits.max_streams, limits.max_positions, settings["threads"]), limits)
 
 
 def _tensorrt_rtx(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
-    from runtime.engine.engine import Engine  # noqa: PLC0415
-    from runtime.engine.rtx_runner import RtxRunner  # noqa: PLC0415
+    from runtime.engine.inflight.engine import Engine  # noqa: PLC0415
+    from runtime.engine.inflight.rtx_runner import RtxRunner  # noqa: PLC0415
 
     return Engine(RtxRunner.load(weights, limits.max_streams, limits.max_positions), limits)
 
 
 def _tensorrt_llm(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
-    from runtime.engine.executor_config import ExecutorOptions  # noqa: PLC0415
-    from runtime.engine.trtllm_engine import TrtllmEngine  # noqa: PLC0415
+    from runtime.engine.trtllm.engine import TrtllmEngine  # noqa: PLC0415
+    from runtime.engine.trtllm.executor_config import ExecutorOptions  # noqa: PLC0415
 
     engine = TrtllmEngine(weights, limits, ExecutorOptions(**settings.get("executor", {})))
     engine.warm_up()

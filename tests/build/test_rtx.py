@@ -28,7 +28,7 @@ from convert.checkpoint import Checkpoint
 from convert.codec_export import export_decoder
 from demo.codec import build_codec
 from demo.sizes import TRUE_CODEC
-from runtime.engine.graph_executor import PROFILES
+from runtime.engine.inflight.graph_executor import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "artifacts" / "test"

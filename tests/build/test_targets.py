@@ -24,7 +24,7 @@ from demo.boson_layout import boson_config
 from demo.codec import STRIDES
 from demo.language_model import config_json, plan
 from demo.sizes import SIZES
-from runtime.engine.frame_table import GENERATED_ROWS
+from runtime.engine.trtllm.frame_table import GENERATED_ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES_PER_SECOND = 25.0

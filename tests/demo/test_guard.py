@@ -14,9 +14,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from bench.listening import listen
 from convert.torchaudio_shim import install
-from runtime.engine.engine import Engine
-from runtime.engine.onnx_runner import OnnxRunner
+from runtime.engine.inflight.engine import Engine
+from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.runaway import RunawayDetector
 from runtime.engine.types import (
     FinishReason,
@@ -71,7 +72,7 @@ def test_the_guard_does_not_fire_on_held_out_sentences_nor_come_near_it(
         sampling = SamplingParameters(temperature, 50, 0.95, 7, 2, seed=number)
         request = Request(f"{number} {temperature}", prompt, sampling, WindowPlan(10, 1.5, 50), 500, 600.0, GUARD)
         with free_streams:
-            spoken.append(list(engine.stream(request)))
+            spoken.append(list(listen(engine, request)))
 
     threads = [
         threading.Thread(target=speak, args=(number, sentence, temperature))

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from runtime.engine.engine import Engine, Event
-from runtime.engine.onnx_runner import OnnxRunner
+from bench.listening import listen
+from runtime.engine.inflight.engine import Engine, Event
+from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import (
     FinishReason,
     FrameWindow,
@@ -98,9 +99,9 @@ def collect(engine: Engine, request: Request) -> tuple[list[Event], threading.Ev
 
 
 def test_a_long_prompt_read_in_pieces_beside_others_gives_the_same_codes(engine: Engine) -> None:
-    alone = codes(list(engine.stream(order("alone", positions=400))))
+    alone = codes(list(listen(engine, order("alone", positions=400))))
     events, over = collect(engine, order("background", frames=900, sampling=ENDLESS))
-    beside = codes(list(engine.stream(order("beside", positions=400))))
+    beside = codes(list(listen(engine, order("beside", positions=400))))
     np.testing.assert_array_equal(alone, beside)
     engine.cancel("background")
     assert over.wait(5)
@@ -130,20 +131,20 @@ def test_a_cancelled_stream_frees_its_slot_within_two_steps(
 
 
 def test_a_failing_prefill_ends_its_own_stream_only(engine: Engine, runner: FragileRunner) -> None:
-    expected = codes(list(engine.stream(order("before"))))
+    expected = codes(list(listen(engine, order("before"))))
     events, over = collect(engine, order("running", frames=200))
     while not events:
         time.sleep(0.001)
     runner.fail_prefill = MemoryError("no room")
     with pytest.raises(MemoryExhaustionError, match="no room"):
-        list(engine.stream(order("victim")))
+        list(listen(engine, order("victim")))
     assert over.wait(20)
     assert isinstance(events[-1], FrameWindow)
-    np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)
+    np.testing.assert_array_equal(codes(list(listen(engine, order("after")))), expected)
 
 
 def test_a_failing_step_ends_its_streams_and_the_engine_serves_on(engine: Engine, runner: FragileRunner) -> None:
-    expected = codes(list(engine.stream(order("before"))))
+    expected = codes(list(listen(engine, order("before"))))
     events, over = collect(engine, order("victim", frames=900, sampling=ENDLESS))
     while not events:
         time.sleep(0.001)
@@ -152,7 +153,7 @@ def test_a_failing_step_ends_its_streams_and_the_engine_serves_on(engine: Engine
     assert isinstance(events[-1], RequestError)
     assert "kernel exploded" in str(events[-1])
     assert engine.stats().live_streams == 0
-    np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)
+    np.testing.assert_array_equal(codes(list(listen(engine, order("after")))), expected)
 
 
 def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
@@ -160,7 +161,7 @@ def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
         raise ValueError("listener broke")
 
     engine.submit(order("broken", frames=60), broken)
-    assert len(list(engine.stream(order("healthy")))) > 1
+    assert len(list(listen(engine, order("healthy")))) > 1
     deadline = time.monotonic() + 10
     while engine.stats().live_streams and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -169,10 +170,10 @@ def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
 
 def test_deadlines_end_waiting_and_running_streams(engine: Engine) -> None:
     with pytest.raises(GenerationTimeoutError, match="before its speech was complete"):
-        list(engine.stream(order("slow", frames=900, timeout=0.2, sampling=ENDLESS)))
+        list(listen(engine, order("slow", frames=900, timeout=0.2, sampling=ENDLESS)))
     running = [collect(engine, order(f"r{i}", frames=900, sampling=ENDLESS)) for i in range(LIMITS.max_streams)]
     with pytest.raises(GenerationTimeoutError, match="waited for a free stream"):
-        list(engine.stream(order("waiting", timeout=0.2)))
+        list(listen(engine, order("waiting", timeout=0.2)))
     for i, (_, over) in enumerate(running):
         engine.cancel(f"r{i}")
         assert over.wait(5)
@@ -212,7 +213,7 @@ def test_a_model_that_does_not_fit_is_refused(bundle: Path, tmp_path: Path) -> N
 def test_an_error_of_its_own_ends_every_stream_and_the_engine_serves_on(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = codes(list(engine.stream(order("before"))))
+    expected = codes(list(listen(engine, order("before"))))
     events, over = collect(engine, order("victim", frames=900, sampling=ENDLESS))
     while not events:
         time.sleep(0.001)
@@ -221,4 +222,4 @@ def test_an_error_of_its_own_ends_every_stream_and_the_engine_serves_on(
         assert over.wait(5)
     assert isinstance(events[-1], RequestError)
     assert "ZeroDivisionError" in str(events[-1])
-    np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)
+    np.testing.assert_array_equal(codes(list(listen(engine, order("after")))), expected)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from runtime.engine.kv_cache import KvCache, moves
+from runtime.engine.inflight.kv_cache import KvCache, moves
 
 LAYERS, HEADS, HEAD_DIM = 2, 3, 4
 

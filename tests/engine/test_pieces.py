@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.pieces import pieces
+from runtime.engine.inflight.pieces import pieces
 from runtime.engine.types import AudioSegment, Segment, TextSegment
 
 RUNS = st.lists(st.integers(1, 40), min_size=1, max_size=6)

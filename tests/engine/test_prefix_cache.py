@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from runtime.engine.pieces import Piece, pieces
-from runtime.engine.prefix_cache import PrefixCache
+from runtime.engine.inflight.pieces import Piece, pieces
+from runtime.engine.inflight.prefix_cache import PrefixCache
 from runtime.engine.types import AudioSegment, Segment, TextSegment
 
 LONGEST = 4

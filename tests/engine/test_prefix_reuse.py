@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 import torch
 
+from bench.listening import listen
+from convert.onnx_executor import OnnxExecutor
 from runtime.engine.delay_pattern import delay
-from runtime.engine.engine import Engine, Event, ModelRunner
-from runtime.engine.graph_executor import GraphLimits, OnnxExecutor
-from runtime.engine.onnx_runner import OnnxRunner
-from runtime.engine.pieces import Piece
-from runtime.engine.prefix_cache import PrefixCache
-from runtime.engine.rtx_runner import RtxRunner
+from runtime.engine.inflight.engine import Engine, Event, ModelRunner
+from runtime.engine.inflight.graph_executor import GraphLimits
+from runtime.engine.inflight.onnx_runner import OnnxRunner
+from runtime.engine.inflight.pieces import Piece
+from runtime.engine.inflight.prefix_cache import PrefixCache
+from runtime.engine.inflight.rtx_runner import RtxRunner
 from runtime.engine.types import (
     AudioSegment,
     CodebookLayout,
@@ -89,9 +91,9 @@ class Pair:
         """Let both speak; they must say the same. Returns how many positions the engine that keeps had to read."""
         before = self.reads.positions
         request = order(name, segments, sampling, frames)
-        self.said = codes(list(self.engine.stream(request)))
+        self.said = codes(list(listen(self.engine, request)))
         read = self.reads.positions - before
-        np.testing.assert_array_equal(self.said, codes(list(self.plain.stream(request))))
+        np.testing.assert_array_equal(self.said, codes(list(listen(self.plain, request))))
         return read
 
 
@@ -214,11 +216,11 @@ def test_in_any_company_keys_values_and_codes_are_those_of_reading_alone_bit_for
 ) -> None:
     few = 220 * make_runner().position_bytes
     if cache == "forgetful":
-        monkeypatch.setattr("runtime.engine.engine.PrefixCache", Forgetful)
+        monkeypatch.setattr("runtime.engine.inflight.prompt_reader.PrefixCache", Forgetful)
     pair = Pair(make_runner, replace(LIMITS, prefix_cache_bytes=few) if cache == "small" else LIMITS)
     requests = random_requests(np.random.default_rng(0), pair.layout)
     read = keys_and_values(pair.plain, requests)
-    expected = [codes(list(pair.plain.stream(request))) for request in requests]
+    expected = [codes(list(listen(pair.plain, request))) for request in requests]
     held = keys_and_values(pair.engine, requests)
     for _ in range(2):
         running = [submit(pair.engine, request) for request in requests]
@@ -236,7 +238,7 @@ def test_in_any_company_keys_values_and_codes_are_those_of_reading_alone_bit_for
 def test_requests_that_come_together_share_a_voice_that_nobody_had_before(pair: Pair) -> None:
     voice: Segments = (text(0, 20), clip(0, 40, pair.layout), text(1, 10))
     requests = [order(f"r{n}", (*voice, text(10 + n, 12)), replace(SAMPLED, seed=n)) for n in range(8)]
-    expected = [codes(list(pair.plain.stream(request))) for request in requests]
+    expected = [codes(list(listen(pair.plain, request))) for request in requests]
     running = [submit(pair.engine, request) for request in requests]
     for (events, _, over), wanted in zip(running, expected, strict=True):
         assert over.wait(120)
@@ -259,7 +261,7 @@ def test_what_a_cancelled_stream_read_is_kept_and_what_it_said_is_not(pair: Pair
 def test_what_a_failed_step_left_is_not_trusted(pair: Pair) -> None:
     pair.reads.fail = RuntimeError("kernel exploded")
     with pytest.raises(RequestError, match="kernel exploded"):
-        list(pair.engine.stream(order("victim", (text(0, 40),))))
+        list(listen(pair.engine, order("victim", (text(0, 40),))))
     assert pair.engine.stats().prefix_cache_bytes == 0
     assert pair.speak("next", (text(0, 40),), SAMPLED) == 40
 
@@ -278,13 +280,13 @@ def test_what_is_kept_is_forgotten_when_the_engine_begins_anew(pair: Pair, monke
     with monkeypatch.context() as broken:
         broken.setattr(pair.engine._scheduler, "schedule", lambda: 1 / 0)
         with pytest.raises(RequestError, match="ZeroDivisionError"):
-            list(pair.engine.stream(order("victim", (text(0, 40),))))
+            list(listen(pair.engine, order("victim", (text(0, 40),))))
     assert pair.speak("after", (text(0, 40),), SAMPLED) == 40
 
 
 def test_a_stream_that_is_late_is_kept_and_reports_its_lateness(pair: Pair) -> None:
     with pytest.raises(GenerationTimeoutError):
-        list(pair.engine.stream(replace(order("late", (text(0, 40),), GREEDY, 900), timeout=0.5)))
+        list(listen(pair.engine, replace(order("late", (text(0, 40),), GREEDY, 900), timeout=0.5)))
     if pair.engine.stats().prefix_cache_bytes:  # unless the machine was too slow to read the prompt in time
         assert pair.speak("next", (text(0, 40),), SAMPLED) == 0
 

@@ -16,11 +16,13 @@ import pytest
 import tensorrt_rtx_bindings as library
 import torch
 
+from bench.listening import listen
 from build.rtx import LmShapes, lm_profiles
-from runtime.engine.engine import Engine
-from runtime.engine.graph_executor import PROFILES, GraphLimits, OnnxExecutor
-from runtime.engine.rtx_executor import RtxExecutor
-from runtime.engine.rtx_runner import RtxRunner
+from convert.onnx_executor import OnnxExecutor
+from runtime.engine.inflight.engine import Engine
+from runtime.engine.inflight.graph_executor import PROFILES, GraphLimits
+from runtime.engine.inflight.rtx_executor import RtxExecutor
+from runtime.engine.inflight.rtx_runner import RtxRunner
 from runtime.engine.types import (
     AudioSegment,
     Limits,
@@ -59,7 +61,7 @@ def speak(model: RtxRunner) -> np.ndarray:
         )
     )
     try:
-        windows = list(engine.stream(Request("r", prompt, SAMPLING, WindowPlan(5, 1.5, 20), 60, 60.0)))
+        windows = list(listen(engine, Request("r", prompt, SAMPLING, WindowPlan(5, 1.5, 20), 60, 60.0)))
     finally:
         engine.close()
     return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in windows], axis=1)

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from bench.listening import listen
+from convert.onnx_executor import OnnxExecutor
 from runtime.engine.delay_pattern import delay
-from runtime.engine.engine import Engine
-from runtime.engine.graph_executor import Binding, GraphLimits, OnnxExecutor
-from runtime.engine.onnx_runner import OnnxRunner
-from runtime.engine.rtx_runner import RtxRunner
+from runtime.engine.inflight.engine import Engine
+from runtime.engine.inflight.graph_executor import Binding, GraphLimits
+from runtime.engine.inflight.onnx_runner import OnnxRunner
+from runtime.engine.inflight.rtx_runner import RtxRunner
 from runtime.engine.types import (
     AudioSegment,
     Limits,
@@ -84,7 +86,7 @@ def text_prompt(seed: int, positions: int) -> Prompt:
 
 
 def codes(engine: Engine, request: Request) -> np.ndarray:
-    return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in engine.stream(request)], axis=1)
+    return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in listen(engine, request)], axis=1)
 
 
 def spoken_prompt(higgs: Higgs, ids: np.ndarray, clip: np.ndarray, runner: RtxRunner) -> Prompt:
@@ -118,7 +120,7 @@ def test_greedy_codes_equal_transformers(
     for thread in visitors:
         thread.start()
     windows = []
-    for window in engine.stream(order("parity", prompt, GREEDY)):
+    for window in listen(engine, order("parity", prompt, GREEDY)):
         windows.append(window.codes[:, window.context : window.context + window.count])
         lengths.add(runner.cache.capacity)
     done.set()
@@ -239,5 +241,5 @@ def test_without_a_gpu_the_engine_is_refused_in_one_sentence(one_graph: Path, mo
 
 def test_a_gpu_needs_no_onnx_runtime() -> None:
     """The bundle's manifest does not ask for it either (build/manifest.py)."""
-    script = "import sys; sys.modules['onnxruntime'] = None; import runtime.engine.rtx_runner"
+    script = "import sys; sys.modules['onnxruntime'] = None; import runtime.engine.inflight.rtx_runner"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

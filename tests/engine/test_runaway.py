@@ -15,7 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.engine import Engine
+from bench.listening import listen
+from runtime.engine.inflight.engine import Engine
 from runtime.engine.runaway import RunawayDetector
 from runtime.engine.types import (
     CodebookLayout,
@@ -114,7 +115,7 @@ def said(windows: list[FrameWindow]) -> tuple[FinishReason | None, int]:
 def test_a_stream_ends_by_its_guard_and_no_sooner(
     engine: Engine, model: str, reason: FinishReason, fewest: int, most: int
 ) -> None:
-    found, frames = said(list(engine.stream(order(model))))
+    found, frames = said(list(listen(engine, order(model))))
     assert found == reason
     assert fewest <= frames <= most
     assert engine.stats().runaway == (reason is FinishReason.RUNAWAY)
@@ -123,7 +124,7 @@ def test_a_stream_ends_by_its_guard_and_no_sooner(
 
 @pytest.mark.parametrize("model", ["loop", "silence", "clicks", "babble"])
 def test_without_a_guard_it_goes_on_to_its_length(engine: Engine, model: str) -> None:
-    assert said(list(engine.stream(order(model, RunawayGuard(), frames=1000)))) == (FinishReason.LENGTH, 1000)
+    assert said(list(listen(engine, order(model, RunawayGuard(), frames=1000)))) == (FinishReason.LENGTH, 1000)
     assert engine.stats().runaway == 0
 
 
@@ -131,7 +132,7 @@ def test_streams_that_run_away_harm_nobody_beside_them(engine: Engine) -> None:
     found: dict[str, tuple[FinishReason | None, int]] = {}
 
     def run(model: str) -> None:
-        found[model] = said(list(engine.stream(order(model))))
+        found[model] = said(list(listen(engine, order(model))))
 
     threads = [threading.Thread(target=run, args=(model,)) for model in MODELS]
     for thread in threads:

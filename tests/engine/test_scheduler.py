@@ -1,11 +1,8 @@
-"""In-flight batching without a model: order, budget, slots, limits. The last test plays thousands of random turns."""
+"""In-flight batching without a model: order, budget, slots. The last test plays thousands of random turns."""
 
 import random
 
-import pytest
-
-from runtime.engine.scheduler import Scheduler, Sequence, Step
-from runtime.formats.errors import OverloadedError
+from runtime.engine.inflight.scheduler import Scheduler, Sequence, Step
 
 
 def sequence(name: str, length: int = 10, deadline: float = 1e9) -> Sequence:
@@ -23,7 +20,7 @@ def run(scheduler: Scheduler) -> Step:
 
 
 def test_a_lone_prompt_is_read_at_once_and_decodes_in_the_same_step() -> None:
-    scheduler = Scheduler(max_streams=2, max_waiting=2, prefill_tokens_per_step=4)
+    scheduler = Scheduler[Sequence](max_streams=2, prefill_tokens_per_step=4)
     scheduler.submit(sequence("a", 100))
     step = run(scheduler)
     assert [p.count for p in step.prefills] == [100]
@@ -31,7 +28,7 @@ def test_a_lone_prompt_is_read_at_once_and_decodes_in_the_same_step() -> None:
 
 
 def test_a_long_prompt_never_takes_more_than_the_budget_from_running_streams() -> None:
-    scheduler = Scheduler(max_streams=2, max_waiting=2, prefill_tokens_per_step=16)
+    scheduler = Scheduler[Sequence](max_streams=2, prefill_tokens_per_step=16)
     scheduler.submit(sequence("running", 5))
     run(scheduler)
     scheduler.submit(sequence("long", 100))
@@ -44,7 +41,7 @@ def test_a_long_prompt_never_takes_more_than_the_budget_from_running_streams() -
 
 
 def test_reading_pauses_only_where_it_may() -> None:
-    scheduler = Scheduler(max_streams=3, max_waiting=4, prefill_tokens_per_step=16)
+    scheduler = Scheduler[Sequence](max_streams=3, prefill_tokens_per_step=16)
     scheduler.submit(sequence("running", 5))
     run(scheduler)
     scheduler.submit(Sequence("long", (7, 14, 30, 31, 40), 1e9))
@@ -54,7 +51,7 @@ def test_reading_pauses_only_where_it_may() -> None:
 
 
 def test_requests_are_served_in_the_order_they_came() -> None:
-    scheduler = Scheduler(max_streams=2, max_waiting=10, prefill_tokens_per_step=100)
+    scheduler = Scheduler[Sequence](max_streams=2, prefill_tokens_per_step=100)
     for name in "abcd":
         scheduler.submit(sequence(name))
     assert [s.request_id for s in run(scheduler).decode] == ["a", "b"]
@@ -62,8 +59,8 @@ def test_requests_are_served_in_the_order_they_came() -> None:
     assert {s.request_id for s in run(scheduler).decode} == {"b", "c"}
 
 
-def test_what_continues_goes_before_those_that_wait_and_is_never_one_too_many() -> None:
-    scheduler = Scheduler(max_streams=1, max_waiting=2, prefill_tokens_per_step=100)
+def test_what_continues_goes_before_those_that_wait() -> None:
+    scheduler = Scheduler[Sequence](max_streams=1, prefill_tokens_per_step=100)
     for name in "abc":
         scheduler.submit(sequence(name))
     scheduler.submit(sequence("next part"), continues=True)
@@ -72,19 +69,8 @@ def test_what_continues_goes_before_those_that_wait_and_is_never_one_too_many() 
     assert [s.request_id for s in run(scheduler).decode] == ["a"]
 
 
-def test_a_full_queue_refuses_and_says_so() -> None:
-    scheduler = Scheduler(max_streams=1, max_waiting=2, prefill_tokens_per_step=100)
-    for name in "abc":
-        scheduler.submit(sequence(name))
-    with pytest.raises(OverloadedError, match="try again later"):
-        scheduler.submit(sequence("d"))
-    run(scheduler)
-    with pytest.raises(OverloadedError):
-        scheduler.submit(sequence("e"))
-
-
 def test_the_last_stream_moves_into_the_hole_and_a_prefill_follows() -> None:
-    scheduler = Scheduler(max_streams=4, max_waiting=4, prefill_tokens_per_step=100)
+    scheduler = Scheduler[Sequence](max_streams=4, prefill_tokens_per_step=100)
     for name in "abc":
         scheduler.submit(sequence(name))
     run(scheduler)
@@ -98,24 +84,21 @@ def test_the_last_stream_moves_into_the_hole_and_a_prefill_follows() -> None:
 
 
 def test_deadlines_reach_waiting_and_running_sequences_alike() -> None:
-    scheduler = Scheduler(max_streams=1, max_waiting=4, prefill_tokens_per_step=100)
+    scheduler = Scheduler[Sequence](max_streams=1, prefill_tokens_per_step=100)
     scheduler.submit(sequence("running", deadline=5.0))
     run(scheduler)
     scheduler.submit(sequence("waiting", deadline=4.0))
-    assert [s.request_id for s, _ in scheduler.expired(4.5)] == ["waiting"]
-    assert {s.request_id for s, _ in scheduler.expired(5.0)} == {"running", "waiting"}
+    assert [s.request_id for s in scheduler.expired(4.5)] == ["waiting"]
+    assert {s.request_id for s in scheduler.expired(5.0)} == {"running", "waiting"}
 
 
 def test_slots_stay_dense_over_thousands_of_random_turns() -> None:
     rng = random.Random(0)
-    scheduler = Scheduler(max_streams=5, max_waiting=7, prefill_tokens_per_step=8)
+    scheduler = Scheduler[Sequence](max_streams=5, prefill_tokens_per_step=8)
     place: dict[int, str] = {}  # slot -> whose contents it holds, as a model runner would see it
     for turn in range(5000):
         if rng.random() < 0.4:
-            try:
-                scheduler.submit(sequence(f"s{turn}", rng.randint(1, 40)))
-            except OverloadedError:
-                assert len(scheduler.waiting) >= 7
+            scheduler.submit(sequence(f"s{turn}", rng.randint(1, 40)))
         for step_prefill in scheduler.schedule().prefills:
             step_prefill.sequence.prefilled += step_prefill.count
             assert step_prefill.sequence.slot is not None

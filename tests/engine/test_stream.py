@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from runtime.engine.code_stream import CodeStream
 from runtime.engine.delay_pattern import delay
-from runtime.engine.stream import CodeStream
 from runtime.engine.types import CodebookLayout, FinishReason, FrameWindow, RunawayGuard, WindowPlan
 from runtime.formats.errors import InvalidRequestError
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.listening import listen
 from build.rtx import LM_ENGINE, CodecShapes, LmShapes, compile_codec, compile_lm
 from convert import lm_tensorrt_rtx
 from convert.checkpoint import Checkpoint
 from runtime.codec.networks import open_network
-from runtime.engine.engine import Engine, ModelRunner
-from runtime.engine.onnx_runner import OnnxRunner
-from runtime.engine.rtx_runner import RtxRunner
+from runtime.engine.inflight.engine import Engine, ModelRunner
+from runtime.engine.inflight.onnx_runner import OnnxRunner
+from runtime.engine.inflight.rtx_runner import RtxRunner
 from runtime.engine.types import AudioSegment, Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -79,7 +80,7 @@ def test_greedy_codes_equal_onnx_runtimes(compiled: Path, reference: OnnxRunner)
     for runner in (RtxRunner.load(compiled, STREAMS, POSITIONS), reference):
         engine = Engine(runner, LIMITS)
         try:
-            windows = list(engine.stream(Request("r", prompt, GREEDY, WindowPlan(10, 1.5, 50), 120, 300.0)))
+            windows = list(listen(engine, Request("r", prompt, GREEDY, WindowPlan(10, 1.5, 50), 120, 300.0)))
         finally:
             engine.close()
         codes.append(np.concatenate([w.codes[:, w.context : w.context + w.count] for w in windows], axis=1))

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from convert import lm
 from convert.checkpoint import Checkpoint
-from runtime.engine.executor_config import ExecutorOptions
-from runtime.engine.trtllm_engine import AUDIO_EMBEDDING, DESCRIPTION, ENGINE, TrtllmEngine
+from runtime.engine.trtllm.engine import AUDIO_EMBEDDING, DESCRIPTION, ENGINE, TrtllmEngine
+from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import Limits
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.executor import Executor

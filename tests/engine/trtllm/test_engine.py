@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.listening import listen
 from runtime.engine.contract import Event
 from runtime.engine.delay_pattern import delay
-from runtime.engine.executor_config import ExecutorOptions
-from runtime.engine.trtllm_engine import TrtllmEngine
+from runtime.engine.trtllm.engine import TrtllmEngine
+from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import (
     AudioSegment,
     FinishReason,
@@ -98,7 +99,7 @@ def test_a_cancelled_stream_ends_at_once_and_its_place_is_free_a_step_later(
     taken = 0
     for number in range(5):
         stream = Listener(engine, order(f"long{number}", frames=900, sampling=ENDLESS)).begun()
-        key = engine._named[f"long{number}"].key
+        key = engine._roster.named[f"long{number}"].key
         go.clear(), at_gate.clear()
         executor.before_step = gate
         assert at_gate.wait(20)
@@ -112,7 +113,7 @@ def test_a_cancelled_stream_ends_at_once_and_its_place_is_free_a_step_later(
         taken = max(taken, sum(key in keys for keys in executor.history[before:]))
     assert not engine.cancel("long0"), "it is gone"
     assert engine.stats().cancelled == 5
-    assert len(background.events) > 1 and not engine._named.keys() - {"background"}
+    assert len(background.events) > 1 and not engine._roster.named.keys() - {"background"}
     assert taken <= 1
     figure("a cancelled stream's place is free after", f"{taken} step of the stand-in executor at most")
 
@@ -143,7 +144,7 @@ def test_at_the_length_limit_every_frame_arrives_and_no_step_is_wasted(
     running: tuple[TrtllmEngine, Executor],
 ) -> None:
     engine, executor = running
-    windows = list(engine.stream(order("limited", frames=25, sampling=ENDLESS)))
+    windows = list(listen(engine, order("limited", frames=25, sampling=ENDLESS)))
     assert windows[-1].finish_reason == FinishReason.LENGTH
     assert codes(windows).shape == (8, 25)
     until(lambda: engine.stats().live_streams == 0)
@@ -211,10 +212,10 @@ def test_deadlines_are_kept_while_running_and_while_waiting(running: tuple[Trtll
 
 def test_what_fails_inside_the_executor_fails_alone(running: tuple[TrtllmEngine, Executor]) -> None:
     engine, executor = running
-    expected = codes(list(engine.stream(order("before", frames=60))))
+    expected = codes(list(listen(engine, order("before", frames=60))))
     healthy = Listener(engine, order("healthy", frames=60))
     victim = Listener(engine, order("victim", frames=900, sampling=ENDLESS)).begun()
-    executor.refuse[engine._named["victim"].key] = "CUDA runtime error in cudaMemcpyAsync: out of luck"
+    executor.refuse[engine._roster.named["victim"].key] = "CUDA runtime error in cudaMemcpyAsync: out of luck"
     event = victim.over()
     assert isinstance(event, CUDAFailureError) and "out of luck" in str(event)
     assert isinstance(healthy.over(), FrameWindow)
@@ -227,15 +228,15 @@ def test_a_stream_that_cannot_begin_leaves_the_others_alone(
     running: tuple[TrtllmEngine, Executor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, _ = running
-    expected = codes(list(engine.stream(order("before", frames=60))))
+    expected = codes(list(listen(engine, order("before", frames=60))))
     healthy = Listener(engine, order("healthy", frames=60)).begun()
-    begin = engine._table.begin
+    begin = engine._device.table.begin
 
     def refuse(slot: int, place: int, rows: int) -> None:
-        monkeypatch.setattr(engine._table, "begin", begin)
+        monkeypatch.setattr(engine._device.table, "begin", begin)
         raise ValueError("no such place")
 
-    monkeypatch.setattr(engine._table, "begin", refuse)
+    monkeypatch.setattr(engine._device.table, "begin", refuse)
     event = Listener(engine, order("victim", frames=60)).over()
     assert isinstance(event, RequestError) and "no such place" in str(event)
     healthy.over()
@@ -247,14 +248,14 @@ def test_codes_that_cannot_be_collected_fail_their_stream_alone(
     call: str, running: tuple[TrtllmEngine, Executor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, _ = running
-    expected = codes(list(engine.stream(order("before", frames=60))))
+    expected = codes(list(listen(engine, order("before", frames=60))))
     healthy = Listener(engine, order("healthy", frames=60))
     victim = Listener(engine, order("victim", frames=900, sampling=ENDLESS)).begun()
 
     def refuse(*_: Any) -> None:
         raise IndexError("no room for another column")
 
-    monkeypatch.setattr(engine._named["victim"].codes, call, refuse)
+    monkeypatch.setattr(engine._roster.named["victim"].codes, call, refuse)
     event = victim.over()
     assert isinstance(event, RequestError) and "no room for another column" in str(event)
     healthy.over()
@@ -265,20 +266,20 @@ def test_a_failing_step_ends_its_streams_and_the_executor_serves_on(
     running: tuple[TrtllmEngine, Executor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, executor = running
-    expected = codes(list(engine.stream(order("before"))))
+    expected = codes(list(listen(engine, order("before"))))
     victims = [Listener(engine, order(f"victim{n}", frames=900, sampling=ENDLESS)).begun() for n in range(2)]
 
     def explode(*_: Any) -> None:
         raise RuntimeError("kernel exploded")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine._table, "write", explode)
+        patch.setattr(engine._device.table, "write", explode)
         for victim in victims:
             event = victim.over()
             assert isinstance(event, RequestError) and "kernel exploded" in str(event)
         until(lambda: engine.stats().live_streams == 0)
     assert not executor.ended["ERROR"], "nothing may escape from the callback: it would fail every request"
-    np.testing.assert_array_equal(codes(list(engine.stream(order("after")))), expected)
+    np.testing.assert_array_equal(codes(list(listen(engine, order("after")))), expected)
 
 
 def test_a_failing_listener_harms_nobody_else(running: tuple[TrtllmEngine, Executor]) -> None:
@@ -288,7 +289,7 @@ def test_a_failing_listener_harms_nobody_else(running: tuple[TrtllmEngine, Execu
         raise ValueError("listener broke")
 
     engine.submit(order("broken", frames=20), broken)
-    assert len(list(engine.stream(order("healthy")))) > 1
+    assert len(list(listen(engine, order("healthy")))) > 1
     until(lambda: engine.stats().live_streams == 0)
 
 
@@ -318,7 +319,7 @@ def test_closing_cancels_everybody(start: Start) -> None:
 def test_statistics_count_steps_frames_and_time(running: tuple[TrtllmEngine, Executor]) -> None:
     engine, executor = running
     began = time.monotonic()
-    windows = list(engine.stream(order("only", frames=20, sampling=ENDLESS)))
+    windows = list(listen(engine, order("only", frames=20, sampling=ENDLESS)))
     until(lambda: engine.stats().live_streams == 0)
     stats = engine.stats()
     assert stats.frames == codes(windows).shape[1] == 20
@@ -392,7 +393,7 @@ def test_a_stream_over_its_guards_budget_ends_as_runaway_and_its_place_is_free(
 ) -> None:
     engine, _ = running
     endless = order("endless", frames=900, sampling=ENDLESS, guard=RunawayGuard(max_frames=25))
-    windows = list(engine.stream(endless))
+    windows = list(listen(engine, endless))
     assert windows[-1].finish_reason == FinishReason.RUNAWAY
     assert sum(window.count for window in windows) == 25
     until(lambda: engine.stats().live_streams == 0)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from runtime.engine.delay_pattern import delay
-from runtime.engine.frame_table import FrameTable, end_id, prompt_tokens, table_ids
+from runtime.engine.trtllm.frame_table import FrameTable, end_id, prompt_tokens, table_ids
 from runtime.engine.types import AudioSegment, CodebookLayout, Prompt, TextSegment
 
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)

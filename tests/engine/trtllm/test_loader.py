@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from runtime.engine import executor_config, loader
-from runtime.engine.engine import Engine
+from runtime.engine.inflight.engine import Engine
+from runtime.engine import loader
+from runtime.engine.trtllm import executor_config
 from runtime.engine.types import Limits
 from runtime.formats.errors import ModelLoadingError
 from tests.engine.trtllm.standin.bindings import standin_bindings

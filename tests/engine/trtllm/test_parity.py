@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.listening import listen
 from runtime.engine.delay_pattern import delay
-from runtime.engine.engine import Engine
-from runtime.engine.executor_config import ExecutorOptions
-from runtime.engine.onnx_runner import OnnxRunner
-from runtime.engine.trtllm_engine import TrtllmEngine
+from runtime.engine.inflight.engine import Engine
+from runtime.engine.inflight.onnx_runner import OnnxRunner
+from runtime.engine.trtllm.engine import TrtllmEngine
+from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import (
     AudioSegment,
     CodebookLayout,
@@ -111,7 +112,7 @@ def test_greedy_codes_equal_transformers(
     layout = engine.description.layout
     if company:
         invite_visitors(engine)
-    actual = codes(list(engine.stream(order("subject", prompt_of(expected, higgs, layout)))))
+    actual = codes(list(listen(engine, order("subject", prompt_of(expected, higgs, layout)))))
     np.testing.assert_array_equal(actual, expected.codes)
     if company:
         sizes = {len(keys) for keys in executor.history}
@@ -145,7 +146,7 @@ def test_sampled_codes_equal_the_onnx_engines(
     for number in range(3):
         prompt = random_prompt(100 + number, engine.description.layout, clip_frames)
         request = order(f"seed{number}", prompt, replace(SAMPLING, seed=number), frames=60)
-        expected, actual = codes(list(onnx_engine.stream(request))), codes(list(engine.stream(request)))
+        expected, actual = codes(list(listen(onnx_engine, request))), codes(list(listen(engine, request)))
         np.testing.assert_array_equal(actual, expected)
         frames += actual.shape[1]
     assert frames > 60
@@ -156,13 +157,13 @@ def test_repetition_counts_the_end_of_the_clip_as_the_onnx_engine_does(start: St
     """The clip is what the model would say anyway, and nothing may be said twice."""
     engine, _ = start(LIMITS)
     layout = engine.description.layout
-    said = codes(list(onnx_engine.stream(order("said", random_prompt(3, layout), frames=40))))
+    said = codes(list(listen(onnx_engine, order("said", random_prompt(3, layout), frames=40))))
     text = TextSegment(np.random.default_rng(3).integers(0, 256, 23))
     prompt = Prompt((text, AudioSegment(delay(said, layout)), text))
     strict = replace(GREEDY, ras_window=64, ras_max_repeats=1)
     request = order("strict", prompt, strict, frames=30)
-    expected, actual = codes(list(onnx_engine.stream(request))), codes(list(engine.stream(request)))
-    free = codes(list(onnx_engine.stream(order("free", prompt, frames=30))))
+    expected, actual = codes(list(listen(onnx_engine, request))), codes(list(listen(engine, request)))
+    free = codes(list(listen(onnx_engine, order("free", prompt, frames=30))))
     assert (expected[:, :3] != free[:, :3]).any(), "the clip must matter from the start"
     np.testing.assert_array_equal(actual, expected)
 
@@ -174,12 +175,12 @@ def test_a_stream_that_ends_by_itself_leaves_by_the_end_id_with_the_same_codes(
     prompt = random_prompt(7, engine.description.layout)
     for seed in range(100):  # the demo model's end mark comes by chance; the fast engine looks for a seed that ends
         request = order("chance", prompt, replace(SAMPLING, seed=seed), frames=200)
-        expected = list(onnx_engine.stream(request))
+        expected = list(listen(onnx_engine, request))
         if expected[-1].finish_reason == FinishReason.STOP:
             break
     else:
         pytest.fail("no seed ended by itself")
-    actual = list(engine.stream(request))
+    actual = list(listen(engine, request))
     assert actual[-1].finish_reason == FinishReason.STOP
     np.testing.assert_array_equal(codes(actual), codes(expected))
     deadline = time.monotonic() + 20
@@ -196,12 +197,12 @@ def test_a_stream_that_ends_by_itself_leaves_by_the_end_id_with_the_same_codes(
 def test_a_seed_gives_the_same_codes_in_any_company(start: Start) -> None:
     engine, _ = start(LIMITS)
     prompt = random_prompt(5, engine.description.layout, clip_frames=20)
-    alone = codes(list(engine.stream(order("alone", prompt, SAMPLING, frames=50))))
+    alone = codes(list(listen(engine, order("alone", prompt, SAMPLING, frames=50))))
     invite_visitors(engine)
     together: list[np.ndarray] = []
 
     def run(number: int) -> None:
-        together.append(codes(list(engine.stream(order(f"same{number}", prompt, SAMPLING, frames=50)))))
+        together.append(codes(list(listen(engine, order(f"same{number}", prompt, SAMPLING, frames=50)))))
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
     for thread in threads:
@@ -220,19 +221,19 @@ def test_a_voice_is_read_once_and_no_other_voice_is_taken_for_it(start: Start) -
     clips = [AudioSegment(delay(np.random.default_rng(n).integers(0, 1024, (8, 40)), layout)) for n in range(2)]
     prompts = [Prompt((text, clip, text)) for clip in clips]
     fresh, _ = start(LIMITS, ExecutorOptions(reuse_blocks=False))
-    expected = [codes(list(fresh.stream(order(f"fresh{n}", p, frames=30)))) for n, p in enumerate(prompts)]
+    expected = [codes(list(listen(fresh, order(f"fresh{n}", p, frames=30)))) for n, p in enumerate(prompts)]
     assert not np.array_equal(*expected)
 
     for n in (0, 1):
         read = executor.reused_positions
         np.testing.assert_array_equal(
-            codes(list(engine.stream(order(f"first{n}", prompts[n], frames=30)))), expected[n]
+            codes(list(listen(engine, order(f"first{n}", prompts[n], frames=30)))), expected[n]
         )
         assert executor.reused_positions - read <= len(text), "only the text before the clip is common"
     for n in (0, 1):
         read = executor.reused_positions
         np.testing.assert_array_equal(
-            codes(list(engine.stream(order(f"again{n}", prompts[n], frames=30)))), expected[n]
+            codes(list(listen(engine, order(f"again{n}", prompts[n], frames=30)))), expected[n]
         )
         assert executor.reused_positions - read >= 64, "the voice must not be read again"
     until(lambda: engine.stats().live_streams == 0)
@@ -249,10 +250,10 @@ def test_what_a_stream_spoke_is_read_once_when_it_stands_in_a_prompt_and_reused_
     reused = []
     for part in range(3):
         read = executor.reused_positions
-        spoken = codes(list(engine.stream(order(f"part{part}", Prompt(segments), frames=40))))
+        spoken = codes(list(listen(engine, order(f"part{part}", Prompt(segments), frames=40))))
         reused.append((executor.reused_positions - read, sum(map(len, segments))))
         np.testing.assert_array_equal(
-            spoken, codes(list(fresh.stream(order(f"part{part}", Prompt(segments), frames=40))))
+            spoken, codes(list(listen(fresh, order(f"part{part}", Prompt(segments), frames=40))))
         )
         segments = (*segments, AudioSegment(delay(spoken.astype(np.int64), layout)), text)
     (_, first), (second_reused, second), (third_reused, _) = reused
@@ -263,12 +264,12 @@ def test_what_a_stream_spoke_is_read_once_when_it_stands_in_a_prompt_and_reused_
 def test_a_stream_that_sits_steps_out_gets_the_same_codes(start: Start) -> None:
     engine, executor = start(LIMITS)
     prompts = [random_prompt(n, engine.description.layout, clip_frames=9) for n in range(4)]
-    expected = [codes(list(engine.stream(order(f"alone{n}", p, SAMPLING, frames=30)))) for n, p in enumerate(prompts)]
+    expected = [codes(list(listen(engine, order(f"alone{n}", p, SAMPLING, frames=30)))) for n, p in enumerate(prompts)]
     executor.sit_out = lambda keys: {key for key in keys if (executor.steps + key) % 3 == 0 and len(keys) > 1}
     actual: dict[int, np.ndarray] = {}
 
     def run(number: int) -> None:
-        actual[number] = codes(list(engine.stream(order(f"seat{number}", prompts[number], SAMPLING, frames=30))))
+        actual[number] = codes(list(listen(engine, order(f"seat{number}", prompts[number], SAMPLING, frames=30))))
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
     for thread in threads:

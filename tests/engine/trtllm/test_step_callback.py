@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from runtime.engine.code_transfer import CodeTransfer, Transfer
-from runtime.engine.column_step import ColumnStep, Kernels
-from runtime.engine.frame_table import FrameTable, end_id, table_ids
 from runtime.engine.sampler import Sampler, SamplerState
-from runtime.engine.step_callback import Speaker, StepCallback
+from runtime.engine.trtllm.code_transfer import CodeTransfer, Transfer
+from runtime.engine.trtllm.column_step import ColumnStep, Kernels
+from runtime.engine.trtllm.frame_table import FrameTable, end_id, table_ids
+from runtime.engine.trtllm.step_callback import SpokenStream, StepCallback
 from runtime.engine.types import CodebookLayout, SamplingParameters
 
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
@@ -63,7 +63,7 @@ class Stage:
 
     device: str = "cpu"
     transfer: Any = field(default_factory=NoTransfer)
-    speakers: dict[int, Speaker] = field(default_factory=dict)
+    streams: dict[int, SpokenStream] = field(default_factory=dict)
     errors: list[tuple[list[int], Exception]] = field(default_factory=list)
     batches: list[list[int]] = field(default_factory=list)
     pending: list[Transfer] = field(default_factory=list)
@@ -76,24 +76,24 @@ class Stage:
         state = SamplerState(PLACES + 1, LAYOUT, 64, device)
         self.column_step = ColumnStep(LAYOUT, self.sampler, state, self.table, device)
         self.callback = StepCallback(
-            self.speakers,
+            self.streams,
             self.column_step,
             end_id(LAYOUT),
             self.transfer,
             device,
             self.on_codes,
-            lambda speakers, error: self.errors.append(([s.key for s in speakers], error)),
+            lambda streams, error: self.errors.append(([s.key for s in streams], error)),
         )
 
-    def on_codes(self, speakers: list[Speaker], transfer: Transfer) -> None:
-        self.batches.append([speaker.key for speaker in speakers])
+    def on_codes(self, streams: list[SpokenStream], transfer: Transfer) -> None:
+        self.batches.append([stream.key for stream in streams])
         self.pending.append(transfer)
 
-    def join(self, key: int, **changes: Any) -> Speaker:
+    def join(self, key: int, **changes: Any) -> SpokenStream:
         tail = torch.zeros(5, 8, dtype=torch.int64, device=self.device)
         values = {"sampling": SAMPLING, "tail": tail, "place": key % PLACES, "reference_rows": key} | changes
-        self.speakers[key] = Speaker(key=key, **values)
-        return self.speakers[key]
+        self.streams[key] = SpokenStream(key=key, **values)
+        return self.streams[key]
 
     def step(self, *keys: int | None) -> list[torch.Tensor]:
         """One call; returns the logits it left behind."""
@@ -126,10 +126,10 @@ def test_no_step_waits_for_the_device(figure: Callable[[str, str], None]) -> Non
             stage.step(*range(streams))
             counts[streams] = watch.operations - before
             if streams > 1:
-                del stage.speakers[0]
+                del stage.streams[0]
                 stage.step(*range(1, streams))  # one has left: the last takes its slot
                 stage.step(*range(2, streams))  # one sits out
-                stage.speakers[3].over = True
+                stage.streams[3].over = True
                 stage.step(*range(1, streams))  # one has ended, one comes back
         assert not stage.errors, stage.errors
         assert stage.transfer.sent[-1].device.type == "meta"
@@ -180,7 +180,7 @@ def test_strangers_and_streams_that_are_over_get_the_end_id() -> None:
     assert [forced(own) for own in logits[:3]] == [end_id(LAYOUT)] * 3
     assert forced(logits[3]) == 1 + 1
     assert stage.batches == [[1]] and not stage.errors
-    stage.speakers[1].over = True
+    stage.streams[1].over = True
     assert forced(stage.step(1)[0]) == end_id(LAYOUT)
 
 

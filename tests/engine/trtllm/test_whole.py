@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.listening import listen
 from build import engines, repository
 from build.exports import Exports
 from build.targets import Target, load_target
@@ -32,7 +33,7 @@ from build.trtllm import NETWORK
 from convert import trtllm
 from convert.checkpoint import Checkpoint
 from runtime.engine.loader import start_engine
-from runtime.engine.trtllm_engine import TrtllmEngine
+from runtime.engine.trtllm.engine import TrtllmEngine
 from runtime.engine.types import Limits
 from tests.build import trtllm_standin
 from tests.build.trtllm_standin import runtime
@@ -206,7 +207,7 @@ def test_codes_from_the_converted_network_definition_equal_transformers(
     prompt = prompt_of(expected, higgs, served.engine.description.layout)
     assert len(prompt) > 64 + 4, "must take more than one step to read"
     invite_visitors(served.engine)
-    actual = codes(list(served.engine.stream(order("subject", prompt, frames=FRAMES))))
+    actual = codes(list(listen(served.engine, order("subject", prompt, frames=FRAMES))))
     np.testing.assert_array_equal(actual, expected.codes)
     assert len({len(keys) for keys in served.executor.history}) >= 3, "the others must join and leave"
     figure("checkpoint to codes, converter + network definition + engine", f"{actual.shape[1]} frames x 8, all equal")
@@ -216,5 +217,5 @@ def test_the_longest_clip_a_target_allows_fits_the_engine_built_for_it(serve: Se
     """In bf16, as it is deployed: the frame table has the type the engine's prompt table has."""
     served = serve("bf16")
     longest = random_prompt(1, served.engine.description.layout, clip_frames=50)  # 2 s
-    assert codes(list(served.engine.stream(order("longest", longest, frames=12)))).shape[1] == 12
+    assert codes(list(listen(served.engine, order("longest", longest, frames=12)))).shape[1] == 12
     assert served.network.dtype == torch.bfloat16

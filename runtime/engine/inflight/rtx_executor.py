@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from runtime.engine.graph_executor import AUDIO, DECODE, PROFILES, Binding, GraphLimits, address
+from runtime.engine.inflight.graph_executor import AUDIO, DECODE, PROFILES, Binding, GraphLimits, address
 from runtime.formats.errors import ModelLoadingError
 
 _MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the metapackage's name, and the wheels' own

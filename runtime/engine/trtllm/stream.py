@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from runtime.engine.contract import Event, code_stream
-from runtime.engine.executor_config import BuiltEngine
-from runtime.engine.frame_table import GENERATED_ROWS, PromptTokens, prompt_tokens
-from runtime.engine.step_callback import Speaker
-from runtime.engine.stream import CodeStream
+from runtime.engine.admission import code_stream
+from runtime.engine.code_stream import CodeStream
+from runtime.engine.contract import Listener
+from runtime.engine.trtllm.executor_config import BuiltEngine
+from runtime.engine.trtllm.frame_table import GENERATED_ROWS, PromptTokens, prompt_tokens
+from runtime.engine.trtllm.step_callback import SpokenStream
 from runtime.engine.types import CodebookLayout, Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 from runtime.formats.errors import InvalidRequestError
 
@@ -21,7 +21,7 @@ _WARM_UP_SECONDS = 300.0
 
 
 @dataclass(eq=False, kw_only=True)
-class TrtllmStream(Speaker):
+class TrtllmStream(SpokenStream):
     """Waiting without a place, then in the executor under its key, then over.
 
     `deadline`: of time.monotonic(). `table`: kept as long as the executor may have it, so that the executor's thread,
@@ -32,7 +32,7 @@ class TrtllmStream(Speaker):
     tokens: PromptTokens
     codes: CodeStream
     deadline: float
-    on_event: Callable[[Event], None]
+    on_event: Listener
     executor_id: int | None = None
     table: torch.Tensor | None = None
 
@@ -40,7 +40,7 @@ class TrtllmStream(Speaker):
     def of(
         cls,
         request: Request,
-        on_event: Callable[[Event], None],
+        on_event: Listener,
         key: int,
         layout: CodebookLayout,
         limits: Limits,

@@ -13,8 +13,8 @@ from functools import partial
 
 import torch
 
-from runtime.engine.frame_table import FrameTable, table_ids
 from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.trtllm.frame_table import FrameTable, table_ids
 from runtime.engine.types import CodebookLayout, SamplingParameters
 
 # Far above every other logit, which are set to 0; finite, and small enough for float16, so that the executor's softmax

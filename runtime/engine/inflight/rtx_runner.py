@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from runtime.engine.graph_executor import AUDIO, DECODE, TEXT, Binding, GraphExecutor
-from runtime.engine.kv_cache import KvCache
-from runtime.engine.rtx_executor import RtxExecutor
+from runtime.engine.inflight.graph_executor import AUDIO, DECODE, TEXT, Binding, GraphExecutor
+from runtime.engine.inflight.kv_cache import KvCache
+from runtime.engine.inflight.rtx_executor import RtxExecutor
 from runtime.engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
 from runtime.formats.errors import ModelLoadingError
 

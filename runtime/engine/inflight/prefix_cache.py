@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from runtime.engine.pieces import Piece
+from runtime.engine.inflight.pieces import Piece
 
 
 @dataclass(eq=False)

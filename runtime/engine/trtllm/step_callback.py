@@ -18,15 +18,15 @@ from typing import Generic, TypeVar
 
 import torch
 
-from runtime.engine.code_transfer import CodeTransfer, Transfer, on_stream
-from runtime.engine.column_step import FORCED, ColumnStep
+from runtime.engine.trtllm.code_transfer import CodeTransfer, Transfer, on_stream
+from runtime.engine.trtllm.column_step import FORCED, ColumnStep
 from runtime.engine.types import SamplingParameters
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, kw_only=True)
-class Speaker:
+class SpokenStream:
     """What the callback knows of a stream.
 
     `key`: the executor's client id. `tail`: int64 [columns, num_codebooks] on the device, what repetition-aware
@@ -43,14 +43,14 @@ class Speaker:
     slot: int | None = None
 
 
-SpeakerT = TypeVar("SpeakerT", bound=Speaker)
+StreamT = TypeVar("StreamT", bound=SpokenStream)
 
 
-class StepCallback(Generic[SpeakerT]):
+class StepCallback(Generic[StreamT]):
     """The executor's batched logits post-processor.
 
     Args:
-        speakers: the streams in the executor by key; read here, written by the engine.
+        streams: the streams in the executor by key; read here, written by the engine.
         column_step: with one slot more than there can be streams, which changing places needs.
         end_id: what ends a request.
         on_codes: told, each step, who got codes, in the order of their rows, and where to wait for them.
@@ -59,49 +59,49 @@ class StepCallback(Generic[SpeakerT]):
 
     def __init__(
         self,
-        speakers: Mapping[int, SpeakerT],
+        streams: Mapping[int, StreamT],
         column_step: ColumnStep,
         end_id: int,
         transfer: CodeTransfer,
         device: torch.device,
-        on_codes: Callable[[list[SpeakerT], Transfer], None],
-        on_error: Callable[[list[SpeakerT], Exception], None],
+        on_codes: Callable[[list[StreamT], Transfer], None],
+        on_error: Callable[[list[StreamT], Exception], None],
     ) -> None:
-        self._speakers, self._device = speakers, device
+        self._streams, self._device = streams, device
         self._column_step, self._end_id, self._transfer = column_step, end_id, transfer
         self._on_codes, self._on_error = on_codes, on_error
-        self._slots: list[SpeakerT | None] = [None] * (len(column_step.codes) - 1)
+        self._slots: list[StreamT | None] = [None] * (len(column_step.codes) - 1)
 
     def __call__(
         self,
         request_ids: Sequence[int],
         logits: Sequence[torch.Tensor],
         tokens: Sequence[Sequence[Sequence[int]]],
-        stream: int,
+        cuda_stream: int,
         client_ids: Sequence[int | None],
     ) -> None:
         """One step. logits: for each request a view [1, 1, vocabulary] of the executor's own, to be overwritten."""
         try:
-            with torch.inference_mode(), on_stream(self._device, stream):
+            with torch.inference_mode(), on_stream(self._device, cuda_stream):
                 self._step(dict(zip(client_ids, logits, strict=True)))
         except Exception as error:  # ours or the device's: the streams of this step cannot go on, others can
             logger.exception("a step's callback failed")
-            self._give_up(stream, client_ids, logits, error)
+            self._give_up(cuda_stream, client_ids, logits, error)
 
     def _step(self, logits: dict[int | None, torch.Tensor]) -> None:
         self._forget_the_gone()
-        speaking: dict[int, SpeakerT] = {}
+        speaking: dict[int, StreamT] = {}
         for key, own in logits.items():
-            speaker = None if key is None else self._speakers.get(key)
-            if speaker is None or speaker.over or not self._begun(speaker):
+            stream = None if key is None else self._streams.get(key)
+            if stream is None or stream.over or not self._begun(stream):
                 self._force_end(own)
             else:
-                speaking[speaker.key] = speaker
+                speaking[stream.key] = stream
         if not speaking:
             return
         self._gather(speaking)
-        batch = [speaker for speaker in self._slots[: len(speaking)] if speaker is not None]
-        views = [logits[speaker.key] for speaker in batch]
+        batch = [stream for stream in self._slots[: len(speaking)] if stream is not None]
+        views = [logits[stream.key] for stream in batch]
         step, n = self._column_step, len(batch)
         # One kernel for all requests each way; a copy each would be as many launches as there are streams.
         torch._foreach_copy_(list(step.logits[:n].view(n, *views[0].shape).unbind()), views)
@@ -109,26 +109,26 @@ class StepCallback(Generic[SpeakerT]):
         torch._foreach_copy_(views, list(step.forced[:n].view(n, *views[0].shape).unbind()))
         self._on_codes(batch, self._transfer.send(step.codes[:n]))
 
-    def _begun(self, speaker: SpeakerT) -> bool:
+    def _begun(self, stream: StreamT) -> bool:
         """Give a new stream a slot; False when that failed, which ends it alone."""
-        if speaker.slot is not None:
+        if stream.slot is not None:
             return True
         slot = self._slots.index(None)
         try:
-            self._column_step.begin(slot, speaker.sampling, speaker.tail, speaker.place, speaker.reference_rows)
+            self._column_step.begin(slot, stream.sampling, stream.tail, stream.place, stream.reference_rows)
         except Exception as error:
-            speaker.over = True
-            self._on_error([speaker], error)
+            stream.over = True
+            self._on_error([stream], error)
             return False
-        self._slots[slot], speaker.slot = speaker, slot
+        self._slots[slot], stream.slot = stream, slot
         return True
 
     def _forget_the_gone(self) -> None:
-        for slot, speaker in enumerate(self._slots):
-            if speaker is not None and (speaker.over or speaker.key not in self._speakers):
+        for slot, stream in enumerate(self._slots):
+            if stream is not None and (stream.over or stream.key not in self._streams):
                 self._slots[slot] = None
 
-    def _gather(self, speaking: Mapping[int, SpeakerT]) -> None:
+    def _gather(self, speaking: Mapping[int, StreamT]) -> None:
         """Move this step's streams into the first slots, which is where the sampler looks.
 
         Streams that leave make holes. A stream may also sit a step out (the executor decides who runs); it changes
@@ -155,15 +155,15 @@ class StepCallback(Generic[SpeakerT]):
         own[..., self._end_id].fill_(FORCED)
 
     def _give_up(
-        self, stream: int, client_ids: Sequence[int | None], logits: Sequence[torch.Tensor], error: Exception
+        self, cuda_stream: int, client_ids: Sequence[int | None], logits: Sequence[torch.Tensor], error: Exception
     ) -> None:
         """End every stream of a step that failed, if the device still does that much."""
-        speakers = [self._speakers[key] for key in client_ids if key is not None and key in self._speakers]
-        for speaker in speakers:
-            speaker.over = True
-        self._on_error(speakers, error)
+        streams = [self._streams[key] for key in client_ids if key is not None and key in self._streams]
+        for stream in streams:
+            stream.over = True
+        self._on_error(streams, error)
         try:
-            with torch.inference_mode(), on_stream(self._device, stream):
+            with torch.inference_mode(), on_stream(self._device, cuda_stream):
                 for own in logits:
                     self._force_end(own)
         except Exception:  # the device is lost, and the executor will say so itself

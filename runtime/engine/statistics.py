@@ -11,7 +11,7 @@ from runtime.formats.errors import RequestError
 
 
 @dataclass
-class Tally:
+class Statistics:
     """Totals since the start. Not thread-safe: the engine holds its lock around every call."""
 
     steps: int = 0
@@ -41,7 +41,7 @@ class Tally:
         """Count a failed stream under its error's class."""
         self.failed[type(error).__name__] += 1
 
-    def stats(self, live_streams: int, waiting_requests: int, prefix_cache_bytes: int) -> EngineStats:
+    def snapshot(self, live_streams: int, waiting_requests: int, prefix_cache_bytes: int) -> EngineStats:
         """A snapshot, with what is the case now."""
         self.busy(self._busy_since is not None)
         return EngineStats(

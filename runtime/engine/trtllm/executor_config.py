@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from runtime.engine.frame_table import GENERATED_ROWS, PromptTokens, end_id, table_ids
+from runtime.engine.trtllm.frame_table import GENERATED_ROWS, PromptTokens, end_id, table_ids
 from runtime.engine.types import CodebookLayout, Limits
 from runtime.formats.errors import ModelLoadingError
 

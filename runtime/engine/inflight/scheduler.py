@@ -10,11 +10,10 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from runtime.formats.errors import GenerationTimeoutError, OverloadedError
 
-
-@dataclass
+@dataclass(eq=False)
 class Sequence:
     """A request's place in the engine. Lengths in positions; `deadline` in seconds of the caller's clock.
 
@@ -42,38 +41,40 @@ class Sequence:
         return max(0, self.pauses[index - 1] - self.prefilled) if index else 0
 
 
+SequenceT = TypeVar("SequenceT", bound=Sequence)
+
+
 @dataclass(frozen=True)
-class Prefill:
+class Prefill(Generic[SequenceT]):
     """Read `count` prompt positions of a sequence, starting with its `sequence.prefilled`-th."""
 
-    sequence: Sequence
+    sequence: SequenceT
     count: int
 
 
 @dataclass(frozen=True)
-class Move:
-    """Carry a slot's contents (`positions` of a prompt, or everything when None) to another slot."""
+class Move(Generic[SequenceT]):
+    """Carry a sequence's contents from one slot to another."""
 
     source: int
     target: int
-    sequence: Sequence
+    sequence: SequenceT
 
 
 @dataclass(frozen=True)
-class Step:
-    """One turn of the engine: prefill pieces first, then one decode step for `decode`, in slot order."""
+class Step(Generic[SequenceT]):
+    """One step of the engine: prefill pieces first, then one decode step for `decode`, in slot order."""
 
-    prefills: tuple[Prefill, ...]
-    decode: tuple[Sequence, ...]
+    prefills: tuple[Prefill[SequenceT], ...]
+    decode: tuple[SequenceT, ...]
 
 
 @dataclass
-class Scheduler:
+class Scheduler(Generic[SequenceT]):
     """Decides each step. Not thread-safe: the engine holds its lock around every call.
 
     Args:
         max_streams: slots.
-        max_waiting: requests that may wait for a slot; one more is refused.
         prefill_tokens_per_step: prompt positions read between two decode steps while streams are live, so that a
             long prompt delays running streams by a bounded time. Nobody to delay: the whole prompt at once. No two
             pauses of a sequence may be further apart.
@@ -81,12 +82,11 @@ class Scheduler:
     """
 
     max_streams: int
-    max_waiting: int
     prefill_tokens_per_step: int
-    known: Callable[[Sequence], int] = lambda sequence: 0
-    waiting: deque[Sequence] = field(default_factory=deque)
-    prefilling: Sequence | None = None
-    decoding: list[Sequence] = field(default_factory=list)
+    known: Callable[[SequenceT], int] = lambda sequence: 0
+    waiting: deque[SequenceT] = field(default_factory=deque)
+    prefilling: SequenceT | None = None
+    decoding: list[SequenceT] = field(default_factory=list)
 
     @property
     def live(self) -> int:
@@ -98,39 +98,23 @@ class Scheduler:
         """Nothing to do until the next submission."""
         return not (self.waiting or self.live)
 
-    def submit(self, sequence: Sequence, continues: bool = False) -> None:
-        """Let a sequence wait for its turn; one that continues what is being heard is the next.
+    def submit(self, sequence: SequenceT, continues: bool = False) -> None:
+        """Let a sequence wait for its turn; one that continues what is being heard is the next."""
+        (self.waiting.appendleft if continues else self.waiting.append)(sequence)
 
-        Raises OverloadedError when the queue is full.
-        """
-        if continues:
-            self.waiting.appendleft(sequence)
-            return
-        free_slots = self.max_streams - self.live
-        if len(self.waiting) >= self.max_waiting + free_slots:
-            raise OverloadedError(
-                f"{self.live} streams are live and {len(self.waiting)} requests wait, which is the limit; "
-                "try again later"
-            )
-        self.waiting.append(sequence)
-
-    def sequences(self) -> list[Sequence]:
+    def sequences(self) -> list[SequenceT]:
         """Every sequence in the engine."""
         prefilling = [self.prefilling] if self.prefilling else []
         return [*self.decoding, *prefilling, *self.waiting]
 
-    def expired(self, now: float) -> list[tuple[Sequence, GenerationTimeoutError]]:
-        """Sequences whose deadline has passed, with what to tell their owners."""
-        return [
-            (sequence, GenerationTimeoutError(self._timeout_sentence(sequence)))
-            for sequence in self.sequences()
-            if now >= sequence.deadline
-        ]
+    def expired(self, now: float) -> list[SequenceT]:
+        """Sequences whose deadline has passed."""
+        return [sequence for sequence in self.sequences() if now >= sequence.deadline]
 
-    def schedule(self) -> Step:
+    def schedule(self) -> Step[SequenceT]:
         """The next step; admits waiting sequences and finishes prefills as the budget allows."""
         budget = self.prefill_tokens_per_step
-        prefills: list[Prefill] = []
+        prefills: list[Prefill[SequenceT]] = []
         decode = list(self.decoding)
         while budget > 0 and self._admit():
             sequence = self.prefilling
@@ -148,7 +132,7 @@ class Scheduler:
             decode.append(sequence)
         return Step(tuple(prefills), tuple(decode))
 
-    def release(self, sequence: Sequence) -> list[Move]:
+    def release(self, sequence: SequenceT) -> list[Move[SequenceT]]:
         """Take a sequence out, wherever it is; returns the moves that keep the slots dense, in order."""
         if sequence.slot is None:
             self.waiting = deque(other for other in self.waiting if other is not sequence)
@@ -179,13 +163,8 @@ class Scheduler:
             self.prefilling.prefilled = self.known(self.prefilling)
         return self.prefilling is not None
 
-    def _move(self, sequence: Sequence, target: int) -> Move:
+    def _move(self, sequence: SequenceT, target: int) -> Move[SequenceT]:
         assert sequence.slot is not None
         move = Move(sequence.slot, target, sequence)
         sequence.slot = target
         return move
-
-    def _timeout_sentence(self, sequence: Sequence) -> str:
-        if sequence.slot is None:
-            return "the request's time limit passed while it waited for a free stream"
-        return "the request's time limit passed before its speech was complete"

@@ -1,0 +1,64 @@
+"""Who is let into an engine, and what a request hears that is refused or runs out of time."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from runtime.engine.code_stream import CodeStream
+from runtime.engine.types import CodebookLayout, Limits, Request
+from runtime.formats.errors import (
+    GenerationTimeoutError,
+    InvalidRequestError,
+    ModelLoadingError,
+    OverloadedError,
+)
+
+
+def admit(
+    request: Request, ids: Container[str], live: int, waiting: int, limits: Limits, closing: bool = False
+) -> None:
+    """Raise unless a request may join those with these `ids`, of which `live` have a slot and `waiting` wait for one.
+
+    A request that continues what is being heard is never refused for the number of the others.
+
+    Raises:
+        InvalidRequestError: its id is taken.
+        OverloadedError: as many wait as may.
+        ModelLoadingError: the engine is stopping.
+    """
+    if closing:
+        raise ModelLoadingError("the engine is stopping")
+    if request.request_id in ids:
+        raise InvalidRequestError(f"a request with the id {request.request_id!r} is already being served")
+    free = limits.max_streams - live
+    if not request.continues and waiting >= limits.max_waiting + free:
+        raise OverloadedError(
+            f"{live} streams are live and {waiting} requests wait, which is the limit; try again later"
+        )
+
+
+def timed_out(waited: bool) -> GenerationTimeoutError:
+    """What a request hears whose time limit passed: while it still waited for a slot, or while it spoke."""
+    where = "while it waited for a free stream" if waited else "before its speech was complete"
+    return GenerationTimeoutError(f"the request's time limit passed {where}")
+
+
+def code_stream(request: Request, layout: CodebookLayout, limits: Limits) -> CodeStream:
+    """The empty code stream of a request, as long as its prompt leaves room for.
+
+    Raises InvalidRequestError when there is no room to speak.
+    """
+    # Column 0 and the columns in which the last frame's later codebooks arrive need positions too.
+    room = limits.max_positions - len(request.prompt) - layout.num_codebooks
+    if room < 1:
+        raise InvalidRequestError(
+            f"the prompt takes {len(request.prompt)} positions of {limits.max_positions}, which leaves no room to speak"
+        )
+    return CodeStream(
+        layout,
+        request.windows,
+        min(request.max_frames, room),
+        limits.context_frames,
+        request.guard,
+        limits.silence_codes,
+    )

@@ -1,0 +1,211 @@
+"""The in-flight batching engine over a model runner: one step after another, each of them schedule, run, deliver."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import numpy as np
+import torch
+
+from runtime.engine.admission import admit, code_stream, timed_out
+from runtime.engine.contract import Event, Listener, ModelRunner, tell
+from runtime.engine.inflight.pieces import pieces
+from runtime.engine.inflight.prompt_reader import PromptReader, Stream
+from runtime.engine.inflight.scheduler import Scheduler, Step
+from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.statistics import Statistics
+from runtime.engine.types import MAX_RAS_WINDOW, EngineStats, FinishReason, Limits, Request
+from runtime.formats.errors import RequestError, classify
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """A `SpeechEngine` that runs on its own thread while there is work; that thread calls the runner and listeners.
+
+    One lock guards who is here: streams, scheduler and statistics. It is held while a step is scheduled and while a
+    stream leaves, never while the model runs.
+    """
+
+    def __init__(self, runner: ModelRunner, limits: Limits) -> None:
+        self._runner, self._limits = runner, limits
+        device = str(runner.device)
+        self._sampler = Sampler(runner.layout, device)
+        self._state = SamplerState(limits.max_streams, runner.layout, MAX_RAS_WINDOW, device)
+        self._reader = PromptReader(runner, limits.prefix_cache_bytes)
+        self._scheduler = self._new_scheduler()
+        self._streams: dict[str, Stream] = {}
+        self._lock = threading.Condition()
+        self._closing = False
+        self._statistics = Statistics()
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request, on_event: Listener) -> None:
+        """As `SpeechEngine.submit`."""
+        with self._lock:
+            scheduler = self._scheduler
+            try:
+                admit(request, self._streams, scheduler.live, len(scheduler.waiting), self._limits, self._closing)
+                stream = self._new_stream(request, on_event)
+            except RequestError:
+                self._statistics.refused += 1
+                raise
+            scheduler.submit(stream, request.continues)
+            self._streams[request.request_id] = stream
+            self._lock.notify()
+
+    def cancel(self, request_id: str) -> bool:
+        """As `SpeechEngine.cancel`."""
+        with self._lock:
+            stream = self._streams.get(request_id)
+            if stream is not None:
+                stream.cancelled = True
+                self._lock.notify()
+            return stream is not None
+
+    def stats(self) -> EngineStats:
+        """As `SpeechEngine.stats`."""
+        with self._lock:
+            scheduler = self._scheduler
+            return self._statistics.snapshot(scheduler.live, len(scheduler.waiting), self._reader.kept_bytes)
+
+    def close(self) -> None:
+        """As `SpeechEngine.close`."""
+        with self._lock:
+            self._closing = True
+            self._lock.notify()
+        self._thread.join()
+
+    def _new_scheduler(self) -> Scheduler[Stream]:
+        limits = self._limits
+        return Scheduler(limits.max_streams, limits.prefill_tokens_per_step, self._reader.known)
+
+    def _new_stream(self, request: Request, on_event: Listener) -> Stream:
+        # As long as a step may be made by reading, so that a step always has room for one.
+        cut = pieces(request.prompt.segments, self._limits.prefill_tokens_per_step)
+        return Stream(
+            request_id=request.request_id,
+            pauses=tuple(piece.stop for piece in cut),
+            deadline=time.monotonic() + request.timeout,
+            request=request,
+            codes=code_stream(request, self._runner.layout, self._limits),
+            on_event=on_event,
+            pieces=cut,
+        )
+
+    def _loop(self) -> None:
+        while self._wait_for_work():
+            try:
+                step = self._schedule()
+                streams = self._run(step)
+                self._deliver(streams)
+            except Exception as error:  # an error of ours: nobody may wait for ever because of it
+                logger.exception("a step of the engine failed")
+                self._start_over(error)
+            with self._lock:
+                self._statistics.steps += 1
+        with self._lock:
+            self._remove_leavers()
+
+    def _wait_for_work(self) -> bool:
+        """Wait until there is a step to make; False when the engine closes."""
+        with self._lock:
+            while self._scheduler.idle and not self._closing:
+                self._statistics.busy(False)
+                self._lock.wait()
+            self._statistics.busy(True)
+            return not self._closing
+
+    def _schedule(self) -> Step[Stream]:
+        with self._lock:
+            self._remove_leavers()
+            return self._scheduler.schedule()
+
+    def _run(self, step: Step[Stream]) -> list[Stream]:
+        """Run a step's prefills and its decode; returns the streams that got a column, in the order of their slots.
+
+        A failure ends the streams it touched and no others.
+        """
+        failed: set[Stream] = set()
+        for prefill in step.prefills:
+            try:
+                self._read(prefill.sequence, prefill.count)
+            except Exception as error:
+                failed.add(prefill.sequence)
+                self._fail([prefill.sequence], error)
+        streams = [stream for stream in step.decode if stream not in failed]
+        streams.sort(key=lambda stream: stream.slot or 0)  # a failed prefill may have moved others
+        if not streams:
+            return []
+        try:
+            columns = self._decode(streams)
+        except Exception as error:
+            self._fail(streams, error)
+            return []
+        # All columns before any event: a stream that ends moves others, whose new column must be counted by then.
+        frames = sum(stream.codes.append(column) for stream, column in zip(streams, columns, strict=True))
+        with self._lock:
+            self._statistics.frames += frames
+        return streams
+
+    def _read(self, stream: Stream, count: int) -> None:
+        self._statistics.prefix_positions_reused += self._reader.read(stream, count)
+        if stream.is_prefilled:
+            assert stream.slot is not None
+            tail = stream.request.prompt.tail
+            self._state.begin(stream.slot, stream.request.sampling, None if tail is None else torch.from_numpy(tail))
+
+    @torch.inference_mode()
+    def _decode(self, streams: list[Stream]) -> np.ndarray:
+        """The next column of each stream, int64 [streams, num_codebooks]."""
+        n = len(streams)
+        logits = self._runner.decode(self._state.last[:n], [stream.positions for stream in streams])
+        return self._sampler.step(self._state, logits).cpu().numpy()
+
+    def _deliver(self, streams: list[Stream]) -> None:
+        for stream in streams:
+            for window in stream.codes.windows():
+                if window.finish_reason is None:
+                    tell(stream.request_id, stream.on_event, window)
+                else:
+                    with self._lock:
+                        self._statistics.finish(window.finish_reason)
+                        self._end(stream, window)
+
+    def _remove_leavers(self) -> None:
+        """End who ran out of time, was cancelled, or is here when the engine closes. Call with the lock."""
+        for stream in self._scheduler.expired(time.monotonic()):
+            self._fail([stream], timed_out(waited=stream.slot is None))
+        for stream in list(self._streams.values()):
+            if stream.cancelled or self._closing:
+                self._statistics.cancelled += 1
+                self._end(stream, stream.codes.last_window(FinishReason.CANCELLED))
+
+    def _fail(self, streams: list[Stream], error: Exception) -> None:
+        with self._lock:
+            for stream in streams:
+                failure = classify(error)
+                self._statistics.fail(failure)
+                self._end(stream, failure)
+
+    def _end(self, stream: Stream, event: Event) -> None:
+        """Free a stream's slot, then tell its listener. Call with the lock."""
+        del self._streams[stream.request_id]
+        for move in self._scheduler.release(stream):
+            self._runner.move(move.source, move.target, move.sequence.positions)
+            self._state.move(move.source, move.target)
+        tell(stream.request_id, stream.on_event, event)
+
+    def _start_over(self, error: Exception) -> None:
+        """Fail every stream and begin with an empty scheduler."""
+        with self._lock:
+            streams, self._streams = list(self._streams.values()), {}
+            self._scheduler = self._new_scheduler()
+            self._reader.forget()
+            for stream in streams:
+                failure = classify(error)
+                self._statistics.fail(failure)
+                tell(stream.request_id, stream.on_event, failure)

@@ -1,0 +1,87 @@
+"""Which stream is where on its way through TensorRT-LLM's executor: waiting, in the executor, over."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from runtime.engine.admission import admit, timed_out
+from runtime.engine.statistics import Statistics
+from runtime.engine.trtllm.stream import TrtllmStream
+from runtime.engine.types import EngineStats, FinishReason, Limits
+from runtime.formats.errors import GenerationTimeoutError, RequestError
+
+
+class Roster:
+    """Every stream from its admission to the executor's final response, and the places of the frame table.
+
+    `lock` guards all of it: hold it around every call. It is notified when a place is taken or freed.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.lock = threading.Condition()
+        self.closing = False
+        self.broken: RequestError | None = None  # why nobody can be served any more
+        self.named: dict[str, TrtllmStream] = {}  # not over yet, by request id
+        self.in_executor: dict[int, TrtllmStream] = {}  # by key, until the final response: over or not
+        self.statistics = Statistics()
+        self._limits = limits
+        self._waiting: deque[TrtllmStream] = deque()
+        self._free_places = list(range(limits.max_streams))
+
+    def admit(self, stream: TrtllmStream) -> None:
+        """Let a stream wait for its turn; one that continues what is being heard is the next. Raises as `admit`."""
+        if self.broken is not None:
+            raise self.broken
+        admit(stream.request, self.named, len(self.in_executor), len(self._waiting), self._limits, self.closing)
+        (self._waiting.appendleft if stream.request.continues else self._waiting.append)(stream)
+        self.named[stream.request.request_id] = stream
+
+    def next(self) -> TrtllmStream | None:
+        """The stream whose turn it is, in a place of its own; None when nobody waits or no place is free."""
+        if not self._waiting or not self._free_places:
+            return None
+        stream = self._waiting.popleft()
+        stream.place = self._free_places.pop()
+        self.statistics.busy(True)
+        self.in_executor[stream.key] = stream
+        self.lock.notify_all()
+        return stream
+
+    def vacate(self, stream: TrtllmStream) -> None:
+        """Take the place of a stream back that has left the executor."""
+        del self.in_executor[stream.key]
+        self._free_places.append(stream.place)
+        self.statistics.busy(bool(self.in_executor))
+        self.lock.notify_all()
+
+    def end(self, stream: TrtllmStream, how: FinishReason | RequestError) -> bool:
+        """Take a stream off the list, and count how it ended; False when it was off already.
+
+        From here on the callback gives its request the end id.
+        """
+        stream.over = True
+        if self.named.get(stream.request.request_id) is not stream:
+            return False
+        del self.named[stream.request.request_id]
+        if stream in self._waiting:
+            self._waiting.remove(stream)
+        if isinstance(how, RequestError):
+            self.statistics.fail(how)
+        elif how is FinishReason.CANCELLED:
+            self.statistics.cancelled += 1
+        else:
+            self.statistics.finish(how)
+        return True
+
+    def late(self, now: float) -> list[tuple[TrtllmStream, GenerationTimeoutError]]:
+        """The streams whose deadline has passed, with what to tell their listeners."""
+        return [
+            (stream, timed_out(waited=stream in self._waiting))
+            for stream in self.named.values()
+            if now >= stream.deadline
+        ]
+
+    def stats(self) -> EngineStats:
+        """A snapshot. What is kept for later prompts lies in the executor's own cache and is not counted."""
+        return self.statistics.snapshot(len(self.in_executor), len(self._waiting), 0)
