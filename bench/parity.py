@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.triton_models import codes_of, infer
+from bench.triton_models import codes_of, first_prompt, infer, written
 from convert.checkpoint import Checkpoint
 from convert.codec import load_codec
 from convert.lm_check import reference_logits
@@ -66,10 +66,11 @@ def speak(url: str, text: str, options: dict[str, Any], reference: tuple[np.ndar
     if reference is not None:
         values |= {"reference_audio": reference[0], "reference_text": reference[1]}
     names = ["reference_samples", "reference_lengths"]
-    prompt = infer(url, "prompt", values, ["input_ids", "script", *names])
+    prompt = infer(url, "prompt", values, ["plan", *names])
     clip = infer(url, "codec_encoder", {name: prompt[name] for name in names}, ["reference_codes"])["reference_codes"]
-    codes, reason = codes_of(url, prompt["input_ids"], clip, prompt["script"][0].decode())
-    return Spoken(prompt["input_ids"], clip, codes, reason)
+    plan = written(prompt)
+    codes, reason = codes_of(url, plan, clip)
+    return Spoken(first_prompt(plan), clip, codes, reason)
 
 
 def compare(spoken: Spoken, checkpoint: Checkpoint, precision: str, weight_error: float) -> Agreement:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import urllib.request
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import tritonclient.grpc as triton
+
+from runtime.formats.speech_plan import PlannedPart, RunawayGuard, SamplingParameters, SpeechPlan, WindowPlan
+from runtime.formats.window import Window
 
 _TYPES = {np.dtype(np.int32): "INT32", np.dtype(np.float32): "FP32"}
 
@@ -52,42 +55,44 @@ def stream(
                 return answers
 
 
-def one_part(ids: np.ndarray, parameters: dict[str, Any]) -> dict[str, Any]:
-    """A script of a single part: a prompt's ids, and `sampling`, `windows`, `max_frames` and `timeout`."""
-    part = {
-        "speaker": "",
-        "text": "",
-        "prefix": 0,
-        "positions": 1,
-        "cloned": True,
-        "pause": 0,
-        "max_frames": parameters["max_frames"],
-        "least_frames": 0,
-        "guard": {},
-    }
-    return {
-        "prefixes": [len(ids) - 1],
-        "closing": [],
-        "parts": [part],
-        "context_parts": 0,
-        "max_retries": 0,
-        "hold_parts": False,
-        "about": {},
-        **parameters,
-    }
+def one_part(ids: Sequence[int], sampling: SamplingParameters, windows: WindowPlan, max_frames: int) -> SpeechPlan:
+    """A plan of a single part: a prompt's token ids, the last of which is the part's own."""
+    prefix, own = tuple(map(int, ids[:-1])), tuple(map(int, ids[-1:]))
+    part = PlannedPart(
+        "", "", 0, own, cloned=True, pause=0, max_frames=max_frames, least_frames=0, guard=RunawayGuard()
+    )
+    return SpeechPlan((prefix,), (), (part,), sampling, windows, max_frames, 60.0, 0, 0, hold_parts=False, about={})
 
 
-def codes_of(url: str, ids: np.ndarray, clip: np.ndarray, script: dict[str, Any] | str) -> tuple[np.ndarray, str]:
+def whole_window(codes: np.ndarray) -> str:
+    """What goes with codes int [1, num_codebooks, frames] that are all to be heard."""
+    return Window(codes[0], 0, codes.shape[-1]).write()
+
+
+def written(answer: dict[str, np.ndarray]) -> SpeechPlan:
+    """The plan among the answers of the `prompt` model."""
+    return SpeechPlan.read(answer["plan"][0].decode())
+
+
+def first_prompt(plan: SpeechPlan) -> np.ndarray:
+    """What the model reads before it speaks the first part, int32 [positions]; a clip is one token."""
+    part = plan.parts[0]
+    return np.array([*plan.prefixes[part.prefix], *part.ids], np.int32)
+
+
+def codes_of(url: str, plan: SpeechPlan | str, clip: np.ndarray) -> tuple[np.ndarray, str]:
     """Generate with the `lm` model alone: int32 [num_codebooks, frames] and the finish reason.
 
-    script: JSON of the prompt stage, or what `one_part` takes. clip: int32 [num_codebooks, frames], possibly none.
+    clip: int32 [num_codebooks, frames], possibly none.
     """
-    text = script if isinstance(script, str) else json.dumps(one_part(ids, script))
     frames = np.array([clip.shape[1]] if clip.size else [], np.int32)
-    values = {"input_ids": ids, "reference_codes": clip, "reference_frames": frames, "script": text}
-    windows = stream(url, "lm", values, ["codes", "context", "count", "finish_reason"])
-    pieces = [w["codes"][0, :, int(w["context"][0]) :][:, : int(w["count"][0])] for w in windows]
-    return np.concatenate(pieces, axis=1), windows[-1]["finish_reason"][0].decode()
+    text = plan if isinstance(plan, str) else plan.write()
+    answers = stream(
+        url, "lm", {"plan": text, "reference_codes": clip, "reference_frames": frames}, ["codes", "window"]
+    )
+    windows = [Window.read(answer["codes"][0], answer["window"][0].decode()) for answer in answers]
+    pieces = [window.codes[:, window.context : window.context + window.count] for window in windows]
+    return np.concatenate(pieces, axis=1), windows[-1].finish_reason or ""
 
 
 def metrics(url: str) -> dict[str, float]:

@@ -25,7 +25,7 @@ TEMPLATES = ROOT / "triton_repo"
 RUNTIME = ROOT / "runtime"
 VERSION = "1"
 ENSEMBLE = "higgs_audio_v2"
-PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "pcm", "voices")
+PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "voices")
 # The codec's networks where Triton's own backend runs them; the Python models of the same name ask these.
 PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
 PLAN_FILE = "model.plan"
@@ -131,7 +131,7 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
     if model == "prompt":
         return {
             "max_characters": target.max_characters,
-            "script": {
+            "plan": {
                 "num_codebooks": codec["num_codebooks"],
                 "frame_seconds": frame_seconds,
                 "hop_length": codec["hop_length"],
@@ -179,15 +179,15 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
             "cache_entries": target.reference_cache_entries,
             "codes": codes,
         }
-    if model == "codec_decoder":
-        return {
-            "threads": target.codec_threads,
-            **_codec_engine(target, model, "codes", "audio"),
-            "max_batch": target.max_decode_batch,
-            "num_codebooks": codec["num_codebooks"],
-            "codebook_size": codec["codebook_size"],
-        }
-    return {"hop_length": codec["hop_length"], "fade_samples": round(_FADE_SECONDS * codec["sample_rate"])}
+    return {
+        "threads": target.codec_threads,
+        **_codec_engine(target, model, "codes", "audio"),
+        "max_batch": target.max_decode_batch,
+        "num_codebooks": codec["num_codebooks"],
+        "codebook_size": codec["codebook_size"],
+        "hop_length": codec["hop_length"],
+        "fade_samples": round(_FADE_SECONDS * codec["sample_rate"]),
+    }
 
 
 def _position_bytes(lm: dict[str, Any], target: Target) -> int:

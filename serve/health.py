@@ -24,7 +24,7 @@ from higgs_tts import (
 
 TEXT = "Hello."
 SECONDS = 0.2  # of audio: the shortest that passes every model
-_LEFT = 'nv_inference_request_success{model="pcm",version="1"}'  # windows of audio that left the ensemble
+_LEFT = 'nv_inference_request_success{model="codec_decoder",version="1"}'  # windows of audio that left the ensemble
 _LOOK_SECONDS = 0.25  # Triton renews its metrics four times a second
 _DRAIN_SECONDS = 2.0
 

@@ -12,33 +12,35 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 
 logger = logging.getLogger(__name__)
 
 Decode = Callable[[np.ndarray], np.ndarray]
-Answer = Callable[[Any, "np.ndarray | Exception"], None]
+Ticket = TypeVar("Ticket")
 
 
-class WindowBatcher:
+class WindowBatcher(Generic[Ticket]):
     """A queue and the thread that empties it.
 
     Args:
         decode: codes int32 [batch, num_codebooks, frames] to samples float32 [batch, samples].
-        answer: called with a request's ticket and its samples float32 [1, samples], or the error.
+        answer: called with a request's ticket and its samples float32 [samples], or the error.
         max_batch: windows decoded in one call.
     """
 
-    def __init__(self, decode: Decode, answer: Answer, max_batch: int) -> None:
+    def __init__(
+        self, decode: Decode, answer: Callable[[Ticket, np.ndarray | Exception], None], max_batch: int
+    ) -> None:
         self._decode, self._answer, self._max_batch = decode, answer, max_batch
-        self._waiting: SimpleQueue[tuple[Any, np.ndarray] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Ticket, np.ndarray] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="codec", daemon=True)
         self._thread.start()
 
-    def put(self, ticket: Any, codes: np.ndarray) -> None:
-        """Queue one window, int32 [1, num_codebooks, frames]."""
+    def put(self, ticket: Ticket, codes: np.ndarray) -> None:
+        """Queue one window, int32 [num_codebooks, frames]; one without frames has no samples."""
         self._waiting.put((ticket, codes))
 
     def close(self) -> None:
@@ -58,17 +60,18 @@ class WindowBatcher:
             closing = batch[-1] is None
             self._serve([window for window in batch if window is not None])
 
-    def _serve(self, batch: list[tuple[Any, np.ndarray]]) -> None:
+    def _serve(self, batch: list[tuple[Ticket, np.ndarray]]) -> None:
         """Decode windows of equal length together; a length that fails fails alone."""
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, (_, codes) in enumerate(batch):
             by_length[codes.shape[-1]].append(index)
-        results: list[np.ndarray | Exception] = [np.empty(0)] * len(batch)
+        results: list[np.ndarray | Exception] = [np.empty(0, np.float32)] * len(batch)
+        by_length.pop(0, None)
         for indices in by_length.values():
             try:
-                rows = self._decode(np.concatenate([batch[index][1] for index in indices]))
+                rows = self._decode(np.stack([batch[index][1] for index in indices]))
                 for index, row in zip(indices, rows, strict=True):
-                    results[index] = row[None]
+                    results[index] = row
             except Exception as error:
                 for index in indices:
                     results[index] = error

@@ -6,21 +6,13 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
 
-from runtime.formats.errors import InvalidRequestError, ModelLoadingError
-
-MAX_RAS_WINDOW = 64  # columns of history kept for each stream
-MAX_WINDOW_GROWTH = 16.0
-MAX_LOOP_FRAMES = 1000  # every stream's newest columns are compared with so many before them, at every step
-
-
-def _require(condition: bool, name: str, value: object) -> None:
-    if not condition:
-        raise InvalidRequestError(f"{name} is {value!r}, which is out of range")
+from runtime.formats.errors import InvalidRequestError, ModelLoadingError, require
+from runtime.formats.speech_plan import MAX_RAS_WINDOW, NO_GUARD, RunawayGuard, SamplingParameters, WindowPlan
+from runtime.formats.window import FinishReason
 
 
 @dataclass(frozen=True)
@@ -123,70 +115,6 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class SamplingParameters:
-    """How the next code of each codebook is chosen. temperature 0 is greedy; top_k 0 and top_p 1 are off.
-
-    Repetition-aware sampling draws again from the unmodified distribution when the chosen code already occurs
-    `ras_max_repeats` times among its codebook's last `ras_window` columns; `ras_window` 0 turns it off.
-    """
-
-    temperature: float
-    top_k: int
-    top_p: float
-    ras_window: int
-    ras_max_repeats: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.temperature < math.inf, "temperature", self.temperature)
-        _require(self.top_k >= 0, "top_k", self.top_k)
-        _require(0 < self.top_p <= 1, "top_p", self.top_p)
-        _require(0 <= self.ras_window <= MAX_RAS_WINDOW, "ras_window", self.ras_window)
-        _require(self.ras_max_repeats >= 1, "ras_max_repeats", self.ras_max_repeats)
-        _require(0 <= self.seed < 2**63, "seed", self.seed)
-
-
-@dataclass(frozen=True)
-class WindowPlan:
-    """How many new frames each emitted window carries: `first`, then `growth` times more, up to `maximum`."""
-
-    first: int
-    growth: float
-    maximum: int
-
-    def __post_init__(self) -> None:
-        _require(self.first >= 1, "first", self.first)
-        _require(1 <= self.growth <= MAX_WINDOW_GROWTH, "growth", self.growth)
-        _require(self.maximum >= self.first, "maximum", self.maximum)
-
-    def size(self, index: int) -> int:
-        """Frames of window `index` (from 0)."""
-        # The exponent is capped: beyond it the maximum has long been reached, and a float would overflow.
-        return max(1, min(self.maximum, int(self.first * self.growth ** min(index, 64))))
-
-
-@dataclass(frozen=True)
-class RunawayGuard:
-    """When a stream is taken to have lost its text, and is ended as `runaway`. Each 0 turns its check off.
-
-    `max_frames`: a budget, which ends a stream as `Request.max_frames` does but under the other name. `loop_frames`: a
-    cycle of at most so many frames goes on for `loop_repeats` times that long. `silence_frames`: so many frames are
-    silence, as `Limits.silence_codes` tells, with hardly a sound among them. `runaway.py` says what is compared.
-    """
-
-    max_frames: int = 0
-    loop_frames: int = 0
-    loop_repeats: int = 3
-    silence_frames: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("max_frames", "loop_frames", "silence_frames"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name))
-        _require(self.loop_frames <= MAX_LOOP_FRAMES, "loop_frames", self.loop_frames)
-        _require(self.loop_repeats >= 1, "loop_repeats", self.loop_repeats)
-
-
-@dataclass(frozen=True)
 class Request:
     """One stream of speech to generate. `timeout` in seconds from submission; `max_frames` of the codec.
 
@@ -200,21 +128,12 @@ class Request:
     windows: WindowPlan
     max_frames: int
     timeout: float
-    guard: RunawayGuard = RunawayGuard()
+    guard: RunawayGuard = NO_GUARD
     continues: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.max_frames >= 1, "max_frames", self.max_frames)
-        _require(0 < self.timeout < math.inf, "timeout", self.timeout)
-
-
-class FinishReason(str, Enum):
-    """Why a stream ended."""
-
-    STOP = "stop"
-    LENGTH = "length"
-    RUNAWAY = "runaway"
-    CANCELLED = "cancelled"
+        require(self.max_frames >= 1, "max_frames", self.max_frames)
+        require(0 < self.timeout < math.inf, "timeout", self.timeout)
 
 
 @dataclass(frozen=True)

@@ -63,3 +63,9 @@ def classify(error: Exception) -> RequestError:
 def sentence(error: Exception) -> str:
     """What the client reads: the class, then what was wrong."""
     return f"{type(error).__name__}: {error}"
+
+
+def require(condition: bool, name: str, value: object) -> None:
+    """Raise InvalidRequestError for a value that is out of range unless `condition` holds."""
+    if not condition:
+        raise InvalidRequestError(f"{name} is {value!r}, which is out of range")

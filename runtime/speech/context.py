@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from runtime.engine.delay_pattern import delay
 from runtime.engine.types import AudioSegment, CodebookLayout, Prompt, Segment, TextSegment
-from runtime.speech.script import Part, Script
+from runtime.formats.speech_plan import PlannedPart, SpeechPlan
 
 
 @dataclass(frozen=True)
@@ -29,32 +29,34 @@ class _Spoken:
 
 
 class Context:
-    """The prefix with that number, and behind it the last `context_parts` parts and every anchor before them.
+    """A prefix of a plan, and behind it the last `context_parts` parts and every anchor before them.
 
     Anchors stay for the whole request, as references do: the model chose a voice there, and keeps it only as long as it
     sees it.
     """
 
-    def __init__(self, script: Script, prefix: int, layout: CodebookLayout, limits: ContextLimits) -> None:
-        self._script, self._layout, self._limits = script, layout, limits
-        self._prefix = script.prefixes[prefix]
+    def __init__(
+        self, plan: SpeechPlan, prefix: tuple[Segment, ...], layout: CodebookLayout, limits: ContextLimits
+    ) -> None:
+        self._layout, self._limits, self._prefix = layout, limits, prefix
+        self._context_parts, self._closing = plan.context_parts, _text(plan.closing)
         self._spoken: list[_Spoken] = []
         self._anchored: set[str] = set()
 
-    def add(self, part: Part, codes: np.ndarray) -> None:
+    def add(self, part: PlannedPart, codes: np.ndarray) -> None:
         """Remember a part that was spoken well. codes: int32 [num_codebooks, frames]."""
         anchor = not part.cloned and part.speaker not in self._anchored
         if anchor:
             self._anchored.add(part.speaker)
         audio = AudioSegment(delay(codes, self._layout))
-        self._spoken.append(_Spoken((TextSegment(part.ids), audio, TextSegment(self._script.closing)), anchor))
-        older = len(self._spoken) - self._script.context_parts
+        self._spoken.append(_Spoken((_text(part.ids), audio, self._closing), anchor))
+        older = len(self._spoken) - self._context_parts
         self._spoken = [spoken for age, spoken in enumerate(self._spoken) if spoken.anchor or age >= older]
 
-    def prompt(self, part: Part, frames: int) -> Prompt:
+    def prompt(self, part: PlannedPart, frames: int) -> Prompt:
         """The part's prompt; drops what leaves no room for so many frames behind it."""
         while True:
-            prompt = Prompt(tuple(_joined([*self._prefix, *self._segments(), TextSegment(part.ids)])))
+            prompt = Prompt(tuple(_joined([*self._prefix, *self._segments(), _text(part.ids)])))
             if not self._spoken or self._fits(prompt, frames):
                 return prompt
             self._spoken.remove(next((spoken for spoken in self._spoken if not spoken.anchor), self._spoken[0]))
@@ -66,6 +68,10 @@ class Context:
         audio = sum(len(segment) for segment in prompt.segments if isinstance(segment, AudioSegment))
         positions = len(prompt) + frames + self._layout.num_codebooks
         return positions <= self._limits.max_positions and audio <= self._limits.max_audio_positions
+
+
+def _text(ids: Sequence[int]) -> TextSegment:
+    return TextSegment(np.array(ids, np.int64))
 
 
 def _joined(segments: Iterable[Segment]) -> list[Segment]:

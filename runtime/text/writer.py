@@ -1,15 +1,14 @@
-"""Writes the script that the language model stage plays (its `script.py` describes the format)."""
+"""Writes the speech plan of a request, with the clips it needs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from runtime.formats.errors import InvalidRequestError
+from runtime.formats.speech_plan import NO_GUARD, PlannedPart, RunawayGuard, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.text.dialogue.cast import Cast, Reference
 from runtime.text.dialogue.chatml import PromptEncoder
 from runtime.text.duration import estimate
@@ -19,14 +18,14 @@ from runtime.text.parts import TextPart
 
 # A part that stops before this share of its shortest plausible duration was not spoken.
 _LEAST_SHARE = 0.5
-# Held notes and breaths are shorter; runtime/engine/runaway.py tells what counts as a loop.
+# Held notes and breaths are shorter.
 _LOOP_SECONDS, _LOOP_REPEATS = 0.8, 4
 _SILENCE_SECONDS = 4.0
 _NO_SAMPLES = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
-class ScriptLimits:
+class PlanLimits:
     """What the engine has room for. Positions; `positions_beside_clip` are what a clip takes beyond its frames."""
 
     num_codebooks: int
@@ -38,24 +37,23 @@ class ScriptLimits:
 
 
 @dataclass(frozen=True, eq=False)
-class WrittenScript:
-    """The tensors of a script; of each clip either samples or codes, and 0 of the other.
+class WrittenPlan:
+    """A plan and its clips; of each either samples or codes, and 0 of the other.
 
-    int32 [positions], float32 [samples], int32 [clips], int32 [num_codebooks, frames], int32 [clips], JSON.
+    float32 [samples], int32 [clips], int32 [num_codebooks, frames], int32 [clips].
     """
 
-    input_ids: np.ndarray
+    plan: SpeechPlan
     reference_samples: np.ndarray
     reference_lengths: np.ndarray
     known_codes: np.ndarray
     known_frames: np.ndarray
-    script: str
 
 
-class ScriptWriter:
+class PlanWriter:
     """One for all requests."""
 
-    def __init__(self, encoder: PromptEncoder, limits: ScriptLimits) -> None:
+    def __init__(self, encoder: PromptEncoder, limits: PlanLimits) -> None:
         self._encoder, self._limits = encoder, limits
 
     def write(
@@ -65,8 +63,8 @@ class ScriptWriter:
         system: str | None,
         params: GenerationParams,
         language: Language,
-    ) -> WrittenScript:
-        """The script of a request. system: None for what the model was trained to be told, "" for nothing.
+    ) -> WrittenPlan:
+        """The plan of a request. system: None for what the model was trained to be told, "" for nothing.
 
         Raises InvalidRequestError for a part that the engine has no room for.
         """
@@ -87,73 +85,76 @@ class ScriptWriter:
             len(prefix) + self._audio_positions(group.references)
             for prefix, group in zip(prefixes, groups, strict=True)
         ]
-        written = []
+        planned = []
         for number, (part, turn, group) in enumerate(zip(parts, turns, group_of, strict=True), 1):
             self._check_room(number, beginnings[group] + len(turn), part, language)
             cloned = all(cast.role(said.speaker).reference is not None for said in part.turns)
-            written.append(
-                self._part(part, params, language) | {"prefix": group, "positions": len(turn), "cloned": cloned}
-            )
-        script = {
-            "prefixes": [len(prefix) for prefix in prefixes],
-            "closing": self._encoder.closing,
-            "parts": written,
-            **self._engine_parameters(params),
-            "about": {
-                "language": {"code": language.code, "name": language.name, "quality": language.quality},
-                "voices": {role.name: role.voice for role in cast.roles},
-            },
-        }
+            planned.append(self._part(part, turn.tolist(), group, cloned, params, language))
+        plan = self._plan(params, [prefix.tolist() for prefix in prefixes], planned, cast, language)
         references = [reference for group in groups for reference in group.references]
         samples = [_NO_SAMPLES if reference.codes is not None else reference.samples for reference in references]
         nothing = np.zeros((self._limits.num_codebooks, 0), np.int32)
         codes = [nothing if reference.codes is None else reference.codes for reference in references]
-        return WrittenScript(
-            input_ids=np.concatenate([*prefixes, *turns]),
+        return WrittenPlan(
+            plan=plan,
             reference_samples=np.concatenate([_NO_SAMPLES, *samples]),
             reference_lengths=np.array([len(clip) for clip in samples], np.int32),
             known_codes=np.concatenate([nothing, *codes], axis=1),
             known_frames=np.array([clip.shape[1] for clip in codes], np.int32),
-            script=json.dumps(script, ensure_ascii=False),
         )
 
-    def _part(self, part: TextPart, params: GenerationParams, language: Language) -> dict[str, Any]:
-        guard: dict[str, int] = {}
-        least_frames = 0
+    def _part(
+        self, part: TextPart, ids: list[int], prefix: int, cloned: bool, params: GenerationParams, language: Language
+    ) -> PlannedPart:
+        guard, least_frames = NO_GUARD, 0
         if params.runaway_guard:
             duration = estimate(part.text, language.code)
-            guard = {
-                "max_frames": self._frames(duration.longest),
-                "loop_frames": self._frames(_LOOP_SECONDS),
-                "loop_repeats": _LOOP_REPEATS,
-                "silence_frames": self._frames(_SILENCE_SECONDS),
-            }
+            guard = RunawayGuard(
+                max_frames=self._frames(duration.longest),
+                loop_frames=self._frames(_LOOP_SECONDS),
+                loop_repeats=_LOOP_REPEATS,
+                silence_frames=self._frames(_SILENCE_SECONDS),
+            )
             least_frames = round(_LEAST_SHARE * duration.shortest / self._limits.frame_seconds)
-        return {
-            "speaker": part.speaker,
-            "text": part.text,
-            "pause": round(part.pause / self._limits.frame_seconds),
-            "max_frames": self._frames(params.max_part_seconds),
-            "least_frames": least_frames,
-            "guard": guard,
-        }
+        return PlannedPart(
+            speaker=part.speaker,
+            text=part.text,
+            prefix=prefix,
+            ids=tuple(ids),
+            cloned=cloned,
+            pause=round(part.pause / self._limits.frame_seconds),
+            max_frames=self._frames(params.max_part_seconds),
+            least_frames=least_frames,
+            guard=guard,
+        )
 
-    def _engine_parameters(self, params: GenerationParams) -> dict[str, Any]:
+    def _plan(
+        self,
+        params: GenerationParams,
+        prefixes: list[list[int]],
+        parts: list[PlannedPart],
+        cast: Cast,
+        language: Language,
+    ) -> SpeechPlan:
         """The options in the engine's units: frames of the codec."""
-        values = asdict(params)
-        sampling = ("temperature", "top_k", "top_p", "ras_window", "ras_max_repeats", "seed")
+        sampling = {field.name: getattr(params, field.name) for field in fields(SamplingParameters)}
         first = self._frames(params.first_chunk_seconds)
-        return {
-            "sampling": {key: values[key] for key in sampling},
-            "windows": {
-                "first": first,
-                "growth": params.chunk_growth,
-                "maximum": max(first, self._frames(params.max_chunk_seconds)),
+        return SpeechPlan(
+            prefixes=tuple(map(tuple, prefixes)),
+            closing=tuple(self._encoder.closing),
+            parts=tuple(parts),
+            sampling=SamplingParameters(**sampling),
+            windows=WindowPlan(first, params.chunk_growth, max(first, self._frames(params.max_chunk_seconds))),
+            max_frames=self._frames(params.max_seconds),
+            timeout=params.timeout_seconds,
+            context_parts=params.context_parts,
+            max_retries=params.max_retries,
+            hold_parts=params.hold_parts,
+            about={
+                "language": {"code": language.code, "name": language.name, "quality": language.quality},
+                "voices": {role.name: role.voice for role in cast.roles},
             },
-            "max_frames": self._frames(params.max_seconds),
-            "timeout": params.timeout_seconds,
-            **{key: values[key] for key in ("context_parts", "max_retries", "hold_parts")},
-        }
+        )
 
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds / self._limits.frame_seconds))

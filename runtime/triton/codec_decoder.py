@@ -1,11 +1,13 @@
-"""Triton model `codec_decoder`: windows of codes to samples, windows of many streams in one call.
+"""Triton model `codec_decoder`: windows of codes to the samples of their streams, windows of many streams in one call.
 
-in:  codes int32 [1, num_codebooks, frames]
-out: samples float32 [1, frames * hop_length]
+in:  codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them
+out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], part int32 [1], speaker; finish_reason and report
+     (JSON) on the last window only
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,12 @@ import triton_python_backend_utils as pb_utils
 
 from runtime.codec.batcher import WindowBatcher
 from runtime.codec.networks import open_network
+from runtime.codec.stream_samples import stream_samples
 from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, sentence
+from runtime.formats.window import Window
 from runtime.triton import tensors
+
+Ticket = tuple[Any, Window]  # a response sender, and what it is to be sent
 
 
 class TritonPythonModel:
@@ -23,37 +29,61 @@ class TritonPythonModel:
         decoder = open_network(tensors.version_directory(args), "decoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
         self._codebook_size: int = settings["codebook_size"]
-        self._batcher = WindowBatcher(decoder, self._answer, settings["max_batch"])
+        self._hop_length: int = settings["hop_length"]
+        self._fade_samples: int = settings["fade_samples"]
+        self._batcher = WindowBatcher[Ticket](decoder, self._answer, settings["max_batch"])
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
             sender = request.get_response_sender()
             try:
-                codes = self._checked(tensors.array(request, "codes"))
+                window = self._window(request)
             except InvalidRequestError as error:
-                self._answer(sender, error)
+                _refuse(sender, sentence(error))
                 continue
-            # A copy: the tensor's memory is Triton's, and goes back to it with this call.
-            self._batcher.put(sender, codes.copy())
+            self._batcher.put((sender, window), window.codes)
 
     def finalize(self) -> None:
         self._batcher.close()
 
-    def _checked(self, codes: np.ndarray | None) -> np.ndarray:
+    def _window(self, request: Any) -> Window:
         """A window the network can decode: whoever shares its batch must not fail for it."""
-        if codes is None or codes.ndim != 3 or codes.shape[:2] != (1, self._num_codebooks) or codes.shape[2] == 0:
-            raise InvalidRequestError(f"codes must be [1, {self._num_codebooks}, frames], with 1 frame or more")
-        if codes.min() < 0 or codes.max() >= self._codebook_size:
+        codes = tensors.required(request, "codes")
+        if codes.ndim != 3 or codes.shape[:2] != (1, self._num_codebooks):
+            raise InvalidRequestError(f"codes must be [1, {self._num_codebooks}, frames]")
+        if codes.size and (codes.min() < 0 or codes.max() >= self._codebook_size):
             raise InvalidRequestError(f"codes must lie from 0 to {self._codebook_size - 1}")
-        return codes
+        # A copy: the tensor's memory is Triton's, and goes back to it with this call.
+        return Window.read(codes[0].copy(), tensors.text(request, "window") or "")
 
-    @staticmethod
-    def _answer(sender: Any, result: np.ndarray | Exception) -> None:
-        if isinstance(result, RequestError):
-            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(result)))
+    def _answer(self, ticket: Ticket, result: np.ndarray | Exception) -> None:
+        sender, window = ticket
+        if window.fault:
+            # An error that leaves the language model after audio would overtake that audio and leak the request in
+            # Triton's ensemble; passed on in band, it arrives behind it and ends the stream cleanly.
+            _refuse(sender, window.fault)
         elif isinstance(result, Exception):
-            failure = AudioTokenizationError(f"the codec could not decode a window: {result}")
-            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(failure)))
+            if not isinstance(result, RequestError):
+                result = AudioTokenizationError(f"the codec could not decode a window: {result}")
+            _refuse(sender, sentence(result))
         else:
-            response = pb_utils.InferenceResponse([tensors.tensor("samples", result, np.float32)])
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            sender.send(self._response(window, result), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _response(self, window: Window, samples: np.ndarray) -> pb_utils.InferenceResponse:
+        audio = stream_samples(samples, window, self._hop_length, self._fade_samples)
+        report = json.dumps(window.report, ensure_ascii=False) if window.report else ""
+        return pb_utils.InferenceResponse(
+            [
+                tensors.tensor("audio", audio, np.float32),
+                tensors.tensor("start_sample", [window.start * self._hop_length], np.int64),
+                tensors.tensor("part", [window.part], np.int32),
+                tensors.string_tensor("speaker", window.speaker),
+                tensors.string_tensor("finish_reason", window.finish_reason.value if window.finish_reason else ""),
+                tensors.string_tensor("report", report),
+            ]
+        )
+
+
+def _refuse(sender: Any, words: str) -> None:
+    response = pb_utils.InferenceResponse(error=pb_utils.TritonError(words))
+    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

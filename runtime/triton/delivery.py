@@ -1,8 +1,7 @@
-"""From cues to Triton responses, on a thread of its own so that no step waits for a response."""
+"""From windows to Triton responses, on a thread of its own so that no step waits for a response."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -12,16 +11,16 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.engine.types import CodebookLayout, FinishReason
+from runtime.engine.types import CodebookLayout
 from runtime.formats.errors import RequestError, sentence
-from runtime.speech.player import Cue
+from runtime.formats.window import FinishReason, Window
 from runtime.triton import tensors
 from runtime.triton.engine_metrics import EngineMetrics
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
-class Stream:
+class Responses:
     """One request's way back to its client. `on_end` is called once, when its last response has left."""
 
     def __init__(
@@ -34,19 +33,18 @@ class Stream:
     ) -> None:
         self._sender, self._metrics, self._on_end = sender, metrics, on_end
         self._frame_seconds = frame_seconds
-        # The codec is a network: it takes at least one frame, so a response without new ones carries one to cut off.
-        self._blank = np.zeros((layout.num_codebooks, 1), np.int32)
+        self._no_codes = np.zeros((layout.num_codebooks, 0), np.int32)
         self._arrived = time.monotonic()
         self._sent_frames = 0
 
-    def send(self, event: Cue | RequestError) -> None:
+    def send(self, event: Window | RequestError) -> None:
         """Send one response; the last one carries Triton's final flag."""
         over = isinstance(event, RequestError) or event.finish_reason is not None
         try:
             if isinstance(event, RequestError):
                 self._fail(event)
             else:
-                self._send_cue(event)
+                self._send_window(event)
         finally:
             if over:
                 self._on_end()
@@ -55,25 +53,23 @@ class Stream:
         if self._sent_frames == 0:
             refuse(self._sender, error)
             return
-        # In band, so that it stays behind the audio already on its way (see the pcm model).
-        nothing = Cue(self._blank, 0, 0, 0, False, False, 0, 0, "", None, None)
-        self._sender.send(_response(nothing, self._blank, sentence(error)), flags=FINAL)
+        # In band, so that it stays behind the audio already on its way (see the codec's model).
+        self._sender.send(_response(Window(self._no_codes, fault=sentence(error))), flags=FINAL)
 
-    def _send_cue(self, cue: Cue) -> None:
+    def _send_window(self, window: Window) -> None:
         elapsed = time.monotonic() - self._arrived
-        if self._sent_frames == 0 and cue.count > 0:
+        if self._sent_frames == 0 and window.count > 0:
             self._metrics.first_window(elapsed)
-        self._sent_frames += cue.count + cue.pause
-        if cue.report is not None:
-            self._metrics.parts_ended(len(cue.report["parts"]), cue.report["retries"])
-        if cue.finish_reason not in (None, FinishReason.CANCELLED):
+        self._sent_frames += window.count + window.pause
+        if window.report is not None:
+            self._metrics.parts_ended(len(window.report["parts"]), window.report["retries"])
+        if window.finish_reason not in (None, FinishReason.CANCELLED):
             self._metrics.finished(elapsed, self._sent_frames * self._frame_seconds)
-        codes = cue.codes if cue.codes.shape[1] else self._blank
-        self._sender.send(_response(cue, codes, ""), flags=FINAL if cue.finish_reason else 0)
+        self._sender.send(_response(window), flags=FINAL if window.finish_reason else 0)
 
 
 class Delivery:
-    """The thread on which scripts are played and responses leave."""
+    """The thread on which streams go on and responses leave."""
 
     def __init__(self) -> None:
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -102,19 +98,6 @@ def refuse(sender: Any, error: Exception) -> None:
     sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error))), flags=FINAL)
 
 
-def _response(cue: Cue, codes: np.ndarray, fault: str) -> Any:
-    return pb_utils.InferenceResponse(
-        [
-            tensors.tensor("codes", codes[None], np.int32),
-            tensors.tensor("context", [cue.context], np.int32),
-            tensors.tensor("count", [cue.count], np.int32),
-            tensors.tensor("start_frame", [cue.start], np.int64),
-            tensors.tensor("joins", [cue.begins, cue.ends], np.bool_),
-            tensors.tensor("pause", [cue.pause], np.int32),
-            tensors.tensor("part", [cue.part], np.int32),
-            tensors.string_tensor("speaker", cue.speaker),
-            tensors.string_tensor("finish_reason", cue.finish_reason.value if cue.finish_reason else ""),
-            tensors.string_tensor("report", json.dumps(cue.report, ensure_ascii=False) if cue.report else ""),
-            tensors.string_tensor("fault", fault),
-        ]
-    )
+def _response(window: Window) -> Any:
+    codes, rest = tensors.tensor("codes", window.codes[None], np.int32), tensors.string_tensor("window", window.write())
+    return pb_utils.InferenceResponse([codes, rest])

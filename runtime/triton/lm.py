@@ -1,12 +1,9 @@
 """Triton model `lm`: one in-flight batch for all streams; codes leave in windows the codec can decode on their own.
 
-in:  input_ids int32 [positions], reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], script
-     (JSON; `script.py` describes all four); or control ("cancel" or "watch") alone, under the request id of the stream
+in:  plan (JSON), reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], as
+     `formats/speech_plan.py` describes them; or control ("cancel" or "watch") alone, under the request id of the stream
      it means
-out: codes int32 [1, num_codebooks, frames], context / count int32 [1] (frames before, and of, the new ones),
-     start_frame int64 [1], joins bool [2] (whether another part joins in front of, behind the new frames), pause int32
-     [1] (frames of silence behind them), part int32 [1], speaker, finish_reason and report (JSON; on the last
-     response), fault (on the last response of a failed stream)
+out: codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them
 """
 
 from __future__ import annotations
@@ -21,12 +18,13 @@ import torch
 from runtime.engine.loader import start_engine
 from runtime.engine.types import Limits, ModelDescription
 from runtime.formats.errors import InvalidRequestError, RequestError, classify
+from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.context import ContextLimits
-from runtime.speech.player import Player
-from runtime.speech.script import read_script
+from runtime.speech.prompts import read_prefixes
+from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
 from runtime.triton.control import Controls
-from runtime.triton.delivery import Delivery, Stream, refuse
+from runtime.triton.delivery import Delivery, Responses, refuse
 from runtime.triton.engine_metrics import EngineMetrics
 from runtime.triton.metrics import Refusals
 
@@ -58,7 +56,7 @@ class TritonPythonModel:
             try:
                 control = tensors.text(request, "control")
                 if control is None:
-                    self._play(request, sender)
+                    self._speak(request, sender)
                 else:
                     self._control(control, request.request_id(), sender)
             except Exception as error:
@@ -73,36 +71,32 @@ class TritonPythonModel:
         self._closing.set()
         self._publisher.join()
 
-    def _play(self, request: Any, sender: Any) -> None:
+    def _speak(self, request: Any, sender: Any) -> None:
         request_id = request.request_id() or uuid4().hex
-        ids, codes, frames = (
-            tensors.array(request, name) for name in ("input_ids", "reference_codes", "reference_frames")
-        )
-        written = tensors.text(request, "script")
-        if ids is None or codes is None or frames is None or written is None:
-            raise InvalidRequestError(
-                "input_ids, reference_codes, reference_frames and script belong together; one is missing"
-            )
-        script = read_script(ids, codes, frames, written, self._model)
-        layout = self._model.layout
-        stream = Stream(
+        codes, frames = (tensors.array(request, name) for name in ("reference_codes", "reference_frames"))
+        written = tensors.text(request, "plan")
+        if codes is None or frames is None or written is None:
+            raise InvalidRequestError("plan, reference_codes and reference_frames belong together; one is missing")
+        plan, layout = SpeechPlan.read(written), self._model.layout
+        responses = Responses(
             sender, self._metrics, layout, self._frame_seconds, lambda: self._controls.stream_ended(request_id)
         )
-        player = Player(
+        stream = SpeechStream(
             request_id,
-            script,
+            plan,
+            read_prefixes(plan, codes, frames, self._model),
             self._engine,
             layout,
             self._context_limits,
             self._frame_seconds,
-            stream.send,
+            responses.send,
             self._delivery.put,
         )
-        if not self._controls.stream_begins(request_id, player.cancel):
-            player.end_unheard()
+        if not self._controls.stream_begins(request_id, stream.cancel):
+            stream.end_unheard()
             return
         try:
-            player.start()
+            stream.start()
         except BaseException:
             self._controls.stream_ended(request_id)
             raise

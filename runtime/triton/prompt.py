@@ -2,10 +2,9 @@
 
 in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages), voice?, reference_audio?,
      reference_text?, options?
-out: input_ids int32 [positions]; of the clips whose codes are not known reference_samples float32 [samples] (one after
-     another, each whole codec frames), of the others known_codes int32 [num_codebooks, frames]; reference_lengths and
-     known_frames int32 [clips], of each clip the one or the other, and 0; script (JSON in the engine's units; the lm
-     model's `script.py`)
+out: plan (JSON, as `formats/speech_plan.py` describes it); of the clips whose codes are not known reference_samples
+     float32 [samples] (one after another, each whole codec frames), of the others known_codes int32 [num_codebooks,
+     frames]; reference_lengths and known_frames int32 [clips], of each clip the one or the other, and 0
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from runtime.text.languages import likely_languages, resolve
 from runtime.text.options import GenerationParams, OptionLimits, parse_options
 from runtime.text.parts import text_parts
 from runtime.text.text_input import Content, read_text, told
-from runtime.text.writer import ScriptLimits, ScriptWriter
+from runtime.text.writer import PlanLimits, PlanWriter
 from runtime.triton import tensors
 from runtime.triton.metrics import Refusals
 from runtime.voices.reference import ReferenceLimits
@@ -38,7 +37,7 @@ class TritonPythonModel:
         directory = tensors.version_directory(args)
         self._references = ReferenceLimits(**settings["reference"])
         self._voices = VoiceStore.open(directory / "voices", settings)
-        self._writer = ScriptWriter(PromptEncoder(directory / "tokenizer.json"), ScriptLimits(**settings["script"]))
+        self._writer = PlanWriter(PromptEncoder(directory / "tokenizer.json"), PlanLimits(**settings["plan"]))
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
         self._refusals = Refusals("prompt")
@@ -71,12 +70,11 @@ class TritonPythonModel:
         written = self._writer.write(parts, made, system, params, language)
         return pb_utils.InferenceResponse(
             [
-                tensors.tensor("input_ids", written.input_ids, np.int32),
                 tensors.tensor("reference_samples", written.reference_samples, np.float32),
                 tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
                 tensors.tensor("known_codes", written.known_codes, np.int32),
                 tensors.tensor("known_frames", written.known_frames, np.int32),
-                tensors.string_tensor("script", written.script),
+                tensors.string_tensor("plan", written.plan.write()),
             ]
         )
 

@@ -146,10 +146,10 @@ def test_what_an_engine_may_confuse_follows_from_its_arithmetic() -> None:
 
 
 def test_audio_with_a_seam_fails(bundle: Path, checkpoint: Path, tmp_path: Path) -> None:
-    """A pcm model that leaves one sample's value off by a hundredth where a chunk begins."""
+    """A codec model that leaves one sample's value off by a hundredth where a chunk begins."""
     broken = tmp_path / "bundle"
     shutil.copytree(bundle, broken, ignore=shutil.ignore_patterns("exports", "*.log*"))
-    model = broken / "model_repository" / "pcm" / "1" / "model.py"
+    model = broken / "model_repository" / "codec_decoder" / "1" / "runtime" / "triton" / "codec_decoder.py"
     text = model.read_text()
     clicks = text.replace('tensors.tensor("audio", ', 'tensors.tensor("audio", click(')
     assert clicks != text

@@ -61,7 +61,7 @@ def idle(server: TritonServer) -> bool:
 def drained(server: TritonServer) -> bool:
     """Whether no window is on its way any more. Told to stop, Triton starts no further step of an ensemble: windows
     still under way would wait until its exit timeout, which is not what these tests are about."""
-    passed = 'nv_inference_request_success{model="pcm",version="1"}'
+    passed = 'nv_inference_request_success{model="codec_decoder",version="1"}'
     before = metrics(server.metrics_url)[passed]
     time.sleep(0.6)
     return metrics(server.metrics_url)[passed] == before

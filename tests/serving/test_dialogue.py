@@ -15,7 +15,8 @@ import pytest
 from higgs_tts import AudioChunk, GenerationParams, HiggsClient, SpeechReport
 from tritonclient.utils import InferenceServerException
 
-from bench.triton_models import infer
+from bench.triton_models import infer, written
+from runtime.formats.speech_plan import SpeechPlan
 from serve.triton import TritonServer
 from tests.conftest import VOICE_TRANSCRIPT
 from tests.serving.higgs import Higgs
@@ -44,15 +45,12 @@ def tokens(higgs: Higgs, prompt: str) -> list[int]:
     return higgs.processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]
 
 
-def written(server: TritonServer, text: str, **options: object) -> tuple[list[int], dict[str, object]]:
-    """The ids of a script's prefix and of each part's turn, one after another, and the script."""
-    values = {"text": text, "options": json.dumps(options)}
-    answer = infer(server.grpc_url, "prompt", values, ["input_ids", "script"])
-    return answer["input_ids"].tolist(), json.loads(answer["script"][0])
+def planned(server: TritonServer, text: str, **options: object) -> SpeechPlan:
+    return written(infer(server.grpc_url, "prompt", {"text": text, "options": json.dumps(options)}, ["plan"]))
 
 
 def test_a_dialogues_prompt_is_the_written_down_format(server: TritonServer, higgs: Higgs) -> None:
-    ids, script = written(server, TRANSCRIPT, scene="A quiet room.", speakers=VOICES)
+    plan = planned(server, TRANSCRIPT, scene="A quiet room.", speakers=VOICES)
     scene = "A quiet room.\n\nSPEAKER1: masculine\nSPEAKER2: feminine"
     system = f"{SMART}\n\n<|scene_desc_start|>\n{scene}\n<|scene_desc_end|>"
     prefix = "<|begin_of_text|>" + HEADER.format("system", system) + "<|eot_id|>"
@@ -62,22 +60,18 @@ def test_a_dialogues_prompt_is_the_written_down_format(server: TritonServer, hig
     lines = [line.partition("] " if line.startswith("[") else ": ")[2] for line in TRANSCRIPT.splitlines()]
     turns = [turn(tag + line) for tag, line in zip(tags, lines, strict=True)]
     expected = [tokens(higgs, piece) for piece in (prefix, *turns)]
-    assert ids == [token for piece in expected for token in piece]
-    assert script["prefixes"] == [len(expected[0])]
-    assert script["closing"] == tokens(higgs, "<|audio_eos|><|eot_id|>")
+    assert [*map(list, plan.prefixes), *(list(part.ids) for part in plan.parts)] == expected
+    assert list(plan.closing) == tokens(higgs, "<|audio_eos|><|eot_id|>")
 
 
 def test_a_later_parts_prompt_is_the_chat_templates(server: TritonServer, higgs: Higgs, clip: np.ndarray) -> None:
     """A conversation in which parts were spoken, as transformers writes it: what `lm` joins must be the same."""
-    ids, script = written(server, "One is said. Two is said. Three is said.", chunk_method="semantic", chunk_words=5)
-    parts: list[dict[str, int]] = script["parts"]  # type: ignore[assignment]
-    assert len(parts) == 3
-    ends = np.cumsum([*script["prefixes"], *(part["positions"] for part in parts)])  # type: ignore[misc]
-    pieces = np.split(np.array(ids), ends[:-1])
+    plan = planned(server, "One is said. Two is said. Three is said.", chunk_method="semantic", chunk_words=5)
+    (prefix,), (first, second, _) = plan.prefixes, plan.parts
     config = higgs.model.config
     expected = higgs.inputs("Two is said.", clip, "One is said.")["input_ids"][0].numpy()
     audio = (expected == config.audio_token_id) | (expected == config.audio_delay_token_id)
-    joined = [*pieces[0], *pieces[1], *([-1] * int(audio.sum())), *script["closing"], *pieces[2]]  # type: ignore[misc]
+    joined = [*prefix, *first.ids, *([-1] * int(audio.sum())), *plan.closing, *second.ids]
     np.testing.assert_array_equal(np.where(audio, -1, expected), joined)
 
 
@@ -86,12 +80,12 @@ def test_messages_are_the_same_dialogue(server: TritonServer) -> None:
         {"role": "system", "content": "Read aloud."},
         {"role": "user", "content": "[SPEAKER0] Hello.\n[SPEAKER1] Hi."},
     ]
-    by_messages = written(server, json.dumps(messages))
-    by_text = written(server, "SPEAKER0: Hello.\nSPEAKER1: Hi.", system="Read aloud.")
+    by_messages = planned(server, json.dumps(messages))
+    by_text = planned(server, "SPEAKER0: Hello.\nSPEAKER1: Hi.", system="Read aloud.")
     chatml = "<|im_start|>{role}\n{content}<|im_end|>\n"
-    by_chatml = written(server, "".join(chatml.format(**message) for message in messages))
-    assert by_messages[0] == by_text[0] == by_chatml[0]
-    assert len(by_messages[1]["parts"]) == 2  # type: ignore[arg-type]
+    by_chatml = planned(server, "".join(chatml.format(**message) for message in messages))
+    assert by_messages == by_text == by_chatml
+    assert len(by_messages.parts) == 2
 
 
 @pytest.mark.parametrize(
@@ -189,7 +183,7 @@ def test_a_clip_in_the_request_speaks_for_the_narrator(server: TritonServer, cli
         "reference_text": "A tone that glides.",
         "options": json.dumps({"speakers": {"Anna": "tone", "Bob": "masculine"}}),
     }
-    answer = infer(server.grpc_url, "prompt", values, ["reference_lengths", "reference_samples", "script"])
+    answer = infer(server.grpc_url, "prompt", values, ["reference_lengths", "reference_samples", "plan"])
     assert len(answer["reference_lengths"]) == 2
     assert answer["reference_lengths"].sum() == len(answer["reference_samples"])
-    assert json.loads(answer["script"][0])["about"]["voices"] == {"": None, "Anna": "tone", "Bob": None}
+    assert written(answer).about["voices"] == {"": None, "Anna": "tone", "Bob": None}

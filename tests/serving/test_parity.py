@@ -6,21 +6,18 @@ import itertools
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bench.triton_models import codes_of, infer
+from bench.triton_models import codes_of, first_prompt, infer, one_part, written
+from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
 
 FRAMES = 240
-GREEDY = {
-    "sampling": {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "ras_window": 0, "ras_max_repeats": 1, "seed": 0},
-    "windows": {"first": 10, "growth": 1.5, "maximum": 50},
-    "max_frames": FRAMES,
-    "timeout": 300.0,
-}
+GREEDY, WINDOWS = SamplingParameters(0.0, 0, 1.0, 0, 1, 0), WindowPlan(10, 1.5, 50)
 TEXT, WORDS = "The parity test reads this sentence aloud.", "A tone that glides."
 
 
@@ -48,7 +45,7 @@ def test_greedy_codes_equal_transformers(
     config = higgs.model.config
     ids = marked(expected.ids, expected.clip, config.audio_token_id, config.audio_delay_token_id)
     if not company:
-        codes, _ = codes_of(server.grpc_url, ids, expected.clip, GREEDY)
+        codes, _ = codes_of(server.grpc_url, one_part(ids, GREEDY, WINDOWS, FRAMES), expected.clip)
     else:
         codes, visitors = among_seven(server.grpc_url, ids, expected.clip)
         assert visitors >= 14, "the others must join and leave while the stream runs"
@@ -64,15 +61,15 @@ def among_seven(url: str, ids: np.ndarray, clip: np.ndarray) -> tuple[np.ndarray
     def visitor(number: int) -> None:
         random = np.random.default_rng(number)
         while not done.is_set():
-            sampling = {**GREEDY["sampling"], "temperature": 1.0, "seed": number}
-            parameters = {**GREEDY, "sampling": sampling, "max_frames": int(random.integers(2, 30))}
-            codes_of(url, random.integers(0, 256, 20 + number).astype(np.int32), np.zeros((8, 0), np.int32), parameters)
+            sampling = replace(GREEDY, temperature=1.0, seed=number)
+            others, frames = random.integers(0, 256, 20 + number).tolist(), int(random.integers(2, 30))
+            codes_of(url, one_part(others, sampling, WINDOWS, frames), np.zeros((8, 0), np.int32))
             next(visits)
 
     threads = [threading.Thread(target=visitor, args=(number,)) for number in range(7)]
     for thread in threads:
         thread.start()
-    codes, _ = codes_of(url, ids, clip, GREEDY)
+    codes, _ = codes_of(url, one_part(ids, GREEDY, WINDOWS, FRAMES), clip)
     ended = next(visits)
     done.set()
     for thread in threads:
@@ -94,7 +91,7 @@ def among_seven(url: str, ids: np.ndarray, clip: np.ndarray) -> tuple[np.ndarray
 @pytest.mark.parametrize("scene", ["", "Audio is recorded from a quiet room."])
 def test_the_prompt_is_the_checkpoints_chat_template(server: TritonServer, higgs: Higgs, text: str, scene: str) -> None:
     options = json.dumps({"scene": scene})
-    ids = infer(server.grpc_url, "prompt", {"text": text, "options": options}, ["input_ids"])["input_ids"]
+    ids = first_prompt(written(infer(server.grpc_url, "prompt", {"text": text, "options": options}, ["plan"])))
     tokenizer = higgs.processor.tokenizer
     spoken = (
         tokenizer.decode(ids).split("user<|end_header_id|>\n\n")[1].split("<|eot_id|><|start_header_id|>assistant")[0]
@@ -110,11 +107,11 @@ def test_the_prompt_is_the_checkpoints_chat_template(server: TritonServer, higgs
 def test_a_cloned_voices_prompt_is_the_chat_templates_too(server: TritonServer, higgs: Higgs, clip: np.ndarray) -> None:
     values = {"text": TEXT, "reference_audio": clip, "reference_text": WORDS}
     clips = ["reference_samples", "reference_lengths"]
-    answer = infer(server.grpc_url, "prompt", values, ["input_ids", *clips])
+    answer = infer(server.grpc_url, "prompt", values, ["plan", *clips])
     inputs = higgs.inputs(TEXT, clip, WORDS)
     config, full = higgs.model.config, inputs["input_ids"][0].numpy()
     expected = marked(full, np.zeros((8, 50)), config.audio_token_id, config.audio_delay_token_id)
-    np.testing.assert_array_equal(answer["input_ids"], expected)
+    np.testing.assert_array_equal(first_prompt(written(answer)), expected)
     samples = {name: answer[name] for name in clips}
     codes = infer(server.grpc_url, "codec_encoder", samples, ["reference_codes"])["reference_codes"]
     np.testing.assert_array_equal(codes, higgs.generate(1, TEXT, clip, WORDS).clip)

@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from higgs_tts import AudioTokenizationError, GenerationParams, HiggsClient, Reference
 from tritonclient.grpc import model_config_pb2
 
-from bench.triton_models import infer, metrics
+from bench.triton_models import infer, metrics, whole_window
 from build.exports import Exports
 from build.repository import assemble
 from build.targets import load_target
@@ -55,13 +55,20 @@ def test_speech_is_the_one_of_the_networks_in_the_python_models(
     assert asked['nv_inference_request_success{model="codec_encoder_plan",version="1"}'] == 1
 
 
+def decoded_by(server: TritonServer, codes: np.ndarray) -> np.ndarray:
+    values = {"codes": codes, "window": whole_window(codes)}
+    return infer(server.grpc_url, "codec_decoder", values, ["audio"])["audio"]
+
+
 def test_windows_that_wait_together_share_a_call(server: TritonServer, plan_server: TritonServer) -> None:
     """Long windows, so that the others arrive while the first is being decoded."""
     name = '{model="codec_decoder_plan",version="1"}'
     windows = np.random.default_rng(0).integers(0, 1024, (12, 1, 8, 150)).astype(np.int32)
 
     def decode(codes: np.ndarray) -> np.ndarray:
-        return infer(plan_server.grpc_url, "codec_decoder", {"codes": codes}, ["samples"])["samples"]
+        return infer(plan_server.grpc_url, "codec_decoder", {"codes": codes, "window": whole_window(codes)}, ["audio"])[
+            "audio"
+        ]
 
     time.sleep(0.6)  # Triton renews its metrics four times a second
     before = metrics(plan_server.metrics_url)
@@ -76,7 +83,9 @@ def test_windows_that_wait_together_share_a_call(server: TritonServer, plan_serv
     assert rows == len(windows)
     assert calls < rows
     for codes, samples in zip(windows[:2], decoded, strict=False):
-        expected = infer(server.grpc_url, "codec_decoder", {"codes": codes}, ["samples"])["samples"]
+        expected = infer(server.grpc_url, "codec_decoder", {"codes": codes, "window": whole_window(codes)}, ["audio"])[
+            "audio"
+        ]
         np.testing.assert_allclose(samples, expected, atol=1e-4 * expected.std())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from higgs_tts import (
 )
 from tritonclient.utils import InferenceServerException
 
-from bench.triton_models import codes_of, infer, metrics, stream
+from bench.triton_models import codes_of, infer, metrics, one_part, stream, whole_window
+from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
 
 OUTPUTS = ["audio", "start_sample", "finish_reason"]
@@ -118,40 +120,54 @@ def test_an_overdue_stream_ends_with_a_timeout_behind_its_audio(server: TritonSe
     assert metrics(server.metrics_url)['higgs_failed_total{error="GenerationTimeoutError"}'] >= 1
 
 
-GOOD = {
-    "sampling": {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "ras_window": 0, "ras_max_repeats": 1, "seed": 0},
-    "windows": {"first": 10, "growth": 1.5, "maximum": 50},
-    "max_frames": 10,
-    "timeout": 60.0,
-}
-IDS = np.arange(65, 90, dtype=np.int32)
 NO_CLIP = np.zeros((8, 0), np.int32)
+GOOD = one_part(range(65, 90), SamplingParameters(0.0, 0, 1.0, 0, 1, 0), WindowPlan(10, 1.5, 50), 10)
+WHOLE = asdict(GOOD)
 
 
 @pytest.mark.parametrize(
-    "parameters",
+    ("plan", "words"),
     [
-        "{",
-        "[" * 100_000,
-        json.dumps(GOOD | {"max_frames": -100}),
-        json.dumps(GOOD | {"timeout": float("nan")}),
-        json.dumps(GOOD | {"windows": {"first": "a", "growth": 1.0, "maximum": 5}}),
-        json.dumps(GOOD | {"windows": {"first": 1, "growth": 1e300, "maximum": 5}}),
-        json.dumps(GOOD | {"sampling": {**GOOD["sampling"], "top_p": 0}}),  # type: ignore[dict-item]
+        ("{", "is not what the text stage writes: JSONDecodeError"),
+        ("[" * 100_000, "is not what the text stage writes: RecursionError"),
+        (json.dumps(WHOLE | {"max_frames": -100}), "max_frames is -100, which is out of range"),
+        (json.dumps(WHOLE | {"timeout": float("nan")}), "timeout is nan, which is out of range"),
+        (json.dumps(WHOLE | {"windows": {"first": "a", "growth": 1.0, "maximum": 5}}), "first is 'a'"),
+        (json.dumps(WHOLE | {"windows": {"first": 1, "growth": 1e300, "maximum": 5}}), "growth is 1e+300, which is"),
+        (json.dumps(WHOLE | {"sampling": WHOLE["sampling"] | {"top_p": 0}}), "top_p is 0, which is out of range"),
+        (json.dumps(WHOLE | {"prefixes": [[10**6]]}), "token ids must lie from 0 to"),
     ],
-    ids=["no JSON", "deep JSON", "frames", "timeout", "window", "growth", "top_p"],
+    ids=["no JSON", "deep JSON", "frames", "timeout", "window", "growth", "top_p", "ids"],
 )
-def test_nonsense_sent_to_the_inner_models_ends_there(server: TritonServer, parameters: str) -> None:
-    with pytest.raises(InferenceServerException, match="InvalidRequestError"):
-        codes_of(server.grpc_url, IDS, NO_CLIP, parameters)
-    codes, _ = codes_of(server.grpc_url, IDS, NO_CLIP, GOOD)
+def test_nonsense_sent_to_the_inner_models_ends_there(server: TritonServer, plan: str, words: str) -> None:
+    with pytest.raises(InferenceServerException, match="InvalidRequestError") as refusal:
+        codes_of(server.grpc_url, plan, NO_CLIP)
+    assert words in str(refusal.value)
+    codes, _ = codes_of(server.grpc_url, GOOD, NO_CLIP)
     assert codes.shape == (8, 10), "the engine serves on"
 
 
 @pytest.mark.parametrize("codes", [np.full((1, 8, 5), 1024), np.zeros((1, 3, 5)), np.zeros((2, 8, 5))])
 def test_codes_the_codec_cannot_decode_are_refused(server: TritonServer, codes: np.ndarray) -> None:
+    values = {"codes": codes.astype(np.int32), "window": whole_window(codes)}
     with pytest.raises(InferenceServerException, match="InvalidRequestError: codes must"):
-        infer(server.grpc_url, "codec_decoder", {"codes": codes.astype(np.int32)}, ["samples"])
+        infer(server.grpc_url, "codec_decoder", values, ["audio"])
+
+
+NOTHING = json.loads(whole_window(np.zeros((1, 8, 5))))
+
+
+@pytest.mark.parametrize(
+    "window",
+    ["", "{}", "[]", json.dumps(NOTHING | {"count": 6}), json.dumps(NOTHING | {"context": -1})],
+    ids=["empty", "no field", "list", "too many frames", "frames below none"],
+)
+def test_windows_that_make_no_sense_are_refused(server: TritonServer, window: str) -> None:
+    values = {"codes": np.zeros((1, 8, 5), np.int32), "window": window}
+    with pytest.raises(
+        InferenceServerException, match=r"InvalidRequestError: (the window|window|context and count) is"
+    ):
+        infer(server.grpc_url, "codec_decoder", values, ["audio"])
 
 
 def test_refusals_are_counted_by_class(server: TritonServer) -> None:

@@ -18,11 +18,11 @@ import pytest
 from higgs_tts import HiggsClient
 from safetensors.torch import load_file, save_file
 
-from bench.triton_models import codes_of, metrics
+from bench.triton_models import codes_of, metrics, one_part
 from serve.triton import TritonServer
 from tests.engine.trtllm.conftest import engine_config
 from tests.serving.higgs import Higgs
-from tests.serving.test_parity import GREEDY, TEXT, WORDS, marked
+from tests.serving.test_parity import GREEDY, TEXT, WINDOWS, WORDS, marked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FRAMES = 60
@@ -75,7 +75,7 @@ def test_greedy_codes_out_of_triton_equal_transformers(
     expected = higgs.generate(FRAMES, TEXT, clip, WORDS)
     config = higgs.model.config
     ids = marked(expected.ids, expected.clip, config.audio_token_id, config.audio_delay_token_id)
-    codes, reason = codes_of(trtllm_server.grpc_url, ids, expected.clip, {**GREEDY, "max_frames": FRAMES})
+    codes, reason = codes_of(trtllm_server.grpc_url, one_part(ids, GREEDY, WINDOWS, FRAMES), expected.clip)
     np.testing.assert_array_equal(codes, expected.codes)
     assert reason == "length"
     deadline = time.monotonic() + 5

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from higgs_tts import GenerationParams, HiggsClient, Reference
 
-from bench.triton_models import codes_of, infer
+from bench.triton_models import codes_of, first_prompt, infer, one_part, written
+from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
 
@@ -51,12 +52,10 @@ def test_streamed_samples_are_those_of_the_full_decode(
 def test_a_stream_that_ends_by_itself_is_decoded_to_its_last_frame_and_no_further(
     server: TritonServer, client: HiggsClient, higgs: Higgs
 ) -> None:
-    ids = infer(server.grpc_url, "prompt", {"text": TEXT}, ["input_ids"])["input_ids"]
+    ids = first_prompt(written(infer(server.grpc_url, "prompt", {"text": TEXT}, ["plan"])))
     for seed in range(40):
-        sampling = {"temperature": 1.0, "top_k": 50, "top_p": 0.9, "ras_window": 0, "ras_max_repeats": 1, "seed": seed}
-        windows = {"first": 10, "growth": 1.5, "maximum": 50}
-        parameters = {"sampling": sampling, "windows": windows, "max_frames": 500, "timeout": 60.0}
-        codes, reason = codes_of(server.grpc_url, ids, np.zeros((8, 0), np.int32), parameters)
+        plan = one_part(ids, SamplingParameters(1.0, 50, 0.9, 0, 1, seed), WindowPlan(10, 1.5, 50), 500)
+        codes, reason = codes_of(server.grpc_url, plan, np.zeros((8, 0), np.int32))
         if reason == "stop":
             break
     else:

@@ -1,8 +1,8 @@
-"""Small scripts, and an engine that says what a test tells it to."""
+"""Small plans, and an engine that says what a test tells it to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,41 +11,42 @@ from runtime.engine.contract import Event
 from runtime.engine.types import (
     CodebookLayout,
     EngineStats,
-    FinishReason,
     FrameWindow,
     Request,
-    RunawayGuard,
-    SamplingParameters,
     TextSegment,
-    WindowPlan,
 )
+from runtime.formats.speech_plan import NO_GUARD, PlannedPart, SamplingParameters, SpeechPlan, WindowPlan
+from runtime.formats.window import FinishReason, Window
 from runtime.speech.context import ContextLimits
-from runtime.speech.player import Cue, Player
-from runtime.speech.script import Part, Script
+from runtime.speech.prompts import Prefix
+from runtime.speech.speech_stream import SpeechStream
 
 LAYOUT = CodebookLayout(num_codebooks=2, codebook_size=12, stream_bos_id=10, stream_eos_id=11)
 FRAME_SECONDS = 0.04
 
 
-def part(speaker: str = "", ids: tuple[int, ...] = (7, 8), **changes: Any) -> Part:
+PREFIXES: tuple[Prefix, ...] = ((TextSegment(np.array([1, 2, 3])),), (TextSegment(np.array([6])),))
+
+
+def part(speaker: str = "", ids: tuple[int, ...] = (7, 8), **changes: Any) -> PlannedPart:
     values: dict[str, Any] = {
         "speaker": speaker,
         "text": f"{speaker} says {ids}",
         "prefix": 0,
-        "ids": np.array(ids),
+        "ids": ids,
         "cloned": True,
         "pause": 5,
         "max_frames": 100,
         "least_frames": 0,
-        "guard": RunawayGuard(),
+        "guard": NO_GUARD,
     }
-    return Part(**values | changes)
+    return PlannedPart(**values | changes)
 
 
-def script(*parts: Part, **changes: Any) -> Script:
+def plan(*parts: PlannedPart, **changes: Any) -> SpeechPlan:
     values: dict[str, Any] = {
-        "prefixes": ((TextSegment(np.array([1, 2, 3])),), (TextSegment(np.array([6])),)),
-        "closing": np.array([4, 5]),
+        "prefixes": ((1, 2, 3), (6,)),
+        "closing": (4, 5),
         "parts": parts,
         "sampling": SamplingParameters(0.7, 50, 0.9, 7, 2, 42),
         "windows": WindowPlan(10, 1.0, 10),
@@ -56,7 +57,7 @@ def script(*parts: Part, **changes: Any) -> Script:
         "hold_parts": False,
         "about": {"voices": {}},
     }
-    return Script(**values | changes)
+    return SpeechPlan(**values | changes)
 
 
 def codes(frames: int, first: int = 0) -> np.ndarray:
@@ -104,9 +105,6 @@ class Engine:
         self.say(0, FinishReason.CANCELLED)
         return True
 
-    def stream(self, request: Request) -> Iterator[FrameWindow]:
-        raise NotImplementedError
-
     def stats(self) -> EngineStats:
         raise NotImplementedError
 
@@ -118,7 +116,7 @@ class Engine:
 
 
 class Stage:
-    """A player over that engine. What it defers is done by `run`; `heard` is what it sent, with errors."""
+    """A speech stream over that engine. What it defers is done by `run`; `heard` is what it sent, with errors."""
 
     def __init__(self) -> None:
         self.engine = Engine()
@@ -126,11 +124,11 @@ class Stage:
         self.submissions_when_sent: list[int] = []
         self._deferred: list[Callable[[], None]] = []
 
-    def play(self, written: Script, limits: ContextLimits | None = None) -> Player:
-        limits = limits or ContextLimits(4096, 4096)
-        player = Player("id", written, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, self._deferred.append)
-        player.start()
-        return player
+    def speak(self, written: SpeechPlan) -> SpeechStream:
+        limits, defer = ContextLimits(4096, 4096), self._deferred.append
+        stream = SpeechStream("id", written, PREFIXES, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, defer)
+        stream.start()
+        return stream
 
     def say(self, frames: int, reason: FinishReason | None = None) -> np.ndarray:
         said = self.engine.say(frames, reason)
@@ -146,8 +144,8 @@ class Stage:
         self.submissions_when_sent.append(len(self.engine.requests))
 
     @property
-    def cues(self) -> list[Cue]:
-        return [event for event in self.heard if isinstance(event, Cue)]
+    def windows(self) -> list[Window]:
+        return [event for event in self.heard if isinstance(event, Window)]
 
     @property
     def report(self) -> dict[str, Any]:

@@ -26,14 +26,14 @@ class Decoder:
 
 
 def window(ticket: int, frames: int) -> np.ndarray:
-    return np.full((1, 8, frames), ticket, dtype=np.int32)
+    return np.full((8, frames), ticket, dtype=np.int32)
 
 
 @pytest.mark.parametrize("max_batch", [1, 4, 16])
 def test_waiting_windows_are_decoded_together_and_answered_in_order(max_batch: int) -> None:
     decoder, answers = Decoder(), []
-    batcher = WindowBatcher(decoder, lambda ticket, result: answers.append((ticket, result)), max_batch)
-    lengths = [20, 20, 30, 20, 13, 30, 20, 13, 20, 20]
+    batcher = WindowBatcher[int](decoder, lambda ticket, result: answers.append((ticket, result)), max_batch)
+    lengths = [20, 20, 30, 20, 13, 30, 20, 13, 0, 20, 20]
     for ticket, frames in enumerate(lengths):
         batcher.put(ticket, window(ticket, frames))
     decoder.go.set()
@@ -43,7 +43,7 @@ def test_waiting_windows_are_decoded_together_and_answered_in_order(max_batch: i
         if frames == 13:
             assert "unlucky" in str(result)
         else:
-            np.testing.assert_array_equal(result, np.full((1, frames), ticket, dtype=np.float32))
+            np.testing.assert_array_equal(result, np.full(frames, ticket, dtype=np.float32))
     assert max(shape[0] for shape in decoder.batches) <= max_batch
     if max_batch == 16:
         assert len(decoder.batches) <= 4, "one call for the first, then one a length"

@@ -1,4 +1,4 @@
-"""From request to script and back: what the prompt stage writes is what the language model stage reads.
+"""From request to speech plan and back: what the text stage writes is what the language model's stage reads.
 
 Run: python -m pytest tests/triton_repo/test_writer.py
 """
@@ -6,7 +6,7 @@ Run: python -m pytest tests/triton_repo/test_writer.py
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,19 @@ import pytest
 
 from runtime.engine.types import AudioSegment, CodebookLayout, ModelDescription, TextSegment
 from runtime.formats.errors import InvalidRequestError
-from runtime.speech.script import Script, read_script
+from runtime.formats.speech_plan import SpeechPlan
+from runtime.speech.prompts import Prefix, read_prefixes
 from runtime.text.dialogue.cast import cast
 from runtime.text.dialogue.chatml import PromptEncoder
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.languages import LANGUAGES
 from runtime.text.options import OptionLimits, parse_options
 from runtime.text.parts import text_parts
-from runtime.text.writer import ScriptLimits, ScriptWriter, WrittenScript
+from runtime.text.writer import PlanLimits, PlanWriter, WrittenPlan
 from tests.triton_repo.test_cast import CLIP, THREE, Profile, Voices
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "checkpoint" / "tokenizer.json"
-LIMITS = ScriptLimits(
+LIMITS = PlanLimits(
     num_codebooks=8,
     frame_seconds=0.04,
     hop_length=960,
@@ -52,29 +53,42 @@ def reference_mark() -> int:
 def write(
     encoder: PromptEncoder,
     turns: list[DialogueTurn],
-    limits: ScriptLimits = LIMITS,
+    limits: PlanLimits = LIMITS,
     voices: Voices = THREE,
     **given: Any,
-) -> WrittenScript:
+) -> WrittenPlan:
     params = parse_options(json.dumps(given), OPTION_LIMITS)
     made = cast(turns, params.speakers, None, voices, "en", params.scene, params.reference_place)
     parts = text_parts(turns, params, "en")
-    return ScriptWriter(encoder, limits).write(parts, made, params.system, params, LANGUAGES["en"])
+    return PlanWriter(encoder, limits).write(parts, made, params.system, params, LANGUAGES["en"])
 
 
-def read(encoder: PromptEncoder, written: WrittenScript, codes: np.ndarray | None = None) -> Script:
+def read(encoder: PromptEncoder, written: WrittenPlan, codes: np.ndarray | None = None) -> SpeechPlan:
+    """The plan as the next stage has it."""
+    prefixes(written, codes)
+    return SpeechPlan.read(written.plan.write())
+
+
+def prefixes(written: WrittenPlan, codes: np.ndarray | None = None) -> tuple[Prefix, ...]:
     layout = CodebookLayout(8, 1026, 1024, 1025)
     model = ModelDescription(layout, 1, 1, 1, 1 << 20, 4096, reference_mark())
     frames = written.reference_lengths // 960
     clip = np.zeros((8, int(frames.sum())), np.int32) if codes is None else codes
-    return read_script(written.input_ids, clip, frames, written.script, model)
+    return read_prefixes(SpeechPlan.read(written.plan.write()), clip, frames, model)
+
+
+def first_ids(written: WrittenPlan) -> list[int]:
+    """All tokens of a plan of one prefix."""
+    (prefix,) = written.plan.prefixes
+    return [*prefix, *(token for part in written.plan.parts for token in part.ids)]
 
 
 def test_what_is_written_is_read(encoder: PromptEncoder) -> None:
     written = write(encoder, TWO, speakers=PROFILES, seed=9, pause_seconds=0.2, hold_parts=True, max_retries=5)
     codes = np.arange(16, dtype=np.int32).reshape(8, 2)
     played = read(encoder, written, codes)
-    (prefix,) = played.prefixes
+    assert played == written.plan
+    (prefix,) = prefixes(written, codes)
     assert [segment for segment in prefix if isinstance(segment, AudioSegment)][1].columns[1, 0] == codes[0, 1]
     text = np.concatenate([segment.ids for segment in prefix if isinstance(segment, TextSegment)])
     whole = encoder.prefix(references=["[SPEAKER0] I am S L T.", "[SPEAKER1] I am A W B."])
@@ -83,8 +97,8 @@ def test_what_is_written_is_read(encoder: PromptEncoder) -> None:
         ("Anna", "Hello Bob. How are you?"),
         ("Bob", "Fine, I have three dogs."),
     ]
-    assert played.parts[0].ids.tolist() == encoder.turn("[SPEAKER0] Hello Bob. How are you?").tolist()
-    assert played.parts[1].ids.tolist() == encoder.turn("[SPEAKER1] Fine, I have three dogs.").tolist()
+    assert played.parts[0].ids == tuple(encoder.turn("[SPEAKER0] Hello Bob. How are you?"))
+    assert played.parts[1].ids == tuple(encoder.turn("[SPEAKER1] Fine, I have three dogs."))
     assert all(part.cloned for part in played.parts)
     assert (played.sampling.seed, played.hold_parts, played.max_retries) == (9, True, 5)
     assert played.about["voices"] == {"Anna": "slt", "Bob": "awb"}
@@ -92,12 +106,12 @@ def test_what_is_written_is_read(encoder: PromptEncoder) -> None:
 
 
 def test_speakers_kept_apart_speak_as_if_alone(encoder: PromptEncoder) -> None:
-    apart = read(encoder, write(encoder, TWO, speakers=PROFILES, dialogue_context="own"))
-    assert [part.prefix for part in apart.parts] == [0, 1]
-    for turn, prefix, part in zip(TWO, apart.prefixes, apart.parts, strict=True):
-        alone = read(encoder, write(encoder, [turn], speakers={turn.speaker: PROFILES[turn.speaker or ""]}))
-        assert part.ids.tolist() == alone.parts[0].ids.tolist()
-        for own, other in zip(prefix, alone.prefixes[0], strict=True):
+    apart = write(encoder, TWO, speakers=PROFILES, dialogue_context="own")
+    assert [part.prefix for part in apart.plan.parts] == [0, 1]
+    for turn, prefix, part in zip(TWO, prefixes(apart), apart.plan.parts, strict=True):
+        alone = write(encoder, [turn], speakers={turn.speaker: PROFILES[turn.speaker or ""]})
+        assert part.ids == alone.plan.parts[0].ids
+        for own, other in zip(prefix, prefixes(alone)[0], strict=True):
             values = [s.columns if isinstance(s, AudioSegment) else s.ids for s in (own, other)]
             np.testing.assert_array_equal(*values)
 
@@ -116,7 +130,7 @@ def test_a_dialogue_in_one_piece_is_one_part(encoder: PromptEncoder) -> None:
         played = read(encoder, write(encoder, TWO, speakers=PROFILES, chunk_method="none", dialogue_context=context))
         (part,) = played.parts
         words = "[SPEAKER0] Hello Bob. How are you?\n[SPEAKER1] Fine, I have three dogs."
-        assert part.ids.tolist() == encoder.turn(words).tolist()
+        assert part.ids == tuple(encoder.turn(words))
         assert (part.speaker, part.text) == ("", "Hello Bob. How are you?\nFine, I have three dogs.")
         assert (len(played.prefixes), part.cloned) == (1, True)
     alone = read(encoder, write(encoder, [TWO[0], TWO[0]], speakers={"Anna": "slt"}, chunk_method="none"))
@@ -125,13 +139,13 @@ def test_a_dialogue_in_one_piece_is_one_part(encoder: PromptEncoder) -> None:
 
 def test_an_empty_system_text_is_none_and_no_text_is_the_usual_one(encoder: PromptEncoder) -> None:
     turn = [DialogueTurn(None, "Hello.")]
-    usual = write(encoder, turn).input_ids.tolist()
-    assert write(encoder, turn, system="Generate audio following instruction.").input_ids.tolist() == usual
-    none = write(encoder, turn, system="").input_ids.tolist()
+    usual = first_ids(write(encoder, turn))
+    assert first_ids(write(encoder, turn, system="Generate audio following instruction.")) == usual
+    none = first_ids(write(encoder, turn, system=""))
     assert none == [usual[0], *encoder.turn("Hello.")]
-    assert write(encoder, turn, system=" \n").input_ids.tolist() == none
-    scene = write(encoder, turn, system="", scene="A hall.").input_ids.tolist()
-    assert len(none) < len(scene) < len(write(encoder, turn, scene="A hall.").input_ids)
+    assert first_ids(write(encoder, turn, system=" \n")) == none
+    scene = first_ids(write(encoder, turn, system="", scene="A hall."))
+    assert len(none) < len(scene) < len(first_ids(write(encoder, turn, scene="A hall.")))
 
 
 @pytest.mark.parametrize("speakers", [["SPEAKER3"], ["SPEAKER0", "SPEAKER0"], ["speaker0"], ["SPEAKER12"]])
@@ -140,9 +154,9 @@ def test_a_lone_tag_of_the_text_stays_where_turns_see_all(encoder: PromptEncoder
     tag = f"[{speakers[0].upper()}] "
     parts = read(encoder, write(encoder, turns)).parts
     expected = [f"{tag}Hello there"] * (len(turns) - 1) + [f"{tag}Hello there."]
-    assert [part.ids.tolist() for part in parts] == [encoder.turn(words).tolist() for words in expected]
+    assert [part.ids for part in parts] == [tuple(encoder.turn(words)) for words in expected]
     own = read(encoder, write(encoder, turns, dialogue_context="own")).parts
-    assert own[-1].ids.tolist() == encoder.turn("Hello there.").tolist()
+    assert own[-1].ids == tuple(encoder.turn("Hello there."))
 
 
 @pytest.mark.parametrize("method", ["auto", "speaker", "fixed", "semantic", "none"])
@@ -192,7 +206,7 @@ def test_what_has_no_room_is_refused(encoder: PromptEncoder) -> None:
     "change",
     [
         {"prefixes": 3},
-        {"prefixes": [10**9]},
+        {"prefixes": [[10**9]]},
         {"prefixes": []},
         {"prefixes": ["x"]},
         {"parts": []},
@@ -200,18 +214,30 @@ def test_what_has_no_room_is_refused(encoder: PromptEncoder) -> None:
         {"parts": 7},
         {"closing": ["a"]},
         {"closing": [-1]},
+        {"closing": [True]},
         {"sampling": {"temperature": 1}},
         {"max_frames": None},
+        {"max_frames": -100},
+        {"max_frames": 2.5},
         {"timeout": "soon"},
+        {"timeout": float("nan")},
+        {"timeout": 0},
+        {"hold_parts": "yes"},
+        {"context_parts": -1},
+        {"windows": {"first": "a", "growth": 1.0, "maximum": 5}},
+        {"windows": {"first": 1, "growth": 1e300, "maximum": 5}},
+        {"windows": {"first": 5, "growth": 1.0, "maximum": 4}},
         {"about": 3},
+        {"more": 1},
     ],
     ids=str,
 )
-def test_scripts_that_make_no_sense_are_refused(encoder: PromptEncoder, change: dict[str, Any]) -> None:
+def test_plans_that_make_no_sense_are_refused(encoder: PromptEncoder, change: dict[str, Any]) -> None:
     written = write(encoder, [DialogueTurn(None, "Hello.")])
-    text = json.dumps(json.loads(written.script) | change)
+    assert SpeechPlan.read(json.dumps(asdict(written.plan))) == written.plan
+    text = json.dumps(asdict(written.plan) | change)
     with pytest.raises(InvalidRequestError):
-        read(encoder, replace(written, script=text))
+        prefixes(replace(written, plan=SpeechPlan.read(text)))
 
 
 def test_of_a_clip_whose_codes_are_known_only_these_go_on(encoder: PromptEncoder) -> None:
@@ -223,7 +249,7 @@ def test_of_a_clip_whose_codes_are_known_only_these_go_on(encoder: PromptEncoder
     np.testing.assert_array_equal(written.known_codes, codes)
     both = write(encoder, TWO, speakers=PROFILES)
     assert both.known_codes.shape == (8, 0)
-    assert (both.input_ids.tolist(), both.script) == (written.input_ids.tolist(), written.script)
+    assert both.plan == written.plan
     with pytest.raises(InvalidRequestError, match="the reference clips take 21 positions"):
         write(encoder, TWO, replace(LIMITS, max_prompt_audio_positions=20), voices=voices, speakers=PROFILES)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from runtime.engine.inflight.engine import Engine
 from runtime.engine import loader
+from runtime.engine.inflight.engine import Engine
 from runtime.engine.trtllm import executor_config
 from runtime.engine.types import Limits
 from runtime.formats.errors import ModelLoadingError

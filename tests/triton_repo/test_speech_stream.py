@@ -1,6 +1,6 @@
-"""Scripts on an engine that a test speaks for: order, joins, retries, ends.
+"""Plans on an engine that a test speaks for: order, joins, retries, ends.
 
-Run: python -m pytest tests/triton_repo/test_player.py
+Run: python -m pytest tests/triton_repo/test_speech_stream.py
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from runtime.engine.delay_pattern import delay
-from runtime.engine.types import AudioSegment, FinishReason, RunawayGuard, TextSegment
+from runtime.engine.types import AudioSegment, TextSegment
 from runtime.formats.errors import CUDAFailureError, GenerationTimeoutError, OverloadedError
-from runtime.speech.player import part_seed
-from tests.triton_repo.stage import LAYOUT, Stage, part, script
+from runtime.formats.speech_plan import RunawayGuard
+from runtime.formats.window import FinishReason
+from runtime.speech.speech_stream import part_seed
+from tests.triton_repo.stage import LAYOUT, Stage, part, plan
 
 STOP, LENGTH, RUNAWAY, CANCELLED = FinishReason.STOP, FinishReason.LENGTH, FinishReason.RUNAWAY, FinishReason.CANCELLED
 
@@ -23,25 +25,25 @@ def stage() -> Stage:
 
 
 def test_two_parts_are_one_stream(stage: Stage) -> None:
-    stage.play(script(part("Anna"), part("Bob", pause=9)))
+    stage.speak(plan(part("Anna"), part("Bob", pause=9)))
     stage.say(10)
     stage.say(4, STOP)
     stage.say(10)
     stage.say(3, STOP)
-    assert [(cue.start, cue.count, cue.pause) for cue in stage.cues] == [
+    assert [(window.start, window.count, window.pause) for window in stage.windows] == [
         (0, 10, 0),
         (10, 4, 5),
         (19, 10, 0),
         (29, 3, 0),
     ]
-    assert [(cue.begins, cue.ends) for cue in stage.cues] == [
+    assert [(window.begins, window.ends) for window in stage.windows] == [
         (False, False),
         (False, True),
         (True, False),
         (False, False),
     ]
-    assert [(cue.part, cue.speaker) for cue in stage.cues] == [(0, "Anna")] * 2 + [(1, "Bob")] * 2
-    assert [cue.finish_reason for cue in stage.cues] == [None, None, None, STOP]
+    assert [(window.part, window.speaker) for window in stage.windows] == [(0, "Anna")] * 2 + [(1, "Bob")] * 2
+    assert [window.finish_reason for window in stage.windows] == [None, None, None, STOP]
     assert [(one["start"], one["stop"], one["retries"]) for one in stage.report["parts"]] == [
         (0, 0.56, 0),
         (0.76, 1.28, 0),
@@ -50,7 +52,7 @@ def test_two_parts_are_one_stream(stage: Stage) -> None:
 
 
 def test_the_next_prompt_holds_the_part_before_as_it_was_spoken(stage: Stage) -> None:
-    stage.play(script(part(ids=(7, 8)), part(ids=(9,))))
+    stage.speak(plan(part(ids=(7, 8)), part(ids=(9,))))
     first = stage.say(10)
     rest = stage.say(4, STOP)
     before, audio, after = stage.engine.requests[1].prompt.segments
@@ -63,7 +65,7 @@ def test_the_next_prompt_holds_the_part_before_as_it_was_spoken(stage: Stage) ->
 
 
 def test_parts_of_different_prefixes_are_no_context_of_each_other(stage: Stage) -> None:
-    stage.play(script(part(ids=(7,), prefix=0), part(ids=(8,), prefix=1), part(ids=(9,), prefix=0)))
+    stage.speak(plan(part(ids=(7,), prefix=0), part(ids=(8,), prefix=1), part(ids=(9,), prefix=0)))
     stage.say(10, STOP)
     said = stage.say(12, STOP)
     assert said.shape[1] == 12
@@ -73,7 +75,7 @@ def test_parts_of_different_prefixes_are_no_context_of_each_other(stage: Stage) 
 
 
 def test_the_next_part_is_with_the_engine_before_the_last_windows_leave(stage: Stage) -> None:
-    stage.play(script(part(), part()))
+    stage.speak(plan(part(), part()))
     stage.say(10, STOP)
     assert stage.submissions_when_sent == [2]
     assert [request.continues for request in stage.engine.requests] == [False, True]
@@ -81,15 +83,15 @@ def test_the_next_part_is_with_the_engine_before_the_last_windows_leave(stage: S
 
 @pytest.mark.parametrize("hold", [False, True])
 def test_a_runaway_is_tried_again_as_long_as_nobody_heard_it(stage: Stage, hold: bool) -> None:
-    stage.play(script(part(), hold_parts=hold))
+    stage.speak(plan(part(), hold_parts=hold))
     stage.say(0, RUNAWAY)
     if hold:
         stage.say(10)
-        assert not stage.cues, "a held part leaves when it has ended well"
+        assert not stage.windows, "a held part leaves when it has ended well"
         stage.say(3, RUNAWAY)
     stage.say(10)
     stage.say(2, STOP)
-    assert [(cue.start, cue.count) for cue in stage.cues] == [(0, 10), (10, 2)]
+    assert [(window.start, window.count) for window in stage.windows] == [(0, 10), (10, 2)]
     assert stage.report["retries"] == (2 if hold else 1)
     assert stage.heard[-1].finish_reason is STOP
     seeds = [request.sampling.seed for request in stage.engine.requests]
@@ -98,75 +100,75 @@ def test_a_runaway_is_tried_again_as_long_as_nobody_heard_it(stage: Stage, hold:
 
 
 def test_a_runaway_that_was_heard_stays_and_never_becomes_context(stage: Stage) -> None:
-    stage.play(script(part(ids=(7,)), part(ids=(8,))))
+    stage.speak(plan(part(ids=(7,)), part(ids=(8,))))
     stage.say(10)
     stage.say(3, RUNAWAY)
     assert [segment.ids.tolist() for segment in stage.engine.requests[1].prompt.segments] == [[1, 2, 3, 8]]
-    assert stage.cues[-1].ends, "it was cut off and must not click"
+    assert stage.windows[-1].ends, "it was cut off and must not click"
     stage.say(10, STOP)
     assert stage.heard[-1].finish_reason is RUNAWAY
     assert [one["finish_reason"] for one in stage.report["parts"]] == ["runaway", "stop"]
 
 
 def test_a_part_that_stops_too_early_is_tried_again_and_then_told(stage: Stage) -> None:
-    stage.play(script(part(least_frames=20), max_retries=2))
+    stage.speak(plan(part(least_frames=20), max_retries=2))
     for _ in range(3):
         stage.say(12, STOP)
     assert len(stage.engine.requests) == 3
-    assert [cue.count for cue in stage.cues] == [12], "only the last attempt is heard"
+    assert [window.count for window in stage.windows] == [12], "only the last attempt is heard"
     assert (stage.heard[-1].finish_reason, stage.report["retries"]) == (RUNAWAY, 2)
 
 
 def test_no_retries_means_none(stage: Stage) -> None:
-    stage.play(script(part(), max_retries=0))
+    stage.speak(plan(part(), max_retries=0))
     stage.say(0, RUNAWAY)
     assert (stage.heard[-1].finish_reason, len(stage.engine.requests)) == (RUNAWAY, 1)
 
 
 def test_the_whole_speech_is_bounded_not_only_its_parts(stage: Stage) -> None:
-    stage.play(script(part(max_frames=15), part(max_frames=50), part(), max_frames=40))
+    stage.speak(plan(part(max_frames=15), part(max_frames=50), part(), max_frames=40))
     assert stage.engine.requests[0].max_frames == 15
     stage.say(15, LENGTH)
     assert stage.engine.requests[1].max_frames == 20
     stage.say(20, LENGTH)
     assert not stage.engine.live
     assert stage.heard[-1].finish_reason is LENGTH
-    assert sum(cue.count + cue.pause for cue in stage.cues) == 40
+    assert sum(window.count + window.pause for window in stage.windows) == 40
 
 
 def test_a_pause_that_reaches_the_bound_ends_the_speech_before_it(stage: Stage) -> None:
-    stage.play(script(part(), part(), max_frames=14))
+    stage.speak(plan(part(), part(), max_frames=14))
     stage.say(10, STOP)
-    assert [(cue.count, cue.pause, cue.finish_reason) for cue in stage.cues] == [(10, 0, LENGTH)]
+    assert [(window.count, window.pause, window.finish_reason) for window in stage.windows] == [(10, 0, LENGTH)]
 
 
 def test_a_stream_is_cancelled_in_a_part_and_between_two(stage: Stage) -> None:
-    player = stage.play(script(part("Anna"), part("Bob")))
+    stream = stage.speak(plan(part("Anna"), part("Bob")))
     stage.say(10)
-    player.cancel()
+    stream.cancel()
     stage.run()
     assert stage.heard[-1].finish_reason is CANCELLED
     assert stage.report["parts"][0]["finish_reason"] == "cancelled"
 
     between = Stage()
-    player = between.play(script(part(), part()))
-    between.engine.say(10, STOP)  # the engine is done, the player has not heard of it yet
-    player.cancel()
+    stream = between.speak(plan(part(), part()))
+    between.engine.say(10, STOP)  # the engine is done, the stream has not heard of it yet
+    stream.cancel()
     between.run()
     assert between.heard[-1].finish_reason is CANCELLED
     assert not between.engine.live
-    assert (between.cues[0].count, between.cues[-1].start) == (10, 15)
+    assert (between.windows[0].count, between.windows[-1].start) == (10, 15)
 
 
 def test_errors_end_the_stream_behind_its_audio(stage: Stage) -> None:
-    stage.play(script(part(), part()))
+    stage.speak(plan(part(), part()))
     stage.engine.refusal = OverloadedError("no room")
     stage.say(10, STOP)
-    assert stage.cues[0].count == 10
+    assert stage.windows[0].count == 10
     assert isinstance(stage.heard[-1], OverloadedError)
 
     failing = Stage()
-    failing.play(script(part(), part()))
+    failing.speak(plan(part(), part()))
     failing.engine.fail(CUDAFailureError("gone"))
     failing.run()
     assert [type(event) for event in failing.heard] == [CUDAFailureError]
@@ -174,8 +176,8 @@ def test_errors_end_the_stream_behind_its_audio(stage: Stage) -> None:
 
 def test_one_time_limit_holds_for_all_parts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("runtime.speech.player.time.monotonic", lambda: now)
-    stage.play(script(part(), part(), part(), timeout=10.0))
+    monkeypatch.setattr("runtime.speech.speech_stream.time.monotonic", lambda: now)
+    stage.speak(plan(part(), part(), part(), timeout=10.0))
     now += 6.0
     stage.say(10, STOP)
     assert [request.timeout for request in stage.engine.requests] == [10.0, 4.0]
@@ -186,7 +188,7 @@ def test_one_time_limit_holds_for_all_parts(stage: Stage, monkeypatch: pytest.Mo
 
 def test_the_guard_and_the_seed_of_each_part_are_its_own(stage: Stage) -> None:
     guard = RunawayGuard(max_frames=30, silence_frames=9)
-    stage.play(script(part(guard=guard), part()))
+    stage.speak(plan(part(guard=guard), part()))
     stage.say(10, STOP)
     first, second = stage.engine.requests
     assert (first.guard, second.guard) == (guard, RunawayGuard())

@@ -1,44 +1,25 @@
-"""Plays scripts on an engine: one part after another, each a request of its own, all of them one stream."""
+"""A speech plan on its way through the engine: part after part, each a request of its own, all of them one stream."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from runtime.engine.contract import Event, SpeechEngine
-from runtime.engine.types import CodebookLayout, FinishReason, FrameWindow, Request
+from runtime.engine.types import CodebookLayout, FrameWindow, Request
 from runtime.formats.errors import GenerationTimeoutError, RequestError, classify
+from runtime.formats.speech_plan import PlannedPart, SpeechPlan
+from runtime.formats.window import FinishReason, Window
 from runtime.speech.context import Context, ContextLimits
-from runtime.speech.script import Part, Script
+from runtime.speech.prompts import Prefix
 
 _BITS = 63  # of a seed
-
-
-@dataclass(frozen=True)
-class Cue:
-    """One response: a window of codes as `FrameWindow` has it, and what it is in the whole stream.
-
-    `start` counts frames of the whole stream. `begins`, `ends`: there is a join at its first or behind its last new
-    frame. `pause`: frames of silence behind them. `finish_reason` and `report` are set on the last cue only.
-    """
-
-    codes: np.ndarray
-    context: int
-    count: int
-    start: int
-    begins: bool
-    ends: bool
-    pause: int
-    part: int
-    speaker: str
-    finish_reason: FinishReason | None
-    report: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -54,10 +35,10 @@ class Outcome:
 
 
 @dataclass
-class _Take:
-    """One attempt at a part: the windows that have not left yet, and all codes so far."""
+class _Attempt:
+    """An attempt at a part: the windows that have not left yet, and all codes so far."""
 
-    attempt: int
+    number: int
     held: list[FrameWindow] = field(default_factory=list)
     codes: list[np.ndarray] = field(default_factory=list)
     released: int = 0  # frames that have left
@@ -67,8 +48,8 @@ class _Take:
         return sum(codes.shape[1] for codes in self.codes)
 
 
-class Player:
-    """One script on its way through the engine.
+class SpeechStream:
+    """One plan on its way through the engine.
 
     A part that fails (the guard ends it, or it stops too early) is tried again with another seed, `max_retries` times,
     as long as none of its audio has left; with `hold_parts` none does before the part is known to be good. A part that
@@ -76,27 +57,28 @@ class Player:
     on the one thread that `defer` runs things on.
 
     Args:
-        send: called with each cue in order; its last call has a finish reason or is an error.
+        send: called with each window in order; its last call has a finish reason or is an error.
         defer: runs a function later, in order, on a thread of its own.
     """
 
     def __init__(
         self,
         request_id: str,
-        script: Script,
+        plan: SpeechPlan,
+        prefixes: Sequence[Prefix],
         engine: SpeechEngine,
         layout: CodebookLayout,
         limits: ContextLimits,
         frame_seconds: float,
-        send: Callable[[Cue | RequestError], None],
+        send: Callable[[Window | RequestError], None],
         defer: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._request_id, self._script, self._engine = request_id, script, engine
+        self._request_id, self._plan, self._engine = request_id, plan, engine
         self._num_codebooks, self._frame_seconds = layout.num_codebooks, frame_seconds
         self._send, self._defer = send, defer
-        self._contexts = [Context(script, prefix, layout, limits) for prefix in range(len(script.prefixes))]
-        self._deadline = time.monotonic() + script.timeout
-        self._index, self._take = 0, _Take(attempt=0)
+        self._contexts = [Context(plan, prefix, layout, limits) for prefix in prefixes]
+        self._deadline = time.monotonic() + plan.timeout
+        self._index, self._attempt = 0, _Attempt(0)
         self._position = 0  # the frame of the stream at which the part begins
         self._outcomes: list[Outcome] = []
         self._cancelled = threading.Event()
@@ -106,7 +88,7 @@ class Player:
         self._submit()
 
     def cancel(self) -> None:
-        """End the stream before the next step; its last cue says `cancelled`."""
+        """End the stream before the next step; its last window says `cancelled`."""
         self._cancelled.set()
         self._engine.cancel(self._request_id)
 
@@ -115,26 +97,26 @@ class Player:
         self._defer(self._end_cancelled)
 
     @property
-    def _part(self) -> Part:
-        return self._script.parts[self._index]
+    def _part(self) -> PlannedPart:
+        return self._plan.parts[self._index]
 
     def _submit(self) -> None:
         """Hand the present part to the engine, with the attempt's seed."""
         part, seconds = self._part, self._deadline - time.monotonic()
         if seconds <= 0:
             raise GenerationTimeoutError("the request's time limit passed before its speech was complete")
-        frames = min(part.max_frames, self._script.max_frames - self._position)
+        frames = min(part.max_frames, self._plan.max_frames - self._position)
         budget = min(frames, part.guard.max_frames or frames)
-        seed = part_seed(self._script.sampling.seed, self._index, self._take.attempt)
+        seed = part_seed(self._plan.sampling.seed, self._index, self._attempt.number)
         request = Request(
             request_id=self._request_id,
             prompt=self._contexts[part.prefix].prompt(part, budget),
-            sampling=replace(self._script.sampling, seed=seed),
-            windows=self._script.windows,
+            sampling=replace(self._plan.sampling, seed=seed),
+            windows=self._plan.windows,
             max_frames=frames,
             timeout=seconds,
             guard=part.guard,
-            continues=self._index > 0 or self._take.attempt > 0,
+            continues=self._index > 0 or self._attempt.number > 0,
         )
         self._engine.submit(request, lambda event: self._defer(lambda: self._hear(event)))
         if self._cancelled.is_set():  # between two parts there was nothing to cancel
@@ -152,79 +134,77 @@ class Player:
             self._send(classify(error))
 
     def _hear_window(self, window: FrameWindow) -> None:
-        take, reason = self._take, window.finish_reason
-        take.codes.append(window.codes[:, window.context : window.context + window.count])
-        take.held.append(window)
+        attempt, reason = self._attempt, window.finish_reason
+        attempt.codes.append(window.codes[:, window.context : window.context + window.count])
+        attempt.held.append(window)
         if reason is None:
-            if not self._script.hold_parts:
-                self._release([self._cue(held) for held in take.held])
+            if not self._plan.hold_parts:
+                self._release([self._window(held) for held in attempt.held])
             return
         failed = reason is FinishReason.RUNAWAY or (
-            reason is FinishReason.STOP and take.frames < self._part.least_frames
+            reason is FinishReason.STOP and attempt.frames < self._part.least_frames
         )
-        if failed and not take.released and take.attempt < self._script.max_retries:
-            self._take = _Take(take.attempt + 1)
+        if failed and not attempt.released and attempt.number < self._plan.max_retries:
+            self._attempt = _Attempt(attempt.number + 1)
             self._submit()
         else:
             self._end_part(FinishReason.RUNAWAY if failed else reason)
 
     def _end_part(self, reason: FinishReason) -> None:
-        part, take = self._part, self._take
-        self._note(reason.value, take.frames)
-        if reason is not FinishReason.RUNAWAY and take.frames:
-            self._contexts[part.prefix].add(part, np.concatenate(take.codes, axis=1))
-        stop = self._position + take.frames
-        spoken_all = self._index + 1 == len(self._script.parts)
-        over = spoken_all or stop + part.pause >= self._script.max_frames
-        cues = [self._cue(held) for held in take.held]
+        part, attempt = self._part, self._attempt
+        self._note(reason.value, attempt.frames)
+        if reason is not FinishReason.RUNAWAY and attempt.frames:
+            self._contexts[part.prefix].add(part, np.concatenate(attempt.codes, axis=1))
+        stop = self._position + attempt.frames
+        spoken_all = self._index + 1 == len(self._plan.parts)
+        over = spoken_all or stop + part.pause >= self._plan.max_frames
+        windows = [self._window(held) for held in attempt.held]
         if over:
             finish = self._finish_reason(spoken_all)
             cut_off = reason is FinishReason.RUNAWAY
-            cues[-1] = replace(cues[-1], ends=cut_off, finish_reason=finish, report=self._report())
-            self._release(cues)
+            windows[-1] = replace(windows[-1], ends=cut_off, finish_reason=finish, report=self._report())
+            self._release(windows)
             return
-        cues[-1] = replace(cues[-1], ends=True, pause=part.pause)
-        self._index, self._take, self._position = self._index + 1, _Take(attempt=0), stop + part.pause
+        windows[-1] = replace(windows[-1], ends=True, pause=part.pause)
+        self._index, self._attempt, self._position = self._index + 1, _Attempt(0), stop + part.pause
         try:
             self._submit()  # first: the engine reads the next prompt while these windows are on their way
         finally:
-            self._release(cues)
+            self._release(windows)
 
     def _end_cancelled(self) -> None:
-        if self._take.released:
-            self._note(FinishReason.CANCELLED.value, self._take.released)
+        if self._attempt.released:
+            self._note(FinishReason.CANCELLED.value, self._attempt.released)
         nothing = np.zeros((self._num_codebooks, 0), np.int32)
-        window = FrameWindow(0, nothing, 0, 0, self._take.released, FinishReason.CANCELLED)
-        self._send(replace(self._cue(window), begins=False, finish_reason=window.finish_reason, report=self._report()))
-
-    def _cue(self, window: FrameWindow) -> Cue:
-        start = self._position + window.start
-        return Cue(
-            codes=window.codes,
-            context=window.context,
-            count=window.count,
-            start=start,
-            begins=window.start == 0 and start > 0,
-            ends=False,
-            pause=0,
-            part=self._index,
-            speaker=self._part.speaker,
-            finish_reason=None,
-            report=None,
+        window = FrameWindow(0, nothing, 0, 0, self._attempt.released, FinishReason.CANCELLED)
+        self._send(
+            replace(self._window(window), begins=False, finish_reason=window.finish_reason, report=self._report())
         )
 
-    def _release(self, cues: list[Cue]) -> None:
-        """Let cues of one take leave. Where they are the last of theirs, the player may be at the next part already."""
-        if cues[0].part == self._index:
-            self._take.held.clear()
-            self._take.released += sum(cue.count for cue in cues)
-        for cue in cues:
-            self._send(cue)
+    def _window(self, own: FrameWindow) -> Window:
+        start = self._position + own.start
+        return Window(
+            own.codes,
+            own.context,
+            own.count,
+            start,
+            begins=own.start == 0 and start > 0,
+            part=self._index,
+            speaker=self._part.speaker,
+        )
+
+    def _release(self, windows: list[Window]) -> None:
+        """Let windows of one attempt leave. Where they are its last, the stream may be at the next part already."""
+        if windows[0].part == self._index:
+            self._attempt.held.clear()
+            self._attempt.released += sum(window.count for window in windows)
+        for window in windows:
+            self._send(window)
 
     def _note(self, reason: str, frames: int) -> None:
         start, stop = (round(f * self._frame_seconds, 6) for f in (self._position, self._position + frames))
         part = self._part
-        self._outcomes.append(Outcome(part.speaker, part.text, start, stop, reason, self._take.attempt))
+        self._outcomes.append(Outcome(part.speaker, part.text, start, stop, reason, self._attempt.number))
 
     def _finish_reason(self, spoken_all: bool) -> FinishReason:
         """The whole stream's: the worst of its parts'."""
@@ -237,8 +217,8 @@ class Player:
 
     def _report(self) -> dict[str, Any]:
         return {
-            **self._script.about,
-            "seed": self._script.sampling.seed,
+            **self._plan.about,
+            "seed": self._plan.sampling.seed,
             "retries": sum(outcome.retries for outcome in self._outcomes),
             "parts": [asdict(outcome) for outcome in self._outcomes],
         }

@@ -1,0 +1,25 @@
+"""The samples that a decoded window adds to its stream: cut, and faded where two parts meet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from runtime.formats.window import Window
+
+
+def stream_samples(samples: np.ndarray, window: Window, hop_length: int, fade: int) -> np.ndarray:
+    """The new samples of a window, float32 in [-1, 1], with the pause behind them.
+
+    samples: float32 [frames * hop_length] of the whole window, its context included. fade: samples of each edge that
+    is faded where another part joins: each part is decoded by itself, so both edges are brought to zero.
+    """
+    new = samples[window.context * hop_length : (window.context + window.count) * hop_length]
+    shaped = np.pad(np.clip(new, -1.0, 1.0), (0, window.pause * hop_length))
+    length = min(fade, len(new))
+    # Half a cosine: neither the signal nor its slope jumps.
+    ramp = (0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / max(1, length))).astype(shaped.dtype)
+    if window.begins:
+        shaped[:length] *= ramp
+    if window.ends:
+        shaped[len(new) - length : len(new)] *= ramp[::-1]
+    return shaped

@@ -1,0 +1,189 @@
+"""The speech plan: what one request speaks, part after part, as the text stage writes it and the next stage reads it.
+
+Beside it go the clips' codes: `reference_codes` int32 [num_codebooks, frames], one clip after another, and
+`reference_frames` int32 [clips].
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+from runtime.formats.errors import InvalidRequestError, require
+
+MAX_RAS_WINDOW = 64  # columns of history kept for each stream
+MAX_WINDOW_GROWTH = 16.0
+MAX_LOOP_FRAMES = 1000  # every stream's newest columns are compared with so many before them, at every step
+
+
+@dataclass(frozen=True)
+class SamplingParameters:
+    """How the next code of each codebook is chosen. temperature 0 is greedy; top_k 0 and top_p 1 are off.
+
+    Repetition-aware sampling draws again from the unmodified distribution when the chosen code already occurs
+    `ras_max_repeats` times among its codebook's last `ras_window` columns; `ras_window` 0 turns it off.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    ras_window: int
+    ras_max_repeats: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        require(0 <= self.temperature < math.inf, "temperature", self.temperature)
+        require(self.top_k >= 0, "top_k", self.top_k)
+        require(0 < self.top_p <= 1, "top_p", self.top_p)
+        require(0 <= self.ras_window <= MAX_RAS_WINDOW, "ras_window", self.ras_window)
+        require(self.ras_max_repeats >= 1, "ras_max_repeats", self.ras_max_repeats)
+        require(0 <= self.seed < 2**63, "seed", self.seed)
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How many new frames each emitted window carries: `first`, then `growth` times more, up to `maximum`."""
+
+    first: int
+    growth: float
+    maximum: int
+
+    def __post_init__(self) -> None:
+        require(self.first >= 1, "first", self.first)
+        require(1 <= self.growth <= MAX_WINDOW_GROWTH, "growth", self.growth)
+        require(self.maximum >= self.first, "maximum", self.maximum)
+
+    def size(self, index: int) -> int:
+        """Frames of window `index` (from 0)."""
+        # The exponent is capped: beyond it the maximum has long been reached, and a float would overflow.
+        return max(1, min(self.maximum, int(self.first * self.growth ** min(index, 64))))
+
+
+@dataclass(frozen=True)
+class RunawayGuard:
+    """When a stream is taken to have lost its text, and is ended as `runaway`. Each 0 turns its check off.
+
+    `max_frames`: a budget, which ends a stream as the engine's own limit does but under the other name. `loop_frames`:
+    a cycle of at most so many frames goes on for `loop_repeats` times that long. `silence_frames`: so many frames are
+    silence, with hardly a sound among them. The engine's `runaway.py` says what is compared.
+    """
+
+    max_frames: int = 0
+    loop_frames: int = 0
+    loop_repeats: int = 3
+    silence_frames: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_frames", "loop_frames", "silence_frames"):
+            require(getattr(self, name) >= 0, name, getattr(self, name))
+        require(self.loop_frames <= MAX_LOOP_FRAMES, "loop_frames", self.loop_frames)
+        require(self.loop_repeats >= 1, "loop_repeats", self.loop_repeats)
+
+
+NO_GUARD = RunawayGuard()
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """A turn of a dialogue, or a chunk of a long text. Lengths in frames.
+
+    `ids`: its tokens, ending where its audio begins. `prefix`: the number of the prefix its prompt begins with; parts
+    of one prefix are each other's context. `cloned`: the prefix holds the speaker's voice. `pause`: silence behind it.
+    `least_frames`: if it stops with fewer, it is taken to have failed.
+    """
+
+    speaker: str
+    text: str
+    prefix: int
+    ids: tuple[int, ...]
+    cloned: bool
+    pause: int
+    max_frames: int
+    least_frames: int
+    guard: RunawayGuard
+
+    def __post_init__(self) -> None:
+        require(len(self.ids) > 0, "ids", self.ids)
+        for name, least in (("prefix", 0), ("pause", 0), ("max_frames", 1), ("least_frames", 0)):
+            require(getattr(self, name) >= least, name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class SpeechPlan:
+    """All of a request's speech.
+
+    `prefixes`: the tokens that prompts begin with, in which the reference token stands for each clip. `closing`: the
+    tokens that follow a part's audio where the part is context of a later one. `max_frames` and `timeout` (seconds)
+    are of the whole speech, the seed too. `context_parts`, `max_retries`, `hold_parts`: as the options of these names.
+    `about`: what the client is told at the end beside the parts.
+    """
+
+    prefixes: tuple[tuple[int, ...], ...]
+    closing: tuple[int, ...]
+    parts: tuple[PlannedPart, ...]
+    sampling: SamplingParameters
+    windows: WindowPlan
+    max_frames: int
+    timeout: float
+    context_parts: int
+    max_retries: int
+    hold_parts: bool
+    about: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        require(len(self.parts) > 0, "parts", self.parts)
+        require(self.max_frames >= 1, "max_frames", self.max_frames)
+        require(0 < self.timeout < math.inf, "timeout", self.timeout)
+        require(self.context_parts >= 0, "context_parts", self.context_parts)
+        require(self.max_retries >= 0, "max_retries", self.max_retries)
+        for part in self.parts:
+            require(part.prefix < len(self.prefixes), "prefix", part.prefix)
+
+    def write(self) -> str:
+        """The plan as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def read(cls, text: str) -> SpeechPlan:
+        """What `write` wrote. Raises InvalidRequestError for anything else."""
+        try:
+            values = json.loads(text)
+            return _made(
+                cls,
+                values
+                | {
+                    "prefixes": tuple(_ids(prefix) for prefix in values["prefixes"]),
+                    "closing": _ids(values["closing"]),
+                    "parts": tuple(_part(part) for part in values["parts"]),
+                    "sampling": _made(SamplingParameters, values["sampling"]),
+                    "windows": _made(WindowPlan, values["windows"]),
+                    "about": dict(values["about"]),
+                },
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise InvalidRequestError(f"the speech plan is not what the text stage writes: {error!r}") from error
+
+
+Made = TypeVar("Made")
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+
+
+def _made(kind: type[Made], values: dict[str, Any]) -> Made:
+    """A dataclass of values whose simple types are checked. Raises TypeError."""
+    for field in fields(kind):  # type: ignore[arg-type]
+        allowed = _KINDS.get(str(field.type))
+        if allowed and field.name in values and type(values[field.name]) not in allowed:
+            raise TypeError(f"{field.name} is {values[field.name]!r}")
+    return kind(**values)
+
+
+def _part(values: dict[str, Any]) -> PlannedPart:
+    return _made(PlannedPart, values | {"ids": _ids(values["ids"]), "guard": _made(RunawayGuard, values["guard"])})
+
+
+def _ids(values: list[Any]) -> tuple[int, ...]:
+    if not all(type(value) is int for value in values):
+        raise TypeError("token ids are whole numbers")
+    return tuple(values)

@@ -1,0 +1,63 @@
+"""A window of codes on its way to the codec, and where its samples belong in the stream."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from runtime.formats.errors import InvalidRequestError, require
+
+
+class FinishReason(str, Enum):
+    """Why a stream ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    RUNAWAY = "runaway"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """New frames with the context the codec needs to decode them as if it saw the whole stream.
+
+    `codes`: int32 [num_codebooks, frames]; the new ones are `codes[:, context : context + count]`, and the first of
+    them is frame `start` of the stream. `begins`, `ends`: another part joins in front of, behind the new frames.
+    `pause`: frames of silence behind them. `part`, `speaker`: whose they are. `finish_reason` and `report` are set on
+    the last window only, which may have no new frames. `fault`: the sentence of the error that ends the stream here.
+    """
+
+    codes: np.ndarray
+    context: int = 0
+    count: int = 0
+    start: int = 0
+    begins: bool = False
+    ends: bool = False
+    pause: int = 0
+    part: int = 0
+    speaker: str = ""
+    finish_reason: FinishReason | None = None
+    report: dict[str, Any] | None = None
+    fault: str = ""
+
+    def write(self) -> str:
+        """Everything but the codes as JSON."""
+        return json.dumps(asdict(replace(self, codes=None)), ensure_ascii=False)  # type: ignore[arg-type]
+
+    @classmethod
+    def read(cls, codes: np.ndarray, text: str) -> Window:
+        """A window of `codes` and of what `write` wrote. Raises InvalidRequestError for anything else."""
+        try:
+            values = json.loads(text)
+            reason = values["finish_reason"]
+            window = cls(**values | {"codes": codes, "finish_reason": FinishReason(reason) if reason else None})
+            least, last = min(window.context, window.count, window.start, window.pause), window.context + window.count
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InvalidRequestError(f"the window is not what the language model's stage writes: {error!r}") from error
+        require(least >= 0, "window", text)
+        require(last <= codes.shape[-1], "context and count", last)
+        return window

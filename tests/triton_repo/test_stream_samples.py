@@ -1,0 +1,45 @@
+"""Two parts meet without a click. Run: python -m pytest tests/triton_repo/test_stream_samples.py"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runtime.codec.stream_samples import stream_samples
+from runtime.formats.window import Window
+
+HOP, FADE, PAUSE = 960, 120, 2
+TONE = np.cos(np.arange(5 * HOP) * 0.05).astype(np.float32)
+
+
+def joined(samples: np.ndarray, count: int = 5, context: int = 0, **changes: bool | int) -> np.ndarray:
+    codes = np.zeros((8, context + count), np.int32)
+    return stream_samples(samples, Window(codes, context, count, **changes), HOP, FADE)  # type: ignore[arg-type]
+
+
+def test_without_a_join_nothing_changes() -> None:
+    np.testing.assert_array_equal(joined(TONE), TONE)
+
+
+def test_edges_are_brought_to_zero_and_the_rest_is_left_alone() -> None:
+    audio = joined(TONE, begins=True, ends=True, pause=PAUSE)
+    assert len(audio) == len(TONE) + PAUSE * HOP
+    np.testing.assert_array_equal(audio[FADE : len(TONE) - FADE], TONE[FADE:-FADE])
+    assert abs(audio[0]) < 1e-3 > abs(audio[len(TONE) - 1])
+    assert not audio[len(TONE) :].any()
+    around = np.concatenate([np.zeros(1, np.float32), audio])
+    assert np.abs(np.diff(around)).max() <= np.abs(np.diff(TONE)).max() + np.pi / (2 * FADE)
+
+
+@pytest.mark.parametrize(("context", "count"), [(0, 5), (1, 3), (2, 3), (4, 1), (3, 0)])
+def test_context_is_cut_off_and_the_rest_clipped(context: int, count: int) -> None:
+    audio = joined(2 * TONE, count, context)
+    np.testing.assert_array_equal(audio, np.clip(2 * TONE[context * HOP : (context + count) * HOP], -1, 1))
+
+
+@pytest.mark.parametrize("samples", [0, 1, 50])
+def test_audio_shorter_than_a_fade_is_still_audio(samples: int) -> None:
+    window = Window(np.zeros((8, 1), np.int32), 0, 1, begins=True, ends=True, pause=10)
+    audio = stream_samples(TONE[:samples], window, max(1, samples), FADE)
+    assert (len(audio), np.isfinite(audio).all()) == (samples + 10 * max(1, samples), True)
+    assert np.abs(audio).max(initial=0) <= 1
