@@ -16,11 +16,11 @@ from build.interpreter import Interpreter
 from build.memory import table_rows
 from build.steps import Step
 from build.targets import Target
+from runtime.formats.options import LONGEST_CHUNK_SECONDS
 from serve.gpu import Gpu
 
 SUFFIX = {"tensorrt": ".plan", "tensorrt-rtx": ".engine"}  # of a compiled network of the codec
 TRTLLM_FOLDER = "trtllm"
-LONGEST_CHUNK_SECONDS = 10.0  # what a request may ask for; runtime/text/options.py refuses more
 _HERE = Path(__file__).resolve().parent
 _PACKAGES = ("tensorrt", "tensorrt_llm", "tensorrt-rtx-cu12-bindings")
 

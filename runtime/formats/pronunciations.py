@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from runtime.formats.errors import InvalidRequestError
+from runtime.formats.options import MAX_PRONUNCIATIONS
 
-MAX_PRONUNCIATIONS = 200
 _MAX_WORD, _MAX_READING = 60, 200  # characters
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Sound events and labels are said to the model, not by it.

@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from runtime.formats.options import CHUNK_METHODS
 from runtime.text.paragraphs import paragraphs
 from runtime.text.sentences import OPENING, belong_together, clauses, sentences
-
-METHODS = ("auto", "speaker", "fixed", "semantic")
 
 _CHARACTER = "\u3040-\u30ff\u3400-\u9fff"
 _EVENT = r"<SE>[^<>]*</SE>|<SE_s>[^<>]*</SE_s>|<SE_e>[^<>]*</SE_e>"
@@ -42,7 +41,7 @@ def chunk(text: str, method: str, language: str, words: int) -> list[Chunk]:
     does: sentences are packed up to `words`, and one that is longer is cut after a clause, or after a word. "fixed"
     cuts after every `words` words. The only chunk that can be longer is one unbroken word.
     """
-    assert method in METHODS and words >= 1
+    assert method in CHUNK_METHODS and words >= 1
     lines = paragraphs(text, language)
     whole = "\n".join(lines)
     if method == "speaker" or (method == "auto" and _size(whole) <= 3 * words):

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from runtime.formats.options import GenerationParams
 from runtime.formats.pronunciations import pronounced
 from runtime.text.chunking import Chunk, chunk
 from runtime.text.dialogue.dialogue import DialogueTurn
-from runtime.text.options import GenerationParams
 from runtime.text.paragraphs import paragraphs
 from runtime.text.readings.normalization import normalize
 

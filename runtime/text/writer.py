@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from runtime.formats.errors import InvalidRequestError
+from runtime.formats.options import GenerationParams
 from runtime.formats.speech_plan import NO_GUARD, PlannedPart, RunawayGuard, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.text.dialogue.cast import Cast, Reference
 from runtime.text.dialogue.chatml import PromptEncoder
 from runtime.text.duration import estimate
 from runtime.text.languages import Language
-from runtime.text.options import GenerationParams
 from runtime.text.parts import TextPart
 
 # A part that stops before this share of its shortest plausible duration was not spoken.

@@ -16,13 +16,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from runtime.formats.errors import InvalidRequestError, RequestError, sentence
+from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.cast import Cast, Reference, cast
 from runtime.text.dialogue.chatml import PromptEncoder, check_marks
 from runtime.text.dialogue.dialogue import Recognition
 from runtime.text.languages import likely_languages, resolve
-from runtime.text.options import GenerationParams, OptionLimits, parse_options
 from runtime.text.parts import text_parts
+from runtime.text.requested import parse_options
 from runtime.text.text_input import Content, read_text, told
 from runtime.text.writer import PlanLimits, PlanWriter
 from runtime.triton import tensors

@@ -409,9 +409,3 @@ def test_compilers_may_live_in_another_python(tmp_path: Path, capfd: pytest.Capt
     assert said.count("\n") == 1
     with pytest.raises(BuildError, match="the Python no-such-python cannot be run"):
         Interpreter("no-such-python").versions(asked)
-
-
-def test_the_longest_window_is_what_a_request_may_ask_for() -> None:
-    options = (ROOT / "runtime" / "text" / "options.py").read_text()
-    assert f'"max_chunk_seconds": (limits.frame_seconds, {engines.LONGEST_CHUNK_SECONDS})' in options
-    assert f'"first_chunk_seconds": (limits.frame_seconds, {engines.LONGEST_CHUNK_SECONDS})' in options

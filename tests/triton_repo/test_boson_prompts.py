@@ -21,8 +21,8 @@ from runtime.speech.context import Context, ContextLimits
 from runtime.text.dialogue.cast import cast
 from runtime.text.dialogue.chatml import PromptEncoder
 from runtime.text.languages import resolve
-from runtime.text.options import parse_options
 from runtime.text.parts import text_parts
+from runtime.text.requested import parse_options
 from runtime.text.text_input import read_text
 from runtime.text.writer import ScriptWriter
 from tests.triton_repo.test_cast import Profile, Voices

@@ -10,8 +10,8 @@ import pytest
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.pronunciations import check_pronunciations, pronounced
 from runtime.text.dialogue.dialogue import DialogueTurn
-from runtime.text.options import parse_options
 from runtime.text.parts import text_parts
+from runtime.text.requested import parse_options
 from tests.triton_repo.test_writer import OPTION_LIMITS
 
 

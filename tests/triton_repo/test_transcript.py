@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.text.dialogue.dialogue import DIALOGUE_MODES, DialogueTurn, Recognition
+from runtime.formats.options import DIALOGUE_MODES
+from runtime.text.dialogue.dialogue import DialogueTurn, Recognition
 from runtime.text.dialogue.transcript import labels_of, parse_transcript
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -15,14 +15,15 @@ import pytest
 
 from runtime.engine.types import AudioSegment, CodebookLayout, ModelDescription, TextSegment
 from runtime.formats.errors import InvalidRequestError
+from runtime.formats.options import OptionLimits
 from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.prompts import Prefix, read_prefixes
 from runtime.text.dialogue.cast import cast
 from runtime.text.dialogue.chatml import PromptEncoder
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.languages import LANGUAGES
-from runtime.text.options import OptionLimits, parse_options
 from runtime.text.parts import text_parts
+from runtime.text.requested import parse_options
 from runtime.text.writer import PlanLimits, PlanWriter, WrittenPlan
 from tests.triton_repo.test_cast import CLIP, THREE, Profile, Voices
 

@@ -29,7 +29,6 @@ SMART_SYSTEM_TEXT = (
 )
 # The voices that it may be asked for instead of a profile; where nothing is asked they take turns.
 SMART_VOICES = ("feminine", "masculine")
-REFERENCE_PLACES = ("turns", "system")
 _NUMBERED = re.compile(r"SPEAKER(\d{1,3})", re.IGNORECASE)
 
 
@@ -79,7 +78,7 @@ class Role:
 class Cast:
     """All speakers of a request, by number, and the scene that the user gave them.
 
-    `place`: where their clips stand, one of REFERENCE_PLACES. `together`: they speak in one conversation.
+    `place`: where their clips stand, as the option `reference_place`. `together`: they speak in one conversation.
     """
 
     roles: tuple[Role, ...]
@@ -165,8 +164,8 @@ def cast(
 
     mapping: speaker to the name of a profile or one of SMART_VOICES. given: the clip or the profile of the one speaker,
     or of what is said without a name. A speaker that the scene describes has that voice, unless one is asked for by
-    mapping or given. place: one of REFERENCE_PLACES. Raises InvalidRequestError when a voice is unknown, has nobody to
-    speak it, or is described a second time.
+    mapping or given. place: as the option `reference_place`. Raises InvalidRequestError when a voice is unknown, has
+    nobody to speak it, or is described a second time.
     """
     speakers = list(dict.fromkeys(turn.speaker or "" for turn in turns))
     for name in mapping:

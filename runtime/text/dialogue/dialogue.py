@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DIALOGUE_MODES = ("auto", "on", "off")
-
 
 @dataclass(frozen=True)
 class DialogueTurn:
