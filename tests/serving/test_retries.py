@@ -12,7 +12,7 @@ import numpy as np
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
 from bench.triton_models import metrics
-from runtime.speech.player import part_seed
+from runtime.speech.speech_stream import part_seed
 from serve.triton import TritonServer
 
 TEXT = "Short words."
