@@ -24,9 +24,9 @@ from runtime.text.languages import resolve
 from runtime.text.parts import text_parts
 from runtime.text.requested import parse_options
 from runtime.text.text_input import read_text
-from runtime.text.writer import ScriptWriter
+from runtime.text.writer import PlanWriter
 from tests.triton_repo.test_cast import Profile, Voices
-from tests.triton_repo.test_writer import LIMITS, OPTION_LIMITS, TOKENIZER, read
+from tests.triton_repo.test_writer import LIMITS, OPTION_LIMITS, TOKENIZER, prefixes
 
 DATA = Path(__file__).with_name("data")
 DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "against-the-original.md"
@@ -79,10 +79,11 @@ def prompts(encoder: PromptEncoder, scenario: dict[str, Any]) -> list[list[int]]
         content.turns, params.speakers, given, Voices(*voices), language.code, params.scene, params.reference_place
     )
     parts = text_parts(content.turns, params, language.code)
-    script = read(encoder, ScriptWriter(encoder, LIMITS).write(parts, made, params.system, params, language))
-    context = Context(script, 0, LAYOUT, ContextLimits(4096, 4096))
+    plan = PlanWriter(encoder, LIMITS).write(parts, made, params.system, params, language)
+    (prefix,) = prefixes(plan)
+    context = Context(plan.plan, prefix, LAYOUT, ContextLimits(4096, 4096))
     written = []
-    for part in script.parts:
+    for part in plan.plan.parts:
         written.append(ids(context.prompt(part, 10)))
         context.add(part, np.zeros((8, 2), np.int32))
     return written
