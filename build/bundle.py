@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +23,7 @@ from build.memory import ModelShape, fit, footprint
 from build.repository import ROOT, assemble
 from build.steps import Step
 from build.targets import Target
+from runtime.formats.whole_files import locked
 from serve.gpu import Gpu
 
 LOCK_FILE = ".lock"
@@ -58,9 +58,9 @@ def build(order: Order, target: Target, bundle: Path) -> None:
 def _claimed(bundle: Path) -> Iterator[None]:
     """Nobody else builds into the folder meanwhile: two would delete each other's half-made files."""
     bundle.mkdir(parents=True, exist_ok=True)
-    with (bundle / LOCK_FILE).open("w") as lock:
+    with ExitStack() as claim:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # falls with the process, however it ends
+            claim.enter_context(locked(bundle / LOCK_FILE, wait=False))
         except BlockingIOError:
             raise BuildError(f"another build is writing into {bundle}; wait for it or give another folder") from None
         yield

@@ -14,6 +14,7 @@ from demo.training.features import LatentSpace
 from demo.training.loop import SEED
 from demo.training.quantizer import fit_codebooks, quantize
 from demo.training.speech_set import SpeechSet, Utterance
+from runtime.formats.whole_files import whole_file
 
 FIT_CLIPS = 900
 SPACE_FILE = "latent_space.pt"
@@ -54,15 +55,13 @@ def clips(speech: SpeechSet, space: CodeSpace, file: Path) -> list[Clip]:
             for utterance in tqdm(utterances, desc=file.stem, unit="clip", mininterval=20)
         ]
         codes = [quantize(part, space.codebooks)[0] for part in parts]
-        partial = file.with_suffix(".part")
-        with partial.open("wb") as stream:
+        with whole_file(file) as stream:
             np.savez(
                 stream,
                 latents=torch.cat(parts).numpy(),
                 codes=torch.cat(codes).T.to(torch.int16).numpy(),
                 frames=[len(part) for part in parts],
             )
-        partial.rename(file)
     with np.load(file) as stored:
         latents, codes, ends = stored["latents"], stored["codes"].astype(np.int64), np.cumsum(stored["frames"])
     starts = [0, *ends[:-1]]

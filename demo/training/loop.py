@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from runtime.formats.whole_files import whole_file
+
 SEED = 20261123
 SAVE_EVERY = 100
 SMOOTHING = 0.98  # of the loss that is shown
@@ -87,6 +89,5 @@ class Training(ABC):
 
     def _save(self) -> None:
         state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
-        partial = self.checkpoint.with_suffix(".part")
-        torch.save(state, partial)
-        partial.rename(self.checkpoint)
+        with whole_file(self.checkpoint) as stream:
+            torch.save(state, stream)

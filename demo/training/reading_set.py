@@ -28,6 +28,7 @@ from demo.training.flite import VOICES, Phone, pronunciation, speak_timed
 from demo.training.latent_set import CodeSpace
 from demo.training.quantizer import quantize
 from demo.training.word_timing import word_of_frames
+from runtime.formats.whole_files import whole_file
 
 BLOCK = 50  # sentences a file: what a kill loses at most
 # In the first blocks every voice reads each sentence, and some readings are also encoded as reference clips are, which
@@ -82,10 +83,8 @@ class ReadingSet:
                 readings = pool.map(functools.partial(_read, space, parts), jobs)
                 arrays = {f"{index}_{name}": array for index, reading in enumerate(readings)
                           for name, array in reading.items()}  # fmt: skip
-                partial = self._file(number).with_suffix(".part")
-                with partial.open("wb") as stream:
+                with whole_file(self._file(number)) as stream:
                     np.savez(stream, **arrays)
-                partial.rename(self._file(number))
 
     def readings(self) -> Iterator[Reading]:
         """Every reading: those of the first sentence, of the second, …"""

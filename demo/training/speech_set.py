@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from demo.domain import Domain
 from demo.training.flite import VOICES, speak
+from runtime.formats.whole_files import whole_file
 
 BLOCK = 50  # sentences a file: what a kill loses at most
 INT16_SCALE = 32767
@@ -52,10 +53,8 @@ class SpeechSet:
                 jobs = [(domain.written(sentence), voice) for sentence in sentences for voice in VOICES]
                 spoken = pool.map(lambda job: speak(job[0], job[1], self.sample_rate), jobs)
                 pcm = [np.round(audio * INT16_SCALE).astype(np.int16) for audio in spoken]
-                partial = file.with_suffix(".part")
-                with partial.open("wb") as stream:
+                with whole_file(file) as stream:
                     np.savez(stream, **{str(index): samples for index, samples in enumerate(pcm)})
-                partial.rename(file)
 
     def utterances(self) -> Iterator[Utterance]:
         """Every utterance: the voices of the first sentence, of the second, …"""

@@ -11,13 +11,14 @@ import fcntl
 import hashlib
 import os
 import struct
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+
+from runtime.formats.whole_files import whole_file
 
 _MAGIC = b"HGC1"
 _SHAPE = struct.Struct("<II")
@@ -72,15 +73,8 @@ class CodeFiles:
     def store(self, key: str, codes: np.ndarray) -> None:
         """Keep int32 [num_codebooks, frames], and make room for it. Raises OSError when the disk refuses."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._directory, prefix=".", delete=False) as file:
-            try:
-                file.write(_encoded(codes))
-                file.close()
-                os.replace(file.name, self._path(key))
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(file.name)
-                raise
+        with whole_file(self._path(key)) as file:
+            file.write(_encoded(codes))
         self._make_room()
 
     @contextmanager

@@ -9,19 +9,17 @@ Writers, of any process, take turns; readers need not wait for them. Nothing out
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import re
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -29,6 +27,7 @@ import soundfile
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.file_names import canonical, path_name, text_name
 from runtime.formats.voice_profile import VoiceProfile, VoiceRules
+from runtime.formats.whole_files import locked, whole_file
 
 _SUFFIX = ".profile.json"
 _LOCK = ".lock"
@@ -93,7 +92,7 @@ class ProfileFolder:
         Raises FileExistsError unless it may replace, and OSError when the disk refuses; the folder is then as before.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        with self._turn():
+        with locked(self._directory / _LOCK):
             file, there = self._directory / path_name(f"{name}{_SUFFIX}"), self._files_of(name)
             if there and not replace:
                 raise FileExistsError(name)
@@ -102,7 +101,8 @@ class ProfileFolder:
                 seconds = len(clip.samples) / clip.sample_rate
                 values |= {"audio": self._write_clip(name, clip), "seconds": seconds, _DIGEST_KEY: clip.digest}
             content = json.dumps(values, ensure_ascii=False, indent=2).encode()
-            self._put(file.name, lambda stream: stream.write(content))
+            with whole_file(file) as stream:
+                stream.write(content)
             for other in there - {file}:
                 other.unlink()
             self._sweep()
@@ -113,7 +113,7 @@ class ProfileFolder:
         """Remove a profile and its clip; False when there is none. Raises OSError when the disk refuses."""
         if not self._directory.is_dir():
             return False
-        with self._turn():
+        with locked(self._directory / _LOCK):
             there = self._files_of(name)
             for file in there:
                 file.unlink()
@@ -125,7 +125,7 @@ class ProfileFolder:
         """Remove what a killed writer left, if the folder is there and lets itself be written."""
         with suppress(OSError):
             if self._directory.is_dir():
-                with self._turn():
+                with locked(self._directory / _LOCK):
                     self._sweep()
 
     def _scan(self) -> Iterator[tuple[str, _Seen]]:
@@ -153,36 +153,16 @@ class ProfileFolder:
         profiles = (path for path in self._directory.iterdir() if path.name.endswith(_SUFFIX))
         return {path for path in profiles if _voice(path.name) == name}
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Alone among writers; the lock falls with the process, however it ends."""
-        with (self._directory / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def _write_clip(self, name: str, clip: NewClip) -> str:
         """Returns the file's name, which tells its content: a reader never finds another clip under a name it has."""
         audio = f"{name}-{hashlib.sha256(clip.samples.tobytes()).hexdigest()[:16]}.wav"
         form = {"samplerate": clip.sample_rate, "subtype": "FLOAT", "format": "WAV"}
-        self._put(path_name(audio), lambda stream: soundfile.write(stream, clip.samples, **form))
+        with whole_file(self._directory / path_name(audio)) as stream:
+            soundfile.write(stream, clip.samples, **form)
         return audio
 
-    def _put(self, name: str, write: Callable[[BinaryIO], object]) -> None:
-        """Make a file in one piece, on the disk before it has its name."""
-        with tempfile.NamedTemporaryFile(dir=self._directory, prefix=".", delete=False) as stream:
-            try:
-                write(stream)  # type: ignore[arg-type]
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.chmod(stream.name, 0o644)
-                os.replace(stream.name, self._directory / name)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(stream.name)
-                raise
-
     def _sweep(self) -> None:
-        """Only within a turn: then every half-written file, and every clip its profile does not name, is left over."""
+        """Only with the lock: then every half-written file, and every clip its profile does not name, is left over."""
         for path in list(self._directory.iterdir()):
             half_written = path.name.startswith(".") and path.name != _LOCK
             clip = _CLIP.fullmatch(path.name)  # others were put there by hand
