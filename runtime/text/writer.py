@@ -10,8 +10,8 @@ import numpy as np
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.options import GenerationParams
 from runtime.formats.speech_plan import NO_GUARD, PlannedPart, RunawayGuard, SamplingParameters, SpeechPlan, WindowPlan
-from runtime.text.dialogue.cast import Cast, Reference
 from runtime.text.dialogue.chatml import PromptEncoder
+from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment
 from runtime.text.duration import estimate
 from runtime.text.languages import Language
 from runtime.text.parts import TextPart
@@ -59,7 +59,7 @@ class PlanWriter:
     def write(
         self,
         parts: Sequence[TextPart],
-        cast: Cast,
+        voices: VoiceAssignment,
         system: str | None,
         params: GenerationParams,
         language: Language,
@@ -70,8 +70,8 @@ class PlanWriter:
         """
         # Parts of one group share a prefix and are each other's context.
         apart = params.dialogue_context == "own" and params.chunk_method != "none"
-        groups = cast.apart() if apart else [cast]
-        number_of = {role.name: number for number, group in enumerate(groups) for role in group.roles}
+        groups = voices.apart() if apart else [voices]
+        number_of = {speaker.name: number for number, group in enumerate(groups) for speaker in group.speakers}
         prefixes = [
             self._encoder.prefix(group.system if system is None else system, group.scene, group.reference_words)
             for group in groups
@@ -88,9 +88,9 @@ class PlanWriter:
         planned = []
         for number, (part, turn, group) in enumerate(zip(parts, turns, group_of, strict=True), 1):
             self._check_room(number, beginnings[group] + len(turn), part, language)
-            cloned = all(cast.role(said.speaker).reference is not None for said in part.turns)
+            cloned = all(voices.speaker(said.speaker).reference is not None for said in part.turns)
             planned.append(self._part(part, turn.tolist(), group, cloned, params, language))
-        plan = self._plan(params, [prefix.tolist() for prefix in prefixes], planned, cast, language)
+        plan = self._plan(params, [prefix.tolist() for prefix in prefixes], planned, voices, language)
         references = [reference for group in groups for reference in group.references]
         samples = [_NO_SAMPLES if reference.codes is not None else reference.samples for reference in references]
         nothing = np.zeros((self._limits.num_codebooks, 0), np.int32)
@@ -133,7 +133,7 @@ class PlanWriter:
         params: GenerationParams,
         prefixes: list[list[int]],
         parts: list[PlannedPart],
-        cast: Cast,
+        voices: VoiceAssignment,
         language: Language,
     ) -> SpeechPlan:
         """The options in the engine's units: frames of the codec."""
@@ -152,7 +152,7 @@ class PlanWriter:
             hold_parts=params.hold_parts,
             about={
                 "language": {"code": language.code, "name": language.name, "quality": language.quality},
-                "voices": {role.name: role.voice for role in cast.roles},
+                "voices": {speaker.name: speaker.voice for speaker in voices.speakers},
             },
         )
 

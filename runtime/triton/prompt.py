@@ -18,9 +18,9 @@ import triton_python_backend_utils as pb_utils
 from runtime.formats.errors import InvalidRequestError, RequestError, sentence
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
-from runtime.text.dialogue.cast import Cast, Reference, cast
 from runtime.text.dialogue.chatml import PromptEncoder, check_marks
 from runtime.text.dialogue.dialogue import Recognition
+from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment, assign
 from runtime.text.languages import likely_languages, resolve
 from runtime.text.parts import text_parts
 from runtime.text.requested import parse_options
@@ -64,7 +64,7 @@ class TritonPythonModel:
         system = told("system", params.system, content.system)
         likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
-        made = self._cast(given, content, params, language.code)
+        made = self._assigned(given, content, params, language.code)
         parts = text_parts(content.turns, params, language.code, self._lexicons(made))
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
@@ -89,15 +89,17 @@ class TritonPythonModel:
         voices = frozenset(profile.name for profile in self._voices.profiles())
         return Recognition(params.dialogue, frozenset(params.speakers), voices)
 
-    def _cast(self, given: Reference | str | None, content: Content, params: GenerationParams, language: str) -> Cast:
+    def _assigned(
+        self, given: Reference | str | None, content: Content, params: GenerationParams, language: str
+    ) -> VoiceAssignment:
         """Who speaks in which voice, with clips as the codec takes them."""
         scene = told("scene", params.scene or None, content.scene or None) or ""
-        made = cast(content.turns, params.speakers, given, self._voices, language, scene, params.reference_place)
+        made = assign(content.turns, params.speakers, given, self._voices, language, scene, params.reference_place)
         return made.with_references(self._checked)
 
-    def _lexicons(self, made: Cast) -> dict[str, dict[str, str]]:
+    def _lexicons(self, made: VoiceAssignment) -> dict[str, dict[str, str]]:
         """The readings that each speaker's voice brings, by the speaker's name."""
-        voices = {role.name: role.voice for role in made.roles if role.voice}
+        voices = {speaker.name: speaker.voice for speaker in made.speakers if speaker.voice}
         return {name: self._voices.get(voice).metadata.get("lexicon", {}) for name, voice in voices.items()}
 
     def _checked(self, clip: Reference) -> Reference:

@@ -18,14 +18,14 @@ from tokenizers import Tokenizer
 
 from runtime.engine.types import AudioSegment, CodebookLayout, Prompt
 from runtime.speech.context import Context, ContextLimits
-from runtime.text.dialogue.cast import cast
 from runtime.text.dialogue.chatml import PromptEncoder
+from runtime.text.dialogue.voice_assignment import assign
 from runtime.text.languages import resolve
 from runtime.text.parts import text_parts
 from runtime.text.requested import parse_options
 from runtime.text.text_input import read_text
 from runtime.text.writer import PlanWriter
-from tests.triton_repo.test_cast import Profile, Voices
+from tests.triton_repo.test_voice_assignment import Profile, Voices
 from tests.triton_repo.test_writer import LIMITS, OPTION_LIMITS, TOKENIZER, prefixes
 
 DATA = Path(__file__).with_name("data")
@@ -75,7 +75,7 @@ def prompts(encoder: PromptEncoder, scenario: dict[str, Any]) -> list[list[int]]
     content = read_text(scenario["text"], 10_000)
     language = resolve(None, " ".join(turn.text for turn in content.turns))
     given = voices[0].name if len(voices) == 1 else None
-    made = cast(
+    made = assign(
         content.turns, params.speakers, given, Voices(*voices), language.code, params.scene, params.reference_place
     )
     parts = text_parts(content.turns, params, language.code)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from runtime.formats.errors import InvalidRequestError
-from runtime.text.dialogue.cast import SMART_SYSTEM_TEXT, Reference, cast
 from runtime.text.dialogue.chatml import SYSTEM_TEXT, check_marks
 from runtime.text.dialogue.scene import described, with_numbers
+from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT, Reference, assign
 from runtime.text.text_input import read_text
-from tests.triton_repo.test_cast import CLIP, NOBODY, THREE, turns
+from tests.triton_repo.test_voice_assignment import CLIP, NOBODY, THREE, turns
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from tests.triton_repo.test_cast import CLIP, NOBODY, THREE, turns
 def test_a_description_is_found_however_it_is_spelled(line: str) -> None:
     scene = f"A quiet room.\n{line}\nIt is late."
     assert described(scene) == {1}
-    made = cast(turns("SPEAKER0", "SPEAKER1"), {}, None, NOBODY, "en", scene)
+    made = assign(turns("SPEAKER0", "SPEAKER1"), {}, None, NOBODY, "en", scene)
     assert made.scene == [f"{scene}\n\nSPEAKER0: feminine"]
     assert made.system == SMART_SYSTEM_TEXT
 
@@ -61,45 +61,45 @@ def test_no_line_is_added_and_no_voice_is_chosen_for_those_who_are_described() -
     scene = "SPEAKER0: vocal fry;masculine\nSPEAKER1: masculine;mature"
     for speakers in (("SPEAKER0", "SPEAKER1"), ("Anna", "Bob"), ("awb", "slt"), ("Anna", "SPEAKER1")):
         for voices in (NOBODY, THREE):
-            made = cast(turns(*speakers), {}, None, voices, "en", scene)
+            made = assign(turns(*speakers), {}, None, voices, "en", scene)
             assert (made.scene, made.system) == ([scene], SYSTEM_TEXT)
-            assert (made.references, [role.voice for role in made.roles]) == ([], [None, None])
+            assert (made.references, [speaker.voice for speaker in made.speakers]) == ([], [None, None])
 
 
 def test_some_described_and_others_cloned_stand_in_the_scene_together() -> None:
-    made = cast(turns("SPEAKER0", "SPEAKER1"), {"SPEAKER1": "slt"}, None, THREE, "en", "SPEAKER0: a girl")
+    made = assign(turns("SPEAKER0", "SPEAKER1"), {"SPEAKER1": "slt"}, None, THREE, "en", "SPEAKER0: a girl")
     assert made.scene == ["SPEAKER0: a girl\n\nSPEAKER1: ", ""]
-    assert (made.reference_words, [role.voice for role in made.roles]) == ([], [None, "slt"])
-    by_rule = cast(turns("SPEAKER0", "SPEAKER1"), {}, None, THREE, "en", "SPEAKER0: a girl")
+    assert (made.reference_words, [speaker.voice for speaker in made.speakers]) == ([], [None, "slt"])
+    by_rule = assign(turns("SPEAKER0", "SPEAKER1"), {}, None, THREE, "en", "SPEAKER0: a girl")
     assert by_rule.scene[0] == made.scene[0]
     alone = made.apart()[1]
     assert (alone.scene, alone.reference_words) == (["SPEAKER0: a girl"], ["I am S L T."])
 
 
 def test_a_speaker_who_is_described_but_says_nothing_changes_nobody() -> None:
-    made = cast(turns("SPEAKER0", "SPEAKER1"), {}, None, NOBODY, "en", "SPEAKER2: a child")
+    made = assign(turns("SPEAKER0", "SPEAKER1"), {}, None, NOBODY, "en", "SPEAKER2: a child")
     assert made.scene == ["SPEAKER2: a child\n\nSPEAKER0: feminine\nSPEAKER1: masculine"]
 
 
 def test_a_clip_that_is_asked_for_is_used_beside_the_description() -> None:
     clip = Reference(CLIP, "My words.")
-    alone = cast(turns(None), {}, clip, THREE, "en", "SPEAKER0: whispering")
+    alone = assign(turns(None), {}, clip, THREE, "en", "SPEAKER0: whispering")
     assert (alone.scene, alone.reference_words) == (["SPEAKER0: whispering"], ["My words."])
-    mapped = cast(turns("Anna"), {"Anna": "slt"}, None, THREE, "en", "SPEAKER0: whispering")
-    assert (mapped.scene, mapped.roles[0].voice) == (["SPEAKER0: whispering"], "slt")
+    mapped = assign(turns("Anna"), {"Anna": "slt"}, None, THREE, "en", "SPEAKER0: whispering")
+    assert (mapped.scene, mapped.speakers[0].voice) == (["SPEAKER0: whispering"], "slt")
 
 
 @pytest.mark.parametrize("voice", ["feminine", "masculine", "old"])
 def test_a_second_description_is_refused(voice: str) -> None:
     with pytest.raises(InvalidRequestError, match=f"the scene describes SPEAKER1, and so does the voice '{voice}'"):
-        cast(turns("SPEAKER0", "SPEAKER1"), {"SPEAKER1": voice}, None, THREE, "en", "SPEAKER1: hoarse")
+        assign(turns("SPEAKER0", "SPEAKER1"), {"SPEAKER1": voice}, None, THREE, "en", "SPEAKER1: hoarse")
 
 
 def test_a_line_under_a_speakers_name_is_that_speakers() -> None:
     scene = "A bar.\n- anna : an old woman\n**Bob  Lee**： loud\nAnnabel: the dog"
     numbered = "A bar.\n- SPEAKER0 : an old woman\n**SPEAKER1**： loud\nAnnabel: the dog"
     assert with_numbers(scene, {"Anna": 0, "Bob Lee": 1}) == numbered
-    made = cast(turns("Anna", "Bob Lee"), {}, None, THREE, "en", scene)
+    made = assign(turns("Anna", "Bob Lee"), {}, None, THREE, "en", scene)
     assert (made.scene, made.references) == ([numbered], [])
 
 

@@ -24,18 +24,18 @@ VOICES: dict[str, dict[str, Any]] = {
 }
 
 
-def cast(names: list[str], mapping: dict[str, str] | None = None, language: str = "en") -> dict[str, str | None]:
+def assign(names: list[str], mapping: dict[str, str] | None = None, language: str = "en") -> dict[str, str | None]:
     return assign_voices(turns(*((name, "x") for name in names)), mapping or {}, VOICES, language)
 
 
 def test_voices_go_by_mapping_then_name_then_rule() -> None:
-    assert cast(["Bob", "Eve", "anna"], {"Eve": "mei"}) == {"Bob": "bob", "Eve": "mei", "anna": "anna"}
-    assert cast(["Eve", "Dan", "Flo", "Gus"]) == {"Eve": "anna", "Dan": "bob", "Flo": "carl", "Gus": "anna"}
-    assert cast(["Old Man", "Young Man", "Woman", "Mr. X"]) == {
+    assert assign(["Bob", "Eve", "anna"], {"Eve": "mei"}) == {"Bob": "bob", "Eve": "mei", "anna": "anna"}
+    assert assign(["Eve", "Dan", "Flo", "Gus"]) == {"Eve": "anna", "Dan": "bob", "Flo": "carl", "Gus": "anna"}
+    assert assign(["Old Man", "Young Man", "Woman", "Mr. X"]) == {
         "Old Man": "bob", "Young Man": "carl", "Woman": "anna", "Mr. X": "bob",
     }  # fmt: skip
-    assert cast(["Eve", "Dan"], language="zh") == {"Eve": "mei", "Dan": "mei"}
-    assert cast(["Bob", "Eve"], {"Bob": "anna"}) == {"Bob": "anna", "Eve": "bob"}, "the mapping wins over the name"
+    assert assign(["Eve", "Dan"], language="zh") == {"Eve": "mei", "Dan": "mei"}
+    assert assign(["Bob", "Eve"], {"Bob": "anna"}) == {"Bob": "anna", "Eve": "bob"}, "the mapping wins over the name"
 
 
 def test_without_profiles_every_speaker_has_a_smart_voice_and_narration_none() -> None:
@@ -47,7 +47,7 @@ def test_four_speakers_keep_their_voices_whatever_the_order_of_the_profiles() ->
     names = ["SPEAKER0", "SPEAKER1", "SPEAKER2", "SPEAKER3"] * 3
     spoken = turns(*((name, "x") for name in names))
     backwards = dict(reversed(list(VOICES.items())))
-    assert assign_voices(spoken, {}, backwards, "en") == cast(names)
+    assert assign_voices(spoken, {}, backwards, "en") == assign(names)
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_four_speakers_keep_their_voices_whatever_the_order_of_the_profiles() ->
 )
 def test_a_mapping_of_nobody_or_to_no_voice_is_refused(mapping: dict[str, str], sentence: str) -> None:
     with pytest.raises(InvalidRequestError, match=sentence):
-        cast(["Eve"], mapping)
+        assign(["Eve"], mapping)

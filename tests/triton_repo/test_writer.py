@@ -18,14 +18,14 @@ from runtime.formats.errors import InvalidRequestError
 from runtime.formats.options import OptionLimits
 from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.prompts import Prefix, read_prefixes
-from runtime.text.dialogue.cast import cast
 from runtime.text.dialogue.chatml import PromptEncoder
 from runtime.text.dialogue.dialogue import DialogueTurn
+from runtime.text.dialogue.voice_assignment import assign
 from runtime.text.languages import LANGUAGES
 from runtime.text.parts import text_parts
 from runtime.text.requested import parse_options
 from runtime.text.writer import PlanLimits, PlanWriter, WrittenPlan
-from tests.triton_repo.test_cast import CLIP, THREE, Profile, Voices
+from tests.triton_repo.test_voice_assignment import CLIP, THREE, Profile, Voices
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "checkpoint" / "tokenizer.json"
 LIMITS = PlanLimits(
@@ -59,7 +59,7 @@ def write(
     **given: Any,
 ) -> WrittenPlan:
     params = parse_options(json.dumps(given), OPTION_LIMITS)
-    made = cast(turns, params.speakers, None, voices, "en", params.scene, params.reference_place)
+    made = assign(turns, params.speakers, None, voices, "en", params.scene, params.reference_place)
     parts = text_parts(turns, params, "en")
     return PlanWriter(encoder, limits).write(parts, made, params.system, params, LANGUAGES["en"])
 

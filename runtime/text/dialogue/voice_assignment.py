@@ -56,7 +56,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Role:
+class Speaker:
     """One speaker. `name` is "" in a text without names; `description` is a line to add to the scene.
 
     `told`: the user's scene says something about the speaker.
@@ -75,13 +75,13 @@ class Role:
 
 
 @dataclass(frozen=True)
-class Cast:
+class VoiceAssignment:
     """All speakers of a request, by number, and the scene that the user gave them.
 
     `place`: where their clips stand, as the option `reference_place`. `together`: they speak in one conversation.
     """
 
-    roles: tuple[Role, ...]
+    speakers: tuple[Speaker, ...]
     surroundings: str = ""
     place: str = "turns"
     together: bool = True
@@ -89,14 +89,14 @@ class Cast:
     @property
     def references(self) -> list[Reference]:
         """The clips of the prompt's prefix, in its order."""
-        return [role.reference for role in self.roles if role.reference is not None]
+        return [speaker.reference for speaker in self.speakers if speaker.reference is not None]
 
     @property
     def clips_in_scene(self) -> bool:
         """Whether a clip stands in its speaker's line of the scene, as it does beside a voice described in words."""
-        others = [role for role in self.roles if role.reference is None]
+        others = [speaker for speaker in self.speakers if speaker.reference is None]
         return self.place == "system" or any(
-            role.told or role.description not in ("", *SMART_VOICES) for role in others
+            speaker.told or speaker.description not in ("", *SMART_VOICES) for speaker in others
         )
 
     @property
@@ -104,54 +104,58 @@ class Cast:
         """What each clip says that has a turn of its own, as the prompt has it."""
         if self.clips_in_scene:
             return []
-        tagged = len(self.roles) > 1
-        return [(f"[{role.label}] " if tagged else "") + role.reference.words for role in self.roles if role.reference]
+        tagged = len(self.speakers) > 1
+        return [
+            (f"[{speaker.label}] " if tagged else "") + speaker.reference.words
+            for speaker in self.speakers
+            if speaker.reference
+        ]
 
     @property
     def system(self) -> str:
         """What the model is told where the request does not say."""
-        chooses = any(role.reference is None and role.description in SMART_VOICES for role in self.roles)
-        return SMART_SYSTEM_TEXT if len(self.roles) > 1 and chooses else SYSTEM_TEXT
+        chooses = any(speaker.reference is None and speaker.description in SMART_VOICES for speaker in self.speakers)
+        return SMART_SYSTEM_TEXT if len(self.speakers) > 1 and chooses else SYSTEM_TEXT
 
     @property
     def scene(self) -> list[str]:
         """The surroundings and a line for each voice that stands there, cut where a clip belongs; [] for no scene."""
         pieces = [f"{self.surroundings}\n\n" if self.surroundings else ""]
         newline = ""
-        for role in self.roles:
-            in_line = role.reference is not None and self.clips_in_scene
-            if in_line or role.description:
-                pieces[-1] += f"{newline}{role.label}: {role.description}"
+        for speaker in self.speakers:
+            in_line = speaker.reference is not None and self.clips_in_scene
+            if in_line or speaker.description:
+                pieces[-1] += f"{newline}{speaker.label}: {speaker.description}"
                 newline = "\n"
             if in_line:
                 pieces.append("")
         pieces[-1] = pieces[-1].rstrip()
         return pieces if any(pieces) else []
 
-    def apart(self) -> list[Cast]:
-        """Each role alone, as if nobody else spoke."""
-        return [replace(self, roles=(role,), together=False) for role in self.roles]
+    def apart(self) -> list[VoiceAssignment]:
+        """Each speaker alone, as if nobody else spoke."""
+        return [replace(self, speakers=(speaker,), together=False) for speaker in self.speakers]
 
-    def with_references(self, change: Callable[[Reference], Reference]) -> Cast:
+    def with_references(self, change: Callable[[Reference], Reference]) -> VoiceAssignment:
         """The same with every clip changed."""
-        roles = (
-            replace(role, reference=change(role.reference)) if role.reference is not None else role
-            for role in self.roles
+        speakers = (
+            replace(speaker, reference=change(speaker.reference)) if speaker.reference is not None else speaker
+            for speaker in self.speakers
         )
-        return replace(self, roles=tuple(roles))
+        return replace(self, speakers=tuple(speakers))
 
-    def role(self, speaker: str | None) -> Role:
+    def speaker(self, name: str | None) -> Speaker:
         """Who that is."""
-        return next(role for role in self.roles if role.name == (speaker or ""))
+        return next(speaker for speaker in self.speakers if speaker.name == (name or ""))
 
-    def tag(self, speaker: str | None) -> str:
+    def tag(self, name: str | None) -> str:
         """What stands before the words of a speaker; nothing for one who is alone, unless the text has the tag."""
-        role = self.role(speaker)
-        tagged = len(self.roles) > 1 or (self.together and _NUMBERED.fullmatch(role.name) is not None)
-        return f"[{role.label}] " if tagged else ""
+        speaker = self.speaker(name)
+        tagged = len(self.speakers) > 1 or (self.together and _NUMBERED.fullmatch(speaker.name) is not None)
+        return f"[{speaker.label}] " if tagged else ""
 
 
-def cast(
+def assign(
     turns: Sequence[DialogueTurn],
     mapping: dict[str, str],
     given: Reference | str | None,
@@ -159,7 +163,7 @@ def cast(
     language: str,
     scene: str = "",
     place: str = "turns",
-) -> Cast:
+) -> VoiceAssignment:
     """Give every speaker a number and a voice.
 
     mapping: speaker to the name of a profile or one of SMART_VOICES. given: the clip or the profile of the one speaker,
@@ -167,14 +171,14 @@ def cast(
     mapping or given. place: as the option `reference_place`. Raises InvalidRequestError when a voice is unknown, has
     nobody to speak it, or is described a second time.
     """
-    speakers = list(dict.fromkeys(turn.speaker or "" for turn in turns))
+    names = list(dict.fromkeys(turn.speaker or "" for turn in turns))
     for name in mapping:
-        if name not in speakers:
-            known = ", ".join(filter(None, speakers)) or "nobody by name"
+        if name not in names:
+            known = ", ".join(filter(None, names)) or "nobody by name"
             raise InvalidRequestError(f"speakers gives {name!r} a voice; in the text there speak: {known}")
-    bearer = None if given is None else _bearer(speakers, mapping)
+    bearer = None if given is None else _bearer(names, mapping)
     smart = {name: voice for name, voice in mapping.items() if voice in SMART_VOICES}
-    numbers = _numbers(speakers)
+    numbers = _numbers(names)
     by_name = {name: number for name, number in numbers.items() if not _NUMBERED.fullmatch(name)}
     surroundings = with_numbers(scene.strip(), by_name)
     in_scene = described(surroundings)
@@ -186,32 +190,32 @@ def cast(
         {profile.name: profile.metadata for profile in voices.profiles()},
         language,
     )
-    roles = []
-    for speaker, number in sorted(numbers.items(), key=lambda pair: pair[1]):
-        voice = given if speaker == bearer else assigned.get(speaker)
-        role = Role(speaker, number, None, smart.get(speaker, ""), None, speaker in told)
+    speakers = []
+    for name, number in sorted(numbers.items(), key=lambda pair: pair[1]):
+        voice = given if name == bearer else assigned.get(name)
+        speaker = Speaker(name, number, None, smart.get(name, ""), None, name in told)
         if isinstance(voice, Reference):
-            role = replace(role, reference=voice)
+            speaker = replace(speaker, reference=voice)
         elif voice is not None:
             profile, samples = voices.load(voice)
             cloned = samples.size > 0 or profile.embedding is not None
             clip = Reference(samples, profile.transcript, voice, profile.embedding) if cloned else None
-            role = replace(role, reference=clip, description="" if clip else profile.description, voice=voice)
-        if role.told and role.description:
+            speaker = replace(speaker, reference=clip, description="" if clip else profile.description, voice=voice)
+        if speaker.told and speaker.description:
             raise InvalidRequestError(
-                f"the scene describes {role.label}, and so does the voice {voice or role.description!r} that is asked "
-                "for; give one of the two"
+                f"the scene describes {speaker.label}, and so does the voice {voice or speaker.description!r} that is "
+                "asked for; give one of the two"
             )
-        roles.append(role)
-    return Cast(tuple(_with_smart_voices(roles)), surroundings, place)
+        speakers.append(speaker)
+    return VoiceAssignment(tuple(_with_smart_voices(speakers)), surroundings, place)
 
 
-def _bearer(speakers: list[str], mapping: dict[str, str]) -> str:
+def _bearer(names: list[str], mapping: dict[str, str]) -> str:
     """Whose the request's one voice is."""
-    bearer = speakers[0] if len(speakers) == 1 else ""
-    if bearer not in speakers:
+    bearer = names[0] if len(names) == 1 else ""
+    if bearer not in names:
         raise InvalidRequestError(
-            f"voice and reference_audio are for one speaker, and here speak {', '.join(speakers)}; "
+            f"voice and reference_audio are for one speaker, and here speak {', '.join(names)}; "
             "give each a profile with the option speakers"
         )
     if bearer in mapping:
@@ -219,22 +223,22 @@ def _bearer(speakers: list[str], mapping: dict[str, str]) -> str:
     return bearer
 
 
-def _numbers(speakers: list[str]) -> dict[str, int]:
+def _numbers(names: list[str]) -> dict[str, int]:
     """`SPEAKERn` keeps its n; the others have the lowest that are free, in the order in which they first speak."""
-    numbers = {name: int(match[1]) for name in speakers if (match := _NUMBERED.fullmatch(name))}
+    numbers = {name: int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))}
     if len(set(numbers.values())) < len(numbers):
         raise InvalidRequestError(f"two of {', '.join(numbers)} have one number; give each speaker one of its own")
     free = (number for number in count() if number not in numbers.values())
-    return numbers | {name: next(free) for name in speakers if name not in numbers}
+    return numbers | {name: next(free) for name in names if name not in numbers}
 
 
-def _with_smart_voices(roles: list[Role]) -> list[Role]:
+def _with_smart_voices(speakers: list[Speaker]) -> list[Speaker]:
     """Where several speak, the voices that the model chooses are alternately feminine and masculine."""
-    if len(roles) == 1:
-        return roles
+    if len(speakers) == 1:
+        return speakers
     return [
-        replace(role, description=SMART_VOICES[place % 2])
-        if role.reference is None and not role.description and not role.told
-        else role
-        for place, role in enumerate(roles)
+        replace(speaker, description=SMART_VOICES[place % 2])
+        if speaker.reference is None and not speaker.description and not speaker.told
+        else speaker
+        for place, speaker in enumerate(speakers)
     ]
