@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lexicon import LEXICONS, alternatives
+from lexicon import LEXICONS, alternatives, any_case
 from numerals import before_noun, cardinal, digits
 from reading_rules import END, LETTER, START, Rule
 
@@ -19,7 +19,7 @@ def context_rules(language: str) -> Iterator[Rule]:
     if language != "zh":
         yield from _verses(language)
     yield from _pairs(language)
-    before, after = words.context["emergency_before"], words.context["emergency_after"]
+    before, after = any_case(words.context["emergency_before"]), words.context["emergency_after"]
     code = {"en": "[2-9]11|999|112|000", "zh": "1[0-9]{2}|[19][0-9]{4}"}.get(language, "[01][0-9]{1,2}|911|112")
     gap = "" if language == "zh" else " "
     far = "[了:：是为 ]?" if language == "zh" else ":? "
@@ -30,7 +30,7 @@ def context_rules(language: str) -> Iterator[Rule]:
     word = "" if language == "zh" else r"\b"
     no_count = r"(?![分个次元人年天])(?! (?!now|for|if|or|and|in|from|right)[a-z]+s\b)"
     yield (
-        rf"{word}((?i:{before}){far}){START}({code}){END}{no_count}",
+        rf"{word}((?:{before}){far}){START}({code}){END}{no_count}",
         code_after,
     )
     yield rf"{START}()({code}){END}(?={gap}(?:{after}))", code_after
@@ -43,8 +43,8 @@ def context_rules(language: str) -> Iterator[Rule]:
         lambda m: ", ".join(digits(g, language) for g in re.split("[ -]", m[2])),
     )
     of = {"zh": "(?:是|为|[:：])? ?"}.get(language, r"(?:\.|:| is| es| est| ending in| no\.)? ")
-    card = words.context["card_before"]
-    yield rf"{word}((?i:{card}){of}){START}([0-9]{{5,19}}){END}", code_after
+    card = any_case(words.context["card_before"])
+    yield rf"{word}((?:{card}){of}){START}([0-9]{{5,19}}){END}", code_after
     if language == "en":
         yield rf"(?<=, [A-Z]{{2}} )(){START}([0-9]{{5}}){END}", code_after
     yield from _twice(language)
@@ -103,10 +103,10 @@ def _pairs(language: str) -> Iterator[Rule]:
         return match[1] + spoken(match[2])
 
     far = r"[^。；！？!?\n0-9.;]{0,4}?" if language == "zh" else _FAR
-    before, after = words.context["score_before"], words.context["score_after"]
+    before, after = any_case(words.context["score_before"]), words.context["score_after"]
     row = rf"({pair}(?:(?:, ?| and | y | et |、){pair})*)"
     yield (
-        rf"{word}((?i:{before}){space}{far}){row}",
+        rf"{word}((?:{before}){space}{far}){row}",
         lambda m: m[0] if is_single(m.string, m.start(2), language) else behind(m),
     )
     yield rf"(){row}(?= ?(?:{after}){space})", behind
@@ -116,7 +116,7 @@ def _pairs(language: str) -> Iterator[Rule]:
         return match[1] + joint.join(cardinal(int(n), language) for n in match[2].split(":"))
 
     of = {"zh": "(?:是|为|以)?"}.get(language, "(?: of| is| was| de| est| es|:)? ")
-    yield rf"{word}((?i:{words.context['ratio_before']}){of}){ratio}", proportion
+    yield rf"{word}((?:{any_case(words.context['ratio_before'])}){of}){ratio}", proportion
     yield rf"(){ratio}(?=[ -]?(?i:{words.context['ratio_after']}){space})", proportion
     yield rf"(){START}((?:16|21):9|4:3){END}", proportion
     if language == "zh":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from calendar_words import date, time_of_day
-from lexicon import LEXICONS
+from lexicon import LEXICONS, any_case
 from numerals import cardinal, digits, ordinal, year
 from reading_rules import END, MEASURE_WORDS, START, Rule
 
@@ -29,7 +29,7 @@ def date_rules(language: str) -> Iterator[Rule]:
         return
     yield from _seasons(language)
     if language == "en":
-        yield from _english()
+        yield from _english_figures()
         return
     yield f"{START}{_DAY}([-/.]){_DAY}\\2{_YEAR}{END}", lambda m: _date(m[0], m[4], m[3], m[1], language)
     yield f"{START}{_DAY}([-/]){_DAY}\\2([0-9]{{2}}){END}", lambda m: _short(m, m[3], m[1], language)
@@ -92,7 +92,7 @@ def _seasons(language: str) -> Iterator[Rule]:
     yield rf"{START}(1[5-9][0-9]{{2}}|20[0-9]{{2}})([-–/])([0-9]{{2}}){END}", season
 
 
-def _english() -> Iterator[Rule]:
+def _english_figures() -> Iterator[Rule]:
     def years(match: re.Match[str]) -> str:
         first, last = int(match[1]), int(match[2])
         return f"{year(first, 'en')} to {year(last, 'en')}" if first < last else match[0]
@@ -102,16 +102,22 @@ def _english() -> Iterator[Rule]:
     yield f"{START}{_DAY}/{_DAY}/{_YEAR}{END}", _american
     yield f"{START}{_DAY}(-|\\.){_DAY}\\2{_YEAR}{END}", lambda m: _date(m[0], m[4], m[3], m[1], "en")
     yield f"{START}{_DAY}(/){_DAY}/([0-9]{{2}}){END}", lambda m: _short(m, m[1], m[3], "en")
+
+
+def month_rules(language: str) -> Iterator[Rule]:
+    """The rules for English months' names; Chinese, Spanish and French read a number beside a month as any other."""
+    if language != "en":
+        return
     months = LEXICONS["en"].months
     short = "|".join(f"{name[:3]}\\.?" for name in months if name != "May") + r"|Sept\.?"
     lower = "|".join(name.lower() for name in months if name not in ("March", "May"))
     clear = "|".join(name for name in months if name not in ("March", "May"))
     every = f"{'|'.join(months)}|march|may|{lower}|{short}"
-    yield rf"\b((?i:{every})) {_DAY}(?:{_TH}, ?| |(?:st|nd|rd|th) ){_YEAR}{END}", _month_first
+    yield rf"\b((?:{any_case(every)})) {_DAY}(?:{_TH}, ?| |(?:st|nd|rd|th) ){_YEAR}{END}", _month_first
     yield rf"\b({every}) {_DAY}(?:st|nd|rd|th)()()?{END}", _month_first
     days = f"{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?"
     yield rf"(?<![0-9] )\b({clear}|{lower}|{short}) {days}(?:, ?{_YEAR})?{END}(?! ?[%$€£])", _month_days
-    yield rf"\b((?i:{_BEFORE_MAY}) (?:March|May)) {days}(?:, ?{_YEAR})?{END}(?! ?[%$€£])", _month_days
+    yield rf"\b((?:{any_case(_BEFORE_MAY)}) (?:March|May)) {days}(?:, ?{_YEAR})?{END}(?! ?[%$€£])", _month_days
     yield rf"(?<![0-9] )\b(March|May) {days}(?:, ?{_YEAR})?{END}(?=[.,;:!?)\]\n]|$)", _month_days
     yield rf"\b([Tt]he )?{START}{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?(?: of)? ((?i:{every}))(?:,)? {_YEAR}{END}", _day_first
     yield (

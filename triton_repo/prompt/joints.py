@@ -9,7 +9,7 @@ from amounts import Amounts
 from contexts import is_single
 from lexicon import alternatives
 from numerals import is_code, year
-from reading_rules import END, LETTER, START, Rule
+from reading_rules import END, LETTER, OUTSIDE, START, Rule
 
 _SYMBOLS = "$€£¥₹₩¢"
 
@@ -35,7 +35,7 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
         return f"{lead}{first}{first_suffix}{space}{words.to}{space}{last_currency or first_currency}{last}"
 
     amount = f"({amounts.beside if language != 'en' else amounts.pattern})"
-    yield rf"{START}{currency}{amount}{suffix}{dash}{currency}{amount}{end}", span
+    yield rf"{OUTSIDE}{currency}{amount}{suffix}{dash}{currency}{amount}{end}", span
     ordinal = {"en": r"[0-9]{1,4}(?:st|nd|rd|th)", "fr": "[0-9]{1,4}e", "es": r"[0-9]{1,3}\.?[ºª]"}.get(language)
     if ordinal:
         yield rf"{START}({ordinal})[-–]({ordinal}){END}", lambda m: f"{m[1]} {words.to} {m[2]}"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from amounts import Amounts
 from attributes import measure_describes, sum_describes
 from contexts import is_single
-from lexicon import alternatives
+from lexicon import alternatives, any_case
 from numerals import before_noun, cardinal, ordinal, year
-from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, START, Rule
+from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, OUTSIDE, START, Rule
 
 _YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
 _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
@@ -114,7 +114,10 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
 
     yield rf"{START}({amount}) ?([%‰])(?![{LETTER}_0-9])(?![.,:/'’–—-][0-9])(?!/[{LETTER}])", percent
     if language == "en":
-        yield rf"{START}'?((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)'?s(?!-[0-9]){END}", lambda m: _decade(m[1])
+        yield (
+            rf"(?=['0-9]){OUTSIDE}'?((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)'?s(?!-[0-9]){END}",
+            lambda m: _decade(m[1]),
+        )
         yield (
             rf"(?<![{LETTER}0-9])((?i:mid|pre|post|late|early)-)((?:1[1-9]|20)?[0-9]0)s{END}",
             lambda m: m[1] + _decade(m[2]),
@@ -191,7 +194,7 @@ def _years(language: str) -> Iterator[Rule]:
     if language != "en":
         return
     counted = r"(?! (?!years|was|is|has|games|elections|as|this|does|his)[a-z]+[^s]s\b| people\b| percent\b)"
-    yield rf"\b((?i:{_YEAR_FOLLOWS}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    yield rf"\b((?:{any_case(_YEAR_FOLLOWS)}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
     # Who said it or where, and when: "-- Niccolo Machiavelli, 1513"; a work and its year: "Moby-Dick (1851)".
     said_by = rf"(?:--|[—–]) ?[A-Z\"“][^\n0-9]{{1,120}}?(?:,|[{LETTER}])|\b[A-Z][{LETTER}.'’-]*[\"”]?,"
     alone = rf"(?! ?[{LETTER}$€£%(]|,)"

@@ -19,11 +19,12 @@ MEASURE_WORDS = (  # what Chinese counts with
     "户口亩站国队局轮字股票瓦株多余美英欧日港平立毫厘度卷册首篇段行列"
 )
 _JOINT = r"./:^*=+×÷~_#&@\\|"
-START = (
+OUTSIDE = (  # of what a number would be a part of
     rf"(?<![{LETTER}_0-9{CURRENCY}#&@\\^*=+%<>~|/-])(?<![{LETTER}0-9][{_JOINT}])(?<![0-9][,'’·–—-])"
     rf"(?<![^.…]\.)(?<!^\.)(?<![{LETTER}0-9_.)\]][\[(])(?<![0-9]--)(?<![{LETTER}][{LETTER}]['’])"
     rf"(?<![{CURRENCY}%‰°][{_JOINT},.'’·–—-])(?<!::)(?<!\]:)(?<![{LETTER}0-9]!)"
 )
+START = rf"(?=[0-9.]){OUTSIDE}"  # the digit first: at most places of a text nothing else need be looked for
 END = (
     rf"(?![{LETTER}_0-9{CURRENCY}%‰°º²³ª])(?! ?[%‰])(?![{_JOINT}][{LETTER}0-9+-])"
     rf"(?![,·–—-][0-9{CURRENCY}])(?!['’][{LETTER}0-9])(?![*^#~<>=+])(?!\.[*\[])(?![\[(][0-9])(?!--[0-9])(?!-[a-z]+-[0-9])(?!!=)(?!-[A-Z](?![{LETTER}]))"

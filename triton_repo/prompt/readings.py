@@ -13,7 +13,7 @@ from functools import cache
 from amounts import Amounts
 from clock import time_rules
 from contexts import context_rules
-from dates import date_rules
+from dates import date_rules, month_rules
 from formulas import formula_rules, times_rules
 from joints import joint_rules
 from lexicon import LEXICONS
@@ -32,7 +32,12 @@ _FULL_WIDTH = re.compile("(?<=[0-9])[：．／，（）](?=[0-9])")
 _HALF = dict(zip("：．／，（）", ":./,()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
+_FRACTION = re.compile("[0-9][/⁄][0-9]")
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,2}[0-9]){6}")
+_MONTH = re.compile("|".join(f"{name}|{name.lower()}|{name.upper()}" for name in (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+)))  # fmt: skip
+_ROMAN = re.compile(r"\b[IVXLC]+(?:\b|[a-zèᵉ]{1,4}\b)")
 _FORMULA = re.compile(r"""[^\w\s.,;:!?"'’()$%€£-]|[²³]|[0-9](?:['’]| ?[xejf]|-[a-z])|50-50""")
 
 _MOST_ROUNDS = 4  # ordinary text needs one
@@ -59,8 +64,9 @@ def read_numbers(text: str, language: str) -> str:
 
 def _read(text: str, language: str) -> str:
     words, numbers = _rules(language)
-    for pattern, reading in words:
-        text = pattern.sub(reading, text)
+    if _ROMAN.search(text):
+        for pattern, reading in words:
+            text = pattern.sub(reading, text)
     if not _DIGIT.search(text := text.translate(_VARIANTS)):
         return text
     text = spelled(_FULL_WIDTH.sub(lambda sign: _HALF[sign[0]], text))
@@ -76,7 +82,9 @@ def _rules(language: str) -> tuple[_Rules, list[tuple[re.Pattern[str], _Rules]]]
     """One language's rules for letters; then those for digits, each kind with what a text must have to need them."""
     amounts = Amounts(language)
     numbers = [
-        (_DIGIT, [*context_rules(language), *date_rules(language), *fraction_rules(language)]),
+        (_DIGIT, [*context_rules(language), *date_rules(language)]),
+        (_MONTH, [*month_rules(language)]),
+        (_FRACTION, [*fraction_rules(language)]),
         (_SEVEN_DIGITS, [*telephone_rules(language)]),
         (_DIGIT, [*time_rules(language)]),
         (_FORMULA, [*formula_rules(amounts)]),

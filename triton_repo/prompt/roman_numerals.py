@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from lexicon import any_case
 from numerals import cardinal, ordinal
 from reading_rules import LETTER, Reading, Rule
 
@@ -65,7 +66,7 @@ def _english() -> Iterator[Rule]:
 
     no_pronoun = rf"(?!I{_END})"
     yield rf"\b(World War ){_NUMERAL}", _cardinal("en")
-    yield rf"\b((?i:{_PARTS['en']}) ){no_pronoun}{_NUMERAL}", _cardinal("en")
+    yield rf"\b((?:{any_case(_PARTS['en'])}) ){no_pronoun}{_NUMERAL}", _cardinal("en")
     yield rf"\b((?:{_PARTS['en']}) )(I){_LAST}", _cardinal("en")
     yield rf"\b((?:{_RULERS['en']}) ){_NO_INITIAL}{no_pronoun}{_NUMERAL}", ruler
     yield rf"\b((?:{_RULERS['en']}) )(I){_LAST}", ruler
@@ -79,7 +80,7 @@ def _spanish() -> Iterator[Rule]:
 
     row = rf"{_ROMAN}(?:(?:, | y | al | a |-|–){_ROMAN}{_END})*"
     yield rf"\b((?i:siglos?) )({row}){_END}", lambda m: m[1] + re.sub(_ROMAN, lambda n: said(n[0]), m[2])
-    yield rf"\b((?i:{_PARTS['es']}) ){_NUMERAL}", _cardinal("es")
+    yield rf"\b((?:{any_case(_PARTS['es'])}) ){_NUMERAL}", _cardinal("es")
     yield rf"\b((?:{_RULERS['es']}) ){_NO_INITIAL}{_NUMERAL}", lambda m: m[1] + said(m[2])
     yield rf"\b((?:{_QUEENS['es']}) ){_NO_INITIAL}{_NUMERAL}", lambda m: m[1] + said(m[2], "ª")
     yield rf"\b{_NUMERAL}(?= (?i:{_SPANISH_EVENTS})\b)", lambda m: ordinal(_value(m[1]), "es", "er")
@@ -93,7 +94,7 @@ def _french() -> Iterator[Rule]:
 
     yield rf"\b(I)(er|re){_END}", lambda m: ordinal(1, "fr", m[2])
     yield rf"\b(?!I[eèiᵉ])({_ROMAN})(?:e|ᵉ|ème|ième){_END}", lambda m: ordinal(_value(m[1]), "fr")
-    yield rf"\b((?i:{_PARTS['fr']}) ){_NUMERAL}", _cardinal("fr")
+    yield rf"\b((?:{any_case(_PARTS['fr'])}) ){_NUMERAL}", _cardinal("fr")
     yield rf"\b((?:{_RULERS['fr']}|{_QUEENS['fr']}) ){_NO_INITIAL}{_NUMERAL}", ruler
 
 
