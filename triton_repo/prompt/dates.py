@@ -9,7 +9,7 @@ from functools import partial
 from calendar_words import date, time_of_day
 from lexicon import LEXICONS, any_case
 from numerals import cardinal, digits, ordinal, year
-from reading_rules import END, MEASURE_WORDS, START, Rule
+from reading_rules import END, MEASURE_WORDS, START, Rule, hidden
 
 _DAY = "([0-9]{1,2})"
 _YEAR = "([12][0-9]{3})"
@@ -99,9 +99,14 @@ def _english_figures() -> Iterator[Rule]:
 
     span = "(1[1-9][0-9]{2}|20[0-9]{2})"
     yield rf"{START}{span} ?[-–] ?{span}{END}(?! [a-z]+[^s]s\b)", years
+    era = r"(?= (?:BCE?|B\.C\.(?:E\.)?))"
+    yield (
+        rf"{START}([1-9][0-9]{{0,3}}) ?[-–] ?([1-9][0-9]{{0,3}}){END}{era}",
+        lambda m: f"{year(int(m[1]), 'en')} to {year(int(m[2]), 'en')}" if int(m[1]) > int(m[2]) else m[0],
+    )
     yield f"{START}{_DAY}/{_DAY}/{_YEAR}{END}", _american
     yield f"{START}{_DAY}(-|\\.){_DAY}\\2{_YEAR}{END}", lambda m: _date(m[0], m[4], m[3], m[1], "en")
-    yield f"{START}{_DAY}(/){_DAY}/([0-9]{{2}}){END}", lambda m: _short(m, m[1], m[3], "en")
+    yield f"{START}{_DAY}(/){_DAY}/([0-9]{{2}}){END}", _american_short
 
 
 def month_rules(language: str) -> Iterator[Rule]:
@@ -124,6 +129,7 @@ def month_rules(language: str) -> Iterator[Rule]:
         rf"{START}{_DAY} ({clear}|{lower}|{short}|March|May) ([0-9]{{2}}){END}(?= ?[.,;:!?…)\]]|$)",
         _short_day_first,
     )
+    yield rf"{START}(?:3[01]|[12][0-9]|0?[1-9]) (?:{clear}|{lower}|{short}|March|May) '?[0-9]{{2}}{END}", hidden
     # "25 Jan 09" may be a year's last digits; the day of another date may follow.
     other = r"(?! '?[0-9]{2}(?![0-9]|[:/][0-9]))(?! [a-z-]*(?:first|second|third|[a-z]th)\b)"
     of = rf"(?: of)? ({clear}|{lower}|{short}|March|May)\b(?:,? {_YEAR}{END})?{other}"
@@ -136,13 +142,22 @@ def _american(match: re.Match[str]) -> str:
     )
 
 
+def _american_short(match: re.Match[str]) -> str:
+    """A date with a year of two digits; three numbers in equal steps are none: "5/10/15"."""
+    first, second, last = int(match[1]), int(match[3]), int(match[4])
+    if 30 <= last < 50 or (last - second == second - first and len(match[1]) == 1):
+        return match[0]
+    years = str(last + (2000 if last < 30 else 1900))
+    return date(int(years), first, second, "en") or _date(match[0], years, match[3], match[1], "en")
+
+
 def _month(written: str) -> str:
     return next(name for name in LEXICONS["en"].months if name[:3].lower() == written[:3].lower())
 
 
 def _month_first(match: re.Match[str]) -> str:
     if not _days_fit(match[2], None, match[1], match[3]):
-        return match[0]
+        return _no_day(match, match[2])
     return f"{_month(match[1])} {ordinal(int(match[2]), 'en')}" + (f", {year(int(match[3]), 'en')}" if match[3] else "")
 
 
@@ -150,7 +165,7 @@ def _month_days(match: re.Match[str]) -> str:
     """ "June 5-7, 2020"; the group of the month may have a word before it."""
     before, _, name = match[1].rpartition(" ")
     if not _days_fit(match[2], match[3], name, match[4]):
-        return match[0]
+        return _no_day(match, match[2])
     said = f"{before + ' ' if before else ''}{_month(name)} {_span(match[2], match[3])}"
     return said + (f", {year(int(match[4]), 'en')}" if match[4] else "")
 
@@ -158,7 +173,7 @@ def _month_days(match: re.Match[str]) -> str:
 def _day_first(match: re.Match[str]) -> str:
     the, first, last, name, years = match.groups()
     if not _days_fit(first, last, name, years):
-        return match[0]
+        return _no_day(match, first)
     return f"{the or 'the '}{_span(first, last)} of {_month(name)}" + (f", {year(int(years), 'en')}" if years else "")
 
 
@@ -167,8 +182,13 @@ def _short_day_first(match: re.Match[str]) -> str:
     short = int(match[3])
     years = 2000 + short if short < 30 else 1900 + short
     if 30 <= short < 50 or not _days_fit(match[1], None, match[2], str(years)):
-        return match[0]
+        return hidden(match)
     return f"the {ordinal(int(match[1]), 'en')} of {_month(match[2])}, {year(years, 'en')}"
+
+
+def _no_day(match: re.Match[str], day: str) -> str:
+    """What looks like a day that the calendar does not have stays whole: "June 31"; "June 45" is two things."""
+    return hidden(match) if 28 < int(day) < 32 else match[0]
 
 
 def _days_fit(first: str, last: str | None, month: str, years: str | None) -> bool:

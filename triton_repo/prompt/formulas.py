@@ -86,7 +86,8 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
     if language in ("en", "es"):
         yield from _feet(amounts)
     about = f"{words.about}{space}"
-    yield r"(?<![\w~/.])~ ?(?=[$€£¥]?[0-9])", lambda m: about
+    large = r"(?![0-9.]*[KMB]\b)" if language == "en" else ""  # thousands, kelvins or kilobytes
+    yield rf"(?<![\w~/.])~ ?(?=[$€£¥]?[0-9]){large}", lambda m: about
     if language == "zh":
         yield rf"(?<=[一-鿿])~(?=[0-9]+{END})", lambda m: about
 

@@ -21,13 +21,14 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
     currency = f"({alternatives(words.money)}|)"
     suffix = rf"((?: ?(?:{magnitudes}|{units}|[{_SYMBOLS}])(?![{LETTER}])|[日月年号点]| ?%)?)"
     dash = "(?: ?[–—] ?|--|[-~])"
-    end = rf"(?![0-9–-])(?![.,:/][0-9])(?![{LETTER}_0-9]*[0-9])(?!['’^=])"
+    end = rf"(?![0-9–-])(?![.,:/][0-9])(?![{LETTER}_0-9]*[0-9])(?!['’^=])(?!\+[{LETTER}0-9])"
 
     def span(match: re.Match[str]) -> str:
         first_currency, first, first_suffix, last_currency, last = match.groups()
         in_order = amounts.value(first) < amounts.value(last) or first_suffix.strip() in words.magnitudes
         standard = first_suffix == "" and amounts.split(first)[1] and re.fullmatch("(?:19|20)[0-9]{2}", last)
-        if standard:  # "POSIX 1003.1-1990"
+        revision = "." in first and "." not in last and _in_brackets(match)  # "foo (1.2-3)", a package's
+        if standard or revision:  # "POSIX 1003.1-1990"
             return match[0]
         if not in_order or is_code(first) or is_code(last) or is_single(match.string, match.start(), language):
             return match[0]
@@ -56,3 +57,7 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
         rf"{START}({amounts.grouped}|[0-9]+)\+(?![{LETTER}0-9+=({_SYMBOLS}])",
         lambda m: f"{amounts.plain(m[1], '')}{more}",
     )
+
+
+def _in_brackets(match: re.Match[str]) -> bool:
+    return match.string[: match.start()].endswith("(") and match.string.startswith(")", match.end())

@@ -55,8 +55,10 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
         rf"{start}({currency}) ?({amount}){magnitude}{tail}",
         lambda m: money(m, m[1], m[2], m[3]),
     )
+    # In English a dollar sign behind a number and a space begins what follows: "2003 $ date".
+    dollar = r"(?! \$)" if language == "en" else ""
     yield (
-        rf"{START}({amount}){magnitude} ?({currency}){tail}",
+        rf"{START}({amount}){magnitude}{dollar} ?({currency}){tail}",
         lambda m: money(m, m[3], m[1], m[2]),
     )
     if language in ("fr", "es"):
@@ -195,6 +197,7 @@ def _years(language: str) -> Iterator[Rule]:
         return
     counted = r"(?! (?!years|was|is|has|games|elections|as|this|does|his)[a-z]+[^s]s\b| people\b| percent\b)"
     yield rf"\b((?:{any_case(_YEAR_FOLLOWS)}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    yield rf"\b([Yy]ear )(10[1-9][0-9]|[4-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
     # Who said it or where, and when: "-- Niccolo Machiavelli, 1513"; a work and its year: "Moby-Dick (1851)".
     said_by = rf"(?:--|[—–]) ?[A-Z\"“][^\n0-9]{{1,120}}?(?:,|[{LETTER}])|\b[A-Z][{LETTER}.'’-]*[\"”]?,"
     alone = rf"(?! ?[{LETTER}$€£%(]|,)"

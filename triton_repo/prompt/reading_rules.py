@@ -27,8 +27,21 @@ OUTSIDE = (  # of what a number would be a part of
 START = rf"(?=[0-9.]){OUTSIDE}"  # the digit first: at most places of a text nothing else need be looked for
 END = (
     rf"(?![{LETTER}_0-9{CURRENCY}%‰°º²³ª])(?! ?[%‰])(?![{_JOINT}][{LETTER}0-9+-])"
-    rf"(?![,·–—-][0-9{CURRENCY}])(?!['’][{LETTER}0-9])(?![*^#~<>=+])(?!\.[*\[])(?![\[(][0-9])(?!--[0-9])(?!-[a-z]+-[0-9])(?!!=)(?!-[A-Z](?![{LETTER}]))"
+    rf"(?![,·–—-][0-9{CURRENCY}])(?!['’][{LETTER}0-9])(?![*^#~<>=+])(?!\.[*\[])(?![\[(][0-9])(?!--[0-9])(?!-[a-z]+-[0-9])(?!!=)(?!-[A-Z](?![{LETTER}]))(?!\"[{LETTER}0-9])"
 )
+
+_HIDDEN = {ord("0") + digit: 0xDC30 + digit for digit in range(10)}  # halves of characters, which no text holds
+_SHOWN = {hidden: shown for shown, hidden in _HIDDEN.items()}
+
+
+def hidden(match: re.Match[str]) -> str:
+    """What was matched, out of all later rules' reach: it is to stay as it is, whole."""
+    return match[0].translate(_HIDDEN)
+
+
+def shown(text: str) -> str:
+    """The text with what was hidden."""
+    return text.translate(_SHOWN)
 
 
 def unless(language: str, chinese: str, other: str) -> str:

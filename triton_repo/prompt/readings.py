@@ -12,13 +12,14 @@ from functools import cache
 
 from amounts import Amounts
 from clock import time_rules
+from computing import computing_rules
 from contexts import context_rules
 from dates import date_rules, month_rules
 from formulas import formula_rules, times_rules
 from joints import joint_rules
 from lexicon import LEXICONS
 from quantities import quantity_rules
-from reading_rules import Reading, Rule
+from reading_rules import Reading, Rule, shown
 from roman_numerals import roman_rules
 from telephones import telephone_rules
 from vulgar_fractions import fraction_rules, spelled
@@ -74,7 +75,7 @@ def _read(text: str, language: str) -> str:
         if gate.search(text):
             for pattern, reading in rules:
                 text = pattern.sub(reading, text)
-    return text
+    return shown(text)
 
 
 @cache
@@ -82,7 +83,7 @@ def _rules(language: str) -> tuple[_Rules, list[tuple[re.Pattern[str], _Rules]]]
     """One language's rules for letters; then those for digits, each kind with what a text must have to need them."""
     amounts = Amounts(language)
     numbers = [
-        (_DIGIT, [*context_rules(language), *date_rules(language)]),
+        (_DIGIT, [*computing_rules(language), *context_rules(language), *date_rules(language)]),
         (_MONTH, [*month_rules(language)]),
         (_FRACTION, [*fraction_rules(language)]),
         (_SEVEN_DIGITS, [*telephone_rules(language)]),

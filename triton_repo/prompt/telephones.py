@@ -61,8 +61,9 @@ def telephone_rules(language: str) -> Iterator[Rule]:
         yield f"{_BEFORE}{form}{_AFTER}", read
     announced, between = _ANNOUNCED[language]
     word = "" if language == "zh" else r"\b"
+    lead = f"{word}(?:{any_case(announced)})(?i:{between}) ?"
     yield (
-        rf"({word}(?:{any_case(announced)})(?i:{between}) ?)(?<![{LETTER}_0-9])([0-9]{{2,11}}(?:[ .-][0-9]{{2,8}}){{0,5}}){_AFTER}",
+        rf"({lead})(?<![{LETTER}_0-9])([0-9]{{2,11}}(?:[ .-][0-9]{{2,8}}){{0,5}}){_AFTER}",
         lambda match: match[1] + _said(match[2], language) if _is_number(match[2], language) else match[0],
     )
 

@@ -115,7 +115,7 @@ class _Fractions:
     def _part_of(self, above: int, below: int, noun: Noun) -> str:
         half = (above, below) == (1, 2)
         if self._language == "en":
-            article = "an" if noun.one.startswith(("o", "hour")) else "a"
+            article = "an" if noun.one.startswith(("o", "i", "hour")) else "a"
             return f"half {article} {noun.one}" if half else f"{self._parts(above, below)} of {article} {noun.one}"
         if self._language == "es":
             return f"{self._half(noun.feminine)} {noun.one}" if half else f"{self._parts(above, below)} de {noun.one}"

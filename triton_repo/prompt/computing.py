@@ -1,0 +1,88 @@
+"""What English texts about computers write: versions, addresses of machines, shell variables, ports and standards.
+
+And the mark of inches, which is a quotation mark elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from amounts import Amounts
+from numerals import cardinal, digits
+from reading_rules import END, START, Rule, hidden
+
+_MACHINES = "IP|IPs|IPv4|address|addresses|host|server|gateway|netmask|ping|ssh|DNS|router"
+_NUMBERED = "version|release|section|chapter|figure|table|appendix|fig|sec|python|kernel"
+_CODED = "ports?|RFCs?|IEEE|ISO|IEC|ANSI"
+# What only a shell's text holds, so that "$1" in it is no dollar.
+_SHELL = re.compile(r"\$[({@#?*a-z_]|\$(?:HOME|PATH|USER|PWD|SHELL|LANG)\b|\{ ?print\b|\b(?:awk|sed|echo|grep|shift) ")
+
+
+def computing_rules(language: str) -> Iterator[Rule]:
+    """The rules of English; other languages have none."""
+    if language != "en":
+        return
+    amounts = Amounts(language)
+    size = r"([0-9]+(?:\.[0-9]+)?)"
+    yield (
+        rf"{START}{size}[\"″] ?[x×] ?{size}[\"″](?![\w\"])",
+        lambda m: f"{amounts.number(m[1])} by {amounts.number(m[2])} inches",
+    )
+    yield r"(?<=[0-9])\"(?![\w\"])", _inch
+    yield r"\$[0-9](?![0-9.,])", lambda m: hidden(m) if _is_variable(m) else m[0]
+    part = "(?:0|[1-9][0-9]{0,2})"
+    yield rf"{START}{part}(?:\.{part}){{2,3}}{END}", _parts
+    yield rf"{START}{part}\.{part}\.[1-9][0-9]{{4}}{END}", _parts
+    yield (
+        rf"\b((?i:{_NUMBERED})\.? )({part})\.([1-9][0-9]){END}(?! ?[%$€£])",
+        lambda m: f"{m[1]}{cardinal(int(m[2]), 'en')} point {cardinal(int(m[3]), 'en')}",
+    )
+    yield rf"\b((?:{_CODED}|Port) )([1-9][0-9]{{3}}){END}", lambda m: m[1] + _in_pairs(m[2])
+    yield rf"\b(chmod )([0-7]{{3,4}}){END}", lambda m: m[1] + digits(m[2], "en")
+
+
+def _parts(match: re.Match[str]) -> str:
+    """ "5.1.6"; what could be a date or a number in groups stays whole."""
+    parts = match[0].split(".")
+    first, second, last = parts[0], parts[1], parts[-1]
+    is_date = len(parts) == 3 and len(last) == 2 and {len(first), len(second)} == {2} and int(first) < 32
+    if is_date or (all(len(part) == 3 for part in parts[1:]) and len(parts) == 3):
+        return hidden(match)
+    if len(parts) < 4 or any(int(part) > 255 for part in parts):
+        return " point ".join(_part(part) for part in parts)
+    before = match.string[max(0, match.start() - 30) : match.start()]
+    is_machine = any(len(part) == 3 for part in parts) or first == "10" or re.search(rf"\b(?:{_MACHINES})\b", before)
+    if not is_machine:
+        return " point ".join(_part(part) for part in parts)
+    return " dot ".join(digits(part, "en") if len(part) == 3 else cardinal(int(part), "en") for part in parts)
+
+
+def _part(written: str) -> str:
+    return cardinal(int(written), "en") if len(written) < 4 else digits(written, "en")
+
+
+def _in_pairs(written: str) -> str:
+    """ "8080" -> "eighty eighty", "2616" -> "twenty-six sixteen", "9001" -> "nine thousand and one"."""
+    first, second = divmod(int(written), 100)
+    if first % 10 == 0 and second < 10:
+        return cardinal(int(written), "en")
+    if second == 0:
+        return f"{cardinal(first, 'en')} hundred"
+    return f"{cardinal(first, 'en')} {'oh ' * (second < 10)}{cardinal(second, 'en')}"
+
+
+def _is_variable(match: re.Match[str]) -> bool:
+    around = match.string[max(0, match.start() - 1) : match.end() + 1]
+    quoted = len(around) == 4 and around[0] == around[-1] and around[0] in "\"'`"
+    return quoted or bool(_SHELL.search(match.string))
+
+
+def _inch(match: re.Match[str]) -> str:
+    """A mark of inches, unless it closes a quotation."""
+    line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
+    is_open = False
+    for mark in re.finditer(r"\"", line):
+        behind_digit = mark.start() > 0 and line[mark.start() - 1].isdigit()
+        is_open = False if is_open else not behind_digit
+    return match[0] if is_open else "″"
