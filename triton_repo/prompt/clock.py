@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from calendar_words import time_of_day
 from lexicon import LEXICONS
 from numerals import before_noun, cardinal
-from reading_rules import END, LETTER, START, Rule
+from reading_rules import END, LETTER, START, Rule, hidden
 
 _HOURS, _MINUTES = "([01]?[0-9]|2[0-4])", "([0-5][0-9])"
 _HALF_DAY = rf"([AaPp]\.? ?[Mm](?![{LETTER}])(?!\.[{LETTER}0-9]))"
@@ -26,6 +26,7 @@ def time_rules(language: str) -> Iterator[Rule]:
     to = f"{words.space}{words.to}{words.space}"
     yield rf"{START}({clock}) ?[-–—~] ?({clock})(?=\.?{END})", lambda m: f"{m[1]}{to}{m[2]}"
     if language == "en":
+        yield rf"{START}[01][0-9]00h{END}|{START}2[0-4]00h{END}", hidden
         yield (
             rf"{START}([0-9]{{1,2}})[-–]({clock})(?=\.?{END})(?<=[Mm])",
             lambda m: f"{cardinal(int(m[1]), 'en')}{to}{m[2]}",

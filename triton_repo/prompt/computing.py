@@ -13,8 +13,9 @@ from numerals import cardinal, digits
 from reading_rules import END, START, Rule, hidden
 
 _MACHINES = "IP|IPs|IPv4|address|addresses|host|server|gateway|netmask|ping|ssh|DNS|router"
-_NUMBERED = "version|release|section|chapter|figure|table|appendix|fig|sec|python|kernel"
+_NUMBERED = "version|release|section|chapter|example|figure|table|appendix|fig|sec|python|kernel"
 _CODED = "ports?|RFCs?|IEEE|ISO|IEC|ANSI"
+_COMMANDS = "head|tail|kill|nice|ls|ping|gzip|xargs|make|git log|grep|sort|diff|top"
 # What only a shell's text holds, so that "$1" in it is no dollar.
 _SHELL = re.compile(r"\$[({@#?*a-z_]|\$(?:HOME|PATH|USER|PWD|SHELL|LANG)\b|\{ ?print\b|\b(?:awk|sed|echo|grep|shift) ")
 
@@ -24,6 +25,12 @@ def computing_rules(language: str) -> Iterator[Rule]:
     if language != "en":
         return
     amounts = Amounts(language)
+    yield r"\$\{[0-9]+\}", hidden
+    yield rf"\b(?:{_COMMANDS}) -[0-9]+(?![\w.])", hidden
+    yield rf"{START}[0-9]{{1,2}} [0-9]{{1,2}}(?: (?:\*|[0-9]{{1,2}})(?:/[0-9]+)?){{3}}(?<=\*)", hidden  # cron's times
+    yield rf"{START}([0-9]+)' ?[x×] ?([0-9]+)'(?![\w'])", lambda m: f"{_part(m[1])} by {_part(m[2])} feet"
+    yield rf"{START}([0-9]+)'(?= (?:tall|long|wide|high|deep|by|of)\b)", lambda m: f"{_part(m[1])} feet"
+    yield rf"{START}[0-9]+'(?![\w'])(?! ?[0-9]+[\"″])", lambda m: m[0] if _is_quoted(m) else hidden(m)
     size = r"([0-9]+(?:\.[0-9]+)?)"
     yield (
         rf"{START}{size}[\"″] ?[x×] ?{size}[\"″](?![\w\"])",
@@ -76,6 +83,11 @@ def _is_variable(match: re.Match[str]) -> bool:
     around = match.string[max(0, match.start() - 1) : match.end() + 1]
     quoted = len(around) == 4 and around[0] == around[-1] and around[0] in "\"'`"
     return quoted or bool(_SHELL.search(match.string))
+
+
+def _is_quoted(match: re.Match[str]) -> bool:
+    """Whether an apostrophe opens a quotation before."""
+    return bool(re.search(r"(?:^|[\s(])'", match.string[: match.start()]))
 
 
 def _inch(match: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lexicon import LEXICONS, alternatives, any_case
 from numerals import before_noun, cardinal, digits
-from reading_rules import END, LETTER, START, Rule
+from reading_rules import END, LETTER, START, Rule, hidden
 
 _FAR = r"[^.;!?\n0-9]{0,40}?"  # between a word and the score it announces
 
@@ -48,6 +48,23 @@ def context_rules(language: str) -> Iterator[Rule]:
     if language == "en":
         yield rf"(?<=, [A-Z]{{2}} )(){START}([0-9]{{5}}){END}", code_after
     yield from _twice(language)
+    if language == "en":
+        yield from _faces()
+
+
+def _faces() -> Iterator[Rule]:
+    """Digits that draw something: "8)" behind a sentence is silence as an emoji is; "<3" and ":3" stay."""
+    yield r" 8-?\)(?=\s*(?:$|\n|--|<|…))", lambda m: m[0] if _is_bracketed(m) else ""
+    yield (
+        r"(?<!\S):3(?!\S)|(?<!\S)<3(?=[.,!?]*(?:$|\s*\n| …| (?:u|you|ya|this|it|my|him|her|them|these|all)\b))",
+        hidden,
+    )
+
+
+def _is_bracketed(match: re.Match[str]) -> bool:
+    """Whether a bracket opens before, or a number like it made an item of a list."""
+    before = match.string[: match.start()]
+    return before.count("(") > before.count(")") or bool(re.search(r"\b[0-9]\)", before)) or before[-1:].isdigit()
 
 
 def _abbreviations(language: str) -> Iterator[Rule]:

@@ -118,6 +118,12 @@ def month_rules(language: str) -> Iterator[Rule]:
     lower = "|".join(name.lower() for name in months if name not in ("March", "May"))
     clear = "|".join(name for name in months if name not in ("March", "May"))
     every = f"{'|'.join(months)}|march|may|{lower}|{short}"
+    yield rf"{START}{_DAY}-({clear}|{lower}|{short}|March|May)-((?:[12][0-9])?[0-9]{{2}}){END}", _dashed
+    yield (
+        rf"{START}({_DAY[1:-1]} (?:{every})) ?[-–] ?({_DAY[1:-1]} (?:{every})\b)",
+        lambda m: f"{m[1]} to {m[2]}",
+    )
+    yield rf"\b((?:{every}) {_DAY[1:-1]}) ?[-–] ?((?:{every}) {_DAY[1:-1]}){END}", lambda m: f"{m[1]} to {m[2]}"
     yield rf"\b((?:{any_case(every)})) {_DAY}(?:{_TH}, ?| |(?:st|nd|rd|th) ){_YEAR}{END}", _month_first
     yield rf"\b({every}) {_DAY}(?:st|nd|rd|th)()()?{END}", _month_first
     days = f"{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?"
@@ -175,6 +181,14 @@ def _day_first(match: re.Match[str]) -> str:
     if not _days_fit(first, last, name, years):
         return _no_day(match, first)
     return f"{the or 'the '}{_span(first, last)} of {_month(name)}" + (f", {year(int(years), 'en')}" if years else "")
+
+
+def _dashed(match: re.Match[str]) -> str:
+    """ "5-Apr-2023", "05-Apr-23"; what is no day of the calendar's stays whole."""
+    years = match[3] if len(match[3]) == 4 else f"{20 if int(match[3]) < 30 else 19}{match[3]}"
+    if not _days_fit(match[1], None, match[2], years):
+        return hidden(match)
+    return f"{_month(match[2])} {ordinal(int(match[1]), 'en')}, {year(int(years), 'en')}"
 
 
 def _short_day_first(match: re.Match[str]) -> str:

@@ -100,7 +100,7 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     if amounts.language != "zh":  # a page of the manual
         yield r"(?<=\()1x(?=\))", lambda m: f"{cardinal(1, amounts.language)} x"
     yield (
-        rf"(?<!Windows ){START}({amount})[x×](?![{LETTER}0-9_×=*/%-])",
+        rf"(?<!Windows ){START}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
         lambda m: _times(m[1], of_times, amounts),
     )
 
@@ -146,6 +146,7 @@ def _equations(amounts: Amounts) -> Iterator[Rule]:
 
     operator = r" ?[-−+x×*÷/] ?"
     yield rf"{START}{number}(?:{operator}{number}){{1,6}} ?= ?{number}{END}", equation
+    yield rf"{START}{number} = {number}(?: [+×÷*] {number}){{1,6}}{END}", equation
     yield rf"{START}{number}(?: [+×÷*] {number}){{1,6}}{END}", equation
     yield rf"{START}{number}(?:[+÷]{number}){{1,6}}{END}", equation
 

@@ -28,11 +28,12 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
         in_order = amounts.value(first) < amounts.value(last) or first_suffix.strip() in words.magnitudes
         standard = first_suffix == "" and amounts.split(first)[1] and re.fullmatch("(?:19|20)[0-9]{2}", last)
         revision = "." in first and "." not in last and _in_brackets(match)  # "foo (1.2-3)", a package's
-        if standard or revision:  # "POSIX 1003.1-1990"
+        thousands = not first_currency and re.match(r"[kKMB]\b", match.string[match.end() :])  # "10-20k"
+        if standard or revision or thousands:  # "POSIX 1003.1-1990"
             return match[0]
         if not in_order or is_code(first) or is_code(last) or is_single(match.string, match.start(), language):
             return match[0]
-        lead = first_currency if last_currency else ""
+        lead = first_currency if last_currency or first_suffix.strip() in words.magnitudes else ""
         return f"{lead}{first}{first_suffix}{space}{words.to}{space}{last_currency or first_currency}{last}"
 
     amount = f"({amounts.beside if language != 'en' else amounts.pattern})"
