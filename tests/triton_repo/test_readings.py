@@ -87,7 +87,28 @@ def test_a_text_without_digits_comes_back_as_it_is(text: str, language: str) -> 
 @pytest.mark.parametrize("language", [*LANGUAGES])
 @pytest.mark.parametrize(
     "repeated",
-    ["1", "1,", "1/", "100 ", "1.", "1-", "1:", "won 1-", "(1", "$1", "1e-", "1x", "a@a.", "www.", "第1", "June 1-"],
+    [
+        "1",
+        "1,",
+        "1/",
+        "100 ",
+        "1.",
+        "1-",
+        "1:",
+        "won 1-",
+        "(1",
+        "$1",
+        "1e-",
+        "1x",
+        "a@a.",
+        "www.",
+        "第1",
+        "June 1-",
+        '1" ',
+        "$1 ",
+        "1' ",
+        "a 8) ",
+    ],
 )
 def test_the_longest_text_takes_no_longer_than_its_length(repeated: str, language: str) -> None:
     read_numbers(repeated, language)  # the rules are compiled once

@@ -57,7 +57,7 @@ def time_rules(language: str) -> Iterator[Rule]:
         said = time_of_day(int(hour), int(minute), int(second) if second else None, language, (half or "").strip())
         return f"{said} {half.strip()}" if half else said
 
-    zone = r"(?<=[0-9]:[0-9]{2}) ([-+])([01][0-9])(00|30)(?![0-9:])"
+    zone = r"(?:(?<=[0-9]:[0-9]{2})|(?<=:[0-9]{2} [12][0-9]{3})) ([-+])([01][0-9])(00|30)(?![0-9:])"
     signs = {"+": words.plus, "-": words.minus}
     yield (
         zone,

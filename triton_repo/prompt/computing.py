@@ -17,7 +17,9 @@ _NUMBERED = "version|release|section|chapter|example|figure|table|appendix|fig|s
 _CODED = "ports?|RFCs?|IEEE|ISO|IEC|ANSI"
 _COMMANDS = "head|tail|kill|nice|ls|ping|gzip|xargs|make|git log|grep|sort|diff|top"
 # What only a shell's text holds, so that "$1" in it is no dollar.
-_SHELL = re.compile(r"\$[({@#?*a-z_]|\$(?:HOME|PATH|USER|PWD|SHELL|LANG)\b|\{ ?print\b|\b(?:awk|sed|echo|grep|shift) ")
+_SHELL = re.compile(
+    r"\$[({@#?*a-z_]|\$[A-Z]+_|\$(?:HOME|PATH|USER|PWD|SHELL|LANG)\b|\{ ?print\b|\b(?:awk|sed|echo|grep|shift) "
+)
 
 
 def computing_rules(language: str) -> Iterator[Rule]:
@@ -30,7 +32,12 @@ def computing_rules(language: str) -> Iterator[Rule]:
     yield rf"{START}[0-9]{{1,2}} [0-9]{{1,2}}(?: (?:\*|[0-9]{{1,2}})(?:/[0-9]+)?){{3}}(?<=\*)", hidden  # cron's times
     yield rf"{START}([0-9]+)' ?[x×] ?([0-9]+)'(?![\w'])", lambda m: f"{_part(m[1])} by {_part(m[2])} feet"
     yield rf"{START}([0-9]+)'(?= (?:tall|long|wide|high|deep|by|of)\b)", lambda m: f"{_part(m[1])} feet"
+    yield rf"{START}[0-9]{{2,3}}\+[0-9]{{1,2}}['’](?!\w)", hidden  # a match's minute: "90+4'"
     yield rf"{START}[0-9]+'(?![\w'])(?! ?[0-9]+[\"″])", lambda m: m[0] if _is_quoted(m) else hidden(m)
+    yield rf"{START}[0-9]+\.{{2,3}}[0-9]+{END}", hidden
+    yield rf"{START}1-(?:8(?:00|88|77|66|55|44|33)|900){END}", lambda m: f"one {_in_hundreds(m[0][2:])}"
+    angle = r"([0-9]{1,3})° ?([0-9]{1,2})['’′] ?(?:([0-9]{1,2})(?:[\"”″]|'') ?)?([NSEW])(?!\w)"
+    yield rf"{START}{angle}", _angle
     size = r"([0-9]+(?:\.[0-9]+)?)"
     yield (
         rf"{START}{size}[\"″] ?[x×] ?{size}[\"″](?![\w\"])",
@@ -46,6 +53,10 @@ def computing_rules(language: str) -> Iterator[Rule]:
         lambda m: f"{m[1]}{cardinal(int(m[2]), 'en')} point {cardinal(int(m[3]), 'en')}",
     )
     yield rf"\b((?:{_CODED}|Port) )([1-9][0-9]{{3}}){END}", lambda m: m[1] + _in_pairs(m[2])
+    yield (
+        rf"\bIEEE 802\.([0-9]{{1,2}}){END}",
+        lambda m: f"IEEE eight oh two point {cardinal(int(m[1]), 'en')}",
+    )
     yield rf"\b(chmod )([0-7]{{3,4}}){END}", lambda m: m[1] + digits(m[2], "en")
 
 
@@ -79,20 +90,35 @@ def _in_pairs(written: str) -> str:
     return f"{cardinal(first, 'en')} {'oh ' * (second < 10)}{cardinal(second, 'en')}"
 
 
+def _in_hundreds(written: str) -> str:
+    return cardinal(int(written), "en") if written.endswith("00") else digits(written, "en")
+
+
+def _angle(match: re.Match[str]) -> str:
+    """51°30′N -> "fifty-one degrees thirty minutes north"."""
+    names = ("degree", "minute", "second")
+    said = [
+        f"{cardinal(int(number), 'en')} {name}{'s' * (int(number) != 1)}"
+        for number, name in zip(match.groups()[:3], names, strict=True)
+        if number
+    ]
+    return " ".join([*said, {"N": "north", "S": "south", "E": "east", "W": "west"}[match[4]]])
+
+
 def _is_variable(match: re.Match[str]) -> bool:
     around = match.string[max(0, match.start() - 1) : match.end() + 1]
-    quoted = len(around) == 4 and around[0] == around[-1] and around[0] in "\"'`"
-    return quoted or bool(_SHELL.search(match.string))
+    quoted = len(around) == 4 and around[0] in "\"'`" and around[-1] in "\"'`"
+    return quoted or bool(_SHELL.search(match.string, max(0, match.start() - 120), match.end() + 120))
 
 
 def _is_quoted(match: re.Match[str]) -> bool:
     """Whether an apostrophe opens a quotation before."""
-    return bool(re.search(r"(?:^|[\s(])'", match.string[: match.start()]))
+    return bool(re.search(r"(?:^|[\s(])'", match.string[max(0, match.start() - 200) : match.start()]))
 
 
 def _inch(match: re.Match[str]) -> str:
     """A mark of inches, unless it closes a quotation."""
-    line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
+    line = match.string[max(0, match.start() - 300) : match.start()].rpartition("\n")[2]
     is_open = False
     for mark in re.finditer(r"\"", line):
         behind_digit = mark.start() > 0 and line[mark.start() - 1].isdigit()

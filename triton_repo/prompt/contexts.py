@@ -63,7 +63,7 @@ def _faces() -> Iterator[Rule]:
 
 def _is_bracketed(match: re.Match[str]) -> bool:
     """Whether a bracket opens before, or a number like it made an item of a list."""
-    before = match.string[: match.start()]
+    before = match.string[max(0, match.start() - 300) : match.start()]
     return before.count("(") > before.count(")") or bool(re.search(r"\b[0-9]\)", before)) or before[-1:].isdigit()
 
 

@@ -16,12 +16,15 @@ _YEAR = "([12][0-9]{3})"
 _TH = "(?:st|nd|rd|th)?"
 # March and May are words too: without a year or an ordinal they need one of these before them, or nothing behind.
 _BEFORE_MAY = "on|in|of|since|by|until|till|from|through|before|after|last|this|next|between|and|every|dated"
+_BEFORE_MAY += "|Mon|Tue|Wed|Thu|Fri|Sat|Sun|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
 
 
 def date_rules(language: str) -> Iterator[Rule]:
     """The rules of one language; a day that no calendar has stays as it is."""
     iso = partial(_iso, language=language)
-    clock = r"(?:[T ]([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9])(?:\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)"
+    clock = (
+        r"(?:[T ]([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9])(?:\.[0-9]{1,6})?)?(?: ?(Z|[+-][0-9]{2}:?[0-9]{2}))?)"
+    )
     yield rf"{START}([0-9]{{4}})-([0-9]{{2}})-([0-9]{{2}}){clock}{END}", iso
     yield f"{START}([0-9]{{4}})([-/.]){_DAY}\\2{_DAY}{END}", lambda m: _date(m[0], m[1], m[3], m[4], language)
     if language == "zh":

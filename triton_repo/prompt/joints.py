@@ -11,6 +11,7 @@ from lexicon import alternatives
 from numerals import is_code, year
 from reading_rules import END, LETTER, OUTSIDE, START, Rule
 
+_THOUSANDS = re.compile(r"[kKMB]\b")
 _SYMBOLS = "$€£¥₹₩¢"
 
 
@@ -23,12 +24,17 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
     dash = "(?: ?[–—] ?|--|[-~])"
     end = rf"(?![0-9–-])(?![.,:/][0-9])(?![{LETTER}_0-9]*[0-9])(?!['’^=])(?!\+[{LETTER}0-9])"
 
+    counted = re.compile(rf"[ -]?(?:{units}|{magnitudes}|percent|times|x|inch|foot|[a-z]+s)(?![{LETTER}])")
+
     def span(match: re.Match[str]) -> str:
         first_currency, first, first_suffix, last_currency, last = match.groups()
         in_order = amounts.value(first) < amounts.value(last) or first_suffix.strip() in words.magnitudes
         standard = first_suffix == "" and amounts.split(first)[1] and re.fullmatch("(?:19|20)[0-9]{2}", last)
-        revision = "." in first and "." not in last and _in_brackets(match)  # "foo (1.2-3)", a package's
-        thousands = not first_currency and re.match(r"[kKMB]\b", match.string[match.end() :])  # "10-20k"
+        # "foo 1.2-3" may be a package's revision; "1.2-3 km" is none.
+        revision = (
+            language == "en" and "." in first and "." not in last and not counted.match(match.string, match.end())
+        )
+        thousands = not first_currency and _THOUSANDS.match(match.string, match.end())  # "10-20k"
         if standard or revision or thousands:  # "POSIX 1003.1-1990"
             return match[0]
         if not in_order or is_code(first) or is_code(last) or is_single(match.string, match.start(), language):
@@ -58,7 +64,3 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
         rf"{START}({amounts.grouped}|[0-9]+)\+(?![{LETTER}0-9+=({_SYMBOLS}])",
         lambda m: f"{amounts.plain(m[1], '')}{more}",
     )
-
-
-def _in_brackets(match: re.Match[str]) -> bool:
-    return match.string[: match.start()].endswith("(") and match.string.startswith(")", match.end())

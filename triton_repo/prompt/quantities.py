@@ -10,10 +10,12 @@ from attributes import measure_describes, sum_describes
 from contexts import is_single
 from lexicon import alternatives, any_case
 from numerals import before_noun, cardinal, ordinal, year
-from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, OUTSIDE, START, Rule
+from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, OUTSIDE, START, Rule, hidden
 
 _YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
 _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
+_HIGHWAY = re.compile(r"\b(?:US|U\.S\.|Rte?\.?|Route|Hwy\.?|Highway|Interstate|SR|Exit) $")  # "US 50 W", westward
+_TENS = {"10": "tens", "100": "hundreds", "1000": "thousands"}
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
@@ -124,10 +126,15 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
             rf"(?<![{LETTER}0-9])((?i:mid|pre|post|late|early)-)((?:1[1-9]|20)?[0-9]0)s{END}",
             lambda m: m[1] + _decade(m[2]),
         )
+        yield rf"{START}(1,?0{{3}}|10{{1,2}})s(?= of\b)", lambda m: _TENS[m[1].replace(",", "")]
+        yield rf"{START}1,?0{{3}}s{END}", hidden  # thousands, seconds or years
+        yield rf"(?<![\w'’])(['’])0([1-9]){END}", lambda m: f"{m[1]}oh {cardinal(int(m[2]), 'en')}"
     if language == "zh":
         per = alternatives(words.per_words)
         yield rf"(?<=[0-9][元块人次])/({per})(?![A-Za-z])", lambda m: words.per_words[m[1]]
     units = alternatives(words.units)
+    if language == "en":  # "3 lb/1.4 kg", "500 mg/5 ml": one or the other, or one in the other
+        yield rf"{START}{amount} ?(?:{units})/{amount} ?(?:{units})(?![{LETTER}0-9])", hidden
 
     def measure(match: re.Match[str]) -> str:
         written, gap, unit, word, below = match.groups()
@@ -147,7 +154,9 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
 def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> bool:
     """What a unit of one letter may be instead: "5m users", "60 W 42nd Street", "12 V" of a row."""
     after = match.string[match.end() : match.end() + 24]
-    if gap == "-" and language != "en":
+    if (gap == "-" and language != "en") or (
+        unit == "W" and _HIGHWAY.search(match.string[max(0, match.start() - 12) : match.start()])
+    ):
         return True
     if language == "en" and unit == "m" and not gap:
         return bool(
@@ -156,7 +165,7 @@ def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> boo
             )
         )
     if unit in ("W", "V", "L", "MP", "MM", "HP") and gap:
-        return bool(re.match(r" (?:[0-9]|[A-Z][a-z])", after))
+        return bool(re.match(r" (?:[0-9]|[A-Z][a-z])|\. Ed\b", after))  # "35 L. Ed. 2d 147", a reporter of cases
     if unit == "s" and not gap:  # noughts and ones, the sixes, an English decade
         if language != "en" and re.fullmatch("(?:1[5-9]|20)[0-9]0", match[1]):
             return True
@@ -202,6 +211,8 @@ def _years(language: str) -> Iterator[Rule]:
     said_by = rf"(?:--|[—–]) ?[A-Z\"“][^\n0-9]{{1,120}}?(?:,|[{LETTER}])|\b[A-Z][{LETTER}.'’-]*[\"”]?,"
     alone = rf"(?! ?[{LETTER}$€£%(]|,)"
     yield rf"((?:{said_by}) )(1[1-8][0-9]{{2}}){END}{alone}", lambda m: m[1] + year(int(m[2]), "en")
+    signed = rf"\b[A-Z][{LETTER}.'’-]* [A-Z][{LETTER}.'’-]*,? "
+    yield rf"({signed})(1[1-8][0-9]{{2}})(?=[.)\"” …]*$)", lambda m: m[1] + year(int(m[2]), "en")
     yield rf"(\b[A-Z][{LETTER}'’-]*[.!?]?[\"”]? \()(1[1-8][0-9]{{2}})(?=\))", lambda m: m[1] + year(int(m[2]), "en")
     yield rf"{START}([1-9][0-9]{{2,3}})(?= (?:BCE?|CE|AD|B\.C\.|A\.D\.))", lambda m: year(int(m[1]), "en")
     yield rf"\b(AD )([1-9][0-9]{{2,3}}){END}", lambda m: m[1] + year(int(m[2]), "en")

@@ -33,6 +33,9 @@ _FULL_WIDTH = re.compile("(?<=[0-9])[：．／，（）](?=[0-9])")
 _HALF = dict(zip("：．／，（）", ":./,()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
+_COMPUTING = re.compile(
+    r"""["'’′$*+°]|\.[0-9.]|[a-z] -[0-9]|1-[89]|chmod|(?i:ports?) |RFC|IEEE|ISO|IEC|ANSI|(?<=[0-9]) ?[x×]"""
+)
 _FRACTION = re.compile("[0-9][/⁄][0-9]")
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,2}[0-9]){6}")
 _MONTH = re.compile("|".join(f"{name}|{name.lower()}|{name.upper()}" for name in (
@@ -83,7 +86,8 @@ def _rules(language: str) -> tuple[_Rules, list[tuple[re.Pattern[str], _Rules]]]
     """One language's rules for letters; then those for digits, each kind with what a text must have to need them."""
     amounts = Amounts(language)
     numbers = [
-        (_DIGIT, [*computing_rules(language), *context_rules(language), *date_rules(language)]),
+        (_COMPUTING, [*computing_rules(language)]),
+        (_DIGIT, [*context_rules(language), *date_rules(language)]),
         (_MONTH, [*month_rules(language)]),
         (_FRACTION, [*fraction_rules(language)]),
         (_SEVEN_DIGITS, [*telephone_rules(language)]),
