@@ -15,6 +15,7 @@ from reading_rules import END, START, Rule, hidden
 _MACHINES = "IP|IPs|IPv4|address|addresses|host|server|gateway|netmask|ping|ssh|DNS|router"
 _NUMBERED = "version|release|section|chapter|example|figure|table|appendix|fig|sec|python|kernel"
 _CODED = "ports?|RFCs?|IEEE|ISO|IEC|ANSI"
+_FILES = "patch|diff|txt|log|conf|c|h|py|sh|md|json|xml|html|pdf|png|jpe?g|mp[34]|wav|gz|zip|deb"
 _COMMANDS = "head|tail|kill|nice|ls|ping|gzip|xargs|make|git log|grep|sort|diff|top"
 # What only a shell's text holds, so that "$1" in it is no dollar.
 _SHELL = re.compile(
@@ -34,6 +35,7 @@ def computing_rules(language: str) -> Iterator[Rule]:
     yield rf"{START}([0-9]+)'(?= (?:tall|long|wide|high|deep|by|of)\b)", lambda m: f"{_part(m[1])} feet"
     yield rf"{START}[0-9]{{2,3}}\+[0-9]{{1,2}}['’](?!\w)", hidden  # a match's minute: "90+4'"
     yield rf"{START}[0-9]+'(?![\w'])(?! ?[0-9]+[\"″])", lambda m: m[0] if _is_quoted(m) else hidden(m)
+    yield rf"{START}[0-9]+-[\w-]+\.(?:{_FILES})(?!\w)", hidden
     yield rf"{START}[0-9]+\.{{2,3}}[0-9]+{END}", hidden
     yield rf"{START}1-(?:8(?:00|88|77|66|55|44|33)|900){END}", lambda m: f"one {_in_hundreds(m[0][2:])}"
     angle = r"([0-9]{1,3})° ?([0-9]{1,2})['’′] ?(?:([0-9]{1,2})(?:[\"”″]|'') ?)?([NSEW])(?!\w)"

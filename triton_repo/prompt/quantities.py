@@ -15,6 +15,8 @@ from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, OUTSIDE, START, 
 _YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
 _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
 _HIGHWAY = re.compile(r"\b(?:US|U\.S\.|Rte?\.?|Route|Hwy\.?|Highway|Interstate|SR|Exit) $")  # "US 50 W", westward
+_NO_WAIT = "".join(f"(?<!{word} )" for word in ("took", "after", "within", "every", "wait", "waited", "than"))
+_WAITS = "(?! (?:timeouts?|delays?|intervals?|pauses?|clips?|videos?|limits?|laps?|windows?|later)\\b)"  # seconds
 _TENS = {"10": "tens", "100": "hundreds", "1000": "thousands"}
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
@@ -119,7 +121,7 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
     yield rf"{START}({amount}) ?([%‰])(?![{LETTER}_0-9])(?![.,:/'’–—-][0-9])(?!/[{LETTER}])", percent
     if language == "en":
         yield (
-            rf"(?=['0-9]){OUTSIDE}'?((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)'?s(?!-[0-9]){END}",
+            rf"(?=['0-9]){OUTSIDE}{_NO_WAIT}'?((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)'?s(?!-[0-9]){END}{_WAITS}",
             lambda m: _decade(m[1]),
         )
         yield (

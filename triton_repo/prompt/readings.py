@@ -34,7 +34,8 @@ _HALF = dict(zip("：．／，（）", ":./,()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
 _COMPUTING = re.compile(
-    r"""["'’′$*+°]|\.[0-9.]|[a-z] -[0-9]|1-[89]|chmod|(?i:ports?) |RFC|IEEE|ISO|IEC|ANSI|(?<=[0-9]) ?[x×]"""
+    r"""["'’′$*+°]|\.[0-9.]|[a-z] -[0-9]|[0-9]-[\w-]+\.|1-[89]"""
+    r"|chmod|(?i:ports?) |RFC|IEEE|ISO|IEC|ANSI|(?<=[0-9]) ?[x×]"
 )
 _FRACTION = re.compile("[0-9][/⁄][0-9]")
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,2}[0-9]){6}")
