@@ -7,13 +7,21 @@ from collections.abc import Iterator
 
 from amounts import Amounts
 from attributes import measure_describes, sum_describes
+from chinese_counting import counting_rules, is_year
 from contexts import is_single
 from lexicon import alternatives
-from numerals import before_noun, cardinal, ordinal, year
-from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, START, Rule
+from numerals import cardinal, ordinal, year
+from reading_rules import CURRENCY, END, LETTER, START, Rule
 
 _YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
-_YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
+# A shell's prompt and its parameters are no dollars: "CET 2003 $ date", "echo $1".
+_COMMANDS = (
+    r"(?:sudo|cd|ls|cat|cp|mv|rm|echo|git|apt(?:-get)?|date|man|grep|ssh|su|vim?|nano|chmod|chown|export|source|python3?|pip|npm"
+    r"|make|mkdir|tar|wget|curl|find|kill|ps|bash|sh|docker)(?![\w'’])"
+)
+_SCRIPT = re.compile(
+    r"(?:\b(?:echo|print|printf|awk|eval|exec|shift|set|test|local|return)|[{;|&]|[A-Za-z_]=|\s-[a-z])\s*[\"'(\[{]?$"
+)
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
@@ -35,28 +43,42 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
     currency = alternatives(words.money)
     magnitude = rf"(?:[ -]?({alternatives(words.magnitudes)}){'' if language == 'zh' else f'(?![{LETTER}])'})?"
     if language == "zh":
-        magnitude = rf"(?: ?({alternatives(words.magnitudes)})(?![A-Za-z])(?:[美欧日港]?元)?)?"
+        magnitude = rf"(?: ?({alternatives(words.magnitudes)})(?![A-Za-z]))?"
     per = rf"(?:(?: ?/ ?| per )(?P<word>{alternatives(words.per_words)})(?![{LETTER}]))?"
     tail = rf"{per}(?:/(?P<unit>{alternatives(words.units)})(?![{LETTER}]))?"
     end = rf"(?![{LETTER}_0-9])(?![.,:/'’·–—-][0-9{CURRENCY}])(?!/[{LETTER}])(?!-[0-9])(?![\^=*+%#])"
 
     def money(match: re.Match[str], symbol: str, written: str, large: str | None) -> str:
+        if (
+            symbol == "$"
+            and written.isdigit()
+            and len(written) == 1
+            and _SCRIPT.search(match.string[: match.start()][-20:])
+        ):
+            return match[0]
         said = _amount_of_money(amounts, symbol, written, large, language == "en" and sum_describes(match))
         return f"{said}{_per(amounts, match['word'], match['unit'])}"
 
     tail += end
+    prompt = rf"(?<= \$) (?:{'[^ ]' if language == 'zh' else _COMMANDS})"
     start = rf"(?<![{LETTER}_0-9{CURRENCY}])(?<![{LETTER}0-9][./:^=*×÷~_#&@\\|])(?<![0-9][,'’·–—-])(?<![#&@\\^*])"
     named = r"(?= (?:pesos|dólares|dollars|euros|pounds|libras|livres)\b)"  # said once: "$1,500 pesos"
     yield (
         rf"{start}[$€£] ?({amount}){named}",
         lambda m: amounts.number(m[1].replace(",", ".") if amounts.is_ambiguous(m[1]) else m[1], counted=True),
     )
+    if language == "zh":  # said once: "¥199.5元"
+        name = "[美欧日港韩加澳]?元|人民币|英镑|美金|港币|块|法郎|卢布|卢比"
+        yield (
+            rf"{start}(?:{currency}) ?({amount}){magnitude}(?= ?(?:{name}))",
+            lambda m: amounts.times(m[1], words.magnitudes[m[2]]) if m[2] else amounts.number(m[1], counted=True),
+        )
     yield (
         rf"{start}({currency}) ?({amount}){magnitude}{tail}",
         lambda m: money(m, m[1], m[2], m[3]),
     )
     yield (
-        rf"{START}({amount}){magnitude} ?({currency}){tail}",
+        rf"{START}({amount}){magnitude} ?({currency})(?!{prompt}){tail}",
         lambda m: money(m, m[3], m[1], m[2]),
     )
     if language in ("fr", "es"):
@@ -121,7 +143,7 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
         )
     if language == "zh":
         per = alternatives(words.per_words)
-        yield rf"(?<=[0-9][元块人次])/({per})(?![A-Za-z])", lambda m: words.per_words[m[1]]
+        yield rf"(?<=[0-9][元块人次张包件组台篇页个])/({per})(?![A-Za-z])", lambda m: words.per_words[m[1]]
     units = alternatives(words.units)
 
     def measure(match: re.Match[str]) -> str:
@@ -132,6 +154,8 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
             return match[0]
         if gap == "-" or (language == "en" and not word and not below and measure_describes(match)):
             return f"{amounts.number(written, counted=True)} {words.units[unit].one}"  # "a 9-ft board"
+        if language == "zh" and written == "2" and match.string[: match.start()].endswith(words.minus):
+            return amounts.number(written) + words.units[unit].many + _per(amounts, word, below)
         return amounts.counted(written, words.units[unit]) + _per(amounts, word, below) + stop
 
     behind = rf"(?:/(?:({alternatives(words.per_words)})|({units}))(?![{LETTER}]))?"
@@ -142,7 +166,7 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
 def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> bool:
     """What a unit of one letter may be instead: "5m users", "60 W 42nd Street", "12 V" of a row."""
     after = match.string[match.end() : match.end() + 24]
-    if gap == "-" and language != "en":
+    if (gap == "-" and language != "en") or match.string[: match.start()].endswith("[["):  # a terminal's colour
         return True
     if language == "en" and unit == "m" and not gap:
         return bool(
@@ -208,8 +232,8 @@ def _years(language: str) -> Iterator[Rule]:
 def _plain(amounts: Amounts) -> Iterator[Rule]:
     language = amounts.language
     if language == "zh":
-        yield from _chinese(amounts)
-    behind = "(?=(.?))" if language == "zh" else rf"(?=(?: ([{LETTER}]+(?: [{LETTER}]+)?))?)"
+        yield from counting_rules()
+    behind = "(?=( ?.{0,3}))" if language == "zh" else rf"(?=(?: ([{LETTER}]+(?: [{LETTER}]+)?))?)"
 
     def plain(match: re.Match[str]) -> str:
         written, behind = match[1], match[2] or ""
@@ -220,7 +244,7 @@ def _plain(amounts: Amounts) -> Iterator[Rule]:
             if not (word.endswith("s") and len(word) > 3 and word.islower()):
                 return match[0]
             written = written.replace(",", ".")
-        if language == "zh" and _YEAR.fullmatch(written) and (not behind or behind not in MEASURE_WORDS):
+        if language == "zh" and is_year(match, behind):
             return year(int(written), "zh")
         if language in ("es", "fr") and is_single(match.string, match.start(), language):
             behind = ""  # "la página 21 contiene": what follows is not what is counted
@@ -236,18 +260,3 @@ def _is_version(match: re.Match[str], language: str) -> bool:
     return language in ("es", "fr") and bool(
         re.search(r"(?i:versi[oó]ns? )$", before) and re.fullmatch(r"[0-9]{1,3}\.[0-9]{3}", match[1])
     )
-
-
-def _chinese(amounts: Amounts) -> Iterator[Rule]:
-    """两 for two of something; no years without 年, which could be amounts."""
-    one = "个只位次天本张块家双倍杯座辆种岁斤公小分千万亿元人米吨点枚颗条件名周瓶盒台套支部间所"
-    one += "艘届场头匹群组类项步句页层户口站国队局轮角"
-    counted = "(?<!第2)(?<!第 2)"
-    yield rf"{START}2(?= ?[{one}]){counted}(?! ?名[师])(?! ?周[一二三四五六日年])(?! ?层楼)", _two
-    yield rf"{START}2(?= ?(?:年(?![级月])|毫米|厘米|平方|立方|英里|英尺|周年|多)){counted}", _two
-    yield rf"{START}2(?= ?到 ?[0-9]+ ?[{one}年]){counted}", _two
-    yield rf"(?<=第){START}([0-9]{{1,9}}){END}", lambda m: cardinal(int(m[1]), "zh")
-
-
-def _two(match: re.Match[str]) -> str:
-    return before_noun(2, "zh")

@@ -14,12 +14,9 @@ Rule = tuple[str, Reading]  # a reading returns the match itself to leave it alo
 
 LETTER = "A-Za-zÀ-ÖØ-öø-ɏΑ-ωА-яЁёµ"  # Chinese characters may touch a number
 CURRENCY = "$€£¥₹₩₽₺₪₫฿¢"
-MEASURE_WORDS = (  # what Chinese counts with
-    "个只位次天本张块家双倍杯座辆种岁斤公小分千万亿元人米吨点枚颗条件名周瓶盒台套支部间所艘届场头匹群组类项步句页层"
-    "户口亩站国队局轮字股票瓦株多余美英欧日港平立毫厘度卷册首篇段行列"
-)
 _JOINT = r"./:^*=+×÷~_#&@\\|"
 START = (
+    rf"(?=[0-9.'A-Z{CURRENCY}])"  # soon told, which spares the rest of the text what follows
     rf"(?<![{LETTER}_0-9{CURRENCY}#&@\\^*=+%<>~|/-])(?<![{LETTER}0-9][{_JOINT}])(?<![0-9][,'’·–—-])"
     rf"(?<![^.…]\.)(?<!^\.)(?<![{LETTER}0-9_.)\]][\[(])(?<![0-9]--)(?<![{LETTER}][{LETTER}]['’])"
     rf"(?<![{CURRENCY}%‰°][{_JOINT},.'’·–—-])(?<!::)(?<!\]:)(?<![{LETTER}0-9]!)"

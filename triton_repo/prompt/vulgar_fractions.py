@@ -25,7 +25,12 @@ _NOT_BEHIND = {  # what a day and a month, or one of so many, stands behind
     "fr": "le|du|au|page|partie|étape|jour|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche",
     "zh": "页|第|步",
 }
-_NOT_BEFORE = {"en": " (?:time|stars?)", "es": " estrellas?", "fr": " étoiles?", "zh": " ?[拍星页]"}
+_NOT_BEFORE = {
+    "en": " (?:time|stars?)",
+    "es": " estrellas?",
+    "fr": " étoiles?",
+    "zh": " ?(?:[拍星页集日号]|[一-鿿]{1,3}节)",
+}
 _SPANISH = {2: "medio", 3: "tercio", 4: "cuarto", 100: "centésimo", 1000: "milésimo"}
 _FRENCH = {2: "demi", 3: "tiers", 4: "quart"}
 _FRENCH_FEMININE = ("heure", "journée", "finale", "livre", "tasse", "bouteille", "douzaine", "cuillère", "année")
