@@ -57,7 +57,7 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
     no_option = (
         rf"(?<![A-Za-z] )(?:(?<![一-鿿])|(?<=[为是到至从约达在于得值温了])|(?=-{degrees}))" if language == "zh" else ""
     )
-    yield rf"{before}{no_option}(?<!^)(?<!\n)([-+−])(?!0(?![0-9.])){number}", lambda m: signs[m[1]]
+    yield rf"{before}{no_option}(?<!^)(?<!\n)([-+−])(?!(?<=[-−])0(?! ?[0-9.%‰°])){number}", lambda m: signs[m[1]]
     yield rf"(?:(?<=^)|(?<=\n))([+−]){number}", lambda m: signs[m[1]]
     more = {"en": " plus", "es": " más", "fr": " plus", "zh": "加"}[language]
     yield (

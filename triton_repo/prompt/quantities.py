@@ -12,16 +12,9 @@ from contexts import is_single
 from lexicon import alternatives
 from numerals import cardinal, ordinal, year
 from reading_rules import CURRENCY, END, LETTER, START, Rule
+from shells import is_parameter, no_prompt
 
 _YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
-# A shell's prompt and its parameters are no dollars: "CET 2003 $ date", "echo $1".
-_COMMANDS = (
-    r"(?:sudo|cd|ls|cat|cp|mv|rm|echo|git|apt(?:-get)?|date|man|grep|ssh|su|vim?|nano|chmod|chown|export|source|python3?|pip|npm"
-    r"|make|mkdir|tar|wget|curl|find|kill|ps|bash|sh|docker)(?![\w'’])"
-)
-_SCRIPT = re.compile(
-    r"(?:\b(?:echo|print|printf|awk|eval|exec|shift|set|test|local|return)|[{;|&]|[A-Za-z_]=|\s-[a-z])\s*[\"'(\[{]?$"
-)
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
@@ -49,18 +42,12 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
     end = rf"(?![{LETTER}_0-9])(?![.,:/'’·–—-][0-9{CURRENCY}])(?!/[{LETTER}])(?!-[0-9])(?![\^=*+%#])"
 
     def money(match: re.Match[str], symbol: str, written: str, large: str | None) -> str:
-        if (
-            symbol == "$"
-            and written.isdigit()
-            and len(written) == 1
-            and _SCRIPT.search(match.string[: match.start()][-20:])
-        ):
+        if symbol == "$" and is_parameter(match, written):
             return match[0]
         said = _amount_of_money(amounts, symbol, written, large, language == "en" and sum_describes(match))
         return f"{said}{_per(amounts, match['word'], match['unit'])}"
 
     tail += end
-    prompt = rf"(?<= \$) (?:{'[^ ]' if language == 'zh' else _COMMANDS})"
     start = rf"(?<![{LETTER}_0-9{CURRENCY}])(?<![{LETTER}0-9][./:^=*×÷~_#&@\\|])(?<![0-9][,'’·–—-])(?<![#&@\\^*])"
     named = r"(?= (?:pesos|dólares|dollars|euros|pounds|libras|livres)\b)"  # said once: "$1,500 pesos"
     yield (
@@ -78,7 +65,7 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
         lambda m: money(m, m[1], m[2], m[3]),
     )
     yield (
-        rf"{START}({amount}){magnitude} ?({currency})(?!{prompt}){tail}",
+        rf"{START}({amount}){magnitude} ?({currency}){no_prompt(language)}{tail}",
         lambda m: money(m, m[3], m[1], m[2]),
     )
     if language in ("fr", "es"):
