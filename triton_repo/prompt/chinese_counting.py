@@ -47,7 +47,7 @@ def sign_rules() -> Iterator[Rule]:
     yield r"(?<![0-9A-Za-z.])([0-9]{1,3})[′'’]([0-5]?[0-9])(?:[″\"”]|'')(?![0-9A-Za-z])", lambda m: f"{m[1]}分{m[2]}秒"
     yield "(?<=[0-9]次)/(min|s|h)(?![A-Za-z])", lambda m: f"每{LEXICONS['zh'].units[m[1]].one}"
     time = "[0-9]{1,2}(?::[0-5][0-9])?"
-    yield rf"(?<![0-9A-Za-z:.])((?:{time}[-–~到])?{time}) ?([AaPp])\.?[Mm](?![A-Za-z])", _half_day
+    yield rf"(?=[0-9])(?<![0-9A-Za-z:.])((?:{time}[-–~到])?{time}) ?([AaPp])\.?[Mm](?![A-Za-z])", _half_day
     yield "(?<=[0-9点])[-–~](?=[上下]午[0-9])", lambda m: "到"
     yield r"(?<=[0-9])\.00(?= ?[元块])", lambda m: ""
     yield "(?<=[0-9元万亿])/m²(?![A-Za-z0-9])", lambda m: "每平方米"

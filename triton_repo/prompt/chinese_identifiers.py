@@ -13,15 +13,15 @@ from reading_rules import END, LETTER, START, Rule
 # Before a number of at least three digits; a measure word behind it makes it a quantity all the same.
 _BEFORE = (
     "房间号?|房号|门牌号?|门号|座位号|座号|桌号|床号|车次|车号|批号|货号|款号|单号|流水号|证号|证件号|序列号|串号|进程号|设备号"
-    "|错误码|错误代码|错误|状态码?|返回码|返回值|退出码|故障码|故障代码|报错|代码|编码|代号|型号|车型|机型|区号|口令|校验码|取件码"
+    "|错误码|错误代码|错误|状态码?|返回码|返回值?|退出码|故障码|故障代码|报错|代码|编码|代号|型号|车型|机型|区号|口令|校验码|取件码"
     "|(?<=[A-Z])座|尾号|分机号?|单元|号楼|栋|幢|波音|空客|诺基亚|权限(?:设置?)?|国标|票号|考号|航班号|柜号|户号|室号|楼号|(?<=[0-9])转|色号|考场|后[三四六]位|(?<=[0-9][层楼])|会议号|群号|会员号|QQ群|微信群"
 )
 _BEHIND = (
     "室(?!内|外|温)|号?房(?!客|东|屋|源|产|价|租|贷|企|子|款|的)|房间|病房|教室|寝室|宿舍|包厢|包间|会议室|办公室|错误|报错|国道|省道|县道"
     "|高地|型(?!号)"
 )
-_OF_GROUPS = "会议号|群号|会员号|[卡账帐单证编]号|号码"
-_IN_PARTS = "会议室|教室|宿舍|房间号?|房号|取件码|柜号|车位号?"
+_OF_GROUPS = "(?<![A-Za-z])(?i:id)|会议号|群号|会员号|[卡账帐单证编]号|号码"
+_IN_PARTS = "图|表|公式|例|会议室|教室|宿舍|房间号?|房号|取件码|柜号|车位号?"
 _FAR = 32  # characters between an identifier and the first of the word that announces it
 _NO_PORTS = "交换机|集线器|路由器|的?设备"
 _BUS = "公交|公共|汽车|车|巴士|电车|末班|首班"
@@ -29,7 +29,7 @@ _BUS = "公交|公共|汽车|车|巴士|电车|末班|首班"
 _COMMANDS = "chmod|umask|perm|mode|port|error|errno|exit|status|code|uid|gid|pid|kill|room|bug|page|id|http"
 # Capitalised ones that amounts stand behind.
 _OF_AMOUNTS = (
-    "TOP|Top|MAX|Max|MIN|Min|IQ|EQ|GDP|CPI|PPI|BMI|EPS|ROE|DPI|FPS|RPM|PM|USD|EUR|RMB|CNY|JPY|HKD|KRW|GBP|INR|RUB|CHF|AUD"
+    "TOP|Top|MAX|MIN|Min|IQ|EQ|GDP|CPI|PPI|BMI|EPS|ROE|DPI|FPS|RPM|PM|USD|EUR|RMB|CNY|JPY|HKD|KRW|GBP|INR|RUB|CHF|AUD"
     "|CAD|NZD|SGD|TWD|BRL|USDT|BTC|The|Over|About|Only|Up|To|Of|In|By|At|For|Than|With|From|And|Or|Is|Was|We|You|They|It|This|That|All"
     "|More|Less|Some|Nearly|Almost"
 )
@@ -40,6 +40,7 @@ _KNOWN = (
     "|[2-4]86(?=[、和]?(?:[2-5]86|奔腾|电脑|处理器|芯片|系列))|996(?=工作|上班|制|的|式|公司|福报)"
     "|(?<=Windows )9[58]|(?<=[哈铁])6{2,6}(?![0-9])|(?<=哈)23{2,6}(?![0-9])"
     "|520(?=表白|快乐|情人节|当天|那天|礼物|告白|节)|618(?=购物|活动|期间|电商|年中|狂欢)"
+    "|[0-9]{3}(?=医院|中学|胶水|部队|工程|香烟|感冒灵|牛仔裤)|360(?=安全|杀毒|浏览器|公司|手机|搜索)|58(?=同城)|84(?=消毒)"
     "|(?:12306|10086|10010|12315|12345|955[0-9]{2})"
 )
 
@@ -50,7 +51,7 @@ def identifier_rules() -> Iterator[Rule]:
     about = "[年月]|日(?!期)|时(?!间)|点(?!击)|以[上下内外]|左右|起(?![来飞])|出头|开外"
     no_count = rf"(?! ?(?:{COUNTED}|{about}|(?:{units})(?![{LETTER}])))(?! [a-z]+s\b)"
     words = f"(?:{_BEFORE}|{LEXICONS['zh'].context['card_before']})[为是:：=]? ?"
-    names = rf"(?:(?i:{_COMMANDS})|(?<![$.@'’-])(?!(?:{_OF_AMOUNTS}) )[A-Z][A-Za-z]{{0,19}})"
+    names = rf"(?:(?i:{_COMMANDS})|(?<= )-[A-Za-z]|(?<![$.@'’-])(?!(?:{_OF_AMOUNTS}) )[A-Z][A-Za-z]{{0,19}})"
     # Looked for only before numbers, which are rarer than letters.
     introduced = re.compile(rf"(?:{words}[（(“\"]?|(?<![A-Za-z0-9_]){names} )(?:[0-9]{{3,8}}[、和或及])*$")
 
@@ -60,14 +61,14 @@ def identifier_rules() -> Iterator[Rule]:
 
     # A page of the manual and what else stands in brackets behind a Latin word; the brackets go later.
     yield (
-        r"(?:(?<=[A-Za-z_])|(?<=[A-Za-z][0-9])|(?<=[A-Za-z][0-9]{2}))\( ?([0-9]{1,8}) ?\)",
+        r"\((?:(?<=[A-Za-z_]\()|(?<=[A-Za-z][0-9]\()|(?<=[A-Za-z][0-9]{2}\()) ?([0-9]{1,8}) ?\)",
         lambda m: f"({_named(m[1])})",
     )
     yield rf"((?i:bug|issue|ticket|缺陷|工单) ?)# ?([0-9]{{2,9}}){END}", _digits
     yield rf"(?<![\w#&/])#([0-9]{{1,9}}){END}(?!号|{COUNTED})", lambda m: f"{_named(m[1])}号"
     groups = r"[0-9]{3,4}(?: [0-9]{3,4}){1,4}"
     yield (
-        rf"((?:{_IN_PARTS})[为是:：]? ?)([0-9]{{1,4}}(?:-[0-9]{{1,4}}){{1,3}}){END}(?!-)",
+        rf"((?:{_IN_PARTS})[为是:：]? ?)([0-9]{{1,4}}(?:-[0-9]{{1,4}}){{1,3}}){END}(?!-|{COUNTED})",
         lambda m: m[1] + "杠".join(map(_named, m[2].split("-"))),
     )
     yield rf"((?:{_OF_GROUPS})[为是:：=]? ?){START}({groups}){END}(?! ?[0-9]){no_count}", _digits
