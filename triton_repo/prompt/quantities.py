@@ -48,7 +48,10 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
         return f"{said}{_per(amounts, match['word'], match['unit'])}"
 
     tail += end
-    start = rf"(?=[A-Z{CURRENCY}])(?<![{LETTER}_0-9{CURRENCY}])(?<![{LETTER}0-9][./:^=*×÷~_#&@\\|])(?<![0-9][,'’·–—-])(?<![#&@\\^*])"
+    start = (
+        rf"(?=[A-Z{CURRENCY}])(?<![{LETTER}_0-9{CURRENCY}])(?<![{LETTER}0-9][./:^=*×÷~_#&@\\|])"
+        rf"(?<![0-9][,'’·–—-])(?<![#&@\\^*])"
+    )
     named = r"(?= (?:pesos|dólares|dollars|euros|pounds|libras|livres)\b)"  # said once: "$1,500 pesos"
     yield (
         rf"{start}[$€£] ?({amount}){named}",
