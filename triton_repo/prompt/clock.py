@@ -58,10 +58,12 @@ def time_rules(language: str) -> Iterator[Rule]:
         return f"{said} {half.strip()}" if half else said
 
     zone = r"(?:(?<=[0-9]:[0-9]{2})|(?<=:[0-9]{2} [12][0-9]{3})) ([-+])([01][0-9])(00|30)(?![0-9:])"
-    signs = {"+": words.plus, "-": words.minus}
+    signs = {"+": "加", "-": "减"} if language == "zh" else {"+": words.plus, "-": words.minus}
     yield (
         zone,
-        lambda m: f" {signs[m[1]]} {cardinal(int(m[2]), language)}" + f" {cardinal(30, language)}" * (m[3] > "00"),
+        lambda m: (
+            f" {signs[m[1]]}{words.space}{cardinal(int(m[2]), language)}" + f" {cardinal(30, language)}" * (m[3] > "00")
+        ),
     )
     yield rf"{START}{_HOURS}:{_MINUTES}(?::{_MINUTES})?{half_day}{END}{minute_word}", read
     if language != "zh":

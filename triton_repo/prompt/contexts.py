@@ -16,8 +16,7 @@ def context_rules(language: str) -> Iterator[Rule]:
     """The rules of one language, the surest first."""
     words = LEXICONS[language]
     yield from _abbreviations(language)
-    if language != "zh":
-        yield from _verses(language)
+    yield from _chinese_verses() if language == "zh" else _verses(language)
     yield from _pairs(language)
     before, after = any_case(words.context["emergency_before"]), words.context["emergency_after"]
     code = {"en": "[2-9]11|999|112|000", "zh": "1[0-9]{2}|[19][0-9]{4}"}.get(language, "[01][0-9]{1,2}|911|112")
@@ -100,6 +99,18 @@ def _verses(language: str) -> Iterator[Rule]:
     )
 
 
+def _chinese_verses() -> Iterator[Rule]:
+    """ "约翰福音3:16", "马太福音5:3-10"."""
+
+    def verse(match: re.Match[str]) -> str:
+        book, chapter, first, last = match.groups()
+        far = f"到{cardinal(int(last), 'zh')}" if last else ""
+        return f"{book}{cardinal(int(chapter), 'zh')}章{cardinal(int(first), 'zh')}{far}节"
+
+    books = LEXICONS["zh"].context["books"]
+    yield rf"({books}) ?([1-9][0-9]{{0,2}}):([1-9][0-9]{{0,2}})(?:[-–]([1-9][0-9]{{0,2}}))?{END}", verse
+
+
 def _pairs(language: str) -> Iterator[Rule]:
     """Scores ("won 30-7, 6-4") and ratios ("a ratio of 3:1")."""
     words = LEXICONS[language]
@@ -138,6 +149,17 @@ def _pairs(language: str) -> Iterator[Rule]:
     yield rf"(){START}((?:16|21):9|4:3){END}", proportion
     if language == "zh":
         yield rf"(){START}([0-9]{{1,3}}:[0-9]){END}", proportion
+        part = r"(?!0[0-9])[0-9]{1,4}(?:\.[0-9]{1,4})?"
+        yield (
+            rf"{START}(?=[0-9:]*\.[0-9])({part}):({part}){END}",
+            lambda m: joint.join(_decimal(part) for part in m.groups()),
+        )
+
+
+def _decimal(written: str) -> str:
+    """A Chinese number with what may follow its point."""
+    whole, _, decimals = written.partition(".")
+    return cardinal(int(whole), "zh") + (f"点{digits(decimals, 'zh')}" if decimals else "")
 
 
 def is_single(text: str, start: int, language: str) -> bool:

@@ -8,9 +8,12 @@ from functools import partial
 
 from calendar_words import date, time_of_day
 from lexicon import LEXICONS, any_case
+from measure_words import COUNTED
 from numerals import cardinal, digits, ordinal, year
-from reading_rules import END, MEASURE_WORDS, START, Rule, hidden
+from reading_rules import END, START, Rule, hidden
 
+_YEAR_FOLLOWED = "出生|毕业|入学|入伍|参加|世界杯|奥运|年?初|年?底|年?末|春|夏|秋|冬|高考"
+_DAYS = "妇女节|女神节|女生节|劳动节|青年节|儿童节|建军节|教师节|国庆|情人节|植树节|表白日|购物节|大促"
 _DAY = "([0-9]{1,2})"
 _YEAR = "([12][0-9]{3})"
 _TH = "(?:st|nd|rd|th)?"
@@ -227,19 +230,36 @@ def _chinese_span(match: re.Match[str]) -> str:
 
 
 def _chinese() -> Iterator[Rule]:
+    def month(match: re.Match[str]) -> str:
+        joint = "到" if match[4] else ""
+        parts = [
+            f"{year(int(y), 'zh')}年{cardinal(int(m), 'zh')}月" for y, m in (match.group(2, 3), match.group(4, 5)) if y
+        ]
+        return match[1] + joint.join(parts)
+
+    when = r"((?:19|20)[0-9]{2})\.(0?[1-9]|1[0-2])"
+    yield rf"{START}([0-9]{{2}})(?=年(?:[0-9]{{1,2}}月|{_YEAR_FOLLOWED}))", lambda m: digits(m[1], "zh")
+    yield rf"(){START}{when} ?[-–—~至到] ?{when}{END}", month
+    yield rf"([于在从自至到]|截[至止]){START}{when}()(){END}(?! ?{COUNTED})", month
+
     def years(match: re.Match[str]) -> str:
         return (f"{year(int(match[1]), 'zh')}到" if match[1] else "") + year(int(match[2]), "zh")
 
-    yield rf"{START}(?:([0-9]{{4}})[-~–—至到])?([0-9]{{4}})(?=年(?!前|后|历史|来|间|以|之))", years
+    yield r"(?<=[0-9][年月日号点时])[-~–—](?=[0-9])(?![0-9.]+ ?[°度])", lambda m: "到"
+    yield rf"{START}(?:([0-9]{{4}})[-~–—至到])?([0-9]{{4}})(?= ?年(?!前|后|历史|来|间|以|之))", years
     span = rf"{START}(1[0-9]{{3}}|20[0-9]{{2}})[-–—~](1[0-9]{{3}}|20[0-9]{{2}}){END}"
-    yield rf"{span}(?![{MEASURE_WORDS}])", _chinese_span
+    yield rf"{span}(?! ?{COUNTED})", _chinese_span
     yield r"(?<=[(（])([1-9][0-9]{2,3})[-–—~]([1-9][0-9]{2,3})(?=[)）])", _chinese_span
     yield (
-        rf"{START}([0-9]{{4}})-([0-9]{{2}})(?=年|赛季|财年)",
-        lambda m: f"{year(int(m[1]), 'zh')}到{digits(m[2], 'zh')}",
+        rf"{START}([0-9]{{4}})(?:-([0-9]{{2}})|/((?:20)?[0-9]{{2}}))(?=年|赛季|财年|学年)",
+        lambda m: f"{year(int(m[1]), 'zh')}到{digits(m[2] or m[3], 'zh')}",
     )
     yield rf"{START}((?:19|20)[0-9]{{2}})(?=世界杯|奥运|欧洲杯|赛季|财年|学年|春晚|届)", lambda m: year(int(m[1]), "zh")
     yield rf"{START}([0-9]{{3}})(?=事件|大促|晚会)", lambda m: digits(m[1], "zh")
     yield rf"{START}([0-9]0|[0-9]5)(?=后)(?!后的?[天年月日秒])", lambda m: digits(m[1], "zh")
     yield rf"{START}0([1-9])(?=[月日号时点分秒])", lambda m: cardinal(int(m[1]), "zh")
+    yield (
+        rf"{START}(1?[0-9])\.([0-3]?[0-9])(?=(?:汶川|特大|大)?地震|暴雨|事件|事故|晚会|{_DAYS})",
+        lambda m: digits(m[1] + m[2], "zh"),
+    )
     yield rf"{START}([1-9]|1[0-2])[·•]([1-9]|[12][0-9]|3[01]){END}", lambda m: digits(m[1] + m[2], "zh")

@@ -87,9 +87,9 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
         yield from _feet(amounts)
     about = f"{words.about}{space}"
     large = r"(?![0-9.]*[KMB]\b)" if language == "en" else ""  # thousands, kelvins or kilobytes
-    yield rf"(?<![\w~/.])~ ?(?=[$€£¥]?[0-9]){large}", lambda m: about
+    yield rf"(?<![\w~/.%‰°²³€])~ ?(?=[$€£¥]?[0-9]){large}", lambda m: about
     if language == "zh":
-        yield rf"(?<=[一-鿿])~(?=[0-9]+{END})", lambda m: about
+        yield rf"(?<=[一-鿿])(?<![0-9][一-鿿])~(?=[0-9]+{END})", lambda m: about
 
 
 def times_rules(amounts: Amounts) -> Iterator[Rule]:
@@ -97,10 +97,11 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     amount = amounts.pattern
     times = amounts.words.signs["times"].split("|")
     of_times = (times[0], times[-2] if len(times) > 2 else times[-1])
+    decade = r"(?!(?:19[0-9]|20[0-2])x(?![ 0-9]))" if amounts.language == "zh" else ""  # "Windows NT, 200x, XP"
     if amounts.language != "zh":  # a page of the manual
         yield r"(?<=\()1x(?=\))", lambda m: f"{cardinal(1, amounts.language)} x"
     yield (
-        rf"(?<!Windows ){START}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
+        rf"(?<!Windows ){START}{decade}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
         lambda m: _times(m[1], of_times, amounts),
     )
 

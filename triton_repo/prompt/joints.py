@@ -40,6 +40,9 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
         if not in_order or is_code(first) or is_code(last) or is_single(match.string, match.start(), language):
             return match[0]
         lead = first_currency if last_currency or first_suffix.strip() in words.magnitudes else ""
+        percent = re.match(" ?[%‰]", match.string[match.end() :])
+        if language == "zh" and percent and not first_suffix:  # 百分之 stands before each number
+            first_suffix = percent[0].strip()
         return f"{lead}{first}{first_suffix}{space}{words.to}{space}{last_currency or first_currency}{last}"
 
     amount = f"({amounts.beside if language != 'en' else amounts.pattern})"
@@ -57,7 +60,12 @@ def joint_rules(amounts: Amounts) -> Iterator[Rule]:
     yield rf"(?m)(?:(?<=^)|(?<=\n))-{sure}", lambda m: signs["-"]
     if language != "zh":  # "(-1994)", born nobody knows when
         yield r"(?<=\()-([12][0-9]{3})(?= ?\))", lambda m: year(int(m[1]), language)
-    yield rf"{before}(?<!^)(?<!\n)([-+−]){number}", lambda m: signs[m[1]]
+    # Behind a Latin word in Chinese it is an option, "xargs -0", and behind a name a hyphen: "歼-20".
+    degrees = rf"[0-9.]+ ?(?:[%‰°度]|(?:{units})(?![{LETTER}]))"
+    no_option = (
+        rf"(?<![A-Za-z] )(?:(?<![一-鿿])|(?<=[为是到至从约达在于得值温了])|(?=-{degrees}))" if language == "zh" else ""
+    )
+    yield rf"{before}{no_option}(?<!^)(?<!\n)([-+−])(?!(?<=[-−])0(?! ?[0-9.%‰°])){number}", lambda m: signs[m[1]]
     yield rf"(?:(?<=^)|(?<=\n))([+−]){number}", lambda m: signs[m[1]]
     more = {"en": " plus", "es": " más", "fr": " plus", "zh": "加"}[language]
     yield (

@@ -14,10 +14,6 @@ Rule = tuple[str, Reading]  # a reading returns the match itself to leave it alo
 
 LETTER = "A-Za-zÀ-ÖØ-öø-ɏΑ-ωА-яЁёµ"  # Chinese characters may touch a number
 CURRENCY = "$€£¥₹₩₽₺₪₫฿¢"
-MEASURE_WORDS = (  # what Chinese counts with
-    "个只位次天本张块家双倍杯座辆种岁斤公小分千万亿元人米吨点枚颗条件名周瓶盒台套支部间所艘届场头匹群组类项步句页层"
-    "户口亩站国队局轮字股票瓦株多余美英欧日港平立毫厘度卷册首篇段行列"
-)
 _JOINT = r"./:^*=+×÷~_#&@\\|"
 OUTSIDE = (  # of what a number would be a part of
     rf"(?<![{LETTER}_0-9{CURRENCY}#&@\\^*=+%<>~|/-])(?<![{LETTER}0-9][{_JOINT}])(?<![0-9][,'’·–—-])"

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from functools import cache
 
 from amounts import Amounts
+from chinese_counting import sign_rules
+from chinese_identifiers import identifier_rules, version_rules
 from clock import time_rules
 from computing import computing_rules
 from contexts import context_rules
@@ -29,8 +31,8 @@ _VARIANTS = str.maketrans(
     dict(zip("０１２３４５６７８９％￥＄＋－～＝", "0123456789%¥$+-~=", strict=True))
     | {"℃": "°C", "℉": "°F", "㎡": "m²", "‑": "-", "‐": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
 )
-_FULL_WIDTH = re.compile("(?<=[0-9])[：．／，（）](?=[0-9])")
-_HALF = dict(zip("：．／，（）", ":./,()", strict=True))
+_FULL_WIDTH = re.compile("(?<=[0-9])[：．／（）](?=[0-9])")
+_HALF = dict(zip("：．／（）", ":./()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
 _COMPUTING = re.compile(
@@ -86,9 +88,10 @@ def _read(text: str, language: str) -> str:
 def _rules(language: str) -> tuple[_Rules, list[tuple[re.Pattern[str], _Rules]]]:
     """One language's rules for letters; then those for digits, each kind with what a text must have to need them."""
     amounts = Amounts(language)
+    names, versions = ([*sign_rules(), *identifier_rules()], version_rules()) if language == "zh" else ((), ())
     numbers = [
         (_COMPUTING, [*computing_rules(language)]),
-        (_DIGIT, [*context_rules(language), *date_rules(language)]),
+        (_DIGIT, [*names, *context_rules(language), *date_rules(language), *versions]),
         (_MONTH, [*month_rules(language)]),
         (_FRACTION, [*fraction_rules(language)]),
         (_SEVEN_DIGITS, [*telephone_rules(language)]),

@@ -49,7 +49,7 @@ _AREA_IN_PARENTHESES = r"(?:(?:\+|00)?[0-9]{1,3}[ .-]?)?\([0-9]{2,4}\)[ -]?[0-9]
 _ANYWHERE = [
     r"\+[0-9]{1,3}(?:[ .-]?[0-9]{1,4}){2,6}",  # the world: country code first
     r"[0-9]+(?:-[0-9]+){2,}",
-    r"0[1-9](?:[ .-][0-9]{2}){4}",  # France
+    r"0[1-9](?:[ .-][0-9]{2}){4}(?! [0-9]{2}(?![0-9]))",  # France; a longer row is a lottery's
     r"0[0-9]{1,4}(?:[ -][0-9]{3,4}){1,2}",  # with a trunk zero: Britain, Italy, Japan
 ]
 

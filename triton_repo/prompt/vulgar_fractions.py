@@ -29,7 +29,7 @@ _NOT_BEFORE = {
     "en": " (?:time|stars?|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\\b)",
     "es": " estrellas?",
     "fr": " étoiles?",
-    "zh": " ?[拍星页]",
+    "zh": " ?(?:[拍星页集日号]|[一-鿿]{1,3}节)",
 }
 _SPANISH = {2: "medio", 3: "tercio", 4: "cuarto", 100: "centésimo", 1000: "milésimo"}
 _FRENCH = {2: "demi", 3: "tiers", 4: "quart"}
