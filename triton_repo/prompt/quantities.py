@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from amounts import Amounts
 from attributes import measure_describes, sum_describes
 from contexts import is_single
+from dates import is_of_no_date
 from lexicon import alternatives
 from numerals import before_noun, cardinal, ordinal, year
 from reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, START, Rule
 
 _YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
 _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
+_MODE = re.compile(r"\bchmod (?:-[a-zA-Z]+ )?$")  # a file's permissions
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
@@ -213,7 +215,11 @@ def _plain(amounts: Amounts) -> Iterator[Rule]:
 
     def plain(match: re.Match[str]) -> str:
         written, behind = match[1], match[2] or ""
-        if _is_version(match, language):
+        if (
+            _is_version(match, language)
+            or is_of_no_date(match, language)
+            or _MODE.search(match.string[: match.start()][-12:])
+        ):
             return match[0]
         if amounts.is_ambiguous(written):
             word = behind.partition(" ")[0]

@@ -20,6 +20,7 @@ from lexicon import LEXICONS
 from quantities import quantity_rules
 from reading_rules import Reading, Rule
 from roman_numerals import roman_rules
+from romance import romance_rules
 from telephones import telephone_rules
 from vulgar_fractions import fraction_rules, spelled
 from web_addresses import split_addresses
@@ -76,6 +77,7 @@ def _rules(language: str) -> tuple[_Rules, list[tuple[re.Pattern[str], _Rules]]]
     """One language's rules for letters; then those for digits, each kind with what a text must have to need them."""
     amounts = Amounts(language)
     numbers = [
+        (_DIGIT, [*romance_rules(amounts)]),
         (_DIGIT, [*context_rules(language), *date_rules(language), *fraction_rules(language)]),
         (_SEVEN_DIGITS, [*telephone_rules(language)]),
         (_DIGIT, [*time_rules(language)]),
