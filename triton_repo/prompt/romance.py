@@ -176,6 +176,8 @@ def _marks(amounts: Amounts) -> Iterator[Rule]:
     power = r"(?:\^([-−]?[0-9]{1,3})|([⁻]?[⁰¹²³⁴-⁹]{1,3}))"
     yield rf"{START}({amounts.pattern}) ?[·×x*] ?10{power}(?![{LETTER}0-9⁰¹²³⁴-⁹])", scientific
     yield r"(?<=\([12][0-9]{3}) ?[-–] ?(?=\))", lambda m: ""  # "(1975-)", who still lives
+    yield r"(?<=[?!»] )-(?=[0-9])", lambda m: "— "  # somebody answers
+    yield r"(?<!\S)\+ (?=de [0-9])", lambda m: f"{words.plus} "
     signs = {"-": words.minus, "−": words.minus, "+": words.plus}
     before = rf"(?<![{LETTER}_0-9)\]%°.,:/*=+?!&;€$-])(?<![0-9%] )"
     yield rf"{before}([-+−])(?=[0-9]+(?:[.,][0-9]+)? ?%)", lambda m: f"{signs[m[1]]} "
@@ -204,6 +206,10 @@ def _spanish(amounts: Amounts) -> Iterator[Rule]:
     yield (
         rf"\b((?:{leads}) )([0-9]{{2,3}})º{ends}",
         lambda m: m[1] + amounts.counted(m[2], amounts.words.units["°"]),
+    )
+    yield (
+        rf"{START}([0-9]{{1,2}},[0-9])º(?![{LETTER}0-9]| ?[CF])",
+        lambda m: amounts.counted(m[1], amounts.words.units["°"]),
     )
     yield (
         rf"{START}([0-9]{{1,3}})\.([oa])s(?![{LETTER}0-9])",
