@@ -71,7 +71,8 @@ def _iso(match: re.Match[str], language: str) -> str:
 def _short(match: re.Match[str], months: str, days: str, language: str) -> str:
     """A date with a year of two digits, of this century up to the twenties; only where its form is clear."""
     short = int(match[4])
-    if 30 <= short < 50 or not (len(match[1]) == len(match[3]) == 2 or int(days) > 12):
+    clear = len(match[1]) == len(match[3]) == 2 or int(days) > 12 or (language != "en" and match[2] == "/")
+    if 30 <= short < 50 or not clear:
         return match[0]
     return _date(match[0], str(short + (2000 if short < 30 else 1900)), months, days, language)
 
@@ -83,6 +84,25 @@ def _day_month(match: re.Match[str], language: str) -> str:
     first = {"es": "primero", "fr": "premier"}[language]
     name = LEXICONS[language].months[months - 1]
     return f"{match[1]}{first if days == 1 else cardinal(days, language)}{' de' * (language == 'es')} {name}"
+
+
+def is_of_no_date(match: re.Match[str], language: str) -> bool:
+    """Whether a number is the day or the year of a date that no calendar has: "31 de junio", "30 février 2024"."""
+    if language not in ("es", "fr"):
+        return False
+    names = LEXICONS[language].months
+    of, joint = {"es": (" de ", " del? "), "fr": (" ", " ")}[language]
+    month = "|".join(names)
+    before = match.string[max(0, match.start() - 24) : match.start()]
+    if ahead := re.compile(rf"{of}(?i:({month}))\b(?:{joint}([0-9]{{4}})\b)?").match(match.string, match.end()):
+        day, name, years = match[0], ahead[1], ahead[2]
+    elif behind := re.search(rf"\b([0-9]{{1,2}}){of}(?i:({month})){joint}$", before):
+        day, name, years = behind[1], behind[2], match[0]
+    else:
+        return False
+    if not day.isdigit() or not (years or "2000").isdigit():
+        return False
+    return int(day) > 0 and date(int(years or 2000), names.index(name.lower()) + 1, int(day), language) is None
 
 
 def _seasons(language: str) -> Iterator[Rule]:

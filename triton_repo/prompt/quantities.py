@@ -9,6 +9,7 @@ from amounts import Amounts
 from attributes import measure_describes, sum_describes
 from chinese_counting import counting_rules, is_year
 from contexts import is_single
+from dates import is_of_no_date
 from lexicon import alternatives, any_case
 from numerals import cardinal, ordinal, year
 from reading_rules import CURRENCY, END, LETTER, OUTSIDE, START, Rule, hidden
@@ -20,6 +21,7 @@ _HIGHWAY = re.compile(r"\b(?:US|U\.S\.|Rte?\.?|Route|Hwy\.?|Highway|Interstate|S
 _NO_WAIT = "".join(f"(?<!{word} )" for word in ("took", "after", "within", "every", "wait", "waited", "than"))
 _WAITS = "(?! (?:timeouts?|delays?|intervals?|pauses?|clips?|videos?|limits?|laps?|windows?|later)\\b)"  # seconds
 _TENS = {"10": "tens", "100": "hundreds", "1000": "thousands"}
+_MODE = re.compile(r"\bchmod (?:-[a-zA-Z]+ )?$")  # a file's permissions
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
@@ -245,7 +247,11 @@ def _plain(amounts: Amounts) -> Iterator[Rule]:
 
     def plain(match: re.Match[str]) -> str:
         written, behind = match[1], match[2] or ""
-        if _is_version(match, language):
+        if (
+            _is_version(match, language)
+            or is_of_no_date(match, language)
+            or _MODE.search(match.string[: match.start()][-12:])
+        ):
             return match[0]
         if amounts.is_ambiguous(written):
             word = behind.partition(" ")[0]

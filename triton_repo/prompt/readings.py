@@ -23,6 +23,7 @@ from lexicon import LEXICONS
 from quantities import quantity_rules
 from reading_rules import Reading, Rule, shown
 from roman_numerals import roman_rules
+from romance import romance_rules
 from telephones import telephone_rules
 from vulgar_fractions import fraction_rules, spelled
 from web_addresses import split_addresses
@@ -90,6 +91,7 @@ def _rules(language: str) -> tuple[_Rules, list[tuple[re.Pattern[str], _Rules]]]
     amounts = Amounts(language)
     names, versions = ([*sign_rules(), *identifier_rules()], version_rules()) if language == "zh" else ((), ())
     numbers = [
+        (_DIGIT, [*romance_rules(amounts)]),
         (_COMPUTING, [*computing_rules(language)]),
         (_DIGIT, [*names, *context_rules(language), *date_rules(language), *versions]),
         (_MONTH, [*month_rules(language)]),
