@@ -26,6 +26,7 @@ from text_input import read_text
         "- SPEAKER1: a list",
         "* **Speaker 1**: a list",
         "2. SPEAKER_1 = a list",
+        "Speaker #1: a girl",
         "SPEAKER1 - a deep voice",
         "SPEAKER1 (an old man)",
         "SPEAKER1 is an old man",

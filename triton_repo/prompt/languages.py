@@ -187,3 +187,8 @@ def _known_words() -> dict[str, dict[str, float]]:
 def is_common_word(word: str, language: str) -> bool:
     """Whether it is one of the commonest words of a language in Latin letters."""
     return word.lower() in _known_words().get(language, {})
+
+
+def is_a_word(word: str) -> bool:
+    """Whether it is one of the commonest words of any of the languages in Latin letters, or in other letters."""
+    return not _WORD.fullmatch(word) or any(word.lower() in known for known in _known_words().values())
