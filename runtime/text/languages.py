@@ -74,6 +74,7 @@ _RAREST = 1e-7  # the share of a language's words that one has which is not amon
 _ENGLISH_START = 4.0
 _PHRASE_START = 7.0  # English's in what is no sentence, as titles are
 _WORD_START = 9.0  # and in a single word
+_COUNTED_START = 5.0  # with a number beside words, which names seldom have: "20 personas en la cola"
 _FRAME = 3.5  # how much more English than the rest is each word that begins or ends an English sentence
 _MOST_FRAMED_WORDS = 20
 _LIKELY_START = 2.0
@@ -84,6 +85,7 @@ _SPANISH_MARKS = 8.0
 _TAG = re.compile(r"<[^<>\n]*>|\[[^\[\]\n]*\]")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)]*\s*$")
 _SENTENCE_START = re.compile(r"[.!?…:¿¡]|^\s*-\s")
+_DIGIT = re.compile(r"\d")
 _CAPITAL = re.compile(r"(?:^|')[A-ZÀ-Þ]")
 _LINKING = re.compile(
     "(?:a|al|and|at|au|d|da|das|de|del|der|des|di|do|dos|du|e|el|en|et|for|in|l|la|las|le|les|los|of|on|the|van|von|y|à)"
@@ -133,7 +135,9 @@ def _by_words(text: str, likely: Collection[str]) -> str:
     sentence = bool(_SENTENCE_END.search(text))
     words = _telling_words(text, sentence)
     if set(likely) <= {"en"}:
-        start["en"] = _ENGLISH_START if sentence else _PHRASE_START if len(words) > 1 else _WORD_START
+        counted = bool(_DIGIT.search(text))
+        phrase = _COUNTED_START if counted else _PHRASE_START if len(words) > 1 else _WORD_START
+        start["en"] = _ENGLISH_START if sentence else phrase
     else:
         start |= {"en": 0.0} | {code: _LIKELY_START for code in likely if code in start}
     if "¿" in text or "¡" in text:
@@ -183,3 +187,8 @@ def _known_words() -> dict[str, dict[str, float]]:
 def is_common_word(word: str, language: str) -> bool:
     """Whether it is one of the commonest words of a language in Latin letters."""
     return word.lower() in _known_words().get(language, {})
+
+
+def is_a_word(word: str) -> bool:
+    """Whether it is one of the commonest words of any of the languages in Latin letters, or in other letters."""
+    return not _WORD.fullmatch(word) or any(word.lower() in known for known in _known_words().values())

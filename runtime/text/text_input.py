@@ -13,6 +13,7 @@ from runtime.text.cleaning import cleaned, legible
 from runtime.text.dialogue.chatml import check_marks
 from runtime.text.dialogue.dialogue import AUTO, DialogueTurn, Recognition
 from runtime.text.dialogue.messages import parse_messages, parse_text
+from runtime.text.dialogue.subtitles import without_times
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ def read_text(text: str | None, max_characters: int, recognition: Recognition = 
     """The turns to speak, of which there is at least one.
 
     A text is taken for messages when it is a JSON list of objects; one that only looks like it is spoken as it stands.
-    What stands in it and is not said goes: the invisible before speakers are looked for, Markdown and emoji after.
+    What stands in it and is not said goes: the invisible and the times of subtitles before speakers are looked for,
+    Markdown and emoji after.
     Raises InvalidRequestError when it is empty, too long, not plain text, or messages that make no sense.
     """
     if text is None or not text.strip():
@@ -36,7 +38,10 @@ def read_text(text: str | None, max_characters: int, recognition: Recognition = 
     if len(text) > max_characters:
         raise InvalidRequestError(f"text has {len(text)} characters; at most {max_characters} are allowed")
     messages = _messages(text)
-    parsed = parse_text(_legible(text), recognition) if messages is None else parse_messages(messages, recognition)
+    if messages is None:
+        parsed = parse_text(without_times(_legible(text)), recognition)
+    else:
+        parsed = parse_messages(messages, recognition)
     turns = [replace(turn, text=cleaned(_legible(turn.text))) for turn in parsed.turns]
     system = None if parsed.system is None else _legible(parsed.system)
     content = Content(turns, system, _legible(parsed.scene or ""))

@@ -69,6 +69,20 @@ SHORT_FRENCH = [
     "On y va maintenant.",
     "Le chien dort.", "Il pleut.", "J'habite à Lyon.", "Tu as raison.", "Je vais au marché.",
 ]  # fmt: skip
+# No sentences, but with a number beside words that names seldom have.
+COUNTED_SPANISH = [
+    "20 personas en la cola", "hay 3 gatos", "quedan 2 huevos", "tengo 21 años", "21 personas", "500 mujeres",
+    "página 12", "capítulo 4", "cuesta 12 €", "llámame al 612 345 678", "1 hora", "200 casas",
+]  # fmt: skip
+COUNTED_FRENCH = [
+    "Il y a 3 chats", "il reste 2 œufs", "20 personnes dans la file", "j'ai 21 ans", "21 personnes", "500 femmes",
+    "chapitre 4", "ça coûte 12 €", "on a gagné 3-1", "1 heure", "200 maisons", "50 % de réduction",
+]  # fmt: skip
+COUNTED_ENGLISH = [
+    "5 PM EST", "2 Amigos", "2 tacos", "3 burritos please", "2 mesas", "3 pesos", "2 cafés", "1 fiancé", "4 señoritas",
+    "page 12", "Le Mans 24", "Rio 2016", "Citroën C4", "Renault 5", "Salsa 101", "Tango 7", "Paris 2024", "Article 5",
+    "Section 8", "100 euros", "San Jose 3, Galaxy 2", "Mambo No. 5", "3 cats", "24 hours", "10 minutes", "6 entrees",
+]  # fmt: skip
 # Names, titles, and what English has borrowed.
 STILL_ENGLISH = [
     "The crème de la crème of Los Angeles", "Chris Hoy", "Les Paul est. 1952", "Fort Qu'Appelle", "J'ouvert carnival",
@@ -125,6 +139,18 @@ def test_a_short_spanish_sentence_is_spanish(text: str) -> None:
 @pytest.mark.parametrize("text", SHORT_FRENCH)
 def test_a_short_french_sentence_is_french(text: str) -> None:
     assert resolve(None, text).code == "fr"
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        *(("es", text) for text in COUNTED_SPANISH),
+        *(("fr", text) for text in COUNTED_FRENCH),
+        *(("en", text) for text in COUNTED_ENGLISH),
+    ],
+)
+def test_a_number_beside_its_words_tells_a_language_without_a_full_stop(code: str, text: str) -> None:
+    assert resolve(None, text).code == code
 
 
 @pytest.mark.parametrize(("text", "code"), SHORT_AND_NEITHER.items())

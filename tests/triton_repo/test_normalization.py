@@ -117,7 +117,7 @@ ROMAN = {
     },
     "es": {
         "El siglo XX, los siglos XVIII y XIX, el siglo V a. C.": (
-            "El siglo veinte, los siglos dieciocho y diecinueve, el siglo quinto a. C."
+            "El siglo veinte, los siglos dieciocho y diecinueve, el siglo quinto antes de Cristo."
         ),
         "Felipe VI, Isabel II, Alfonso XIII.": "Felipe sexto, Isabel segunda, Alfonso trece.",
         "Capítulo III de la I Guerra Mundial.": "Capítulo tres de la primera Guerra Mundial.",

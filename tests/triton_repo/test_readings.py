@@ -29,28 +29,15 @@ WRITTEN = {language: [written for code, written, _ in EXAMPLES if code == langua
 
 @pytest.mark.parametrize(("language", "written", "said"), EXAMPLES)
 def test_each_kind_is_read_whole_or_stays(language: str, written: str, said: str) -> None:
+    """Alone, inside a sentence, a second time, and in any other language; normalising changes no word of it."""
     assert read_numbers(written, language) == said
-
-
-@pytest.mark.parametrize(("language", "written", "said"), EXAMPLES)
-def test_a_reading_is_the_same_inside_a_sentence(language: str, written: str, said: str) -> None:
-    """And the model's normalisation changes no word of it."""
     before, after = ("好，", "。") if language == "zh" else ("“Well”: ", " …")
     if written[0] not in "-–—.":  # a dash is a list's only where a line begins
         assert read_numbers(before + written + after, language) == before + said + after
-    words = re.findall(r"\w+", normalize(said, language))
-    assert re.findall(r"\w+", normalize(written, language)) == words
-
-
-@pytest.mark.parametrize(("language", "written", "said"), EXAMPLES)
-def test_reading_twice_is_reading_once(language: str, written: str, said: str) -> None:
     assert read_numbers(said, language) == said
     once = normalize(written, language)
+    assert re.findall(r"\w+", once) == re.findall(r"\w+", normalize(said, language))
     assert normalize(once, language) == once
-
-
-@pytest.mark.parametrize(("language", "written", "said"), EXAMPLES)
-def test_no_language_but_its_own_breaks_it(language: str, written: str, said: str) -> None:
     for other in LANGUAGES:
         _assert_whole_or_kept(written, other)
 
@@ -87,14 +74,35 @@ def test_a_text_without_digits_comes_back_as_it_is(text: str, language: str) -> 
 @pytest.mark.parametrize("language", [*LANGUAGES])
 @pytest.mark.parametrize(
     "repeated",
-    ["1", "1,", "1/", "100 ", "1.", "1-", "1:", "won 1-", "(1", "$1", "1e-", "1x", "a@a.", "www.", "第1", "June 1-"],
+    [
+        "1",
+        "1,",
+        "1/",
+        "100 ",
+        "1.",
+        "1-",
+        "1:",
+        "won 1-",
+        "(1",
+        "$1",
+        "1e-",
+        "1x",
+        "a@a.",
+        "www.",
+        "第1",
+        "June 1-",
+        '1" ',
+        "$1 ",
+        "1' ",
+        "a 8) ",
+    ],
 )
 def test_the_longest_text_takes_no_longer_than_its_length(repeated: str, language: str) -> None:
     read_numbers(repeated, language)  # the rules are compiled once
-    text = (repeated * 65_536)[:65_536]
+    text = (repeated * 16_384)[:16_384]
     started = time.process_time()
     read_numbers(text, language)
-    assert time.process_time() - started < 4
+    assert time.process_time() - started < 1
 
 
 def test_hard_spaces_group_digits_as_spaces_do() -> None:

@@ -26,6 +26,7 @@ from tests.triton_repo.test_voice_assignment import CLIP, NOBODY, THREE, turns
         "- SPEAKER1: a list",
         "* **Speaker 1**: a list",
         "2. SPEAKER_1 = a list",
+        "Speaker #1: a girl",
         "SPEAKER1 - a deep voice",
         "SPEAKER1 (an old man)",
         "SPEAKER1 is an old man",

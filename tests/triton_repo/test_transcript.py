@@ -39,10 +39,11 @@ def corpus(name: str) -> Iterator[tuple[str, str]]:
 # The halves that were held back were written when the rules stood, and read by them as they were: 1 of 116 texts got
 # speakers, and 5 of 38 dialogues lost some. Those headed "later" came next (3 of 50 and 8 of 20), and those headed
 # "last" when the rules had learnt from both (0 of 35 and 1 of 15). The bounds are the project's.
-# The fresh ones are another author's, and no measure of what is missed: forms that are read out whole were left out
-# (`[Anna] Hi`, `<anna> hi`, `1. Anna:`, bare numbers, and an interviewer with an author).
-PLAIN = [entry for name in ("plain", "plain_held_back", "plain_fresh") for entry in corpus(name)]
-DIALOGUES = [entry for name in ("dialogues", "dialogues_held_back", "dialogues_fresh") for entry in corpus(name)]
+# The fresh ones are another author's. The forms are those that came last (brackets, numbered turns, plays, stamps,
+# headings that are people, Q and A): at first sight 2 of 70 texts got speakers, and 1 of 55 dialogues lost some.
+FILES = ("", "_held_back", "_fresh", "_forms")
+PLAIN = [entry for name in FILES for entry in corpus(f"plain{name}")]
+DIALOGUES = [entry for name in FILES for entry in corpus(f"dialogues{name}")]
 
 
 def test_no_text_without_speakers_gets_one(figure: Callable[[str, str], None]) -> None:
@@ -110,6 +111,10 @@ TALK = "How are you?"
         ("Le médecin :", "Le médecin"), ("Taxi driver:", "Taxi driver"), ("Jeanne d'Arc :", "Jeanne d'Arc"),
         ("FIRST WITCH.:", "FIRST WITCH"), ("Αννα:", "Αννα"), ("أحمد:", "أحمد"),
         ("欧阳修：", "欧阳修"), ("村上さん：", "村上さん"),
+        ("【小明】：", "小明"), ("“小明”：", "小明"), ("[Anna] :", "Anna"), ("GUARD #1:", "GUARD #1"),
+        ("Marvin 🤖:", "Marvin"),
+        ("— Anne :", "Anne"), ("3. Anna:", "Anna"), ("12) Anna:", "Anna"), ("Leo:", "Leo"), ("Author:", "Author"),
+        ("Hablante 1:", "Hablante 1"), ("作者：", "作者"),
     ],
 )  # fmt: skip
 def test_labels_of_many_forms_are_recognised(label: str, speaker: str) -> None:
@@ -147,6 +152,15 @@ def test_labels_of_many_forms_are_recognised(label: str, speaker: str) -> None:
 )  # fmt: skip
 def test_transcripts_are_turns(text: str, expected: list[tuple[str | None, str]]) -> None:
     assert read(text) == expected
+
+
+def test_all_paragraphs_below_a_cue_are_one_persons_where_nothing_is_acted() -> None:
+    text = "ANNA\nI came late.\n\nThe door was open.\n\nBOB\nAnd?\n\nANNA\nNothing.\n\nNobody."
+    assert read(text) == [
+        ("ANNA", "I came late.\n\nThe door was open."),
+        ("BOB", "And?"),
+        ("ANNA", "Nothing.\n\nNobody."),
+    ]
 
 
 SCREENPLAY = """INT. KITCHEN - NIGHT
@@ -206,6 +220,19 @@ STRANGE = "Sky: It is blue.\nSea: It is deep."
         ("Note: this is short.", Recognition(given=frozenset(["Note"])), ["Note"]),
         ("Tune: Do you hear?\nPitch: Yes.", Recognition(voices=frozenset(["tune"])), ["Tune", "Pitch"]),
         ("THE ROAD\nIt is long.", ON, ["THE ROAD"]),
+        ("[Sea] It is deep.\n[Sky] It is blue.", AUTO, [None]),
+        ("[Sea] It is deep.\n[Sky] It is blue.", Recognition(given=frozenset(["Sea", "Sky"])), ["Sea", "Sky"]),
+        ("[Zorbo] It is deep.\n[Quillan] It is blue.", ON, ["Zorbo", "Quillan"]),
+        ("[laughs] It is deep.\n[Anna] It is blue.", ON, [None, "Anna"]),
+        ("1: It is deep.\n2: Is it?\n1: I say so.", AUTO, [None]),
+        ("1: It is deep.\n2: Is it?\n1: I say so.", ON, ["1", "2", "1"]),
+        ("1: It is deep.\n2: Is it?\n1: I say so.", Recognition(given=frozenset(["1", "2"])), ["1", "2", "1"]),
+        ("SEA. It is deep.\nSKY. It is blue.", ON, ["SEA", "SKY"]),
+        ("Emma: The gate is shut.", AUTO, [None]),
+        ("Emma: The gate is shut.", ON, ["Emma"]),
+        ("Emma: The gate is shut.", Recognition(given=frozenset(["Emma"])), ["Emma"]),
+        ("Emma: The gate is shut.", Recognition(voices=frozenset(["emma"])), ["Emma"]),
+        ("Emma: A Novel by Jane Austen", Recognition(voices=frozenset(["emma"])), [None]),
         ("No label here. Nor: here.", ON, [None]),
         ("Anna: Hi.\nBob: How are you?", OFF, [None]),
         ("[SPEAKER0] Hi. [SPEAKER1] Ho.", OFF, [None]),
@@ -245,7 +272,8 @@ PIECES = [
     "[SPEAKER0]", "[S1]", "SPEAKER_02:", "Alice:", "Bob: ", "\nBob: ", "\nAlice (sadly): ", "[10:02] Alice: ",
     "**Bob:** ", "x", "I see.", "\n", "\n\n", "\nMARY\n", "\n\nJOHN\n(softly)\n", " ", ":", "：", "小明：", "他说：",
     "10:30", "Note: ", "\nZoe\u0308: ",
-    "\ufeff", "Why?", "7",
+    "\ufeff", "Why?", "7", "\n[Alice] ", "\n<bob> ", "\nMARY. ", "\n1. Bob: ", "\nAlice 0:02\n",
+    "\n1: ", "\nBob - ", "[x]",
 ]  # fmt: skip
 
 
@@ -271,12 +299,17 @@ def test_no_letter_or_digit_of_the_corpus_is_lost(mode: str) -> None:
 
 ASIDE = re.compile(r"\([^()]*\)|（[^（）]*）|\[[^\[\]]*\]|【[^【】]*】")
 STAMP = re.compile(
-    r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}[,T]? ?)?\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?(?: ?[AaPp]\.?[Mm]\b)?"
+    r"(?:Today at )?(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}[,T]? ?)?"
+    r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?(?: ?[AaPp]\.?[Mm]\b)?"
 )
 
 
+TURN = re.compile(r"^\W*\d{1,3}[.)](?=\s)")
+ZOOM = re.compile(r"From (?=.* to Everyone)|to Everyone")
+
+
 def check_nothing_is_lost(text: str, recognition: Recognition) -> None:
-    """What is not in a label is said, in order; and a label holds a name, an aside and a time, and nothing else."""
+    """What is not in a label is said, in order; a label holds a name, an aside, a time and a turn's number at most."""
     labels = labels_of(text, recognition)
     kept, end = "", 0
     for label in labels:
@@ -284,10 +317,11 @@ def check_nothing_is_lost(text: str, recognition: Recognition) -> None:
         kept, end = kept + text[end : label.start], label.end
         written = text[label.start : label.end]
         if label.style == "tag":
-            assert re.fullmatch(r"(?i)(?:speaker|s)\d+", spoken(STAMP.sub("", written)))
+            assert re.fullmatch(r"(?i)(?:speaker|s)\d+", spoken(STAMP.sub("", TURN.sub("", written))))
         else:
-            bare = spoken(STAMP.sub("", ASIDE.sub("", written)))
-            assert bare in (spoken(label.name), "")
+            aside = ASIDE.sub("", written)
+            bare = {spoken(STAMP.sub("", one)) for one in (aside, TURN.sub("", aside), ZOOM.sub("", written))}
+            assert bare & {spoken(label.name), ""}
     assert spoken(kept + text[end:]) == spoken("".join(turn.text for turn in parse_transcript(text, recognition)))
 
 
@@ -297,7 +331,9 @@ HOSTILE = [
     "[SPEAKER0] ", ":", " ", "[", "(", "*_",
     "A (", ". A", "Hi! \"", "\u200b", "a\u200b", "\u200b" * 41 + "\n", "." + "\u200b" * 63, "10:00 ", "[10:00] ",
     "中：", "\n", "MARY\n",
-    "MARY\nhi\n\n", "A (b) (c) (d", "Aa Bb Cc Dd ", " " * 39 + "A\n",
+    "MARY\nhi\n\n", "[Anna] ", "<a> ", "<a>\n", "MARY. ", "MARY. hi\n", "Mary - ", "Anna 0:02\n", "A A:0",
+    "1. ", "🤖", "A. ",
+    "A (b) (c) (d", "Aa Bb Cc Dd ", " " * 39 + "A\n",
 ]  # fmt: skip
 
 

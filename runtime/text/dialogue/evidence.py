@@ -7,59 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from runtime.text.dialogue.candidates import Candidate, returning, said_under, speaking_headings, words_of
 from runtime.text.dialogue.dialogue import Recognition
 from runtime.text.dialogue.label_words import ASKING_WORDS
-from runtime.text.dialogue.labels import HIDDEN, Label, speaker_key
+from runtime.text.dialogue.labels import Label, speaker_key
 from runtime.text.dialogue.person_words import SPEAKING_ROLES
-from runtime.text.dialogue.talk import asks, describes, exclaims, is_sentence, is_talk
+from runtime.text.dialogue.talk import asks, describes, exclaims, instructs, is_interview, is_sentence, is_talk
 
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s|(?<=[。！？])")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
-_HIDDEN = re.compile(f"[{HIDDEN}]")
-
-
-def words_of(text: str) -> str:
-    """The text without white space around it; nothing where there is only what nobody sees."""
-    return text.strip() if _HIDDEN.sub("", text).strip() else ""
-
-
-def said_under(text: str, labels: Sequence[Label]) -> list[tuple[Label, str]]:
-    """Each label with the text up to the next one."""
-    ends = [*(label.start for label in labels), len(text)][1:]
-    return [(label, text[label.end : end]) for label, end in zip(labels, ends, strict=True)]
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A possible label and what would be said under it."""
-
-    label: Label
-    said: str
-    is_given: bool
-    is_known: bool
-
-    @property
-    def is_sure(self) -> bool:
-        return self.label.style == "tag" or self.is_given
-
-    @cached_property
-    def is_talk(self) -> bool:
-        return is_talk(self.said)
-
-    @cached_property
-    def asks(self) -> bool:
-        return asks(self.said)
-
-    @cached_property
-    def is_lively(self) -> bool:
-        return self.is_talk or self.asks or exclaims(self.said)
-
-    @cached_property
-    def is_sentence(self) -> bool:
-        return is_sentence(self.said)
-
-    @property
-    def begins_big(self) -> bool:
-        return next((c for c in self.said if c.isalnum()), "").isupper()
 
 
 @dataclass(frozen=True)
@@ -67,31 +23,41 @@ class Evidence:
     """What in a text speaks for a transcript."""
 
     text: str
-    candidates: list[_Candidate]
+    candidates: list[Candidate]
     headings: int
+    others: int  # what has the form of a label and is none, headings included
 
     @classmethod
     def of(cls, text: str, labels: Sequence[Label], recognition: Recognition) -> Evidence:
         """From everything that has the form of a label."""
         given = {speaker_key(name) for name in recognition.given}
         voices = {speaker_key(name) for name in recognition.voices}
-        found: list[_Candidate] = []
+        found: list[Candidate] = []
+        either: list[Candidate] = []
         headings = 0
         for label, said in said_under(text, labels):
             is_given = label.key in given
-            is_sure = is_given or label.style == "tag" or label.key in voices
+            is_voice = label.key in voices
+            is_sure = is_given or is_voice or label.style == "tag"
+            one = Candidate(label, said, is_given, is_voice, is_sure or label.names_a_person)
+            if label.tells_a_manner and not is_sure:
+                continue
             if label.is_a_heading and not is_sure and label.key not in ASKING_WORDS:
+                either.append(one)
                 headings += label.opens
             else:
-                found.append(_Candidate(label, said, is_given, is_sure or label.names_a_person))
+                found.append(one)
+        if either and (people := speaking_headings(found, either)):
+            found = sorted([*found, *people], key=lambda one: one.label.start)
+            headings -= len(people)
         # Behind a sentence many words have a colon; they are names where others are that surely are.
         run_on = any(one.is_known and not one.label.opens and one.label.style == "colon" for one in found)
         candidates = [one for one in found if one.label.opens or one.is_known or run_on]
-        # Who asks and answers is nobody, unless somebody does it who has a name.
-        if not any(one.is_known for one in candidates):
-            named = [one for one in candidates if one.label.key not in ASKING_WORDS or not one.label.is_a_heading]
-            candidates, headings = named, headings + len(candidates) - len(named)
-        return cls(text, candidates, headings)
+        # Who asks and answers is nobody, unless somebody does it who has a name, or one asks about the other.
+        asking = all(one.label.key in ASKING_WORDS and not one.is_sure for one in candidates)
+        if asking and not is_interview(*([one.said for one in candidates[place::2]] for place in (0, 1))):
+            candidates, headings = [], headings + len(candidates)
+        return cls(text, candidates, headings, len(labels) - len(candidates))
 
     @cached_property
     def is_sure(self) -> bool:
@@ -109,14 +75,19 @@ class Evidence:
     @cached_property
     def returning(self) -> set[str]:
         """Who speaks again after somebody else."""
-        seen, returning, last = set(), set(), None
-        for candidate in self.candidates:
-            key = candidate.label.key
-            if key in seen and key != last:
-                returning.add(key)
-            seen.add(key)
-            last = key
-        return returning
+        return returning(self.candidates)
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether the labels name who speaks, each form of label on evidence of its own."""
+        if self.is_sure or not self.candidates:
+            return self.is_sure
+        style = self.candidates[0].label.style
+        if style == "cue":
+            return self.is_screenplay
+        if style not in ("tag", "colon", "number"):
+            return self.is_logged
+        return self.is_dialogue or self.is_monologue
 
     def _share(self, holds: Sequence[bool]) -> float:
         return sum(holds) / max(1, len(self.candidates))
@@ -127,7 +98,11 @@ class Evidence:
         turns = self.candidates
         if len(self.speakers) < 2 or not turns[0].label.opens or self.headings > len(turns):
             return False
-        if any(not turn.label.opens for turn in turns) and not turns[0].is_lively:
+        if any(not turn.label.opens for turn in turns):
+            first, called = turns[0], exclaims(turns[0].said) and all(turn.begins_big for turn in turns)
+            if not first.is_lively or not (self.returning or first.asks or called):
+                return False
+        if turns[0].label.counted and not self.returning and not turns[0].asks:
             return False
         return self._is_known_to_talk if any(turn.is_known for turn in turns) else self._seems_to_talk
 
@@ -143,8 +118,11 @@ class Evidence:
     def _is_known_to_talk(self) -> bool:
         """The same where a label surely names a person: the more such, and the more often, the less talk it takes."""
         if self.returning:
-            return self._spoken >= 0.8 or self._lively >= 0.34 or (self._lively > 0 and self._spoken >= 0.5)
+            plain = self._spoken >= 0.8 and (self._lively > 0 or all(turn.begins_big for turn in self.candidates))
+            return plain or self._lively > 0.33 or (self._lively > 0 and self._spoken >= 0.5)
         alone = self._is_nothing_else
+        if all(instructs(turn.said) and not turn.asks and not exclaims(turn.said) for turn in self.candidates):
+            return False
         if len({turn.label.key for turn in self.candidates if turn.is_known}) > 1:
             return self._spoken >= 0.5 and (self._lively >= 0.3 or (alone and self._is_first_names))
         return alone and self._spoken >= 0.5 and self._lively >= 0.5
@@ -155,7 +133,8 @@ class Evidence:
         alone = self._is_nothing_else
         if not self.returning:
             return alone and (self._is_asked_and_answered or (self.speakers == {"a", "b"} and self._spoken == 1))
-        enough = self._lively >= 0.4 or (alone and self._lively >= 0.3 and self._spoken == 1)
+        strange = not any(turn.label.is_made_of_words for turn in self.candidates)
+        enough = self._lively >= 0.4 or (alone and self._spoken == 1 and self._lively >= (0.25 if strange else 0.3))
         return enough and not self.headings and any(turn.is_talk or turn.asks for turn in self.candidates)
 
     @cached_property
@@ -186,7 +165,7 @@ class Evidence:
         if (
             len(self.speakers) != 1
             or not turns[0].is_known
-            or self.headings
+            or self.others
             or words_of(self.text[: turns[0].label.start])
         ):
             return False
@@ -199,7 +178,30 @@ class Evidence:
         if _BLANK_LINE.search(said.strip()) or (rest and not is_sentence(first_line)):
             return False
         begins_small = first_line[0].islower() and not turns[0].label.name.islower()
-        return (turns[0].is_talk and turns[0].asks) if begins_small else turns[0].is_lively
+        if begins_small:
+            return turns[0].is_talk and turns[0].asks
+        first_sentence = _SENTENCE_END.split(first_line, maxsplit=1)[0]
+        lively = is_talk(first_sentence) or asks(first_sentence) or exclaims(first_sentence)
+        return lively or (turns[0].is_voice and turns[0].is_sentence)
+
+    @cached_property
+    def is_logged(self) -> bool:
+        """Whether the text is a log or a play without colons, of at least two: it takes a return, and talk."""
+        turns = self.candidates
+        if len(self.speakers) < 2 or not turns[0].label.opens or self.headings or not self._lively:
+            return False
+        if not self.returning:
+            known = all(turn.is_known and turn.label.style != "dash" for turn in turns)
+            return known and self._is_nothing_else and self._lively >= 0.5
+        if any(turn.is_known for turn in turns):
+            return self._lively > 0.33 or (turns[0].label.style != "bracket" and self._is_nothing_else)
+        return self._has_no_other_line and self._lively > (0 if turns[0].label.style == "nick" else 0.33)
+
+    @cached_property
+    def _has_no_other_line(self) -> bool:
+        """Whether a label begins every line of the text, or the line before it."""
+        lines = sum(turn.said.strip().count("\n") for turn in self.candidates)
+        return self._is_nothing_else and not lines
 
     @cached_property
     def is_screenplay(self) -> bool:
@@ -212,7 +214,18 @@ class Evidence:
             and any(cue.is_lively for cue in self.candidates)
         )
 
-    def takes(self, candidate: _Candidate) -> bool:
+    @cached_property
+    def is_loose_screenplay(self) -> bool:
+        """The same for cues that are not set off as a screenplay's are."""
+        return (
+            bool(self.returning)
+            and len(self.speakers) > 1
+            and self._is_nothing_else
+            and self._lively >= 0.5
+            and all(words_of(turn.said) for turn in self.candidates)
+        )
+
+    def takes(self, candidate: Candidate) -> bool:
         """Whether it is a label, the text being a transcript."""
         if candidate.is_sure or candidate.label.key in self.returning:
             return True

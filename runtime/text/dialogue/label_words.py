@@ -60,6 +60,21 @@ LABEL_WORDS = words(
     "virgo libra scorpio sagittarius capricorn aquarius pisces bronze gold earth mars venus mercury jupiter "
     "saturn neptune uranus ii iii iv vi vii viii ix one two three four five six seven eight nine ten zero warn "
     "err critical traceback stdout stderr http https tel fax "
+    "song songs album pre-chorus prechorus interlude solo coro puente strophe pont "
+    # Countries, towns and books that are nobody's name
+    "africa america asia australia austria belgium berlin boston brazil brussels bulgaria cairo california canada "
+    "chicago chile china colombia croatia cuba denmark dublin egypt england estonia europe finland france geneva "
+    "germany ghana greece hungary iceland indonesia iran iraq ireland italy japan kenya korea lisbon liverpool "
+    "london madrid manchester mexico milan moscow munich netherlands nigeria norway oslo pakistan peru philippines "
+    "poland portugal prague rome romania russia scotland seoul serbia shanghai singapore slovakia slovenia spain "
+    "stockholm sweden switzerland texas thailand tokyo turkey ukraine venice vienna wales warsaw washington "
+    "alemania argentina barcelona belgica bogota brasil croacia dinamarca egipto escocia espana europa finlandia "
+    "francia grecia hungria inglaterra irlanda italia japon londres marruecos moscu noruega polonia portugal roma "
+    "rusia sevilla suecia suiza turquia ucrania allemagne angleterre belgique bresil bruxelles canada chine danemark "
+    "ecosse egypte espagne etats-unis finlande grece hongrie irlande italie japon londres lyon marseille norvege "
+    "pologne russie suede suisse turquie deutschland frankreich hamburg munchen osterreich spanien wien "
+    "genesis exodus leviticus deuteronomy psalm psalms proverbs ecclesiastes corinthians romans hebrews revelation "
+    "genese exode levitique deuteronome psaume psaumes apocalypse levitico deuteronomio salmo salmos apocalipsis "
     # Spanish
     "a2 advertencia ahora alergenos alternativa anexo antes apellido apellidos articulo asistentes asunto "
     "atencion autor autora aviso ayer bebidas bibliografia capitulo cena ciudad codigo comida comienzo compra "
@@ -145,7 +160,7 @@ ASIAN_LABEL_ENDINGS = tuple(
         "關鍵詞 總結 總之 小結 目標 步驟 調料 備註 說明 優點 缺點 特點 價格 費用 票價 數量 性別 年齡 愛好 聯絡人 "
         "寄件人 主旨 副本 問題 評分 週一 週二 週三 週四 週五 週六 週日 天氣 氣溫 最後 導演 編劇 會議 內容 重點 "
         "難點 問道 說道 寫道 臺北 紐約 倫敦 重点 难点 亮点 要点 看点 地区 营业时间 开放时间 时长 人物 交通 住宿 "
-        "门票 诗云 古人云 常言道 常言说 古语云 俗话说 有人说 热线"
+        "门票 副歌 主歌 前奏 间奏 尾奏 桥段 诗云 古人云 常言道 常言说 古语云 俗话说 有人说 热线"
         # of saying: what follows is quoted
         " 说 說 道 问 問 答 曰 喊"
     )

@@ -3,8 +3,9 @@
 A label is one of these, with a time stamp or Markdown's marks around it, an aside in brackets behind the name, white
 space of any kind, and invisible characters anywhere:
 - a tag: `[SPEAKER0]`, `[S1]` anywhere, `SPEAKER_00:` at the start of a line;
-- a name and a colon, `Name:` or `Name：`, at the start of a line or behind the end of a sentence;
-- a cue, as in a screenplay: a name in capitals on a line of its own with speech right below.
+- a name and a colon, `Name:` or `Name：`, at the start of a line, which a list may have numbered, or behind the end of
+  a sentence; or a number and a colon, `1:`, at the start of a line;
+- what has no colon (`bare_labels.py`): `[Name]`, `<nick>`, a name on a line of its own, `NAME.` in a play.
 Whether the text is a transcript, and which of these are labels then, is `transcript.py`'s question.
 """
 
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from runtime.text.dialogue.label_parts import ASIDE, EMOJI, HIDDEN, ITEM, MARKS, NAME, SPACES, SPEAKER_NUMBER, STAMP
 from runtime.text.dialogue.label_words import ASIAN_LABEL_ENDINGS, ASIAN_LABEL_WORDS, LABEL_WORDS, NUMBER_WORDS
-from runtime.text.dialogue.person_words import ARTICLES, is_first_name, is_person
+from runtime.text.dialogue.person_words import ARTICLES, CHINESE_PEOPLE, is_first_name, is_person
+from runtime.text.languages import is_a_word
 from runtime.text.readings.word_sets import words
 
 _MOST_WORDS, _MOST_CHARACTERS, _MOST_HAN = 4, 40, 8
@@ -30,60 +33,44 @@ _SAYING = words(
 )
 _LINKS = words("de del la las los da das do dos di du des van von den der zu of the and y e et und bin al el")
 
-# Every repetition is bounded, so that no text takes more than linear time.
-HIDDEN = "\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
-_SPACE = rf"[ \t\r\f\v\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000{HIDDEN}]"
-_SPACES = rf"{_SPACE}{{0,40}}"
-_TIME = r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?(?:[ \u00a0\u202f]?[AaPp]\.?[Mm]\.?)?"
-_DAY = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}[,T]?[ \u00a0]?"
-_STAMP = rf"(?:[\[(<](?:{_DAY})?{_TIME}[\])>]|(?:{_DAY})?{_TIME})(?:{_SPACES}[-–—|])?"
-_MARKS = r"[*_]{0,3}"
-_EMOJI = "[\u2600-\u27bf\U0001f300-\U0001faff][\ufe0f\U0001f3fb-\U0001f3ff]?"
-_ITEM = rf"(?:[-•]|#{{1,6}}(?={_SPACE})|(?:{_EMOJI}){{1,3}})"
-_NO_LETTERS = r"\s:：()\[\]（）【】*<>\"“”«»‹›„「」『』,，、;；!！?？…。|/=#{}"
-_WORD = rf"[^{_NO_LETTERS}{HIDDEN}][^{_NO_LETTERS}]{{0,23}}"
-_NAME = rf"{_WORD}(?:[ \t\u00a0\u202f]{{1,3}}{_WORD}){{0,3}}"
-_NO_TAG = r"(?!\s{0,9}[Ss](?:[Pp][Ee][Aa][Kk][Ee][Rr][ _-]?)?\d)"
-_ASIDE = rf"(?:\([^()\n]{{0,60}}\)|（[^（）\n]{{0,60}}）|\[{_NO_TAG}[^\[\]\n]{{0,60}}\]|【[^【】\n]{{0,60}}】)"
-_COLON = rf"(?:[:：](?:{_MARKS}(?=\s|$)|(?=[^\s\d/\\:：])))"
-_BEHIND = rf"{_MARKS}(?:{_SPACES}{_ASIDE}{_MARKS}){{0,2}}{_SPACES}"
+_COLON = rf"(?:[:：](?:{MARKS}(?=\s|$)|(?=[^\s\d/\\:：])))"
+_BEHIND = rf"{MARKS}(?:{SPACES}{EMOJI}){{0,3}}(?:{SPACES}{ASIDE}{MARKS}){{0,2}}{SPACES}"
 _AT_LINE = re.compile(
-    rf"^{_SPACES}(?:>{_SPACES})?(?:{_ITEM}{_SPACES})?(?:{_STAMP}{_SPACES})?{_MARKS}(?:{_STAMP}{_SPACES})?"
-    rf"(?P<bracket>\[)?(?P<name>{_NAME})(?(bracket)\]){_BEHIND}{_COLON}",
+    rf"^{SPACES}(?:>{SPACES})?(?P<item>{ITEM}{SPACES})?(?:{STAMP}{SPACES})?{MARKS}(?:{STAMP}{SPACES})?"
+    rf"(?P<bracket>[\[【“「\"])?(?P<name>{NAME}|\d{{1,2}})(?(bracket)[\]】”」\"]){_BEHIND}{_COLON}",
     re.MULTILINE,
 )
-_IN_LINE = re.compile(rf"(?<=[.!?…。！？])[\"”»’)」]?{_SPACES}{_MARKS}(?P<name>{_NAME}){_BEHIND}{_COLON}")
+_IN_LINE = re.compile(rf"(?<=[.!?…。！？])[\"”»’)」]?{SPACES}{MARKS}(?P<name>{NAME}){_BEHIND}{_COLON}")
 _TAG = re.compile(
-    rf"(?:^{_SPACES}(?:{_STAMP}{_SPACES})?)?{_MARKS}\[{_SPACES}"
-    rf"(?:SPEAKER[ _-]?(?P<number>[0-9]{{1,4}})|(?P<short>S[0-9]{{1,2}})){_SPACES}\]"
-    rf"{_MARKS}(?:{_SPACES}[:：]{_MARKS})?",
+    rf"(?:^{SPACES}(?:{ITEM}{SPACES})?(?:{STAMP}{SPACES})?)?{MARKS}\[{SPACES}"
+    rf"(?:{SPEAKER_NUMBER}|(?P<short>S[0-9]{{1,2}})){SPACES}\]"
+    rf"{MARKS}(?:{SPACES}[:：]{MARKS})?",
     re.MULTILINE | re.IGNORECASE,
 )
-_CUE = re.compile(
-    rf"^{_SPACES}{_MARKS}(?P<name>{_NAME}){_MARKS}(?:{_SPACES}{_ASIDE}{_MARKS}){{0,2}}{_SPACES}\n"
-    rf"(?:{_SPACES}\([^()\n]{{0,80}}\){_SPACES}\n)?(?={_SPACES}\S)",
-    re.MULTILINE,
-)
-_NUMBERED = re.compile(r"(SPEAKER)[ _-]?([0-9]{1,4})|S([0-9]{1,2})", re.IGNORECASE)
+_NUMBERED = re.compile(rf"{SPEAKER_NUMBER}|S([0-9]{{1,2}})", re.IGNORECASE)
 _INVISIBLE = re.compile(rf"[{HIDDEN}]")
+_TO_ALL = re.compile(r"From (\S.*) to Everyone", re.IGNORECASE)  # as Zoom writes its chats down
 _HAN_OR_KANA = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_SLUG = re.compile(r"(?:INT|EXT|FADE|CUT|DISSOLVE|SCENE|ACT|THE END|CHAPTER|PART)\b")
-
 _ORDINAL = re.compile(r"\d{1,2}(?:st|nd|rd|th)")
 
-Style = Literal["tag", "colon", "cue"]
+Style = Literal["tag", "colon", "number", "bracket", "nick", "stamp", "cue", "play", "dash"]
 
 
 @dataclass(frozen=True)
 class Label:
-    """A spot of a text, from `start` to `end`, that may name who says what follows. `opens`: it begins a line."""
+    """A spot of a text, from `start` to `end`, that may name who says what follows.
+
+    `opens`: it begins a line. `counted`: as an item of a numbered list. `acted`: it says how, as a script does.
+    """
 
     start: int
     end: int
     name: str
     style: Style
-    opens: bool
+    opens: bool = True
+    counted: bool = False
+    acted: bool = False
 
     @property
     def key(self) -> str:
@@ -96,9 +83,24 @@ class Label:
         return _names_a_person(self.name)
 
     @property
+    def may_be_a_person(self) -> bool:
+        """Whether, being a heading, it is what people are called too: "Author"; not "孔子说", who is said to say it."""
+        return self.names_a_person and (not _ASIAN.search(self.name) or self.name.endswith(CHINESE_PEOPLE))
+
+    @property
     def is_a_first_name(self) -> bool:
         """Whether it is a first name alone."""
         return is_first_name(_plain(self.name).split())
+
+    @property
+    def tells_a_manner(self) -> bool:
+        """Whether what stands in brackets says how something is said, or what is heard: `[softly]`, `[Applause]`."""
+        return self.style == "bracket" and not self.names_a_person and self.is_made_of_words
+
+    @property
+    def is_made_of_words(self) -> bool:
+        """Whether it consists of common words, or of no Latin letters, which tell nothing."""
+        return not any(c.isdigit() for c in self.name) and all(map(is_a_word, re.findall(r"[^\W\d_]+", self.name)))
 
     @property
     def is_a_heading(self) -> bool:
@@ -110,7 +112,7 @@ class Label:
 def speaker_key(name: str) -> str:
     """The same for all spellings of a speaker: in any case, with accents of both forms, `SPEAKER_00` and `SPEAKER0`."""
     if found := _NUMBERED.fullmatch(name):
-        return f"speaker{int(found[2])}" if found[2] else f"s{int(found[3])}"
+        return f"speaker{int(found[1])}" if found[1] else f"s{int(found[2])}"
     return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", name)).casefold().split())
 
 
@@ -126,24 +128,11 @@ def find_labels(text: str) -> list[Label]:
     return labels
 
 
-def find_cues(text: str) -> list[Label]:
-    """The names in capitals that stand alone on the first line of a paragraph."""
-    cues = []
-    for match in _CUE.finditer(text):
-        name = _shown(match["name"]).rstrip(".")
-        line_before = text[text.rfind("\n", 0, max(0, match.start() - 1)) + 1 : match.start()]
-        if line_before.strip() or not name.isupper() or len(name) < 2 or _SLUG.match(name):
-            continue
-        if _is_name(name):
-            cues.append(Label(match.start(), match.end(), name, "cue", True))
-    return cues
-
-
 def _tags(text: str) -> list[Label]:
     """The tags in brackets; short ones only where one begins a line, for in prose they are references."""
     tags = []
     for match in _TAG.finditer(text):
-        name = f"SPEAKER{int(match['number'])}" if match["number"] else match["short"].upper()
+        name = f"SPEAKER{int(match[1])}" if match[1] else match["short"].upper()
         tags.append(
             Label(match.start(), match.end(), name, "tag", match.start() == 0 or text[match.start() - 1] == "\n")
         )
@@ -153,22 +142,30 @@ def _tags(text: str) -> list[Label]:
 
 def _named(text: str, pattern: re.Pattern[str], opens: bool) -> Iterator[Label]:
     for match in pattern.finditer(text):
-        name = _shown(match["name"])
-        numbered = _NUMBERED.fullmatch(name)
-        if numbered and numbered[2] and opens:
-            yield Label(match.start(), match.end(), f"SPEAKER{int(numbered[2])}", "tag", opens)
-        elif _is_name(name) and (opens or not name.islower()):
-            yield Label(match.start(), match.end(), name, "colon", opens)
+        name = shown(match["name"])
+        counted = opens and (match["item"] or "")[:1].isdigit()
+        if opens and (number := speaker_number(name)) is not None:
+            yield Label(match.start(), match.end(), f"SPEAKER{number}", "tag", opens)
+        elif name.isdigit():
+            yield Label(match.start(), match.end(), name, "number", opens)
+        elif is_name(name) and (opens or not name.islower()):
+            yield Label(match.start(), match.end(), name, "colon", opens, counted)
 
 
-def _shown(name: str) -> str:
+def speaker_number(name: str) -> int | None:
+    """The number of `SPEAKER0` in any spelling; None for another name."""
+    found = _NUMBERED.fullmatch(name)
+    return int(found[1]) if found and found[1] else None
+
+
+def shown(name: str) -> str:
     """The name without what hides in it and the full stop that a play may set behind it."""
-    shown = " ".join(_INVISIBLE.sub("", name).strip("_").split())
-    return shown[:-1] if re.search(r"[^\W.]{4}\.$", shown) else shown
+    seen = _TO_ALL.sub(r"\1", " ".join(_INVISIBLE.sub("", name).strip("_").split()))
+    return seen[:-1] if re.search(r"[^\W.]{4}\.$", seen) else seen
 
 
 @lru_cache(_NAMES)
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Whether somebody may be called that: a few words of letters, in capitals where the script has them."""
     parts = name.split()
     if not 1 <= len(parts) <= _MOST_WORDS or len(name) > _MOST_CHARACTERS:
@@ -180,8 +177,8 @@ def _is_name(name: str) -> bool:
     if parts[-1] in _SAYING and len(parts) > 1:
         return False
     small = [word for word in parts[1:] if word[0].islower() and word.casefold() not in _LINKS]
-    if parts[0][0].islower():
-        return all(word.isdigit() for word in parts[1:])
+    if parts[0][0].islower() and not (parts[0] in _LINKS and parts[-1][0].isupper()):
+        return all(word.isdigit() for word in parts[1:]) or (name.islower() and _names_a_person(name))
     return not small or _names_a_person(name)
 
 
@@ -189,7 +186,7 @@ def _is_word(word: str, first: bool) -> bool:
     if not _is_letter(word[0]):
         if first and _ORDINAL.fullmatch(word):
             return True
-        return not first and (word == "&" or (word.isdigit() and len(word) <= 3))
+        return not first and (word == "&" or (word.lstrip("#").isdigit() and len(word) <= 4))
     bare = word.rstrip(".")
     if len(word) - len(bare) > 1 or (word != bare and len(bare) > 5):
         return False
@@ -215,7 +212,7 @@ def _names_a_person(name: str) -> bool:
     parts = _plain(name).split()
     while len(parts) > 1 and (parts[0] in ARTICLES or _ORDINAL.fullmatch(parts[0])):
         parts = parts[1:]
-    while len(parts) > 1 and (parts[-1].isdigit() or len(parts[-1]) == 1 or parts[-1] in NUMBER_WORDS):
+    while len(parts) > 1 and (parts[-1].lstrip("#").isdigit() or len(parts[-1]) == 1 or parts[-1] in NUMBER_WORDS):
         parts = parts[:-1]
     return is_person(parts)
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from runtime.text.dialogue.label_parts import SPEAKER_NUMBER
+
 _OPENING, _CLOSING = r"[\[(（【<《“\"'*_`]*", r"[\])）】>》”\"'*_`]*"
 _LINE_START = rf"^[ \t\u3000]*(?:[-*+•·–—][ \t]*|\d{{1,2}}[.)][ \t]*)?{_OPENING}[ \t]*"
 _SEPARATOR = r"(?:[:：=]|[-–—](?=\s|[–—-]))"
-_LABEL = r"speaker[ \t_#-]*(\d{1,3})(?!\d)"
 _VERB = r"(?:is|was|has|sounds|speaks|talks|es|tiene|habla|est|parle)\b|是|的声音"
 _SAYS = rf"(?:['’]s\b|{_VERB}|[(（]|[,，]\s*(?:an?|who|whose)\b)"
-_BRACKETED = rf"{_LINE_START}(?<=[\[【(（<]){_LABEL}[\]】)）>][ \t]*\S"
+_BRACKETED = rf"{_LINE_START}(?<=[\[【(（<]){SPEAKER_NUMBER}[\]】)）>][ \t]*\S"
 _BY_NUMBER = re.compile(
-    rf"(?<![^\W_]){_LABEL}[ \t]*{_CLOSING}[ \t]*(?:{_SEPARATOR}|{_SAYS})|{_BRACKETED}", re.IGNORECASE | re.MULTILINE
+    rf"(?<![^\W_]){SPEAKER_NUMBER}[ \t]*{_CLOSING}[ \t]*(?:{_SEPARATOR}|{_SAYS})|{_BRACKETED}",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from runtime.text.readings.lexicon import LEXICONS, Lexicon, Noun
+from runtime.text.readings.measure_words import is_counted
 from runtime.text.readings.numerals import before_noun, before_word, cardinal, digits, fraction, is_code
-from runtime.text.readings.reading_rules import MEASURE_WORDS
 
 _MILLION = 1_000_000
 _MOST_DIGITS = 15  # nobody says longer numbers, and cn2an stops at 16 digits
@@ -124,7 +124,7 @@ def _ungrouped(written: str) -> str:
 def _is_counted(behind: str, language: str) -> bool:
     """Whether a noun in the plural, or a Chinese measure word, follows."""
     if language == "zh":
-        return behind[:1] != "" and behind[0] in MEASURE_WORDS
+        return is_counted(behind)
     word = behind.partition(" ")[0]
     return (
         word.islower() and (word.endswith(("s", "x")) or word == "people") and len(word) > 3 and word not in _NO_NOUNS

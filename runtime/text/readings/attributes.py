@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 _PRICED = "loan|deal|budget|fine|investment|contract|project|lawsuit|settlement|mansion|prize|grant|donation|bailout"
-_PRICED += "|bonus|takeover|acquisition|mortgage|bounty|penalty|scholarship|jackpot|payout|stake"
+_PRICED += "|bonus|question|takeover|acquisition|mortgage|bounty|penalty|scholarship|jackpot|payout|stake"
 _MEASURED = "(?:(?:SATA|SAS|IDE|USB|NVMe|hard|solid-state|external|internal|flash|thumb) ){0,2}"
 _MEASURED += "(?:disks?|drives?|SSDs?|volumes?|partitions?|files?|images?|downloads?|laptops?|monitors?|displays?"
-_MEASURED += "|batter(?:y|ies)|bulbs?|lens|lenses|processors?)"
+_MEASURED += "|TVs?|timeouts?|delays?|intervals?|batter(?:y|ies)|bulbs?|lens|lenses|processors?)"
 # A loan of five million dollars is a five million dollar loan.
 _NO_NOUN = "in|of|to|for|on|and|or|more|less|each|per|from|at|by|that|which|is|was|a|an|the|worth|off|than|as|with|if|when|but|so|only|would|will|could|can|are|were|i|he|she|it|they|we|you|extra|apiece|into|this|too|over|under"  # noqa: E501
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from runtime.text.readings.calendar_words import time_of_day
 from runtime.text.readings.lexicon import LEXICONS
 from runtime.text.readings.numerals import before_noun, cardinal
-from runtime.text.readings.reading_rules import END, LETTER, START, Rule
+from runtime.text.readings.reading_rules import END, LETTER, START, Rule, hidden
 
 _HOURS, _MINUTES = "([01]?[0-9]|2[0-4])", "([0-5][0-9])"
 _HALF_DAY = rf"([AaPp]\.? ?[Mm](?![{LETTER}])(?!\.[{LETTER}0-9]))"
@@ -26,6 +26,7 @@ def time_rules(language: str) -> Iterator[Rule]:
     to = f"{words.space}{words.to}{words.space}"
     yield rf"{START}({clock}) ?[-–—~] ?({clock})(?=\.?{END})", lambda m: f"{m[1]}{to}{m[2]}"
     if language == "en":
+        yield rf"{START}[01][0-9]00h{END}|{START}2[0-4]00h{END}", hidden
         yield (
             rf"{START}([0-9]{{1,2}})[-–]({clock})(?=\.?{END})(?<=[Mm])",
             lambda m: f"{cardinal(int(m[1]), 'en')}{to}{m[2]}",
@@ -40,7 +41,7 @@ def time_rules(language: str) -> Iterator[Rule]:
             rf"\b([Ll]as? ){START}{_HOURS}\.{_MINUTES}{END}",
             lambda m: m[1] + time_of_day(int(m[2]), int(m[3]), None, "es"),
         )
-        yield rf"\b([Aa] la|[Aa] las|[Ll]as|[Ll]a)( )(1|2?1){END}(?! [{LETTER}])", _spanish_feminine
+        yield rf"\b([Aa] la|[Aa] las|[Ll]as|[Ll]a)( )(1|2?1){END}(?! [{LETTER}]|\.[ºª°])", _spanish_feminine
     if language == "fr":
         yield (
             rf"{START}{_HOURS} ?(?:h|heures?) ?{_MINUTES}(?: ?min)?(?![{LETTER}0-9]){END}",
@@ -56,11 +57,13 @@ def time_rules(language: str) -> Iterator[Rule]:
         said = time_of_day(int(hour), int(minute), int(second) if second else None, language, (half or "").strip())
         return f"{said} {half.strip()}" if half else said
 
-    zone = r"(?<=[0-9]:[0-9]{2}) ([-+])([01][0-9])(00|30)(?![0-9:])"
-    signs = {"+": words.plus, "-": words.minus}
+    zone = r"(?:(?<=[0-9]:[0-9]{2})|(?<=:[0-9]{2} [12][0-9]{3})) ([-+])([01][0-9])(00|30)(?![0-9:])"
+    signs = {"+": "加", "-": "减"} if language == "zh" else {"+": words.plus, "-": words.minus}
     yield (
         zone,
-        lambda m: f" {signs[m[1]]} {cardinal(int(m[2]), language)}" + f" {cardinal(30, language)}" * (m[3] > "00"),
+        lambda m: (
+            f" {signs[m[1]]}{words.space}{cardinal(int(m[2]), language)}" + f" {cardinal(30, language)}" * (m[3] > "00")
+        ),
     )
     yield rf"{START}{_HOURS}:{_MINUTES}(?::{_MINUTES})?{half_day}{END}{minute_word}", read
     if language != "zh":

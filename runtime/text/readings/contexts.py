@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from runtime.text.readings.lexicon import LEXICONS, alternatives
+from runtime.text.readings.lexicon import LEXICONS, alternatives, any_case
 from runtime.text.readings.numerals import before_noun, cardinal, digits
-from runtime.text.readings.reading_rules import END, LETTER, START, Rule
+from runtime.text.readings.reading_rules import END, LETTER, START, Rule, hidden
 
 _FAR = r"[^.;!?\n0-9]{0,40}?"  # between a word and the score it announces
 
@@ -16,10 +16,9 @@ def context_rules(language: str) -> Iterator[Rule]:
     """The rules of one language, the surest first."""
     words = LEXICONS[language]
     yield from _abbreviations(language)
-    if language != "zh":
-        yield from _verses(language)
+    yield from _chinese_verses() if language == "zh" else _verses(language)
     yield from _pairs(language)
-    before, after = words.context["emergency_before"], words.context["emergency_after"]
+    before, after = any_case(words.context["emergency_before"]), words.context["emergency_after"]
     code = {"en": "[2-9]11|999|112|000", "zh": "1[0-9]{2}|[19][0-9]{4}"}.get(language, "[01][0-9]{1,2}|911|112")
     gap = "" if language == "zh" else " "
     far = "[了:：是为 ]?" if language == "zh" else ":? "
@@ -30,7 +29,7 @@ def context_rules(language: str) -> Iterator[Rule]:
     word = "" if language == "zh" else r"\b"
     no_count = r"(?![分个次元人年天])(?! (?!now|for|if|or|and|in|from|right)[a-z]+s\b)"
     yield (
-        rf"{word}((?i:{before}){far}){START}({code}){END}{no_count}",
+        rf"{word}((?:{before}){far}){START}({code}){END}{no_count}",
         code_after,
     )
     yield rf"{START}()({code}){END}(?={gap}(?:{after}))", code_after
@@ -43,11 +42,28 @@ def context_rules(language: str) -> Iterator[Rule]:
         lambda m: ", ".join(digits(g, language) for g in re.split("[ -]", m[2])),
     )
     of = {"zh": "(?:是|为|[:：])? ?"}.get(language, r"(?:\.|:| is| es| est| ending in| no\.)? ")
-    card = words.context["card_before"]
-    yield rf"{word}((?i:{card}){of}){START}([0-9]{{5,19}}){END}", code_after
+    card = any_case(words.context["card_before"])
+    yield rf"{word}((?:{card}){of}){START}([0-9]{{5,19}}){END}", code_after
     if language == "en":
         yield rf"(?<=, [A-Z]{{2}} )(){START}([0-9]{{5}}){END}", code_after
     yield from _twice(language)
+    if language == "en":
+        yield from _faces()
+
+
+def _faces() -> Iterator[Rule]:
+    """Digits that draw something: "8)" behind a sentence is silence as an emoji is; "<3" and ":3" stay."""
+    yield r" 8-?\)(?=\s*(?:$|\n|--|<|…))", lambda m: m[0] if _is_bracketed(m) else ""
+    yield (
+        r"(?<!\S):3(?!\S)|(?<!\S)<3(?=[.,!?]*(?:$|\s*\n| …| (?:u|you|ya|this|it|my|him|her|them|these|all)\b))",
+        hidden,
+    )
+
+
+def _is_bracketed(match: re.Match[str]) -> bool:
+    """Whether a bracket opens before, or a number like it made an item of a list."""
+    before = match.string[max(0, match.start() - 300) : match.start()]
+    return before.count("(") > before.count(")") or bool(re.search(r"\b[0-9]\)", before)) or before[-1:].isdigit()
 
 
 def _abbreviations(language: str) -> Iterator[Rule]:
@@ -78,9 +94,21 @@ def _verses(language: str) -> Iterator[Rule]:
 
     books = words.context["books"]
     yield (
-        rf"\b(?:([1-3]) )?({books})\.? ([1-9][0-9]{{0,2}}):([1-9][0-9]{{0,2}})(?:[-–]([1-9][0-9]{{0,2}}))?{END}",
+        rf"\b(?:([1-3]) )?({books})[.,]? ([1-9][0-9]{{0,2}}):([1-9][0-9]{{0,2}})(?:[-–]([1-9][0-9]{{0,2}}))?{END}",
         verse,
     )
+
+
+def _chinese_verses() -> Iterator[Rule]:
+    """ "约翰福音3:16", "马太福音5:3-10"."""
+
+    def verse(match: re.Match[str]) -> str:
+        book, chapter, first, last = match.groups()
+        far = f"到{cardinal(int(last), 'zh')}" if last else ""
+        return f"{book}{cardinal(int(chapter), 'zh')}章{cardinal(int(first), 'zh')}{far}节"
+
+    books = LEXICONS["zh"].context["books"]
+    yield rf"({books}) ?([1-9][0-9]{{0,2}}):([1-9][0-9]{{0,2}})(?:[-–]([1-9][0-9]{{0,2}}))?{END}", verse
 
 
 def _pairs(language: str) -> Iterator[Rule]:
@@ -103,10 +131,10 @@ def _pairs(language: str) -> Iterator[Rule]:
         return match[1] + spoken(match[2])
 
     far = r"[^。；！？!?\n0-9.;]{0,4}?" if language == "zh" else _FAR
-    before, after = words.context["score_before"], words.context["score_after"]
+    before, after = any_case(words.context["score_before"]), words.context["score_after"]
     row = rf"({pair}(?:(?:, ?| and | y | et |、){pair})*)"
     yield (
-        rf"{word}((?i:{before}){space}{far}){row}",
+        rf"{word}((?:{before}){space}{far}){row}",
         lambda m: m[0] if is_single(m.string, m.start(2), language) else behind(m),
     )
     yield rf"(){row}(?= ?(?:{after}){space})", behind
@@ -116,11 +144,22 @@ def _pairs(language: str) -> Iterator[Rule]:
         return match[1] + joint.join(cardinal(int(n), language) for n in match[2].split(":"))
 
     of = {"zh": "(?:是|为|以)?"}.get(language, "(?: of| is| was| de| est| es|:)? ")
-    yield rf"{word}((?i:{words.context['ratio_before']}){of}){ratio}", proportion
+    yield rf"{word}((?:{any_case(words.context['ratio_before'])}){of}){ratio}", proportion
     yield rf"(){ratio}(?=[ -]?(?i:{words.context['ratio_after']}){space})", proportion
     yield rf"(){START}((?:16|21):9|4:3){END}", proportion
     if language == "zh":
         yield rf"(){START}([0-9]{{1,3}}:[0-9]){END}", proportion
+        part = r"(?!0[0-9])[0-9]{1,4}(?:\.[0-9]{1,4})?"
+        yield (
+            rf"{START}(?=[0-9:]*\.[0-9])({part}):({part}){END}",
+            lambda m: joint.join(_decimal(part) for part in m.groups()),
+        )
+
+
+def _decimal(written: str) -> str:
+    """A Chinese number with what may follow its point."""
+    whole, _, decimals = written.partition(".")
+    return cardinal(int(whole), "zh") + (f"点{digits(decimals, 'zh')}" if decimals else "")
 
 
 def is_single(text: str, start: int, language: str) -> bool:

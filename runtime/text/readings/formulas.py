@@ -86,9 +86,10 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
     if language in ("en", "es"):
         yield from _feet(amounts)
     about = f"{words.about}{space}"
-    yield r"(?<![\w~/.])~ ?(?=[$€£¥]?[0-9])", lambda m: about
+    large = r"(?![0-9.]*[KMB]\b)" if language == "en" else ""  # thousands, kelvins or kilobytes
+    yield rf"(?<![\w~/.%‰°²³€])~ ?(?=[$€£¥]?[0-9]){large}", lambda m: about
     if language == "zh":
-        yield rf"(?<=[一-鿿])~(?=[0-9]+{END})", lambda m: about
+        yield rf"(?<=[一-鿿])(?<![0-9][一-鿿])~(?=[0-9]+{END})", lambda m: about
 
 
 def times_rules(amounts: Amounts) -> Iterator[Rule]:
@@ -96,10 +97,11 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     amount = amounts.pattern
     times = amounts.words.signs["times"].split("|")
     of_times = (times[0], times[-2] if len(times) > 2 else times[-1])
+    decade = r"(?!(?:19[0-9]|20[0-2])x(?![ 0-9]))" if amounts.language == "zh" else ""  # "Windows NT, 200x, XP"
     if amounts.language != "zh":  # a page of the manual
         yield r"(?<=\()1x(?=\))", lambda m: f"{cardinal(1, amounts.language)} x"
     yield (
-        rf"(?<!Windows ){START}({amount})[x×](?![{LETTER}0-9_×=*/%-])",
+        rf"(?<!Windows ){START}{decade}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
         lambda m: _times(m[1], of_times, amounts),
     )
 
@@ -145,6 +147,7 @@ def _equations(amounts: Amounts) -> Iterator[Rule]:
 
     operator = r" ?[-−+x×*÷/] ?"
     yield rf"{START}{number}(?:{operator}{number}){{1,6}} ?= ?{number}{END}", equation
+    yield rf"{START}{number} = {number}(?: [+×÷*] {number}){{1,6}}{END}", equation
     yield rf"{START}{number}(?: [+×÷*] {number}){{1,6}}{END}", equation
     yield rf"{START}{number}(?:[+÷]{number}){{1,6}}{END}", equation
 

@@ -80,6 +80,14 @@ def alternatives(written: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(written, key=len, reverse=True)))
 
 
+def any_case(words: str) -> str:
+    """A regular expression for one of the words that "|" stands between, in capitals or not.
+
+    Each shows its first letter, so that at most places of a text none of them need be tried.
+    """
+    return "|".join(f"[{word[0].upper()}{word[0].lower()}](?i:{word[1:]})" for word in words.split("|"))
+
+
 def _lexicon(language: str) -> Lexicon:
     words: dict[str, Any] = tomllib.loads((Path(__file__).parent / f"words_{language}.toml").read_text("utf-8"))
     return Lexicon(

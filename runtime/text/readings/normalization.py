@@ -31,6 +31,7 @@ _EVENTS = {
     "[cheering]": "<SE>[Cheering]</SE>",
     "[cough]": "<SE>[Cough]</SE>",
 }
+_DASH_BEHIND = re.compile(r"\)([-−+])(?=[0-9])")
 EVENT_TAG = re.compile(r"(</?SE(?:_[se])?>)")
 _ENDINGS = (".", "!", "?", ",", ";", '"', "'", "</SE_e>", "</SE>")
 
@@ -50,6 +51,7 @@ def normalize(text: str, language: str = "en", closed: bool = True) -> str:
 def _normalized_once(text: str, language: str, closed: bool) -> str:
     # Numbers first: their parentheses, dashes and dots still tell what they are.
     text = read_numbers(_squeezed(text), language)
+    text = _DASH_BEHIND.sub(r") \1 ", text)  # no sign of what follows: "401(k)-1"
     text = text.translate(_FULL_WIDTH).replace("(", " ").replace(")", " ")
     for sign in ("°F", "°C"):
         if language in LEXICONS:

@@ -11,6 +11,10 @@ from num2words import num2words
 from runtime.text.readings.lexicon import LEXICONS
 
 _MOST_DIGITS = 9  # more, without separators, are no quantity that anybody writes down
+_ADJECTIVES = ("gran", "mejor", "peor", "mayor", "menor")
+# Feminine, but "un" stands before their first letter's stress.
+_WITH_UN = ("águila", "agua", "alma", "ancla", "arma", "arpa", "aula", "ave", "hacha", "hada", "área", "ala", "ama")
+_STREET = r"(?:rue|avenue|place|allée|route|impasse|cours) (?:de|du|des|la|[A-ZÀ-Þ])"
 _READ_SINGLY = 7  # so many digits without separators are a code or a telephone number, unless they are round
 
 
@@ -20,8 +24,11 @@ def cardinal(number: int, language: str, feminine: bool = False) -> str:
     if language == "zh":
         return str(cn2an.an2cn(str(number), "low"))
     words = str(num2words(number, lang=language)).replace(",", "")
+    if language == "es":
+        words = re.sub(r"\buno(?= (?:mil|billon))", "un", re.sub(r"veintiuno(?= (?:mil|billon))", "veintiún", words))
     if feminine and language == "es":
-        words = re.sub(r"cientos\b", "cientas", re.sub(r"uno$", "una", words)).replace("quinientos", "quinientas")
+        *millions, last = re.split(r"(?<=ones )|(?<=ón )", words)  # which are masculine
+        words = "".join(millions) + re.sub(r"(cient|quinient)os\b", r"\1as", re.sub(r"uno$", "una", last))
     if feminine and language == "fr":
         words = re.sub(r"\bun$", "une", words)
     return words
@@ -44,16 +51,21 @@ def before_word(number: int, language: str, words: str) -> str:
     if language not in ("es", "fr") or not words:
         return cardinal(number, language)
     first, _, second = words.lower().partition(" ")
-    if first in LEXICONS[language].gender["function_words"].split("|"):
-        return cardinal(number, language)
+    one_or_many = first.endswith(("s", "x", "mil", "mille")) if number > 1 else not re.match(_STREET, words)
+    if not one_or_many or first in LEXICONS[language].gender["function_words"].split("|"):
+        return cardinal(number, language)  # "21 rue de la Paix"
     # "500 grandes empresas": an adjective without a gender stands before the noun.
-    plain_adjective = language == "es" and first.endswith("es") and not is_feminine(first, language)
-    return before_noun(number, language, is_feminine(second if plain_adjective and second else first, language))
+    plain_adjective = language == "es" and (first.endswith("es") or first in _ADJECTIVES)
+    if plain_adjective and second and not is_feminine(first, language):
+        first = second
+    return before_noun(number, language, is_feminine(first, language) and not (number == 1 and first in _WITH_UN))
 
 
 def is_feminine(noun: str, language: str) -> bool:
     """Whether a Spanish or French noun is feminine, as far as a list and its ending tell."""
     feminine, masculine, masculine_endings, feminine_endings = LEXICONS[language].feminines
+    if language == "fr" and noun not in feminine:
+        noun = noun.removesuffix("s")  # its lists hold the singular
     if noun in feminine or noun in masculine:
         return noun in feminine
     return noun.endswith(feminine_endings) and not (masculine_endings and noun.endswith(masculine_endings))

@@ -7,13 +7,21 @@ from collections.abc import Iterator
 
 from runtime.text.readings.amounts import Amounts
 from runtime.text.readings.attributes import measure_describes, sum_describes
+from runtime.text.readings.chinese_counting import counting_rules, is_year
 from runtime.text.readings.contexts import is_single
-from runtime.text.readings.lexicon import alternatives
-from runtime.text.readings.numerals import before_noun, cardinal, ordinal, year
-from runtime.text.readings.reading_rules import CURRENCY, END, LETTER, MEASURE_WORDS, START, Rule
+from runtime.text.readings.dates import is_of_no_date
+from runtime.text.readings.lexicon import alternatives, any_case
+from runtime.text.readings.numerals import cardinal, ordinal, year
+from runtime.text.readings.reading_rules import CURRENCY, END, LETTER, OUTSIDE, START, Rule, hidden
+from runtime.text.readings.shells import is_parameter, no_prompt
 
 _YEAR_FOLLOWS = "in|since|until|till|by|before|after|during|from|year|circa|c[.]|ca[.]|early|late|of|to|and|between"
 _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
+_HIGHWAY = re.compile(r"\b(?:US|U\.S\.|Rte?\.?|Route|Hwy\.?|Highway|Interstate|SR|Exit) $")  # "US 50 W", westward
+_NO_WAIT = "".join(f"(?<!{word} )" for word in ("took", "after", "within", "every", "wait", "waited", "than"))
+_WAITS = "(?! (?:timeouts?|delays?|intervals?|pauses?|clips?|videos?|limits?|laps?|windows?|later)\\b)"  # seconds
+_TENS = {"10": "tens", "100": "hundreds", "1000": "thousands"}
+_MODE = re.compile(r"\bchmod (?:-[a-zA-Z]+ )?$")  # a file's permissions
 _ORDINALS = {
     "en": r"([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,9})(st|nd|rd|th|ST|ND|RD|TH)",
     "es": r"([0-9]{1,3}(?:[ .][0-9]{3}){1,2}|[0-9]{1,6})(\.?[ºª]|\.?er|[rdtmvn][oa]|[rdtmvn]os|[rdtmvn]as)",
@@ -35,28 +43,39 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
     currency = alternatives(words.money)
     magnitude = rf"(?:[ -]?({alternatives(words.magnitudes)}){'' if language == 'zh' else f'(?![{LETTER}])'})?"
     if language == "zh":
-        magnitude = rf"(?: ?({alternatives(words.magnitudes)})(?![A-Za-z])(?:[美欧日港]?元)?)?"
+        magnitude = rf"(?: ?({alternatives(words.magnitudes)})(?![A-Za-z]))?"
     per = rf"(?:(?: ?/ ?| per )(?P<word>{alternatives(words.per_words)})(?![{LETTER}]))?"
     tail = rf"{per}(?:/(?P<unit>{alternatives(words.units)})(?![{LETTER}]))?"
     end = rf"(?![{LETTER}_0-9])(?![.,:/'’·–—-][0-9{CURRENCY}])(?!/[{LETTER}])(?!-[0-9])(?![\^=*+%#])"
 
     def money(match: re.Match[str], symbol: str, written: str, large: str | None) -> str:
+        if symbol == "$" and is_parameter(match, written):
+            return match[0]
         said = _amount_of_money(amounts, symbol, written, large, language == "en" and sum_describes(match))
         return f"{said}{_per(amounts, match['word'], match['unit'])}"
 
     tail += end
-    start = rf"(?<![{LETTER}_0-9{CURRENCY}])(?<![{LETTER}0-9][./:^=*×÷~_#&@\\|])(?<![0-9][,'’·–—-])(?<![#&@\\^*])"
+    start = (
+        rf"(?=[A-Z{CURRENCY}])(?<![{LETTER}_0-9{CURRENCY}])(?<![{LETTER}0-9][./:^=*×÷~_#&@\\|])"
+        rf"(?<![0-9][,'’·–—-])(?<![#&@\\^*])"
+    )
     named = r"(?= (?:pesos|dólares|dollars|euros|pounds|libras|livres)\b)"  # said once: "$1,500 pesos"
     yield (
         rf"{start}[$€£] ?({amount}){named}",
         lambda m: amounts.number(m[1].replace(",", ".") if amounts.is_ambiguous(m[1]) else m[1], counted=True),
     )
+    if language == "zh":  # said once: "¥199.5元"
+        name = "[美欧日港韩加澳]?元|人民币|英镑|美金|港币|块|法郎|卢布|卢比"
+        yield (
+            rf"{start}(?:{currency}) ?({amount}){magnitude}(?= ?(?:{name}))",
+            lambda m: amounts.times(m[1], words.magnitudes[m[2]]) if m[2] else amounts.number(m[1], counted=True),
+        )
     yield (
         rf"{start}({currency}) ?({amount}){magnitude}{tail}",
         lambda m: money(m, m[1], m[2], m[3]),
     )
     yield (
-        rf"{START}({amount}){magnitude} ?({currency}){tail}",
+        rf"{START}({amount}){magnitude} ?({currency}){no_prompt(language)}{tail}",
         lambda m: money(m, m[3], m[1], m[2]),
     )
     if language in ("fr", "es"):
@@ -114,15 +133,23 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
 
     yield rf"{START}({amount}) ?([%‰])(?![{LETTER}_0-9])(?![.,:/'’–—-][0-9])(?!/[{LETTER}])", percent
     if language == "en":
-        yield rf"{START}'?((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)'?s(?!-[0-9]){END}", lambda m: _decade(m[1])
+        yield (
+            rf"(?=['0-9]){OUTSIDE}{_NO_WAIT}'?((?:1[1-9]|20)?[2-9]0|(?:1[1-9]|20)[01]0)'?s(?!-[0-9]){END}{_WAITS}",
+            lambda m: _decade(m[1]),
+        )
         yield (
             rf"(?<![{LETTER}0-9])((?i:mid|pre|post|late|early)-)((?:1[1-9]|20)?[0-9]0)s{END}",
             lambda m: m[1] + _decade(m[2]),
         )
+        yield rf"{START}(1,?0{{3}}|10{{1,2}})s(?= of\b)", lambda m: _TENS[m[1].replace(",", "")]
+        yield rf"{START}1,?0{{3}}s{END}", hidden  # thousands, seconds or years
+        yield rf"(?<![\w'’])(['’])0([1-9]){END}", lambda m: f"{m[1]}oh {cardinal(int(m[2]), 'en')}"
     if language == "zh":
         per = alternatives(words.per_words)
-        yield rf"(?<=[0-9][元块人次])/({per})(?![A-Za-z])", lambda m: words.per_words[m[1]]
+        yield rf"(?<=[0-9][元块人次张包件组台篇页个])/({per})(?![A-Za-z])", lambda m: words.per_words[m[1]]
     units = alternatives(words.units)
+    if language == "en":  # "3 lb/1.4 kg", "500 mg/5 ml": one or the other, or one in the other
+        yield rf"{START}{amount} ?(?:{units})/{amount} ?(?:{units})(?![{LETTER}0-9])", hidden
 
     def measure(match: re.Match[str]) -> str:
         written, gap, unit, word, below = match.groups()
@@ -132,6 +159,8 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
             return match[0]
         if gap == "-" or (language == "en" and not word and not below and measure_describes(match)):
             return f"{amounts.number(written, counted=True)} {words.units[unit].one}"  # "a 9-ft board"
+        if language == "zh" and written == "2" and match.string[: match.start()].endswith(words.minus):
+            return amounts.number(written) + words.units[unit].many + _per(amounts, word, below)
         return amounts.counted(written, words.units[unit]) + _per(amounts, word, below) + stop
 
     behind = rf"(?:/(?:({alternatives(words.per_words)})|({units}))(?![{LETTER}]))?"
@@ -142,7 +171,9 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
 def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> bool:
     """What a unit of one letter may be instead: "5m users", "60 W 42nd Street", "12 V" of a row."""
     after = match.string[match.end() : match.end() + 24]
-    if gap == "-" and language != "en":
+    before = match.string[: match.start()]
+    highway = unit == "W" and _HIGHWAY.search(before[-12:])
+    if (gap == "-" and language != "en") or highway or before.endswith("[["):  # [[: a terminal's colour
         return True
     if language == "en" and unit == "m" and not gap:
         return bool(
@@ -151,7 +182,7 @@ def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> boo
             )
         )
     if unit in ("W", "V", "L", "MP", "MM", "HP") and gap:
-        return bool(re.match(r" (?:[0-9]|[A-Z][a-z])", after))
+        return bool(re.match(r" (?:[0-9]|[A-Z][a-z])|\. Ed\b", after))  # "35 L. Ed. 2d 147", a reporter of cases
     if unit == "s" and not gap:  # noughts and ones, the sixes, an English decade
         if language != "en" and re.fullmatch("(?:1[5-9]|20)[0-9]0", match[1]):
             return True
@@ -191,11 +222,14 @@ def _years(language: str) -> Iterator[Rule]:
     if language != "en":
         return
     counted = r"(?! (?!years|was|is|has|games|elections|as|this|does|his)[a-z]+[^s]s\b| people\b| percent\b)"
-    yield rf"\b((?i:{_YEAR_FOLLOWS}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    yield rf"\b((?:{any_case(_YEAR_FOLLOWS)}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    yield rf"\b([Yy]ear )(10[1-9][0-9]|[4-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
     # Who said it or where, and when: "-- Niccolo Machiavelli, 1513"; a work and its year: "Moby-Dick (1851)".
     said_by = rf"(?:--|[—–]) ?[A-Z\"“][^\n0-9]{{1,120}}?(?:,|[{LETTER}])|\b[A-Z][{LETTER}.'’-]*[\"”]?,"
     alone = rf"(?! ?[{LETTER}$€£%(]|,)"
     yield rf"((?:{said_by}) )(1[1-8][0-9]{{2}}){END}{alone}", lambda m: m[1] + year(int(m[2]), "en")
+    signed = rf"\b[A-Z][{LETTER}.'’-]* [A-Z][{LETTER}.'’-]*,? "
+    yield rf"({signed})(1[1-8][0-9]{{2}})(?=[.)\"” …]*$)", lambda m: m[1] + year(int(m[2]), "en")
     yield rf"(\b[A-Z][{LETTER}'’-]*[.!?]?[\"”]? \()(1[1-8][0-9]{{2}})(?=\))", lambda m: m[1] + year(int(m[2]), "en")
     yield rf"{START}([1-9][0-9]{{2,3}})(?= (?:BCE?|CE|AD|B\.C\.|A\.D\.))", lambda m: year(int(m[1]), "en")
     yield rf"\b(AD )([1-9][0-9]{{2,3}}){END}", lambda m: m[1] + year(int(m[2]), "en")
@@ -208,19 +242,23 @@ def _years(language: str) -> Iterator[Rule]:
 def _plain(amounts: Amounts) -> Iterator[Rule]:
     language = amounts.language
     if language == "zh":
-        yield from _chinese(amounts)
-    behind = "(?=(.?))" if language == "zh" else rf"(?=(?: ([{LETTER}]+(?: [{LETTER}]+)?))?)"
+        yield from counting_rules()
+    behind = "(?=( ?.{0,3}))" if language == "zh" else rf"(?=(?: ([{LETTER}]+(?: [{LETTER}]+)?))?)"
 
     def plain(match: re.Match[str]) -> str:
         written, behind = match[1], match[2] or ""
-        if _is_version(match, language):
+        if (
+            _is_version(match, language)
+            or is_of_no_date(match, language)
+            or _MODE.search(match.string[: match.start()][-12:])
+        ):
             return match[0]
         if amounts.is_ambiguous(written):
             word = behind.partition(" ")[0]
             if not (word.endswith("s") and len(word) > 3 and word.islower()):
                 return match[0]
             written = written.replace(",", ".")
-        if language == "zh" and _YEAR.fullmatch(written) and (not behind or behind not in MEASURE_WORDS):
+        if language == "zh" and is_year(match, behind):
             return year(int(written), "zh")
         if language in ("es", "fr") and is_single(match.string, match.start(), language):
             behind = ""  # "la página 21 contiene": what follows is not what is counted
@@ -236,18 +274,3 @@ def _is_version(match: re.Match[str], language: str) -> bool:
     return language in ("es", "fr") and bool(
         re.search(r"(?i:versi[oó]ns? )$", before) and re.fullmatch(r"[0-9]{1,3}\.[0-9]{3}", match[1])
     )
-
-
-def _chinese(amounts: Amounts) -> Iterator[Rule]:
-    """两 for two of something; no years without 年, which could be amounts."""
-    one = "个只位次天本张块家双倍杯座辆种岁斤公小分千万亿元人米吨点枚颗条件名周瓶盒台套支部间所"
-    one += "艘届场头匹群组类项步句页层户口站国队局轮角"
-    counted = "(?<!第2)(?<!第 2)"
-    yield rf"{START}2(?= ?[{one}]){counted}(?! ?名[师])(?! ?周[一二三四五六日年])(?! ?层楼)", _two
-    yield rf"{START}2(?= ?(?:年(?![级月])|毫米|厘米|平方|立方|英里|英尺|周年|多)){counted}", _two
-    yield rf"{START}2(?= ?到 ?[0-9]+ ?[{one}年]){counted}", _two
-    yield rf"(?<=第){START}([0-9]{{1,9}}){END}", lambda m: cardinal(int(m[1]), "zh")
-
-
-def _two(match: re.Match[str]) -> str:
-    return before_noun(2, "zh")

@@ -14,20 +14,30 @@ Rule = tuple[str, Reading]  # a reading returns the match itself to leave it alo
 
 LETTER = "A-Za-zÀ-ÖØ-öø-ɏΑ-ωА-яЁёµ"  # Chinese characters may touch a number
 CURRENCY = "$€£¥₹₩₽₺₪₫฿¢"
-MEASURE_WORDS = (  # what Chinese counts with
-    "个只位次天本张块家双倍杯座辆种岁斤公小分千万亿元人米吨点枚颗条件名周瓶盒台套支部间所艘届场头匹群组类项步句页层"
-    "户口亩站国队局轮字股票瓦株多余美英欧日港平立毫厘度卷册首篇段行列"
-)
 _JOINT = r"./:^*=+×÷~_#&@\\|"
-START = (
+OUTSIDE = (  # of what a number would be a part of
     rf"(?<![{LETTER}_0-9{CURRENCY}#&@\\^*=+%<>~|/-])(?<![{LETTER}0-9][{_JOINT}])(?<![0-9][,'’·–—-])"
     rf"(?<![^.…]\.)(?<!^\.)(?<![{LETTER}0-9_.)\]][\[(])(?<![0-9]--)(?<![{LETTER}][{LETTER}]['’])"
     rf"(?<![{CURRENCY}%‰°][{_JOINT},.'’·–—-])(?<!::)(?<!\]:)(?<![{LETTER}0-9]!)"
 )
+START = rf"(?=[0-9.]){OUTSIDE}"  # the digit first: at most places of a text nothing else need be looked for
 END = (
     rf"(?![{LETTER}_0-9{CURRENCY}%‰°º²³ª])(?! ?[%‰])(?![{_JOINT}][{LETTER}0-9+-])"
-    rf"(?![,·–—-][0-9{CURRENCY}])(?!['’][{LETTER}0-9])(?![*^#~<>=+])(?!\.[*\[])(?![\[(][0-9])(?!--[0-9])(?!-[a-z]+-[0-9])(?!!=)(?!-[A-Z](?![{LETTER}]))"
+    rf"(?![,·–—-][0-9{CURRENCY}])(?!['’][{LETTER}0-9])(?![*^#~<>=+])(?!\.[*\[])(?![\[(][0-9])(?!--[0-9])(?!-[a-z]+-[0-9])(?!!=)(?!-[A-Z](?![{LETTER}]))(?!\"[{LETTER}0-9])"
 )
+
+_HIDDEN = {ord("0") + digit: 0xDC30 + digit for digit in range(10)}  # halves of characters, which no text holds
+_SHOWN = {hidden: shown for shown, hidden in _HIDDEN.items()}
+
+
+def hidden(match: re.Match[str]) -> str:
+    """What was matched, out of all later rules' reach: it is to stay as it is, whole."""
+    return match[0].translate(_HIDDEN)
+
+
+def shown(text: str) -> str:
+    """The text with what was hidden."""
+    return text.translate(_SHOWN)
 
 
 def unless(language: str, chinese: str, other: str) -> str:

@@ -11,15 +11,19 @@ from collections.abc import Iterable
 from functools import cache
 
 from runtime.text.readings.amounts import Amounts
+from runtime.text.readings.chinese_counting import sign_rules
+from runtime.text.readings.chinese_identifiers import identifier_rules, version_rules
 from runtime.text.readings.clock import time_rules
+from runtime.text.readings.computing import computing_rules
 from runtime.text.readings.contexts import context_rules
-from runtime.text.readings.dates import date_rules
+from runtime.text.readings.dates import date_rules, month_rules
 from runtime.text.readings.formulas import formula_rules, times_rules
 from runtime.text.readings.joints import joint_rules
 from runtime.text.readings.lexicon import LEXICONS
 from runtime.text.readings.quantities import quantity_rules
-from runtime.text.readings.reading_rules import Reading, Rule
+from runtime.text.readings.reading_rules import Reading, Rule, shown
 from runtime.text.readings.roman_numerals import roman_rules
+from runtime.text.readings.romance import romance_rules
 from runtime.text.readings.telephones import telephone_rules
 from runtime.text.readings.vulgar_fractions import fraction_rules, spelled
 from runtime.text.readings.web_addresses import split_addresses
@@ -28,11 +32,20 @@ _VARIANTS = str.maketrans(
     dict(zip("０１２３４５６７８９％￥＄＋－～＝", "0123456789%¥$+-~=", strict=True))
     | {"℃": "°C", "℉": "°F", "㎡": "m²", "‑": "-", "‐": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
 )
-_FULL_WIDTH = re.compile("(?<=[0-9])[：．／，（）](?=[0-9])")
-_HALF = dict(zip("：．／，（）", ":./,()", strict=True))
+_FULL_WIDTH = re.compile("(?<=[0-9])[：．／（）](?=[0-9])")
+_HALF = dict(zip("：．／（）", ":./()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
+_COMPUTING = re.compile(
+    r"""["'’′$*+°]|\.[0-9.]|[a-z] -[0-9]|[0-9]-[\w-]+\.|1-[89]"""
+    r"|chmod|(?i:ports?) |RFC|IEEE|ISO|IEC|ANSI|(?<=[0-9]) ?[x×]"
+)
+_FRACTION = re.compile("[0-9][/⁄][0-9]")
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,2}[0-9]){6}")
+_MONTH = re.compile("|".join(f"{name}|{name.lower()}|{name.upper()}" for name in (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+)))  # fmt: skip
+_ROMAN = re.compile(r"\b[IVXLC]+(?:\b|[a-zèᵉ]{1,4}\b)")
 _FORMULA = re.compile(r"""[^\w\s.,;:!?"'’()$%€£-]|[²³]|[0-9](?:['’]| ?[xejf]|-[a-z])|50-50""")
 
 _MOST_ROUNDS = 4  # ordinary text needs one
@@ -59,8 +72,9 @@ def read_numbers(text: str, language: str) -> str:
 
 def _read(text: str, language: str) -> str:
     words, numbers = _rules(language)
-    for pattern, reading in words:
-        text = pattern.sub(reading, text)
+    if _ROMAN.search(text):
+        for pattern, reading in words:
+            text = pattern.sub(reading, text)
     if not _DIGIT.search(text := text.translate(_VARIANTS)):
         return text
     text = spelled(_FULL_WIDTH.sub(lambda sign: _HALF[sign[0]], text))
@@ -68,15 +82,20 @@ def _read(text: str, language: str) -> str:
         if gate.search(text):
             for pattern, reading in rules:
                 text = pattern.sub(reading, text)
-    return text
+    return shown(text)
 
 
 @cache
 def _rules(language: str) -> tuple[_Rules, list[tuple[re.Pattern[str], _Rules]]]:
     """One language's rules for letters; then those for digits, each kind with what a text must have to need them."""
     amounts = Amounts(language)
+    names, versions = ([*sign_rules(), *identifier_rules()], version_rules()) if language == "zh" else ((), ())
     numbers = [
-        (_DIGIT, [*context_rules(language), *date_rules(language), *fraction_rules(language)]),
+        (_DIGIT, [*romance_rules(amounts)]),
+        (_COMPUTING, [*computing_rules(language)]),
+        (_DIGIT, [*names, *context_rules(language), *date_rules(language), *versions]),
+        (_MONTH, [*month_rules(language)]),
+        (_FRACTION, [*fraction_rules(language)]),
         (_SEVEN_DIGITS, [*telephone_rules(language)]),
         (_DIGIT, [*time_rules(language)]),
         (_FORMULA, [*formula_rules(amounts)]),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from runtime.text.readings.eras import century_rules, full_stop, with_era
+from runtime.text.readings.lexicon import LEXICONS, alternatives, any_case
 from runtime.text.readings.numerals import cardinal, ordinal
 from runtime.text.readings.reading_rules import LETTER, Reading, Rule
 
@@ -57,6 +59,13 @@ def roman_rules(language: str) -> Iterator[Rule]:
         yield from _spanish()
     elif language == "fr":
         yield from _french()
+    if language in ("es", "fr"):
+        yield from century_rules(language)
+        written = LEXICONS[language].before_numbers
+        yield (
+            rf"(?<![{LETTER}0-9_.])({alternatives(written)}) {_NUMERAL}",
+            lambda m: f"{written[m[1]]} {cardinal(_value(m[2]), language)}",
+        )
 
 
 def _english() -> Iterator[Rule]:
@@ -65,7 +74,7 @@ def _english() -> Iterator[Rule]:
 
     no_pronoun = rf"(?!I{_END})"
     yield rf"\b(World War ){_NUMERAL}", _cardinal("en")
-    yield rf"\b((?i:{_PARTS['en']}) ){no_pronoun}{_NUMERAL}", _cardinal("en")
+    yield rf"\b((?:{any_case(_PARTS['en'])}) ){no_pronoun}{_NUMERAL}", _cardinal("en")
     yield rf"\b((?:{_PARTS['en']}) )(I){_LAST}", _cardinal("en")
     yield rf"\b((?:{_RULERS['en']}) ){_NO_INITIAL}{no_pronoun}{_NUMERAL}", ruler
     yield rf"\b((?:{_RULERS['en']}) )(I){_LAST}", ruler
@@ -77,9 +86,11 @@ def _spanish() -> Iterator[Rule]:
         value = _value(numeral)
         return ordinal(value, "es", suffix) if value <= 10 else cardinal(value, "es")
 
+    yield rf"(?<![{LETTER}.])[Ss](s?)\. (?={_NUMERAL})", lambda m: f"siglo{m[1]} "
     row = rf"{_ROMAN}(?:(?:, | y | al | a |-|–){_ROMAN}{_END})*"
+    yield with_era(rf"(?:(?<=\by )|(?<=\bel )|(?<=\bal )|(?<=\bdel )){_NUMERAL}", said, "es")
     yield rf"\b((?i:siglos?) )({row}){_END}", lambda m: m[1] + re.sub(_ROMAN, lambda n: said(n[0]), m[2])
-    yield rf"\b((?i:{_PARTS['es']}) ){_NUMERAL}", _cardinal("es")
+    yield rf"\b((?:{any_case(_PARTS['es'])}) ){_NUMERAL}", _cardinal("es")
     yield rf"\b((?:{_RULERS['es']}) ){_NO_INITIAL}{_NUMERAL}", lambda m: m[1] + said(m[2])
     yield rf"\b((?:{_QUEENS['es']}) ){_NO_INITIAL}{_NUMERAL}", lambda m: m[1] + said(m[2], "ª")
     yield rf"\b{_NUMERAL}(?= (?i:{_SPANISH_EVENTS})\b)", lambda m: ordinal(_value(m[1]), "es", "er")
@@ -91,9 +102,10 @@ def _french() -> Iterator[Rule]:
         first = "première" if re.match(_QUEENS["fr"], match[1]) else "premier"
         return match[1] + (first if match[2] == "I" else cardinal(_value(match[2]), "fr"))
 
+    yield rf"\b({_ROMAN}(?:er|e|ᵉ|ème)) s\.(?![{LETTER}])", lambda m: f"{m[1]} siècle{full_stop(m)}"
     yield rf"\b(I)(er|re){_END}", lambda m: ordinal(1, "fr", m[2])
     yield rf"\b(?!I[eèiᵉ])({_ROMAN})(?:e|ᵉ|ème|ième){_END}", lambda m: ordinal(_value(m[1]), "fr")
-    yield rf"\b((?i:{_PARTS['fr']}) ){_NUMERAL}", _cardinal("fr")
+    yield rf"\b((?:{any_case(_PARTS['fr'])}) ){_NUMERAL}", _cardinal("fr")
     yield rf"\b((?:{_RULERS['fr']}|{_QUEENS['fr']}) ){_NO_INITIAL}{_NUMERAL}", ruler
 
 

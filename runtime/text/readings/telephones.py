@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from runtime.text.readings.lexicon import LEXICONS
+from runtime.text.readings.lexicon import LEXICONS, any_case
 from runtime.text.readings.numerals import cardinal, digits
 from runtime.text.readings.reading_rules import LETTER, Rule
 
@@ -23,33 +23,37 @@ _SIGNED_AMOUNT = re.compile(r"\+[0-9]{1,3}(?: [0-9]{3}){1,2}")
 # What a telephone's number stands behind, in whatever form it is written: a word, and what may come between.
 _ANNOUNCED = {
     "en": (
-        r"\b(?:telephone|phone|tel|mobile|cell|fax|whatsapp|call|dial|text)",
+        "telephone|phone|tel|mobile|cell|fax|whatsapp|call|dial|text",
         r"(?: number|[.:]| is| at| on| me at| me on| us at| us on)*",
     ),
     "es": (
-        r"\b(?:tel[ée]fono|tel|tfno|m[óo]vil|celular|fax|whatsapp|llama|llame|llamar|llamen|marca|marque)",
+        "tel[ée]fono|tel|tfno|m[óo]vil|celular|fax|whatsapp|llama|llame|llamar|llamen|marca|marque",
         r"(?:[.:]| es| al?)*",
     ),
     "fr": (
-        r"\b(?:t[ée]l[ée]phone|t[ée]l|portable|mobile|fax|whatsapp|appelez|appeler|composez)",
+        "t[ée]l[ée]phone|t[ée]l|portable|mobile|fax|whatsapp|appelez|appeler|composez",
         r"(?:[.:]| est| au| le)*",
     ),
-    "zh": ("(?:电话|手机|热线|传真|拨打|致电)", "(?:号码|[:是为])*"),
+    "zh": ("电话|手机|热线|传真|拨打|致电", "(?:号码|[:是为])*"),
 }
 _FORMS = {
     "en": [
         r"(?:1[ .-])?[0-9]{3}[ .-][0-9]{3}[ .-][0-9]{4}",  # North America: area, exchange, line
         r"(?<!IEEE )(?<!ISO )(?<!ANSI )(?<!IEC )[0-9]{3}-[0-9]{4}",  # no standard's year
     ],
-    "es": [r"[6-9][0-9]{2}(?: [0-9]{2}){3}", r"9[0-9] [0-9]{3} [0-9]{2} [0-9]{2}"],
-    "fr": [],
+    "es": [
+        r"[6-9][0-9]{2} [0-9]{3} [0-9]{3}(?=[.,;:!?)\n]| ?…|$| (?:o|u|y|para|por|si|antes|en horario)\b)",
+        r"[6-9][0-9]{2}(?: [0-9]{2}){3}",
+        r"9[0-9] [0-9]{3} [0-9]{2} [0-9]{2}",
+    ],
+    "fr": [r"0 [89][0-9]{2}(?: [0-9]{3}){2}", r"0 [89][0-9]{2}(?: [0-9]{2}){3}"],
     "zh": [r"1[3-9][0-9][ -][0-9]{4}[ -][0-9]{4}", r"0[0-9]{2,3}-[0-9]{7,8}"],
 }
 _AREA_IN_PARENTHESES = r"(?:(?:\+|00)?[0-9]{1,3}[ .-]?)?\([0-9]{2,4}\)[ -]?[0-9]{3,4}[ .-]?[0-9]{4}"
 _ANYWHERE = [
     r"\+[0-9]{1,3}(?:[ .-]?[0-9]{1,4}){2,6}",  # the world: country code first
     r"[0-9]+(?:-[0-9]+){2,}",
-    r"0[1-9](?:[ .-][0-9]{2}){4}",  # France
+    r"0[1-9](?:[ .-][0-9]{2}){4}(?! [0-9]{2}(?![0-9]))",  # France; a longer row is a lottery's
     r"0[0-9]{1,4}(?:[ -][0-9]{3,4}){1,2}",  # with a trunk zero: Britain, Italy, Japan
 ]
 
@@ -59,9 +63,11 @@ def telephone_rules(language: str) -> Iterator[Rule]:
     read = partial(_read, language=language)
     for form in [_AREA_IN_PARENTHESES, *_FORMS[language], *_ANYWHERE]:
         yield f"{_BEFORE}{form}{_AFTER}", read
-    word, between = _ANNOUNCED[language]
+    announced, between = _ANNOUNCED[language]
+    word = "" if language == "zh" else r"\b"
+    lead = f"{word}(?:{any_case(announced)})(?i:{between}) ?"
     yield (
-        rf"((?i:{word}{between}) ?)(?<![{LETTER}_0-9])([0-9]{{2,11}}(?:[ .-][0-9]{{2,8}}){{0,5}}){_AFTER}",
+        rf"({lead})(?<![{LETTER}_0-9])([0-9]{{2,11}}(?:[ .-][0-9]{{2,8}}){{0,5}}){_AFTER}",
         lambda match: match[1] + _said(match[2], language) if _is_number(match[2], language) else match[0],
     )
 

@@ -25,7 +25,12 @@ _NOT_BEHIND = {  # what a day and a month, or one of so many, stands behind
     "fr": "le|du|au|page|partie|étape|jour|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche",
     "zh": "页|第|步",
 }
-_NOT_BEFORE = {"en": " (?:time|stars?)", "es": " estrellas?", "fr": " étoiles?", "zh": " ?[拍星页]"}
+_NOT_BEFORE = {
+    "en": " (?:time|stars?|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\\b)",
+    "es": " estrellas?",
+    "fr": " étoiles?",
+    "zh": " ?(?:[拍星页集日号]|[一-鿿]{1,3}节)",
+}
 _SPANISH = {2: "medio", 3: "tercio", 4: "cuarto", 100: "centésimo", 1000: "milésimo"}
 _FRENCH = {2: "demi", 3: "tiers", 4: "quart"}
 _FRENCH_FEMININE = ("heure", "journée", "finale", "livre", "tasse", "bouteille", "douzaine", "cuillère", "année")
@@ -47,7 +52,8 @@ def fraction_rules(language: str) -> Iterator[Rule]:
     before = rf"(?<![{LETTER}_0-9/#$€£¥{_SLASH}])(?<![0-9][.,:])"
     minus = "(-?)" if language == "zh" else r"((?<![\w)\]%])-|)"
     number = "([1-9][0-9]{0,3})"
-    behind = rf"(?: ?({units})(?![{LETTER}_0-9²³/]))?(?![{LETTER}_0-9/{_SLASH}])(?![.,:][0-9])(?=( [{LETTER}]+)?)"
+    behind = rf"(?: ?({units})(?![{LETTER}_0-9²³/]))?(?![{LETTER}_0-9/{_SLASH}])(?![.,:–-][0-9])(?=( [{LETTER}]+)?)"
+    no_span = "(?<![0-9][–-])"  # "the week of 3/4-3/10"
     joint = "[ -]" if language == "en" else " "
     space = "" if language == "zh" else " "
     # In one language a word stands apart from the number, in Chinese it does not.
@@ -58,7 +64,7 @@ def fraction_rules(language: str) -> Iterator[Rule]:
     said = _Fractions(language)
     yield rf"{before}(?<![0-9] ){minus}([0-9]{{1,3}}){joint}{number}([/{_SLASH}]){number}{behind}", said.read
     yield (
-        rf"(?=-?[0-9]){alone}{before}{minus}(){number}([/{_SLASH}]){number}(?!{_NOT_BEFORE[language]}){behind}",
+        rf"(?=-?[0-9]){alone}{before}{no_span}{minus}(){number}([/{_SLASH}]){number}(?!{_NOT_BEFORE[language]}){behind}",
         said.read,
     )
 
@@ -115,7 +121,7 @@ class _Fractions:
     def _part_of(self, above: int, below: int, noun: Noun) -> str:
         half = (above, below) == (1, 2)
         if self._language == "en":
-            article = "an" if noun.one.startswith(("o", "hour")) else "a"
+            article = "an" if noun.one.startswith(("o", "i", "hour")) else "a"
             return f"half {article} {noun.one}" if half else f"{self._parts(above, below)} of {article} {noun.one}"
         if self._language == "es":
             return f"{self._half(noun.feminine)} {noun.one}" if half else f"{self._parts(above, below)} de {noun.one}"

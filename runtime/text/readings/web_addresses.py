@@ -16,6 +16,7 @@ _WHOLE = re.compile(
 )
 _RUN = re.compile(r"[!-~]+")
 _KNOWN = re.compile(rf"://|^www\.|@|^[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.(?:{_DOMAINS})(?:/|$)")
+_MAY_HOLD = re.compile(rf"://|@|www\.|\.(?:{_DOMAINS})")
 _HINT = re.compile(r"[@/.]")
 _LONGEST = 100
 _BRACKETS = re.compile(r"""^[("'\[<]+|[)"'\],.;:!?>]+$""")
@@ -23,6 +24,8 @@ _BRACKETS = re.compile(r"""^[("'\[<]+|[)"'\],.;:!?>]+$""")
 
 def split_addresses(text: str, language: str) -> list[tuple[str, bool]]:
     """The text in pieces, each with whether it is an address; one that is not read whole stays as it is."""
+    if not _MAY_HOLD.search(text):
+        return [(text, False)]
     pieces: list[tuple[str, bool]] = []
     plain_from = 0
     for run in _RUN.finditer(text):

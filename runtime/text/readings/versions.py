@@ -1,0 +1,58 @@
+"""Numbers of versions and sections in Spanish and French, whose points are said: "Python 3.11.4", "Tabla 1.1"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from runtime.text.readings.amounts import Amounts
+from runtime.text.readings.lexicon import LEXICONS, alternatives
+from runtime.text.readings.numerals import cardinal, digits
+from runtime.text.readings.reading_rules import END, LETTER, START, Rule
+
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
+_DATE = re.compile(r"[0-9]{1,2}\.[0-9]{1,2}\.(?:[0-9]{2}|[0-9]{4})")
+_BEFORE_DATE = re.compile(
+    r"(?:^|\W)(?:el|del|al|le|du|au|dès|desde|fecha|date|né|née|nacid[oa]|[,(])\W*$", re.IGNORECASE
+)
+_NAMED = {
+    "es": r"versi[oó]n(?:es)?|tablas?|figuras?|secci[oó]n(?:es)?|apartados?|cap[ií]tulos?|ejemplos?|anexos?"
+    r"|art[ií]culos?",
+    "fr": r"versions?|tableaux?|figures?|sections?|paragraphes?|chapitres?|exemples?|annexes?|articles?",
+}
+
+
+def version_rules(amounts: Amounts) -> Iterator[Rule]:
+    """Three parts and more anywhere; two behind what is numbered so, or behind a name."""
+    language = amounts.language
+    if language not in _NAMED:
+        return
+    words = LEXICONS[language]
+    point = {"es": " punto ", "fr": " point "}[language]
+
+    def parts(written: str) -> str:
+        return point.join(
+            digits(part, language) if part[0] == "0" else cardinal(int(part), language) for part in written.split(".")
+        )
+
+    def long(match: re.Match[str]) -> str:
+        dated = _DATE.fullmatch(match[1]) and _BEFORE_DATE.search(
+            match.string[max(0, match.start() - 12) : match.start()]
+        )
+        telephone = match[1][0] == "0" and match[1].count(".") > 2
+        return match[0] if dated or telephone or _GROUPED.fullmatch(match[1]) else parts(match[1])
+
+    yield rf"{START}([0-9]{{1,4}}(?:\.[0-9]{{1,3}}){{2,4}}){END}", long
+    number = r"([0-9]{1,4}\.[0-9]{1,2})"
+    yield rf"\b((?i:{_NAMED[language]}) ){START}{number}{END}", lambda m: m[1] + parts(m[2])
+    short = words.before_numbers
+    yield (
+        rf"(?<![{LETTER}0-9_.])({alternatives(short)}) ?(?<![0-9]){number}{END}",
+        lambda m: f"{short[m[1]]} {parts(m[2])}",
+    )
+    measured = alternatives([*words.units, *words.magnitudes, *words.money, "%", "‰"])
+    no_amount = rf"(?! ?(?:{measured})(?![{LETTER}]))(?! [a-zà-ÿ]+[sx]\b)"
+    yield (
+        rf"\b([A-ZÀ-Þ][{LETTER}0-9/+]*[{LETTER}0-9] ){START}{number}{END}{no_amount}",
+        lambda m: m[1] + parts(m[2]),
+    )
