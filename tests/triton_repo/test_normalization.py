@@ -217,7 +217,7 @@ def test_boson_s_own_changes_are_made(written: str, read: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "MP3 and v1.2.3 at 192.168.0.1.", "See http://a.b/c?d=3 or me2@x_y.", "5kg3 and 3D and 5G.", "1,2,3 go.",
+        "MP3 and v1.2.3 and a1-192.168.0.1.", "See http://a.b/c?d=3 or me2@x_y.", "5kg3 and 3D and 5G.", "1,2,3 go.",
         "On 45:99.", "[SPEAKER0] hello.", "B2B.",
     ],
 )  # fmt: skip

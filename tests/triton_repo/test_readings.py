@@ -99,10 +99,10 @@ def test_a_text_without_digits_comes_back_as_it_is(text: str, language: str) -> 
 )
 def test_the_longest_text_takes_no_longer_than_its_length(repeated: str, language: str) -> None:
     read_numbers(repeated, language)  # the rules are compiled once
-    text = (repeated * 16_384)[:16_384]
+    text = (repeated * 65_536)[:65_536]
     started = time.process_time()
     read_numbers(text, language)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 4
 
 
 def test_hard_spaces_group_digits_as_spaces_do() -> None:

@@ -35,7 +35,7 @@ def computing_rules(language: str) -> Iterator[Rule]:
     yield rf"{START}([0-9]+)'(?= (?:tall|long|wide|high|deep|by|of)\b)", lambda m: f"{_part(m[1])} feet"
     yield rf"{START}[0-9]{{2,3}}\+[0-9]{{1,2}}['’](?!\w)", hidden  # a match's minute: "90+4'"
     yield rf"{START}[0-9]+'(?![\w'])(?! ?[0-9]+[\"″])", lambda m: m[0] if _is_quoted(m) else hidden(m)
-    yield rf"{START}[0-9]+-[\w-]+\.(?:{_FILES})(?!\w)", hidden
+    yield rf"{START}[0-9]+-[\w-]{{1,60}}\.(?:{_FILES})(?!\w)", hidden
     yield rf"{START}[0-9]+\.{{2,3}}[0-9]+{END}", hidden
     yield rf"{START}1-(?:8(?:00|88|77|66|55|44|33)|900){END}", lambda m: f"one {_in_hundreds(m[0][2:])}"
     angle = r"([0-9]{1,3})° ?([0-9]{1,2})['’′] ?(?:([0-9]{1,2})(?:[\"”″]|'') ?)?([NSEW])(?!\w)"
@@ -110,7 +110,7 @@ def _angle(match: re.Match[str]) -> str:
 def _is_variable(match: re.Match[str]) -> bool:
     around = match.string[max(0, match.start() - 1) : match.end() + 1]
     quoted = len(around) == 4 and around[0] in "\"'`" and around[-1] in "\"'`"
-    return quoted or bool(_SHELL.search(match.string, max(0, match.start() - 120), match.end() + 120))
+    return quoted or bool(_SHELL.search(match.string, max(0, match.start() - 50), match.end() + 50))
 
 
 def _is_quoted(match: re.Match[str]) -> bool:

@@ -37,7 +37,7 @@ _HALF = dict(zip("：．／（）", ":./()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
 _COMPUTING = re.compile(
-    r"""["'’′$*+°]|\.[0-9.]|[a-z] -[0-9]|[0-9]-[\w-]+\.|1-[89]"""
+    r"""["'’′$*+°]|\.[0-9.]|[a-z] -[0-9]|[0-9]-[\w-]{1,60}\.|1-[89]"""
     r"|chmod|(?i:ports?) |RFC|IEEE|ISO|IEC|ANSI|(?<=[0-9]) ?[x×]"
 )
 _FRACTION = re.compile("[0-9][/⁄][0-9]")
