@@ -102,20 +102,20 @@ def test_messages_are_the_same_dialogue(server: TritonServer) -> None:
 def test_the_report_says_who_was_recognised(
     server: TritonServer, text: str, options: dict[str, str], speakers: list[str]
 ) -> None:
-    about: dict[str, dict[str, str]] = written(server, text, **options)[1]["about"]  # type: ignore[assignment]
+    about = planned(server, text, **options).about
     assert list(about["voices"]) == speakers
 
 
 def test_a_way_to_recognise_speakers_that_there_is_not_is_refused(server: TritonServer) -> None:
     with pytest.raises(InferenceServerException, match="dialogue 'maybe' is unknown; there are auto, on, off"):
-        written(server, "Hello.", dialogue="maybe")
+        planned(server, "Hello.", dialogue="maybe")
 
 
 @pytest.mark.parametrize("option", ["system", "scene"])
 def test_what_the_text_tells_the_model_is_not_told_otherwise_by_an_option(server: TritonServer, option: str) -> None:
     text = f"<|im_start|>{option}\nA quiet room.<|im_end|>\n<|im_start|>user\nHi.<|im_end|>"
     with pytest.raises(InferenceServerException, match=f"InvalidRequestError.*{option} is given twice"):
-        written(server, text, **{option: "A loud hall."})
+        planned(server, text, **{option: "A loud hall."})
 
 
 @pytest.fixture(scope="module")
