@@ -16,6 +16,9 @@ def context_rules(language: str) -> Iterator[Rule]:
     """The rules of one language, the surest first."""
     words = LEXICONS[language]
     yield from _abbreviations(language)
+    if language == "en":  # thousands set apart by blanks, as no other row of digits is: "10 000", "1 234 567"
+        blanks = r"[1-9](?:[0-9]{0,2}(?: [0-9]{3}){0,3} 000|[0-9]?(?: [0-9]{3}){2,4})"
+        yield rf"{START}{blanks}(?![0-9]| [0-9]{{3}}(?![0-9]))", lambda m: m[0].replace(" ", ",")
     yield from _chinese_verses() if language == "zh" else _verses(language)
     yield from _pairs(language)
     before, after = any_case(words.context["emergency_before"]), words.context["emergency_after"]

@@ -32,6 +32,9 @@ _EVENTS = {
     "[cough]": "<SE>[Cough]</SE>",
 }
 _DASH_BEHIND = re.compile(r"\)([-−+])(?=[0-9])")
+_BLANKS = re.compile(
+    r"(?<=\n)[^\S\n]+|[^\S\n]+(?=\n)|[^\S\n\u00a0\u202f\u2009]+"
+)  # not those that hold a number together
 EVENT_TAG = re.compile(r"(</?SE(?:_[se])?>)")
 _ENDINGS = (".", "!", "?", ",", ";", '"', "'", "</SE_e>", "</SE>")
 
@@ -50,7 +53,7 @@ def normalize(text: str, language: str = "en", closed: bool = True) -> str:
 
 def _normalized_once(text: str, language: str, closed: bool) -> str:
     # Numbers first: their parentheses, dashes and dots still tell what they are.
-    text = read_numbers(_squeezed(text), language)
+    text = read_numbers(_BLANKS.sub(" ", text), language)
     text = _DASH_BEHIND.sub(r") \1 ", text)  # no sign of what follows: "401(k)-1"
     text = text.translate(_FULL_WIDTH).replace("(", " ").replace(")", " ")
     for sign in ("°F", "°C"):

@@ -35,6 +35,7 @@ _VARIANTS = str.maketrans(
 _FULL_WIDTH = re.compile("(?<=[0-9])[：．／（）](?=[0-9])")
 _HALF = dict(zip("：．／（）", ":./()", strict=True))
 _DIGIT = re.compile("[0-9¼-¾⅐-⅞]")
+_HELD_GROUP = re.compile("(?<=[0-9])[\u00a0\u202f\u2009](?=[0-9]{3}(?![0-9]))")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
 _COMPUTING = re.compile(
     r"""["'’′$*+°]|\.[0-9.]|[a-z] -[0-9]|[0-9]-[\w-]{1,60}\.|1-[89]"""
@@ -75,6 +76,8 @@ def _read(text: str, language: str) -> str:
     if _ROMAN.search(text):
         for pattern, reading in words:
             text = pattern.sub(reading, text)
+    if language == "en":  # a blank that must not break keeps the groups of one number together
+        text = _HELD_GROUP.sub(",", text)
     if not _DIGIT.search(text := text.translate(_VARIANTS)):
         return text
     text = spelled(_FULL_WIDTH.sub(lambda sign: _HALF[sign[0]], text))
