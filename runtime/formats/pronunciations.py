@@ -13,8 +13,11 @@ from runtime.formats.options import MAX_PRONUNCIATIONS
 
 _MAX_WORD, _MAX_READING = 60, 200  # characters
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# Sound events and labels are said to the model, not by it.
-_UNTOUCHED = r"<SE(?:_[se])?>[^<>]*</SE(?:_[se])?>|\[[A-Za-z]+(?: (?:start|end))?\]|\[SPEAKER ?[0-9]+\]"
+# Sound events and labels are said to the model, not by it; an address is one word.
+_UNTOUCHED = (
+    r"https?://[^\s<>]+|www\.[^\s<>]+|[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"
+    r"|<SE(?:_[se])?>[^<>]*</SE(?:_[se])?>|\[[A-Za-z]+(?: (?:start|end))?\]|\[SPEAKER ?[0-9]+\]"
+)
 
 
 def check_pronunciations(given: Any, name: str) -> None:
@@ -61,6 +64,7 @@ def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
 def _whole(word: str) -> str:
     """The word's pattern. A letter or digit at its edge must not go on, but for one of a script without spaces."""
     edges = [rf"[^\W{_UNSPACED}]" if re.match(rf"[^\W{_UNSPACED}]", edge) else "" for edge in (word[0], word[-1])]
-    written = re.escape(word).replace(r"\ ", r"\s+").replace("'", "['’]")
-    before, behind = (f"(?<!{edges[0]})" if edges[0] else "", f"(?!{edges[1]})" if edges[1] else "")
+    after = f"{edges[1]}|[+#]" if len(word) == 1 and edges[1] else edges[1]  # "C" is not "C++"
+    written = re.escape(word).replace(r"\ ", r"(?:[^\S\n]+|[^\S\n]*\n[^\S\n]*)").replace("'", "['’]")
+    before, behind = (f"(?<!{edges[0]})" if edges[0] else "", f"(?!{after})" if after else "")
     return f"{before}{written}{behind}"

@@ -12,17 +12,19 @@ from dataclasses import dataclass
 
 from runtime.formats.options import CHUNK_METHODS
 from runtime.text.paragraphs import paragraphs
+from runtime.text.readings.normalization import EVENTS
 from runtime.text.sentences import OPENING, belong_together, clauses, sentences
 
 _CHARACTER = "\u3040-\u30ff\u3400-\u9fff"
-_EVENT = r"<SE>[^<>]*</SE>|<SE_s>[^<>]*</SE_s>|<SE_e>[^<>]*</SE_e>"
+_EVENT = "|".join([r"<SE>[^<>]*</SE>|<SE_s>[^<>]*</SE_s>|<SE_e>[^<>]*</SE_e>", *map(re.escape, EVENTS)])
 _OPENS = re.escape(OPENING)
 _IDEOGRAPH = re.compile(rf"[{_OPENS}]*[{_CHARACTER}]")
 # What is never cut: an event, a character with the punctuation that clings to it, or a run without spaces; and the
-# white space after it.
+# white space after it. French sets its marks off by a space.
+_SET_OFF = r"(?:\s+[?!;:»]+[,.…]*(?=\s|$))*"
 _UNIT = re.compile(
-    rf"(?:{_EVENT}|[{_OPENS}]*[{_CHARACTER}](?:(?!{_EVENT})[^\w\s{_OPENS}])*"
-    rf"|(?:(?!{_EVENT}|[{_OPENS}]+[{_CHARACTER}])[^\s{_CHARACTER}])+)\s*"
+    rf"(?:«\s+)?(?:{_EVENT}|[{_OPENS}]*[{_CHARACTER}](?:(?!{_EVENT})[^\w\s{_OPENS}])*"
+    rf"|(?:(?!{_EVENT}|[{_OPENS}]+[{_CHARACTER}])[^\s{_CHARACTER}])+){_SET_OFF}\s*"
 )
 
 
@@ -60,18 +62,28 @@ def _fitting(paragraph: str, language: str, most: int) -> Iterator[str]:
         if _size(sentence) <= most:
             yield sentence
             continue
-        for clause in _together(clauses(sentence), language, most):
+        for clause in _together(clauses(sentence), language):
             if _size(clause) <= most:
                 yield clause
             else:
-                yield from _packed(_together(_UNIT.findall(clause), language, most), most)
+                yield from _packed(_words(clause, language, most), most)
 
 
-def _together(pieces: Iterable[str], language: str, most: int) -> Iterator[str]:
-    """The pieces, with those in one that belong together, if together they fit."""
+def _words(clause: str, language: str, most: int) -> Iterator[str]:
+    """The words of a clause, with those in one that belong together; too long a row parts at its weak joints."""
+    for row in _together(_UNIT.findall(clause), language):
+        if _size(row) <= most:
+            yield row
+            continue
+        for reading in _together(_UNIT.findall(row), language, loosely=False):
+            yield from [reading] if _size(reading) <= most else _UNIT.findall(reading)
+
+
+def _together(pieces: Iterable[str], language: str, loosely: bool = True) -> Iterator[str]:
+    """The pieces, with those in one that belong together; `loosely`: a number and its neighbours do in any case."""
     held = ""
     for piece in pieces:
-        if held and (_size(held + piece) > most or not belong_together(held, piece, language)):
+        if held and not belong_together(held, piece, language, loosely):
             yield held
             held = ""
         held += piece

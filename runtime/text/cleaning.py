@@ -1,4 +1,4 @@
-"""What stands in a text and is not said: invisible and control characters, entities, emoji, Markdown's marks.
+"""What stands in a text and is not said: invisible and control characters, entities, tags, emoji, Markdown's marks.
 
 Nothing here takes a letter or a digit that is said, nor glues two words together: what goes from between two words
 leaves a space, but for marks that only say where a word may be broken.
@@ -11,7 +11,10 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from runtime.text.hypertext import without_tags
+
 _NOTHING, _SPACE = "", " "
+_TERMINAL = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")  # colours and the like
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028]")
 _HYPHENATED = re.compile("\xad+[ \t]*(?:\r\n|[\r\n\x0b\x0c\x85\u2028])[ \t]*(?=\\w)")  # a word broken at a line's end
 _VISIBLE_FORMAT = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"  # signs around numbers
@@ -38,16 +41,17 @@ _EMOJI = re.compile(rf"\s?(?:(?![\u266d-\u266f])[{_PICTURES}]\u200d?\s?)+")
 
 
 def legible(text: str) -> str:
-    """The text without what no reader sees, in composed characters (NFC); entities are the characters they stand for.
+    """The text without what no reader sees, in composed characters (NFC) and without HTML's entities and tags.
 
     Stays as it is: the no-break spaces, by which French sets its marks off; the joiners of Persian and of India's
     scripts; U+0000 and halves of characters, which the caller must refuse. Line and paragraph separators, form feeds
     and the like become line breaks, other control characters, private and unassigned ones a space.
     """
-    if text.isascii() and text.isprintable() and "&" not in text:
+    if text.isascii() and text.isprintable() and not re.search("[&<]", text):
         return text
     for _ in range(2):  # an entity may have been escaped once more on its way
         text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
+    text = _TERMINAL.sub(_NOTHING, without_tags(text))
     text = _HYPHENATED.sub(_NOTHING, text).replace("\u2029", "\n\n")
     text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text))
     text = _DRESSED.sub(lambda match: unicodedata.normalize("NFKC", match[0]), _UNSEEN.sub(_NOTHING, text))
@@ -94,6 +98,8 @@ _EMPHASIS = {
     "_": _marked(r"_{1,3}", r"(?<!\w)", r"(?!\w)", r"(?:[^_]|(?<=[^\W_])_(?=[^\W_]))"),
     "~": _marked("~~", "(?<!~)", "(?!~)", r"[^~]"),
     "`": _marked("`{1,2}", "(?<!`)", "(?!`)", r"[^`]"),
+    "==": _marked("==", rf"(?<!=){_OUTSIDE}", rf"(?!=){_BEHIND}", r"[^=]"),
+    "++": _marked(r"\+\+", rf"(?<!\+){_OUTSIDE}", rf"(?!\+){_BEHIND}", r"[^+]"),
 }
 _NESTED = 4
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[^`~]*")
@@ -105,7 +111,14 @@ _DEFINED = re.compile(
     r"^[ \t]{0,3}\[([^\]\n^]+)\]:[ \t]+<?(?:[a-z]+:|/|#|\.)\S*(?:[ \t]+[\"'(][^\n]*)?[ \t]*$",
     re.MULTILINE | re.IGNORECASE,
 )
-_FOOTNOTE = re.compile(r"\[\^[^\]\s]{1,40}\]:?")
+_FOOTNOTE = re.compile(r"[ \t]?\[\^[^\]\s]{1,40}\](?=[.,;!?](?!\S))|\[\^[^\]\s]{1,40}\]:?")
+# "1999.[4][5]", "him[2, 3] in": behind a mark or a word, and not followed as an array's index is.
+_NOTE_MARKS = re.compile(
+    r"(?<=[^\W\d_][^\W\d_]|[\w)][.,;:!?…。，；！？]|[0-9][0-9]|[.!?][\"”’»)])"
+    r"(?:\[[1-9][0-9]{0,2}(?:(?:, ?|[-–])[1-9][0-9]{0,2})*\])+"
+    r"(?=\s*$|\s+[^\W_]|\s+[\"“«(¿¡—–]|[.,;:!?)](?!\w)|[。，；！？\u3400-\u9fff])",
+    re.MULTILINE,
+)
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^\s<>]+|[^\s<>@]+@[^\s<>@]+\.[^\s<>@]+)>")
 _RULE = re.compile(r"^[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|={3,}[ \t]*)$", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(\S[^\n]*)$", re.MULTILINE)
@@ -113,6 +126,7 @@ _CLOSING_HASHES = re.compile(r"(?<=[ \t])#+$")
 _QUOTE = re.compile(r"^[ \t]*>(?:[ \t]?>)*(?:[ \t]|(?=[^\W\d_])|$)", re.MULTILINE)
 _ITEM = re.compile(r"^[ \t]*[-*+•‣◦▪●][ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)", re.MULTILINE)
 _TABLE_RULE = re.compile(r"[ \t]*(?=[^\n]*-)(?=[^\n]*\|)[-|: \t]+")
+_HARD_BREAK = re.compile(r"(?<![\\:])\\(?=\n)")
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]#+!~|>-])")
 
 
@@ -138,7 +152,7 @@ def without_markdown(text: str) -> str:
     for _ in range(_NESTED):
         for mark in filter(text.__contains__, _EMPHASIS):
             text = _EMPHASIS[mark].sub(r"\2", text)
-    return _ESCAPED.sub(r"\1", text)
+    return _ESCAPED.sub(r"\1", _HARD_BREAK.sub(_NOTHING, text))
 
 
 def _without_fences(text: str) -> str:
@@ -160,7 +174,7 @@ def _without_fences(text: str) -> str:
 
 def _without_links(text: str) -> str:
     known = {match[1].casefold() for match in _DEFINED.finditer(text)}
-    text = _DEFINED.sub("", text)
+    text = _NOTE_MARKS.sub(_NOTHING, _DEFINED.sub("", text))
     if known:
         text = re.sub(
             r"!?\[([^\[\]\n]+)\](?: ?\[([^\[\]\n]*)\])?",

@@ -26,7 +26,8 @@ from runtime.text.readings.borrowed_phrases import BORROWED
 class Language:
     """An ISO 639-1 `code`, its English `name`, and the `quality` the model is known to have in it.
 
-    quality is "high", "medium", or "unknown" for a language that was detected and is in no table.
+    quality is "high", "medium", or "unknown" for a language that was detected and is in no table; the code "und" is
+    that of one which is none of those known here.
     """
 
     code: str
@@ -48,7 +49,7 @@ _IN_LATIN_LETTERS = {
 _OTHERS = {
     **_IN_LATIN_LETTERS,
     "ar": "Arabic", "el": "Greek", "he": "Hebrew", "hi": "Hindi", "ja": "Japanese", "ko": "Korean", "ru": "Russian",
-    "th": "Thai", "uk": "Ukrainian",
+    "th": "Thai", "uk": "Ukrainian", "und": "undetermined",
 }  # fmt: skip
 _LATIN = r"[^\W\d_\u0250-\uffff]"
 _WORD = re.compile(rf"{_LATIN}+(?:'{_LATIN}+)*")
@@ -65,6 +66,7 @@ _SCRIPTS = {
     "th": re.compile("[\u0e00-\u0e7f]+"),
 }
 _KANA = re.compile("[\u3040-\u30ff]")
+_CHARACTERS_A_WORD = 1.6  # of Chinese
 _LEAST_KANA = 1 / 8  # of the characters of a Japanese text; a Chinese one may quote some
 _UKRAINIAN = re.compile("[іїєґ]", re.IGNORECASE)
 
@@ -78,9 +80,15 @@ _COUNTED_START = 5.0  # with a number beside words, which names seldom have: "20
 _FRAME = 3.5  # how much more English than the rest is each word that begins or ends an English sentence
 _MOST_FRAMED_WORDS = 20
 _LIKELY_START = 2.0
+_UNLIKELY_START = -5.0  # what is neither English nor what the rest of the request is in
+_ELIDED_START = 6.0
 _RARE_START = -2.0
 _NAME_WEIGHT = 0.3
 _SPANISH_MARKS = 8.0
+
+_STRANGE = re.compile("(?!œ)[\u0100-\u024f\u1e00-\u1eff]")  # letters of none of the languages that are read
+_MOST_STRANGE, _MOST_UNKNOWN = 0.35, 0.7  # of the words
+_ELIDED = re.compile(r"\b[cdjlmnst]'[aeiouyàâéèêëîïôûœh]", re.IGNORECASE)
 
 _TAG = re.compile(r"<[^<>\n]*>|\[[^\[\]\n]*\]")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)]*\s*$")
@@ -118,9 +126,10 @@ def likely_languages(voices: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 def _detect(text: str, likely: Collection[str]) -> str:
     counts = {script: len(letters.findall(text)) for script, letters in _SCRIPTS.items()}
-    script = max(counts, key=lambda name: counts[name])
+    weights = counts | {"zh": counts["zh"] / _CHARACTERS_A_WORD}
+    script = max(weights, key=lambda name: weights[name])
     if not counts[script]:
-        return next(iter(likely), "en")
+        return "und" if any(map(str.isalpha, text)) else next(iter(likely), "en")
     if script == "zh":
         japanese = len(_KANA.findall(text)) >= _LEAST_KANA * counts["zh"] or ("ja" in likely and "zh" not in likely)
         return "ja" if japanese else "zh"
@@ -139,9 +148,12 @@ def _by_words(text: str, likely: Collection[str]) -> str:
         phrase = _COUNTED_START if counted else _PHRASE_START if len(words) > 1 else _WORD_START
         start["en"] = _ENGLISH_START if sentence else phrase
     else:
+        start = dict.fromkeys(start, _UNLIKELY_START)
         start |= {"en": 0.0} | {code: _LIKELY_START for code in likely if code in start}
     if "¿" in text or "¡" in text:
         start["es"] += _SPANISH_MARKS
+    if any(elided[0][2].islower() for elided in _ELIDED.finditer(BORROWED.sub(" ", text))):  # "L'an", not "L'Oréal"
+        start |= {code: start[code] + _ELIDED_START for code in ("fr", "it", "ca")}
     known = _known_words()
 
     def evidence(code: str, words: Sequence[tuple[str, float]]) -> float:
@@ -150,8 +162,17 @@ def _by_words(text: str, likely: Collection[str]) -> str:
     best = max(start, key=lambda code: start[code] + evidence(code, words))
     # An English sentence may quote one that is longer than itself; and another language's may end with an English name.
     frames = (words[:2], words[-4:]) if 4 < len(words) <= _MOST_FRAMED_WORDS else ()
-    framed = any(evidence("en", frame) - evidence(best, frame) >= _FRAME * len(frame) for frame in frames)
-    return "en" if framed else best
+    if any(evidence("en", frame) - evidence(best, frame) >= _FRAME * len(frame) for frame in frames):
+        return "en"
+    return best if best not in LANGUAGES or _is_known(words, best) else "und"
+
+
+def _is_known(words: Sequence[tuple[str, float]], code: str) -> bool:
+    """Whether the language has words enough of the text, of which few have letters that are strange to it."""
+    told = [word for word, weight in words if weight == 1]
+    unknown = sum(word not in _known_words()[code] for word in told)
+    strange = any(map(_STRANGE.search, told))
+    return len(told) < 4 - strange or unknown <= (_MOST_STRANGE if strange else _MOST_UNKNOWN) * len(told)
 
 
 def _telling_words(text: str, sentence: bool) -> list[tuple[str, float]]:
@@ -168,13 +189,13 @@ def _telling_words(text: str, sentence: bool) -> list[tuple[str, float]]:
     if not sentence and names and all(_LINKING.fullmatch(word[0]) for word in untold):
         return []
     english = _known_words()["en"]
-    told: list[tuple[str, float]] = []
+    told: dict[str, float] = {}  # each once: "la la la" tells no more than "la"
     for word in found:
         if word.start() not in borrowed:
             small = word[0].lower()
             pieces = [small] if small in english else small.split("'")
-            told += [(piece, _NAME_WEIGHT if word in names else 1.0) for piece in pieces]
-    return told
+            told |= {piece: max(told.get(piece, 0.0), _NAME_WEIGHT if word in names else 1.0) for piece in pieces}
+    return list(told.items())
 
 
 @cache

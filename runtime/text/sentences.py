@@ -44,10 +44,11 @@ _FIRST_LETTER = re.compile(r"[\W_]*([^\W_])")
 _BETWEEN_WORDS = re.compile(r"\s.|.\s|[\u2e80-\u9fff\uff00-\uffef].|.[\u2e80-\u9fff\uff00-\uffef]", re.DOTALL)
 _WIDE_END = re.compile(r"[。！？]\W*$")
 _CLAUSE = re.compile(
-    rf"[,;:，；：、。！？…–—)][{re.escape(CLOSING)}]*(?:\s+|(?<=[，；：、。！？…—]))[{re.escape(CLOSING)}]*"
+    rf"(?:[,;:，；：、。！？)]|[…–—]+)[{re.escape(CLOSING)}]*(?:\s+|(?<=[，；：、。！？…—]))[{re.escape(CLOSING)}]*"
 )
 _MISSED = re.compile(r"(?:\.[\"”’)\]]+|\b(?:[Nn]o|[Ee]tc)\.)\s+(?=[A-ZÀ-Þ])|…+(?=[\u3400-\u9fff])")  # by sentencex
-_HALF_DAY = re.compile(r"\b[ap]\.\s*$", re.IGNORECASE)  # a. m.
+_SHORT = re.compile(r"\b[adp]\.\s*$", re.IGNORECASE)  # a. m., p. m., a. C., d. C.
+_NUMERAL = re.compile(r"(?:[IVXL]{2,}|[VX])\b(?!\.)")  # World War II
 _LIST_NUMBER = re.compile(r"[0-9][,)]\s*$")
 _READ = re.compile(r"[0-9０-９]|\b[IVXLCDM]+\b")  # what every reading begins with, or stands behind
 _MONTHS = {
@@ -89,11 +90,15 @@ def ends_with_abbreviation(left: str, right: str) -> bool:
     """Whether the full stop at the end of `left` is that of a word cut short, which belongs to what follows."""
     left = left[-_SEEN:]
     numbered = right[:1].isdigit() and _NUMBERED.search(left)
-    return bool(numbered or _NAMED.search(left) or _INITIAL.search(left))
+    parted = right[:2].lower() in ("m.", "c.") and _SHORT.search(left)
+    return bool(numbered or parted or _NAMED.search(left) or _INITIAL.search(left))
 
 
-def belong_together(left: str, right: str, language: str) -> bool:
-    """Whether a cut between the two pieces would fall into what is read, or said, in one."""
+def belong_together(left: str, right: str, language: str, loosely: bool = True) -> bool:
+    """Whether a cut between the two pieces would fall into what is read, or said, in one.
+
+    loosely: also between a number and any word beside it.
+    """
     left = "".join(_WORD.findall(left[-_SEEN:])[-_WORDS_ACROSS:])
     right = "".join(_WORD.findall(right[:_SEEN])[:_WORDS_ACROSS])
     if not left or not right:
@@ -101,15 +106,18 @@ def belong_together(left: str, right: str, language: str) -> bool:
     if left.rstrip()[-1] in OPENING or _SPACED.match(right) or ends_with_abbreviation(left, right):
         return True
     last, first = left.split()[-1], right.split()[0]
-    if (first[0].isdigit() and _LIST_NUMBER.search(left)) or (
-        first.lower().startswith("m.") and _HALF_DAY.search(left)
-    ):
-        return True
-    if last[-1].isalnum() and _of_one_number(last, first, language):
+    if _are_numbers(last, first) or (loosely and last[-1].isalnum() and _of_one_number(last, first, language)):
         return True
     if not _READ.search(left) and not _READ.search(right):
         return False
     return read_numbers(left + right, language) != read_numbers(left, language) + read_numbers(right, language)
+
+
+def _are_numbers(last: str, first: str) -> bool:
+    """Whether both words are numbers, as in "1 234", "17 h 30", "March 14, 2026", or a name and its numeral."""
+    if first[0].isdigit():
+        return last[-1].isdigit() or last == "h" or bool(_LIST_NUMBER.search(last))
+    return last[0].isupper() and last.isalpha() and bool(_NUMERAL.match(first))
 
 
 def _of_one_number(last: str, first: str, language: str) -> bool:

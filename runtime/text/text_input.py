@@ -46,7 +46,9 @@ def read_text(text: str | None, max_characters: int, recognition: Recognition = 
     system = None if parsed.system is None else _legible(parsed.system)
     content = Content(turns, system, _legible(parsed.scene or ""))
     if not content.turns:
-        raise InvalidRequestError("text names speakers and gives them no words; there is nothing to say")
+        named = any(map(str.isalnum, legible(text)))
+        why = "text names speakers and gives them no words" if named else "text holds no letter or digit"
+        raise InvalidRequestError(f"{why}; there is nothing to say")
     return content
 
 

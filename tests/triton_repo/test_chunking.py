@@ -56,6 +56,36 @@ def test_sentences_are_packed_and_long_ones_cut_after_a_clause(
     assert texts(chunk(text, "semantic", language, words)) == pieces
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "wholes"),
+    [
+        ("en", "Call us at (415) 555-0142 or at +1 415 555 0142 before noon, please, or write to us.",
+         ["(415) 555-0142", "+1 415 555 0142"]),
+        ("en", "He left on March 14, 2026 and so he was gone for a very long time.", ["March 14, 2026"]),
+        ("en", "Oh [music start] la la la [music end] and then some.", ["[music start]", "[music end]"]),
+        ("en", "It is about 5 – 10 km from here to there, or 1,234 – 2,000 miles.", ["5 – 10 km", "1,234 – 2,000"]),
+        ("en", "They fought in World War II so we saw Louis XIV and Super Bowl LIV at home that year",
+         ["War II", "Louis XIV", "Bowl LIV"]),
+        ("fr", "Venez avant 17 h 30 le lundi 3 janvier 2022 si vous le pouvez.", ["17 h 30", "3 janvier 2022"]),
+        ("fr", "Appelez le 01 23 45 67 89 avant 20 h ou jamais", ["01 23 45 67 89", "20 h"]),
+        ("zh", "（她也笑了。）“走吧……”——他们就走了出去。", ["……", "——"]),
+        ("es", "Nació en el 63 a. C. y murió en el 14 d. C. en Nola.", ["63 a. C.", "14 d. C."]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("words", [5, 6, 7, 9, 12])
+def test_a_long_clause_is_never_cut_inside_what_is_read_in_one(
+    language: str, text: str, wholes: list[str], words: int
+) -> None:
+    pieces = texts(chunk(text, "semantic", language, words))
+    assert [whole for whole in wholes if not any(whole in piece for piece in pieces)] == []
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+def test_a_french_mark_stays_with_its_word_and_is_none() -> None:
+    text = "« Oui ! », dit Anne ; « quoi ; Anne ? » dit-il : non"
+    assert texts(chunk(text, "fixed", "fr", 3)) == ["« Oui ! », dit Anne ;", "« quoi ; Anne ? » dit-il :", "non"]
+
+
 def test_chunks_never_cross_a_paragraph_and_say_where_one_ends() -> None:
     chunks = chunk("One. Two three four.\n\nFive.\nSix.", "semantic", "en", 3)
     assert chunks == [Chunk("One.", False), Chunk("Two three four.", True), Chunk("Five.", True), Chunk("Six.", True)]

@@ -36,7 +36,7 @@ def said(text: str) -> str:
         ("na\u200dme n\u200came", "name name"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("क्\u200dष क्\u200cष", "क्\u200dष क्\u200cष"),
-        ("bell\x07rings\x1b[0m", "bell rings [0m"),
+        ("bell\x07rings \x1b[31;1mred\x1b[0m", "bell rings red"),
         ("page one\x0cpage\x85two\u2028three\u2029four", "page one page two three four"),
         ("c1\x9dcontrol \x7f delete", "c1 control delete"),
         ("icon\ue000font \U000f0000 \u0378 unassigned", "icon font unassigned"),
@@ -79,6 +79,39 @@ def test_entities_are_what_they_stand_for(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text, expected",
     [
+        ("<p>Hello <b>bold</b> word</p><p>Two</p>", "Hello bold word\n\nTwo"),
+        ("Hello<br>World<br/>\nAgain", "Hello\nWorld\nAgain"),
+        ("a<!-- 5 -->b<script>var x = 5;</script><STYLE>p {}</STYLE>", "a b"),
+        ('A <a href="http://x.y/z?a=1">link</a>, <img src=x.png alt="t">and', "A link, and"),
+        ("<ul><li>one</li><li class='x'>two</li></ul>", "one\n\ntwo"),
+        ("<table><tr><td>name</td><td>age</td></tr><tr><td>Anna</td><td>5</td></tr></table>", "name, age\n\nAnna, 5"),
+        ("10<sup>2</sup> H<sub>2</sub>O", "10² H2O"),
+        ("&lt;p&gt;escaped &lt;i&gt;once&lt;/i&gt;&lt;/p&gt;", "escaped once"),
+        ("<html><head><title>Page</title></head><body><h1>Top</h1>Text</body></html>", "Top\n\nText"),
+    ],
+)
+def test_of_html_what_a_browser_shows_stays(text: str, expected: str) -> None:
+    assert re.sub(r"[ \t]*\n\s*\n\s*", "\n\n", cleaned(legible(text))) == expected
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Text.[1] More.[2, 3] And [^4].", "Text. More. And."),
+        ("Text.[1] More.\n\n[1]: https://a.b", "Text. More."),
+        ("We met[3] him in 1999.[4][5]", "We met him in 1999."),
+        ("“Yes.”[12] Then,[1–3] on", "“Yes.” Then, on"),
+        ("是真的。[1]他走了[2]。", "是真的。他走了。"),
+        ("Il dort[7], elle lit.[8]", "Il dort, elle lit."),
+    ],
+)
+def test_footnote_marks_go(text: str, expected: str) -> None:
+    assert said(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
         ("# Title\nText", "Title\n\nText"),
         ("### Learn C# ###", "Learn C#"),
         ("Title\n=====\nText", "Title\n\nText"),
@@ -95,6 +128,8 @@ def test_entities_are_what_they_stand_for(text: str, expected: str) -> None:
         ("before\n\n---\n\nafter\n* * *\nend\n___", "before\n\nafter\n\nend"),
         ("| name | age |\n|:--|--:|\n| Anna | 5 |\n| Bob | 6 |\nend", "name, age\n\nAnna, 5\n\nBob, 6\n\nend"),
         ("a | b\n--|--\n1 | 2", "a, b\n\n1, 2"),
+        ("a ==mark== and ++more++, a == b, C++ and D++", "a mark and more, a == b, C++ and D++"),
+        ("a line\\\nand the next", "a line\nand the next"),
         ("```python\nprint(1)\n```\nDone", "print(1)\nDone"),
         (r"\*not emphasis\* \# no heading", "*not emphasis* # no heading"),
     ],
@@ -114,6 +149,9 @@ def test_markdowns_marks_go_and_its_words_stay(text: str, expected: str) -> None
         "array[0](x) and [sic] (see there) [he](him)",
         "5 - 3, 3-0, -5 degrees, yes - no",
         "one | two, a || b",
+        "a < b and c > d, if a<b then b>a, x <i and j> y",
+        "I <3 you, <|end|> <SE>[Laughter]</SE> <T> List<string> <you are here>",
+        "x[1] = 5, foo[2].bar and list[3] = 2, (5) of [7]",
         "footnote* and **, a * star, ~5, ~~ and `",
         "C:\\Users\\anna",
         "Hmm... ___ ok",
@@ -201,4 +239,10 @@ def test_a_text_is_cleaned_before_its_speakers_are_sought_and_after() -> None:
 @pytest.mark.parametrize("text", ["a\x00b", "half \ud83d", json.dumps([{"role": "user", "content": "a\x00b"}])])
 def test_what_is_no_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"text holds the character U\+(0000|D83D)"):
+        read_text(text, 1000)
+
+
+@pytest.mark.parametrize("text", ["\u200b", "&nbsp;", "\ufeff", "\x07", "&#0;", "<p></p>", "\u2060 \u200e"])
+def test_a_text_of_nothing_is_said_to_be_one(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match="text holds no letter or digit; there is nothing to say"):
         read_text(text, 1000)

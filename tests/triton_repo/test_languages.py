@@ -51,6 +51,30 @@ def test_a_text_s_language_is_found(text: str, code: str) -> None:
     assert resolve("", text) == resolve(None, text), "and again the same"
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Anna: hi, Bob.\nBob: hi, Anna.", "en"), ("[speaker0] Hi. [SPEAKER 1] Ho.", "en"), ("Hi, hi, hi!", "en"),
+        ("SPEAKER_00: Hi.\nSPEAKER_01: Ho.", "en"), ("Hi Anna, hi Ben.", "en"), ("No. No. No.", "en"),
+        ("I love music [music start] la la la la la la la [music end] and more.", "en"), ("Ho ho ho.", "en"),
+        ("The 3 words: 你好", "en"), ("日本語 is 3 kanji.", "en"), ("我的PIN是1234。", "zh"), ("L'an 2000.", "fr"),
+        ("მე მყავს 5 კატა.", "und"), ("ನನಗೆ 5 ಬೆಕ್ಕುಗಳಿವೆ.", "und"), ("எனக்கு 5 பூனைகள்.", "und"),
+        ("Ես ունեմ 5 կատու։", "und"),
+        ("ကြောင် 5 ကောင်", "und"), ("Imam 5 mačaka i 12 pasa.", "und"), ("Turiu 5 kates ir 12 šunų.", "und"),
+        ("Man ir 5 kaķi un 12 suņi.", "und"), ("Għandi 5 qtates u 12-il kelb.", "und"),
+        ("5 katu eta 12 zakur ditut.", "und"), ("Mayroon akong 5 pusa at 12 aso.", "und"),
+    ],
+)  # fmt: skip
+def test_a_greeting_is_english_and_what_nobody_knows_is_nothing(text: str, code: str) -> None:
+    assert resolve(None, text).code == code
+
+
+@pytest.mark.parametrize("text", ["Car 54.", "Comment 7.", "Sue me.", "Hello, Ana.", "Page 7.", "Open 24 hours."])
+@pytest.mark.parametrize("voice", ["es", "de", "fr", "it"])
+def test_a_short_text_is_in_english_or_in_its_voices_language_and_no_third_one(text: str, voice: str) -> None:
+    assert resolve(None, text, [voice]).code in ("en", voice)
+
+
 SHORT_SPANISH = [
     "El hotel está cerca de la playa", "El tren sale a las ocho de la mañana", "Hola, ¿qué tal?", "Buenos días.",
     "Muchas gracias.", "Estoy cansado.", "Tengo hambre.", "Me llamo Ana.", "Yo soy Ana.", "No hablo español.",
@@ -265,7 +289,8 @@ def test_the_rest_of_a_request_decides_where_the_text_does_not(
 
 
 @pytest.mark.parametrize("text", ["Das kostet 1.250,50 Euro am 5. Mai.", "Ho 35 anni.", "Ele tem 3/4 de 1.000.",
-                                  "Ik heb 2 broers.", "電車が20分遅れています。", "오늘 3시에 만나요."])  # fmt: skip
+                                  "Ik heb 2 broers.", "電車が20分遅れています。", "오늘 3시에 만나요.",
+                                  "მე მყავს 5 კატა.", "Imam 5 mačaka i 12 pasa."])  # fmt: skip
 def test_a_language_that_is_not_read_keeps_its_digits(text: str) -> None:
     said = normalize(text, resolve(None, text).code)
     assert re.findall(r"\d+", said) == re.findall(r"\d+", text)

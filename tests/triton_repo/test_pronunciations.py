@@ -26,6 +26,12 @@ from tests.triton_repo.test_writer import OPTION_LIMITS
         ("重庆的重庆人", "chóng qìng的chóng qìng人"),
         ("I don't, don’t", "I do not, do not"),
         ("A B C", "B C C"),
+        ("A++ A# A-B", "A++ A# B-C"),
+        ("New\n\nYork", "New\n\nYorick"),
+        (
+            "York@York.com, https://York.org/York and www.York.fr",
+            "York@York.com, https://York.org/York and www.York.fr",
+        ),
         ("École, Écoles", "ay-coll, Écoles"),
         ("v2.0 v2.01", "version two v2.01"),
         ("[laugh] laugh [SPEAKER1] <SE>[Laughter]</SE> Laughter", "[laugh] ha [SPEAKER1] <SE>[Laughter]</SE> hahaha"),

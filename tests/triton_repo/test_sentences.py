@@ -26,6 +26,8 @@ TEXTS = [
     ("zh", "他说：“你好。”|她笑了。|「好吧。」|她说。|今天是2025年9月28日。|真的吗？！|太好了……|我们走吧。"),
     ("en", "We left at 5 p.m. |The train was late. |It was 1990. |Then 5 came."),
     ("es", "Hay pan, leche, etc. |Después salimos."),
+    ("es", "Vivió entre el 63 a. C. y el 14 d. C. en Roma. |Murió a las 5 a. m. del lunes."),
+    ("es", "Hubo reyes a. C. y d. C. en todas partes. |Fin."),
     ("de", "Nr. 5 lebt am 3. Mai in Berlin. |Das ist z. B. gut. |Dr. Müller kommt."),
 ]  # fmt: skip
 WHOLE = [
@@ -35,6 +37,8 @@ WHOLE = [
     ("es", "el 24 ", "de diciembre"), ("es", "24 de ", "diciembre"), ("es", "24 de diciembre ", "de 2025"),
     ("es", "diciembre de ", "2025"), ("es", "a las 5 p. ", "m."), ("fr", "le 1er ", "mai"), ("fr", "1 234 ", "567"),
     ("fr", "il dit « ", "viens"), ("fr", "tu dors ", "!"), ("fr", "20 ", "%"), ("fr", "M. ", "Dupont"),
+    ("en", "in World War ", "II so"), ("en", "Super Bowl ", "LIV"), ("es", "siglo de Carlos ", "V de"),
+    ("fr", "à 17 h ", "30"), ("es", "el 63 a. ", "C. murió"), ("es", "y d. ", "C. también"), ("en", "5 – ", "10 km"),
     ("zh", "2025年", "9月28日"), ("zh", "9月", "28日"), ("zh", "28", "日"),
 ]  # fmt: skip
 APART = [

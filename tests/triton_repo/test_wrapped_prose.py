@@ -95,7 +95,7 @@ TRICKY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("width", [60, 72, 80])
+@pytest.mark.parametrize("width", [30, 38, 45, 60, 72, 80])
 @pytest.mark.parametrize("language", sorted(TRICKY))
 def test_every_part_of_wrapped_prose_ends_with_a_sentence_or_a_clause_of_one_that_is_too_long(
     language: str, width: int, figure: Callable[[str, str], None]

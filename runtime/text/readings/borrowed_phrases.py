@@ -17,6 +17,7 @@ double entendre; eau de (?:cologne|parfum|toilette|vie); el ni[ñn]o; en bloc; e
 air; en route; en suite; encore; enfant terrible; entr[ée]es?; entre nous; esprit de corps; est\.(?= [0-9]); et al; et
 cetera; fa[çc]ade; fait accompli; faux pas; feliz navidad; femme fatale; fianc[ée]e?; fiesta; filet mignon; film noir;
 fleur de (?:lis|lys|sel); foie gras; folie [àa] deux; force majeure; gar[çc]on; gracias; grand prix; habeas corpus;
+hi(?=[,.!]| (?-i:[A-Z]));
 hasta la vista; haute (?:couture|cuisine); hola; hors d'(?:oe|œ)uvres?; huevos rancheros; id[ée]e fixe; j'accuse;
 j'adore; j'ouvert; jalape[ñn]os?; jamais vu; je ne sais quoi; joie de vivre; la ni[ñn]a; laissez[ -]faire; le mot
 juste; loco; macho; ma[îi]tre; ma[îi]tre d'(?:h[ôo]tel)?; mano a mano; mardi gras; m[ée]nage [àa] trois; merci; mi

@@ -22,6 +22,9 @@ _FIXED = {
 }
 
 
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", "⁺")
+
+
 def formula_rules(amounts: Amounts) -> Iterator[Rule]:
     """The rules of one language."""
     language, words, space = amounts.language, amounts.words, amounts.space
@@ -35,6 +38,7 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
             rf"{START}([1-9])-(in|on|to|for|by)-([1-9]){END}",
             lambda m: "-".join((cardinal(int(m[1]), "en"), m[2], cardinal(int(m[3]), "en"))),
         )
+    yield r"(?<![0-9.,])(10|2)([⁺⁻]?[⁰¹²³⁴-⁹]{1,3})(?!\w)", lambda m: f"{m[1]}^{m[2].translate(_RAISED)}"
     minus = f"{words.minus}{space}"
 
     def scientific(match: re.Match[str]) -> str:

@@ -14,11 +14,11 @@ _FULL_WIDTH = str.maketrans(
     {
         "，": ", ", "。": ".", "：": ":", "；": ";", "？": "?", "！": "!", "（": "(", "）": ")", "【": "[", "】": "]",
         "《": "<", "》": ">", "“": '"', "”": '"', "‘": "'", "’": "'", "、": ",", "—": "-", "…": "...", "·": ".",
-        "「": '"', "」": '"', "『": '"', "』": '"',
+        "「": '"', "」": '"', "『": '"', "』": '"', "．": ".",
     }
 )  # fmt: skip
 
-_EVENTS = {
+EVENTS = {
     "[laugh]": "<SE>[Laughter]</SE>",
     "[humming start]": "<SE_s>[Humming]</SE_s>",
     "[humming end]": "<SE_e>[Humming]</SE_e>",
@@ -36,7 +36,7 @@ _BLANKS = re.compile(
     r"(?<=\n)[^\S\n]+|[^\S\n]+(?=\n)|[^\S\n\u00a0\u202f\u2009]+"
 )  # not those that hold a number together
 EVENT_TAG = re.compile(r"(</?SE(?:_[se])?>)")
-_ENDINGS = (".", "!", "?", ",", ";", '"', "'", "</SE_e>", "</SE>")
+_ENDINGS = (*".!?,;\"'।॥؟۔؛。！？»”’›", "</SE_e>", "</SE>")
 
 
 def normalize(text: str, language: str = "en", closed: bool = True) -> str:
@@ -59,7 +59,7 @@ def _normalized_once(text: str, language: str, closed: bool) -> str:
     for sign in ("°F", "°C"):
         if language in LEXICONS:
             text = text.replace(sign, f"{'' if language == 'zh' else ' '}{LEXICONS[language].units[sign].many}")
-    for event, tag in _EVENTS.items():
+    for event, tag in EVENTS.items():
         text = text.replace(event, tag)
     text = _squeezed(text)
     if closed and text and not text.endswith(_ENDINGS):

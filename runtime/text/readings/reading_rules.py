@@ -18,7 +18,7 @@ _JOINT = r"./:^*=+×÷~_#&@\\|"
 OUTSIDE = (  # of what a number would be a part of
     rf"(?<![{LETTER}_0-9{CURRENCY}#&@\\^*=+%<>~|/-])(?<![{LETTER}0-9][{_JOINT}])(?<![0-9][,'’·–—-])"
     rf"(?<![^.…]\.)(?<!^\.)(?<![{LETTER}0-9_.)\]][\[(])(?<![0-9]--)(?<![{LETTER}][{LETTER}]['’])"
-    rf"(?<![{CURRENCY}%‰°][{_JOINT},.'’·–—-])(?<!::)(?<!\]:)(?<![{LETTER}0-9]!)"
+    rf"(?<![{CURRENCY}%‰°][{_JOINT},.'’·–—-])(?<!::)(?<!\]:)(?<![{LETTER}0-9]!)(?!(?<=\.)\.)"
 )
 START = rf"(?=[0-9.]){OUTSIDE}"  # the digit first: at most places of a text nothing else need be looked for
 END = (
