@@ -11,27 +11,22 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
+from ..client import HiggsClient
 from .batch import Batch
-from .client import HiggsClient
 from .manifest import Item, read_manifest
 from .results import Failed, Result, Results, Spoken
 
 FAILED = 1
 
 
-def speak_batch(arguments: Namespace) -> int:
+def speak_batch(client: HiggsClient, arguments: Namespace) -> int:
     """Speak what is not done yet; return the exit status: 0, or 1 when an item failed.
 
     Raises HiggsError for a manifest that is wrong and for a server that went away, OSError for a folder or
     disk that refuses; what is done by then stays done.
     """
     items = read_manifest(arguments.manifest)
-    with (
-        Results(arguments.out) as results,
-        HiggsClient(
-            arguments.url, arguments.chunk_timeout, first_chunk_timeout=arguments.first_chunk_timeout
-        ) as client,
-    ):
+    with Results(arguments.out) as results:
         batch = Batch(
             client, results, file_format=arguments.format, streams=arguments.streams, retries=arguments.retries
         )

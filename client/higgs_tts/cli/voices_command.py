@@ -6,30 +6,29 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-from .audio import Reference
-from .client import HiggsClient
-from .errors import HiggsError, InvalidRequestError
+from ..audio import Reference
+from ..client import HiggsClient
+from ..errors import HiggsError, InvalidRequestError
+from ..voices import VoiceProfile
 from .voice_folder import VoiceFiles, read_metadata, read_voice_folder
-from .voices import VoiceProfile
 
 FAILED = 1
 _TRANSCRIPT_SHOWN = 50  # characters in a list
 
 
-def look_after_voices(arguments: Namespace) -> int:
-    """Run one command; return the exit status: 0, or 1 when a voice of several failed.
+def look_after_voices(client: HiggsClient, arguments: Namespace) -> int:
+    """Do one action; return the exit status: 0, or 1 when a voice of several failed.
 
     Raises HiggsError and OSError for whatever fails alone.
     """
-    commands: dict[str, Callable[[HiggsClient, Namespace], int]] = {
+    actions: dict[str, Callable[[HiggsClient, Namespace], int]] = {
         "list": _list,
         "show": _show,
         "add": _add,
         "import": _import,
         "remove": _remove,
     }
-    with HiggsClient(arguments.url) as client:
-        return commands[arguments.command](client, arguments)
+    return actions[arguments.action](client, arguments)
 
 
 def _list(client: HiggsClient, arguments: Namespace) -> int:
@@ -120,12 +119,7 @@ def _what(voice: VoiceProfile) -> str:
 
 
 def _summary(voice: VoiceProfile) -> dict[str, Any]:
-    return {
-        "name": voice.name,
-        "origin": voice.origin,
-        "audio_path": voice.audio_path,
-        "seconds": voice.seconds,
-        "transcript": voice.transcript,
-        "embedding": None if voice.embedding is None else voice.embedding.tolist(),
-        "metadata": voice.metadata,
+    told = {
+        name: getattr(voice, name) for name in ("name", "origin", "audio_path", "seconds", "transcript", "metadata")
     }
+    return {**told, "embedding": None if voice.embedding is None else voice.embedding.tolist()}

@@ -9,17 +9,12 @@ from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 
-from .audio import Reference
-from .client import HiggsClient, SpeechStream
-from .errors import (
-    AudioFormatError,
-    HiggsError,
-    InvalidRequestError,
-    OverloadedError,
-    ServerUnavailableError,
-)
+from ..audio import Reference
+from ..client import HiggsClient, SpeechStream
+from ..errors import AudioFormatError, HiggsError, OverloadedError, ServerUnavailableError
+from ..pcm import AudioFile, remove_partials
+from ..speech import FinishReason
 from .manifest import Item, ReferenceFile, group_by_prefix
-from .pcm import AudioFile, remove_partials
 from .results import Failed, Result, Results, Spoken, file_sha256
 from .throttle import Throttle
 
@@ -28,8 +23,6 @@ RETRIES = 5
 # Seconds before the first retry, doubled for each further one.
 BACK_OFF = 0.5
 MAX_BACK_OFF = 30.0
-# The same request would be refused again.
-HOPELESS = (InvalidRequestError, AudioFormatError)
 
 
 class Batch:
@@ -143,7 +136,7 @@ class Batch:
                 break
             if not crowded:
                 failures += 1
-                if isinstance(error, HOPELESS) or failures > self._retries:
+                if not error.retryable or failures > self._retries:
                     return Failed(item.id, item.content, type(error).__name__, str(error), retries=attempts)
                 self._stopping.wait(_back_off(failures))
             attempts += 1
@@ -155,7 +148,7 @@ class Batch:
         name = self.file_name(item)
         samples, elapsed = 0, 0.0
         first_audio: float | None = None
-        finish_reason: str | None = None
+        finish_reason: FinishReason | None = None
         part_retries = 0
         with AudioFile(self._results.folder / name, self._client.sample_rate) as file:
             # Nobody listens meanwhile: parts that can be retried are worth more than early ones.
