@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from .client import BaseClient, BaseStream
-from .exchange import Event, Exchange
+from .exchange import Event
 from .speech import AudioChunk, Speech
 from .voices import VoiceRequests
 
@@ -56,7 +56,14 @@ class AsyncHiggsClient(
 
     def _open(self, request_id: str, make_request: Callable[[], Any], deadline: float) -> "AsyncSpeechStream":
         events: asyncio.Queue[Event] = asyncio.Queue()
-        exchange = self._connection.open(request_id, make_request, _deliver_to(events))
+        loop = asyncio.get_running_loop()
+
+        def deliver(event: Event) -> None:
+            # A loop that is closed meanwhile has nobody left to listen; the stream is still read to its end.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        exchange = self._connection.open(request_id, make_request, deliver)
         return AsyncSpeechStream(self, exchange, deadline, events)
 
     async def _collect(self, stream: Callable[[], "AsyncSpeechStream"]) -> Speech:
@@ -64,18 +71,14 @@ class AsyncHiggsClient(
             return Speech.from_chunks([chunk async for chunk in chunks], chunks.started_at)
 
 
-class AsyncSpeechStream(BaseStream, AsyncIterator[AudioChunk], AbstractAsyncContextManager["AsyncSpeechStream"]):
+class AsyncSpeechStream(
+    BaseStream["asyncio.Queue[Event]"], AsyncIterator[AudioChunk], AbstractAsyncContextManager["AsyncSpeechStream"]
+):
     """`SpeechStream` for asyncio. Cancelling the task that waits for a chunk ends the generation.
 
     With `async with` the end is waited for; a stream that is merely dropped ends its generation without the
     wait.
     """
-
-    def __init__(
-        self, client: AsyncHiggsClient, exchange: Exchange, deadline: float, events: "asyncio.Queue[Event]"
-    ) -> None:
-        super().__init__(client, exchange, deadline)
-        self._events = events
 
     async def __anext__(self) -> AudioChunk:
         """Raises the HiggsError that ended the stream; StreamStalledError when the next chunk is overdue."""
@@ -111,15 +114,3 @@ class AsyncSpeechStream(BaseStream, AsyncIterator[AudioChunk], AbstractAsyncCont
         with contextlib.suppress(asyncio.QueueEmpty):
             return self._events.get_nowait()
         return await asyncio.wait_for(self._events.get(), self._seconds_to_wait())
-
-
-def _deliver_to(events: "asyncio.Queue[Event]") -> Callable[[Event], None]:
-    """Puts an event into a queue of the running loop, from another thread."""
-    loop = asyncio.get_running_loop()
-
-    def deliver(event: Event) -> None:
-        # A loop that is closed meanwhile has nobody left to listen; the stream is still read to its end.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
-    return deliver

@@ -29,6 +29,7 @@ DRAIN_TIMEOUT = 10.0
 
 StreamT = TypeVar("StreamT")
 SpeechT = TypeVar("SpeechT")
+QueueT = TypeVar("QueueT")
 
 
 class BaseClient(Generic[StreamT, SpeechT]):
@@ -60,14 +61,7 @@ class BaseClient(Generic[StreamT, SpeechT]):
     ) -> None:
         self._chunk_timeout = checked_seconds("chunk_timeout", chunk_timeout)
         self._first_chunk_timeout = checked_seconds("first_chunk_timeout", first_chunk_timeout)
-        self._connection = Connection(
-            url,
-            credentials=credentials,
-            metadata=metadata,
-            watch=watch,
-            connect_timeout=connect_timeout,
-            drain_timeout=drain_timeout,
-        )
+        self._connection = Connection(url, credentials, metadata, watch, connect_timeout, drain_timeout)
         # Runs when the client is forgotten, and at the interpreter's exit for one that is not.
         self._finalizer = weakref.finalize(self, self._connection.close)
 
@@ -96,14 +90,8 @@ class BaseClient(Generic[StreamT, SpeechT]):
         def make_request() -> Any:
             limits = self._connection.describe(timeout)
             audio = load_reference(reference.audio, limits) if reference else None
-            return speech_request(
-                request_id,
-                text,
-                voice=voice,
-                reference_audio=audio,
-                reference_text=reference.text if reference else None,
-                options=params.to_options() if params else None,
-            )
+            options = params.to_options() if params else None
+            return speech_request(request_id, text, voice, audio, reference.text if reference else None, options)
 
         return self._open(request_id, make_request, deadline)
 
@@ -128,10 +116,11 @@ class BaseClient(Generic[StreamT, SpeechT]):
         raise NotImplementedError
 
 
-class BaseStream:
+class BaseStream(Generic[QueueT]):
     """One request, its deadlines and its end."""
 
-    def __init__(self, client: BaseClient[Any, Any], exchange: Exchange, deadline: float) -> None:
+    def __init__(self, client: BaseClient[Any, Any], exchange: Exchange, deadline: float, events: QueueT) -> None:
+        self._events = events
         self._client = client  # a client that nobody else holds must live as long as its streams
         self._exchange = exchange
         self._timeout = client._first_chunk_timeout
@@ -206,18 +195,14 @@ class HiggsClient(BaseClient["SpeechStream", Speech], VoiceRequests, AbstractCon
             return Speech.from_chunks(list(chunks), chunks.started_at)
 
 
-class SpeechStream(BaseStream, Iterator[AudioChunk], AbstractContextManager["SpeechStream"]):
+class SpeechStream(
+    BaseStream["queue.SimpleQueue[Event]"], Iterator[AudioChunk], AbstractContextManager["SpeechStream"]
+):
     """The chunks of one request, in order, as they arrive; the last one has a finish reason.
 
     A context manager: leaving it waits until the server has ended the generation. A stream that is merely
     dropped ends its generation too, without the wait.
     """
-
-    def __init__(
-        self, client: HiggsClient, exchange: Exchange, deadline: float, events: "queue.SimpleQueue[Event]"
-    ) -> None:
-        super().__init__(client, exchange, deadline)
-        self._events = events
 
     def __next__(self) -> AudioChunk:
         """Raises the HiggsError that ended the stream; StreamStalledError when the next chunk is overdue."""

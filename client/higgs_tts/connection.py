@@ -52,7 +52,6 @@ class Connection:
     def __init__(
         self,
         address: str,
-        *,
         credentials: grpc.ChannelCredentials | None,
         metadata: Mapping[str, str] | None,
         watch: bool,

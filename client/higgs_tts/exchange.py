@@ -109,6 +109,7 @@ class Exchange:
             if not self._ended:
                 self._end(self._broken(error))
         except Exception as error:  # for whoever waits for it: nobody looks at this thread
+            self.cancel()
             if not self._ended:
                 self._end(error)
         finally:

@@ -33,11 +33,10 @@ def new_request_id() -> str:
 def speech_request(
     request_id: str,
     text: Text,
-    *,
-    voice: str | None = None,
-    reference_audio: NDArray[np.float32] | None = None,
-    reference_text: str | None = None,
-    options: Mapping[str, Any] | None = None,
+    voice: str | None,
+    reference_audio: NDArray[np.float32] | None,
+    reference_text: str | None,
+    options: Mapping[str, Any] | None,
 ) -> Any:
     """A `ModelInferRequest` for the ensemble. `reference_audio`: [n] at the server's rate."""
     strings = {
@@ -55,22 +54,10 @@ def control_request(request_id: str, word: str) -> Any:
 
 
 def voices_request(
-    command: str,
-    *,
-    name: str | None = None,
-    audio: NDArray[np.float32] | None = None,
-    transcript: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    replace: bool = False,
+    command: str, *, audio: NDArray[np.float32] | None = None, replace: bool = False, **strings: str | None
 ) -> Any:
-    """A `ModelInferRequest` about the server's voice profiles: list, show, add or remove."""
-    strings = {
-        "command": command,
-        "name": name,
-        "transcript": transcript,
-        "metadata": json.dumps(metadata, ensure_ascii=False) if metadata else None,
-    }
-    request = _request(VOICES, new_request_id(), strings, audio=audio)
+    """A `ModelInferRequest` about voice profiles: list, show, add or remove, by name, transcript and metadata."""
+    request = _request(VOICES, new_request_id(), {"command": command, **strings}, audio=audio)
     if replace:
         _add_tensor(request, "replace", "BOOL", 1, b"\1")
     return request

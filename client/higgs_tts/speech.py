@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from .pcm import AudioFile
 
 FinishReason = Literal["stop", "length", "runaway", "cancelled"]
-LanguageQuality = Literal["high", "medium", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class SpeechReport:
     """What the server tells at the end of a stream."""
 
     language: str  # ISO 639-1
-    language_quality: LanguageQuality  # what the model is known for in it
+    language_quality: Literal["high", "medium", "unknown"]  # what the model is known for in it
     voices: dict[str, str | None]  # voice profile of each speaker, "" in a text without names; None: no profile
     seed: int
     retries: int  # of all parts

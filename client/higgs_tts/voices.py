@@ -90,7 +90,7 @@ class VoiceRequests:
             name=name,
             audio=load_reference(reference.audio, limits) if reference else None,
             transcript=reference.text if reference else None,
-            metadata=metadata,
+            metadata=json.dumps(metadata, ensure_ascii=False) if metadata else None,
             replace=replace,
         )
         return _profile(_result(self._connection.ask(request, timeout)), limits.sample_rate)

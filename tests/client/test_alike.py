@@ -19,6 +19,7 @@ from higgs_tts import (
     ServerUnavailableError,
 )
 
+from .conftest import CLIENT
 from .standin.server import StandInServer
 
 LONG = "seconds=60 chunk=0.1 pace=0.05"
@@ -191,3 +192,12 @@ def test_an_error_of_the_server_carries_code_request_and_whether_to_try_again(
     assert error.request_id == stream.request_id
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+def test_the_readme_lists_every_error_with_its_code() -> None:
+    lines = [
+        line.split("|")[1:4] for line in (CLIENT / "README.md").read_text("utf-8").splitlines() if "Error`" in line[:40]
+    ]
+    listed = {name.split("`")[1]: (codes.split("`")[1], "yes" in again.split(";")[0]) for name, codes, again in lines}
+    errors = [getattr(higgs_tts, name) for name in higgs_tts.__all__ if name.endswith("Error")]
+    assert listed == {error.__name__: (error.code, error.retryable) for error in errors}

@@ -20,7 +20,6 @@ EXAMPLES = """examples:
   fortune | higgs-tts -o - | aplay -f S16_LE -r 24000
   higgs-tts --text-file chapter.txt -o chapter.flac --reference me.wav --reference-text "What I say there."
   higgs-tts --text-file dialogue.txt --speaker Anna=slt --speaker Bob=awb -o dialogue.wav
-  higgs-tts "Good morning." --url speech.example.com:443 --tls --token-file token.txt
   higgs-tts batch manifest.jsonl --out speech
   higgs-tts voices list
 """
@@ -133,8 +132,7 @@ def _speak_parser() -> argparse.ArgumentParser:
     add("--keep-partial", action="store_true", help="keep the audio so far when interrupted or on an error")
     _add_generation(parser)
     _add_server(parser)
-    _add_timeouts(parser)
-    _add_report(parser, "the summary as JSON on standard output")
+    _add_run(parser, "the summary as JSON on standard output")
     return parser
 
 
@@ -142,9 +140,7 @@ def _batch_parser() -> argparse.ArgumentParser:
     parser = _new_parser("higgs-tts batch", BATCH_DESCRIPTION, BATCH_MANIFEST % ", ".join(OPTION_TYPES))
     add = parser.add_argument
     add("manifest", type=Path, help="what to say: JSON Lines, UTF-8")
-    add(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the audio and results.jsonl; made if missing"
-    )
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for audio and results.jsonl; made if missing")
     add("--format", default="wav", choices=("wav", "flac", "ogg", "mp3"), help="of the audio (default: %(default)s)")
     add("--streams", type=int, default=STREAMS, metavar="N",
         help="items in flight at once; fewer when the server is full (default: %(default)s)")  # fmt: skip
@@ -152,8 +148,7 @@ def _batch_parser() -> argparse.ArgumentParser:
         help="further attempts for an item that failed (default: %(default)s)")  # fmt: skip
     _add_server(parser)
     # Parts are held until they are whole, so a chunk may be as late as the first one.
-    _add_timeouts(parser, chunk_timeout=FIRST_CHUNK_TIMEOUT)
-    _add_report(parser, "the result of every item as a line of JSON on standard output, in the manifest's order")
+    _add_run(parser, "every item's result as a line of JSON, in the manifest's order", FIRST_CHUNK_TIMEOUT)
     return parser
 
 
@@ -206,9 +201,7 @@ def _add_generation(parser: argparse.ArgumentParser) -> None:
     generation("--ras-max-repeats", type=int, metavar="N", help="repeats in the window before a code is drawn again")
     generation("--seed", type=int, metavar="N", help="the same text and seed give the same audio")
     generation("--max-seconds", type=float, metavar="S", help="longest audio")
-    generation(
-        "--max-part-seconds", type=float, metavar="S", help="longest turn of a dialogue, or chunk of a long text"
-    )
+    generation("--max-part-seconds", type=float, metavar="S", help="longest turn of a dialogue, or part of a long text")
     generation("--first-chunk-seconds", type=float, metavar="S", help="length of the first chunk")
     generation("--chunk-growth", type=float, metavar="X", help="factor from one chunk's length to the next")
     generation("--max-chunk-seconds", type=float, metavar="S", help="length of the longest chunk")
@@ -216,13 +209,10 @@ def _add_generation(parser: argparse.ArgumentParser) -> None:
     generation("--language", metavar="CODE", help="en, zh, es or fr; else it is detected")
     generation("--system", metavar="TEXT", help='what the model is told to do, instead of the usual; "" for nothing')
     generation("--scene", metavar="TEXT", help="description of the recording's surroundings")
-    generation("--reference-place", metavar="NAME",
-               help="turns or system: clips in turns of their own, or in the system message")  # fmt: skip
+    generation("--reference-place", metavar="NAME", help="where clips stand: turns (of their own) or system")
     generation("--no-runaway-guard", dest="runaway_guard", action="store_const", const=False,
                help="let a part go on that is far too long, loops or falls silent")  # fmt: skip
-    generation(
-        "--max-retries", type=int, metavar="N", help="further attempts at a part that ran away or came to nothing"
-    )
+    generation("--max-retries", type=int, metavar="N", help="further attempts at a part that ran away or was empty")
     generation("--hold-parts", action="store_const", const=True,
                help="send a part only when it is known to be good, so that it can always be tried again")  # fmt: skip
 
@@ -232,9 +222,7 @@ def _add_generation(parser: argparse.ArgumentParser) -> None:
     generation("--lexicon", type=_lexicon, metavar="FILE",
                help='readings of your own, a JSON file as {"Higgs": "higz"}: whole words, case as written')  # fmt: skip
     long("--dialogue", metavar="WHEN", help="on or off: labels such as `Anna:` name speakers, or none does; or auto")
-    long(
-        "--chunk-method", metavar="NAME", help="auto, speaker, fixed, semantic or none: how the text is cut into parts"
-    )
+    long("--chunk-method", metavar="NAME", help="cut the text into parts: auto, speaker, fixed, semantic or none")
     long("--chunk-words", type=int, metavar="N", help="about how many words a part may have")
     long("--context-parts", type=int, metavar="N", help="the most parts that the next one is spoken in view of")
     long("--dialogue-context", metavar="NAME",
@@ -255,15 +243,11 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     server("--token-file", type=Path, metavar="FILE", help="send the bearer token in this file with every gRPC call")
 
 
-def _add_timeouts(parser: argparse.ArgumentParser, chunk_timeout: float = CHUNK_TIMEOUT) -> None:
-    timeouts = parser.add_argument_group("timeouts").add_argument
-    timeouts("--chunk-timeout", type=float, default=chunk_timeout, metavar="S",
-             help="longest silence between two chunks (default: %(default)g)")  # fmt: skip
-    timeouts("--first-chunk-timeout", type=float, default=FIRST_CHUNK_TIMEOUT, metavar="S",
-             help="longest wait for the first chunk (default: %(default)g)")  # fmt: skip
-
-
-def _add_report(parser: argparse.ArgumentParser, json_help: str) -> None:
-    report = parser.add_argument_group("report").add_argument
-    report("--quiet", action="store_true", help="no progress bar and no summary")
-    report("--json", action="store_true", help=json_help)
+def _add_run(parser: argparse.ArgumentParser, json_help: str, chunk_timeout: float = CHUNK_TIMEOUT) -> None:
+    add = parser.add_argument_group("timeouts and report").add_argument
+    add("--chunk-timeout", type=float, default=chunk_timeout, metavar="S",
+        help="longest silence between two chunks (default: %(default)g)")  # fmt: skip
+    add("--first-chunk-timeout", type=float, default=FIRST_CHUNK_TIMEOUT, metavar="S",
+        help="longest wait for the first chunk (default: %(default)g)")  # fmt: skip
+    add("--quiet", action="store_true", help="no progress bar and no summary")
+    add("--json", action="store_true", help=json_help)

@@ -110,12 +110,12 @@ def _open_output(arguments: Namespace, sample_rate: int) -> AudioFile | PcmStrea
 def _with_progress(chunks: Iterator[AudioChunk], started_at: float, *, hidden: bool) -> Iterator[AudioChunk]:
     """Pass the chunks on and, on a terminal, show the seconds of audio so far and the real-time factor."""
     # tqdm hides itself off a terminal when told None.
-    with tqdm(
-        bar_format="{n:.1f} s of audio{postfix}",
-        leave=False,
-        file=sys.stderr,
-        disable=True if hidden else None,
-    ) as bar:
+    shown: dict[str, Any] = {
+        "bar_format": "{n:.1f} s of audio{postfix}",
+        "leave": False,
+        "disable": True if hidden else None,
+    }
+    with tqdm(file=sys.stderr, **shown) as bar:
         for chunk in chunks:
             bar.update(len(chunk.samples) / chunk.sample_rate)
             if bar.n:
@@ -164,12 +164,8 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _exit_terminated(number: int, frame: object) -> NoReturn:
-    raise SystemExit(TERMINATED)
-
-
 def run() -> NoReturn:
     """The console script."""
     # An exit unwinds the stack as Ctrl-C does, so that the generation is ended on the server.
-    signal.signal(signal.SIGTERM, _exit_terminated)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     sys.exit(main())

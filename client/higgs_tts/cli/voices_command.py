@@ -3,14 +3,13 @@
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from typing import Any
 
 from ..audio import Reference
 from ..client import HiggsClient
 from ..errors import HiggsError, InvalidRequestError
 from ..voices import VoiceProfile
-from .voice_folder import VoiceFiles, read_metadata, read_voice_folder
+from .voice_folder import read_metadata, read_voice_folder
 
 FAILED = 1
 _TRANSCRIPT_SHOWN = 50  # characters in a list
@@ -21,13 +20,7 @@ def look_after_voices(client: HiggsClient, arguments: Namespace) -> int:
 
     Raises HiggsError and OSError for whatever fails alone.
     """
-    actions: dict[str, Callable[[HiggsClient, Namespace], int]] = {
-        "list": _list,
-        "show": _show,
-        "add": _add,
-        "import": _import,
-        "remove": _remove,
-    }
+    actions = {"list": _list, "show": _show, "add": _add, "import": _import, "remove": _remove}
     return actions[arguments.action](client, arguments)
 
 
@@ -79,17 +72,13 @@ def _import(client: HiggsClient, arguments: Namespace) -> int:
             print(f"higgs-tts: {files.name} is there already", file=sys.stderr)
             continue
         try:
-            added.append(_add_files(client, files, arguments.replace))
+            reference = Reference(files.audio, files.transcript) if files.audio else None
+            added.append(client.add_voice(files.name, reference, metadata=files.metadata, replace=arguments.replace))
         except HiggsError as error:
             failed += 1
             print(f"higgs-tts: {files.name}: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
     _print_added(added, arguments)
     return FAILED if failed else 0
-
-
-def _add_files(client: HiggsClient, files: VoiceFiles, replace: bool) -> VoiceProfile:
-    reference = Reference(files.audio, files.transcript) if files.audio else None
-    return client.add_voice(files.name, reference, metadata=files.metadata, replace=replace)
 
 
 def _remove(client: HiggsClient, arguments: Namespace) -> int:
