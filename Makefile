@@ -19,6 +19,11 @@ OUT ?= speech.wav
 REPORTS ?= artifacts/acceptance
 LAYERS ?=
 WORKERS ?= 2
+WHEEL ?= artifacts/client
+# The ends of the Pythons that the client runs on; both may be the same.
+PYTHON_OLDEST ?= python3.10
+PYTHON_NEWEST ?= python3.13
+CLIENT_TESTS := pytest hypothesis packaging psutil
 
 DEMO_CHECKPOINT := demo/checkpoint
 DEMO_BUNDLE := artifacts/demo
@@ -45,7 +50,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-bundle demo-voice engine serve client test soak lint lint-deploy acceptance \
+.PHONY: help setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test soak lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 help: ## explain every target
@@ -78,6 +83,28 @@ serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 80
 
 client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(PY) -m higgs_tts "$$TEXT" --url "$$URL" -o "$$OUT" $(CLIENT_OPTIONS)
+
+client-wheel: setup ## build the client's wheel into WHEEL (artifacts/client)
+	@rm -rf client/build "$(WHEEL)"/higgs_tts_client-*.whl
+	@$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$(WHEEL)" ./client
+	@rm -rf client/build
+
+# A name, a Python, then what pip is asked for beside the wheel.
+ENDS := oldest newest
+END_oldest := oldest $(PYTHON_OLDEST) numpy==1.24.4 soundfile==0.12.1 tritonclient[grpc]==2.51.0 pyyaml==6.0 tqdm==4.60.0
+END_newest := newest $(PYTHON_NEWEST) numpy>=2 tritonclient[grpc]>=2.73
+
+client-ends: client-wheel ## install the wheel with the oldest and the newest packages it allows, and test the client with both
+	@set -e; for end in $(foreach end,$(ENDS),"$(END_$(end))"); do \
+		set -- $$end; folder=artifacts/client/$$1; python=$$2; shift 2; rm -rf $$folder; \
+		$$python -m venv $$folder; \
+		$$folder/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WHEEL)/higgs_tts_client-*.whl)"; \
+		$$folder/bin/python -c "import higgs_tts"; \
+		$$folder/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WHEEL)/higgs_tts_client-*.whl)[cli]" "$$@" $(CLIENT_TESTS); \
+		$$folder/bin/higgs-tts --help > /dev/null; \
+		$$folder/bin/python -m pip list --disable-pip-version-check | grep -iE '^(numpy|protobuf|grpcio|soundfile|tritonclient) '; \
+		STANDIN_PYTHON="$(abspath $(PY))" $$folder/bin/python -m pytest tests/client --confcutdir tests/client -q --ignore tests/client/test_wheel.py; \
+	done
 
 test: setup ## run every test, on a real Triton over a bundle built for it, in WORKERS (2) processes; deploy/'s and a GPU's tests have targets of their own
 	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

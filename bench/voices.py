@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from higgs_tts import GenerationParams, HiggsClient, Reference
-from higgs_tts.command import main as higgs_tts
+from higgs_tts.cli.command import main as higgs_tts
 
 from bench.report import table, write
 from bench.triton_models import metrics

@@ -16,8 +16,8 @@ from typing import Any
 
 import soundfile
 from higgs_tts.audio import ReferenceLimits, load_reference
+from higgs_tts.cli.voice_folder import VoiceFiles, read_voice_folder
 from higgs_tts.errors import HiggsError
-from higgs_tts.voice_folder import VoiceFiles, read_voice_folder
 
 from build.errors import BuildError
 from build.targets import Target

@@ -1,5 +1,7 @@
 """Speech from a Triton server that runs the Higgs Audio V2 bundle."""
 
+from importlib.metadata import version
+
 from .aio import AsyncHiggsClient, AsyncSpeechStream
 from .audio import Reference
 from .client import HiggsClient, SpeechStream
@@ -19,10 +21,10 @@ from .errors import (
     VoiceFolderError,
 )
 from .params import GenerationParams
-from .speech import AudioChunk, Speech, SpeechPart, SpeechReport
+from .speech import AudioChunk, FinishReason, Speech, SpeechPart, SpeechReport
 from .voices import VoiceProfile
 
-__version__ = "0.1.0"
+__version__ = version("higgs-tts-client")
 
 __all__ = [
     "AsyncHiggsClient",
@@ -31,6 +33,7 @@ __all__ = [
     "AudioFormatError",
     "AudioTokenizationError",
     "CUDAFailureError",
+    "FinishReason",
     "GenerationParams",
     "GenerationTimeoutError",
     "HiggsClient",

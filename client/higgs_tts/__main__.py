@@ -1,5 +1,17 @@
 """`python -m higgs_tts` is the command `higgs-tts`."""
 
-from .command import run
+import sys
+from typing import NoReturn
 
-run()
+
+def run() -> NoReturn:
+    """The console script, which is installed with and without its extra."""
+    try:
+        from .cli.command import run as run_command  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        sys.exit(f"higgs-tts: {error.name} is missing; the command line needs: pip install 'higgs-tts-client[cli]'")
+    run_command()
+
+
+if __name__ == "__main__":
+    run()

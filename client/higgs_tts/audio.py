@@ -1,6 +1,7 @@
 """Reference audio: from whatever the caller has to the mono samples the server wants."""
 
 import io
+import math
 import os
 import stat
 import struct
@@ -10,7 +11,6 @@ from typing import BinaryIO
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from .errors import AudioFormatError
@@ -27,6 +27,8 @@ MAX_FILE_BYTES = 1 << 30  # of what is read into memory
 # A mix of channels that have nothing to do with each other has the energy of all of them; one with less than this part
 # of it has lost what was on them: their phases are opposite.
 LEAST_MIXED_ENERGY = 0.5
+PASSED_BAND = 0.92  # of what both rates can hold, left as it is by a change of the rate
+SILENCE_BEHIND = 4096  # samples
 
 AudioSource = str | PathLike[str] | bytes | BinaryIO | tuple[NDArray[np.generic], int]
 
@@ -47,7 +49,7 @@ class Reference:
 class ReferenceLimits:
     """What the server accepts as reference audio."""
 
-    sample_rate: int  # Hz
+    sample_rate: int  # Hz, also of its speech
     min_seconds: float
     max_seconds: float
 
@@ -69,9 +71,26 @@ def load_reference(source: AudioSource, limits: ReferenceLimits) -> NDArray[np.f
         )
     if peak > MAX_PEAK:
         raise AudioFormatError(f"The reference audio peaks at {peak:.4g}; full scale must be 1.0.")
-    resampled = soxr.resample(mono, rate, limits.sample_rate, quality="HQ").astype(np.float32)
+    resampled = _resample(mono, rate, limits.sample_rate)
     # The resampling filter overshoots at steep edges.
     return resampled / max(1.0, float(np.abs(resampled).max()))
+
+
+def _resample(mono: NDArray[np.float32], rate: int, target: int) -> NDArray[np.float32]:
+    """Samples [n] at one rate -> [n * target / rate] at another, by their spectrum up to what both can hold."""
+    if rate == target:
+        return mono
+    # Whole periods of both rates, with silence behind: what rings over the end comes out at the beginning.
+    period = rate // math.gcd(rate, target)
+    length = -(-(len(mono) + SILENCE_BEHIND) // period) * period
+    longer = length // period * (target * period // rate)
+    # NumPy 1 and 2 differ in the precision that they keep of float32.
+    spectrum = np.fft.rfft(mono.astype(np.float64), length)[: min(length, longer) // 2 + 1]
+    # A smooth end of the spectrum rings for milliseconds, a sharp one for the length of the clip.
+    position = np.linspace(0, 1, len(spectrum))
+    spectrum *= np.cos(np.pi / 2 * np.clip((position - PASSED_BAND) / (1 - PASSED_BAND), 0, 1)) ** 2
+    resampled = np.fft.irfft(spectrum, longer) * (longer / length)
+    return resampled[: round(len(mono) * target / rate)].astype(np.float32)
 
 
 def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:

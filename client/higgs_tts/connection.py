@@ -4,8 +4,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -13,7 +12,7 @@ from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from .audio import ReferenceLimits
 from .control import ControlStream
-from .errors import HiggsError, ServerUnavailableError, error_from_server
+from .errors import HiggsError, InvalidRequestError, ServerUnavailableError, checked_seconds, error_from_grpc
 from .exchange import Event, Exchange
 from .protocol import ENSEMBLE
 
@@ -36,46 +35,40 @@ CHANNEL_OPTIONS = [
 ]
 LOOPBACK = ("localhost:", "127.", "[::1]:")
 
-
 HIGHEST_PORT = 65535
 # An address of IPv6 stands in brackets.
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:/?#@\[\]]+):(?P<port>[0-9]{1,5})")
-
-
-@dataclass(frozen=True)
-class ServerInfo:
-    """What the ensemble's configuration announces."""
-
-    sample_rate: int  # Hz
-    reference: ReferenceLimits
+METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
+METADATA_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
 class Connection:
     """Connects when first used. Safe to use from any thread.
 
-    address: HOST:PORT of Triton's gRPC endpoint. connect_timeout: seconds the server may take to describe
-    itself. drain_timeout: seconds a cancelled stream may take to end. watch: ask the LM to notice when this
-    process dies. credentials: None for an unencrypted channel.
+    address, credentials, metadata, watch: as for a client. connect_timeout: seconds the server may take to describe
+    itself. drain_timeout: seconds a cancelled stream may take to end.
     """
 
     def __init__(
         self,
         address: str,
-        *,
+        credentials: grpc.ChannelCredentials | None,
+        metadata: Mapping[str, str] | None,
+        watch: bool,
         connect_timeout: float,
         drain_timeout: float,
-        watch: bool,
-        credentials: grpc.ChannelCredentials | None,
     ) -> None:
         parts = ADDRESS.fullmatch(address)
         if parts is None or not 0 < int(parts["port"]) <= HIGHEST_PORT:
             raise ServerUnavailableError(
-                f"{address!r} is not HOST:PORT of Triton's gRPC endpoint, such as localhost:8001."
+                f"{address!r} is not HOST:PORT of Triton's gRPC endpoint, such as localhost:8001.", retryable=False
             )
         self.address = address
-        self._connect_timeout = connect_timeout
-        self._drain_timeout = drain_timeout
-        self._watch = watch
+        self.drain_timeout = checked_seconds("drain_timeout", drain_timeout)
+        self.watch = watch
+        self._connect_timeout = checked_seconds("connect_timeout", connect_timeout)
+        self._given_metadata = {} if metadata is None else metadata
+        self._metadata()
         options = list(CHANNEL_OPTIONS)
         if address.startswith(LOOPBACK):
             # A proxy from the environment cannot reach this machine's own loopback.
@@ -85,48 +78,48 @@ class Connection:
         else:
             self._channel = grpc.secure_channel(address, credentials, options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._control = ControlStream(self._stub)
+        self.control = ControlStream(self.stream)
         self._lock = threading.Lock()
         # Streams under way: the thread that reads one keeps it in here.
         self._live: weakref.WeakSet[Exchange] = weakref.WeakSet()
-        self._info: ServerInfo | None = None
+        self._limits: ReferenceLimits | None = None
         self._closed = False
 
-    def describe(self) -> ServerInfo:
-        """Asked once, then remembered. Raises ServerUnavailableError."""
-        if self._info is None:
-            self._info = self._ask_for_info()
-        return self._info
-
-    def open(self, request: Any, deliver: Callable[[Event], None]) -> Exchange:
-        """Send `request`. Its events go to `deliver` on another thread."""
-        sample_rate = self.describe().sample_rate
-        with self._lock:
-            if self._closed:
-                raise HiggsError("The client is closed.")
-            exchange = Exchange(
-                self._stub,
-                self._control,
-                request,
-                deliver,
-                sample_rate=sample_rate,
-                address=self.address,
-                drain_timeout=self._drain_timeout,
-                watch=self._watch,
+    def describe(self, timeout: float | None = None) -> ReferenceLimits:
+        """The server's sample rate and limits: asked once, then remembered. Raises ServerUnavailableError."""
+        if self._limits is None:
+            self._refuse_if_closed()
+            seconds = min(
+                self._connect_timeout, checked_seconds("timeout", self._connect_timeout if timeout is None else timeout)
             )
+            request = service_pb2.ModelConfigRequest(name=ENSEMBLE)
+            try:
+                config = self._stub.ModelConfig(request, timeout=seconds, metadata=self._metadata()).config
+            except grpc.RpcError as error:
+                raise error_from_grpc(error, self.address, seconds) from None
+            self._limits = self._read_info(config)
+        return self._limits
+
+    def open(self, request_id: str, request: Any | Callable[[], Any], deliver: Callable[[Event], None]) -> Exchange:
+        """An exchange for the request or, made on its thread, for what the function returns; see `Exchange`."""
+        with self._lock:
+            self._refuse_if_closed()
+            exchange = Exchange(self, request_id, request, deliver)
             self._live.add(exchange)
         return exchange
 
+    def stream(self, requests: Iterator[Any]) -> Any:
+        """The call that sends the requests and iterates over the server's answers."""
+        return self._stub.ModelStreamInfer(requests, metadata=self._metadata())
+
     def ask(self, request: Any, timeout: float) -> InferResult:
         """The one answer to a `ModelInferRequest`, within so many seconds. Raises HiggsError."""
-        if self._closed:
-            raise HiggsError("The client is closed.")
+        self._refuse_if_closed()
+        checked_seconds("timeout", timeout)
         try:
-            return InferResult(self._stub.ModelInfer(request, timeout=timeout))
+            return InferResult(self._stub.ModelInfer(request, timeout=timeout, metadata=self._metadata()))
         except grpc.RpcError as error:
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise self._unavailable(error) from None
-            raise error_from_server(error.details(), self.address) from None
+            raise error_from_grpc(error, self.address, timeout, request.id) from None
 
     def close(self) -> None:
         """Cancel what is under way, let it drain, and close the channel. Blocks up to the drain timeout."""
@@ -137,19 +130,29 @@ class Connection:
             live = list(self._live)
         for exchange in live:
             exchange.cancel()
-        deadline = time.monotonic() + self._drain_timeout
+        deadline = time.monotonic() + self.drain_timeout
         for exchange in live:
             if not exchange.wait(max(0.0, deadline - time.monotonic())):
                 exchange.abort()
-        self._control.close(CONTROL_PATIENCE)
+        self.control.close(CONTROL_PATIENCE)
         self._channel.close()
 
-    def _ask_for_info(self) -> ServerInfo:
-        request = service_pb2.ModelConfigRequest(name=ENSEMBLE)
-        try:
-            config = self._stub.ModelConfig(request, timeout=self._connect_timeout).config
-        except grpc.RpcError as error:
-            raise self._unavailable(error) from None
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise HiggsError("The client is closed.", code="client_closed", retryable=False)
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call brings along. Its values may be secrets, which no message repeats."""
+        pairs = tuple((key.lower(), value) for key, value in self._given_metadata.items())
+        for key, value in pairs:
+            if not METADATA_KEY.fullmatch(key) or not METADATA_VALUE.fullmatch(value):
+                raise InvalidRequestError(
+                    f"The metadata {key!r} cannot be sent: give letters, digits, '-', '_' and '.' as its name, "
+                    "and printable ASCII as its value."
+                )
+        return pairs
+
+    def _read_info(self, config: Any) -> ReferenceLimits:
         values = {key: parameter.string_value for key, parameter in config.parameters.items()}
         try:
             rate = int(values["sample_rate"])
@@ -158,15 +161,4 @@ class Connection:
             raise ServerUnavailableError(
                 f"The model {ENSEMBLE!r} at {self.address} is of another kind: its config lacks {error}."
             ) from None
-        return ServerInfo(rate, ReferenceLimits(rate, shortest, longest))
-
-    def _unavailable(self, error: Any) -> ServerUnavailableError:
-        if error.code() == grpc.StatusCode.UNAVAILABLE:
-            return ServerUnavailableError(
-                f"No server answers at {self.address}: start one with `make serve`, or give another address."
-            )
-        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return ServerUnavailableError(
-                f"The server at {self.address} did not answer within {self._connect_timeout:g} s."
-            )
-        return ServerUnavailableError(f"The server at {self.address} does not serve {ENSEMBLE!r}: {error.details()}.")
+        return ReferenceLimits(rate, shortest, longest)

@@ -8,6 +8,7 @@ goes on without.
 import logging
 import queue
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -20,8 +21,9 @@ logger = logging.getLogger(__name__)
 class ControlStream:
     """Opens when needed, and again after it broke. Safe to use from any thread."""
 
-    def __init__(self, stub: Any) -> None:
-        self._stub = stub
+    def __init__(self, connect: Callable[[Iterator[Any]], Any]) -> None:
+        """connect: sends the requests it is given and iterates over the server's answers."""
+        self._connect = connect
         # Reentrant: the garbage collector may drop a stream, and so cancel it, while a message is being sent.
         self._lock = threading.RLock()
         self._outbox: queue.SimpleQueue[Any] | None = None
@@ -36,7 +38,7 @@ class ControlStream:
         with self._lock:
             if self._outbox is None:
                 self._outbox = queue.SimpleQueue()
-                self._call = self._stub.ModelStreamInfer(iter(self._outbox.get, None))
+                self._call = self._connect(iter(self._outbox.get, None))
                 self._reader = threading.Thread(
                     target=self._read, args=(self._call, self._outbox), name="higgs-control", daemon=True
                 )

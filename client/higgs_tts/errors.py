@@ -1,93 +1,159 @@
-"""What can go wrong with a request: a class for each error the server names, and the client's own.
+"""What can go wrong with a request: a class and a code for each kind of error, the server's and the client's."""
 
-The server writes `ClassName: sentence` into its error message; Triton may put a prefix before it
-(`in ensemble 'higgs_audio_v2', ...`) and a Python traceback after it.
-"""
-
+import math
 import re
+from typing import Any
+
+import grpc
 
 
 class HiggsError(Exception):
-    """Base of every error this package raises. The text is one sentence for the user."""
+    """Base of every error this package raises. The text is one sentence for the user.
+
+    code: the kind of error in a word, for programs and logs. request_id: the id under which the server knows the
+    request; None when none was sent. retryable: whether the same request may succeed later.
+    """
+
+    code: str = "server_error"
+    retryable: bool = True
+
+    def __init__(
+        self, message: str, *, code: str | None = None, request_id: str | None = None, retryable: bool | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code or self.code
+        self.retryable = self.retryable if retryable is None else retryable
+        self.request_id = request_id
 
 
 class ModelLoadingError(HiggsError):
     """The server could not load a model, an engine or a voice it needs."""
 
+    code = "model_loading"
+    retryable = False
+
 
 class AudioTokenizationError(HiggsError):
-    """The reference audio could not be turned into codes."""
+    """The codec failed to turn the reference audio into codes, or codes into audio."""
+
+    code = "audio_tokenization"
 
 
 class GenerationTimeoutError(HiggsError):
-    """The generation took longer than `timeout_seconds`."""
+    """The speech took longer than the call's `timeout` or `GenerationParams.timeout_seconds`."""
+
+    code = "generation_timeout"
 
 
 class MemoryExhaustionError(HiggsError):
     """The server ran out of memory, or out of room for this request's length."""
 
+    code = "memory_exhaustion"
+
 
 class CUDAFailureError(HiggsError):
     """The GPU failed."""
+
+    code = "cuda_failure"
 
 
 class AudioFormatError(HiggsError):
     """The reference audio cannot be used: unreadable, empty, silent, too short, too long or not finite."""
 
+    code = "format_error"
+    retryable = False
+
 
 class InvalidRequestError(HiggsError):
     """The request itself is wrong: empty text, unknown voice, unknown or impossible option."""
+
+    code = "invalid_request"
+    retryable = False
 
 
 class StateError(HiggsError):
     """The server cannot keep a voice: it has no state folder, or its disk refuses."""
 
+    code = "state_error"
+    retryable = False
+
 
 class VoiceFolderError(HiggsError):
     """A folder of voice profiles cannot be used: a file is missing or not what its format says."""
+
+    code = "voice_folder"
+    retryable = False
 
 
 class OverloadedError(HiggsError):
     """The server has no room for another request now; the same request may succeed later."""
 
+    code = "overloaded"
+
 
 class ServerUnavailableError(HiggsError):
     """Nothing answers at the address, or what answers cannot serve speech, or it went away meanwhile."""
+
+    code = "server_unavailable"
 
 
 class StreamStalledError(HiggsError):
     """The server kept the stream open but sent nothing for longer than the deadline."""
 
+    code = "stream_stalled"
 
-_NAMED_BY_SERVER = {
-    error.__name__: error
-    for error in (
-        ModelLoadingError,
-        AudioTokenizationError,
-        GenerationTimeoutError,
-        MemoryExhaustionError,
-        CUDAFailureError,
-        AudioFormatError,
-        InvalidRequestError,
-        OverloadedError,
-        StateError,
-    )
-}
-_NAMED_ERROR = re.compile(rf"\b({'|'.join(_NAMED_BY_SERVER)}): (.*)")
+
+_BY_NAME = {kind.__name__: kind for kind in HiggsError.__subclasses__()}
+# What Triton puts before a model's own words.
+_PREFIX = re.compile(
+    r"(in ensemble '[^']*', |Failed to process the request\(s\) for (model )?(instance )?'[^']*', message: )*"
+)
 # Triton's own words for a model that is absent, still loading, or whose Python process was killed.
 _NOT_SERVING = re.compile(r"unknown model|not ready|no available versions|is not healthy")
 # Triton's own words for tensors that do not fit the model's configuration.
 _BAD_TENSOR = re.compile(r"inference input|unexpected shape|expected \d+ inputs|data-type")
 
 
-def error_from_server(message: str, address: str) -> HiggsError:
-    """The exception for an error message that arrived on a stream from the server at `address`."""
-    named = _NAMED_ERROR.search(message)
-    if named:
-        return _NAMED_BY_SERVER[named[1]](named[2].strip())
-    sentence = message.partition("\n")[0].strip()
+def error_from_server(message: str, address: str, request_id: str | None = None) -> HiggsError:
+    """The exception for an error message of the server at `address`.
+
+    The bundle's models write `Name: sentence`, where the name of the class tells the kind; Triton may put a Python
+    traceback behind. All other messages are Triton's own.
+    """
+    told = message.strip().partition("\n")[0]
+    name, _, sentence = _PREFIX.sub("", told, count=1).partition(": ")
+    if name in _BY_NAME:
+        return _BY_NAME[name](sentence.strip(), request_id=request_id)
     if _NOT_SERVING.search(message):
-        return ServerUnavailableError(f"The server at {address} cannot serve speech now: {sentence}")
+        return ServerUnavailableError(f"The server at {address} cannot serve speech now: {told}", request_id=request_id)
     if _BAD_TENSOR.search(message):
-        return InvalidRequestError(f"The server at {address} takes other inputs than this client sends: {sentence}")
-    return HiggsError(f"The server at {address} failed: {sentence}")
+        return InvalidRequestError(
+            f"The server at {address} takes other inputs than this client sends: {told}", request_id=request_id
+        )
+    return HiggsError(f"The server at {address} failed: {told}", request_id=request_id)
+
+
+def error_from_grpc(error: Any, address: str, seconds: float, request_id: str | None = None) -> HiggsError:
+    """The exception for a gRPC call to the server at `address` that failed, or got no answer within `seconds`."""
+    status, details = error.code(), error.details()
+    if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        return ServerUnavailableError(
+            f"The server at {address} refused the client's credentials: {details}.",
+            code=status.name.lower(), request_id=request_id, retryable=False,
+        )  # fmt: skip
+    if status == grpc.StatusCode.UNAVAILABLE:
+        sentence = f"No server answers at {address}: start one, or give another address."
+        if "SSL" in details or "handshake" in details.lower():
+            sentence = f"The server at {address} and this client do not trust each other's TLS certificates: {details}."
+    elif status == grpc.StatusCode.DEADLINE_EXCEEDED:
+        sentence = f"The server at {address} did not answer within {seconds:g} s."
+    else:
+        return error_from_server(details, address, request_id)
+    return ServerUnavailableError(sentence, request_id=request_id)
+
+
+def checked_seconds(name: str, seconds: float) -> float:
+    """The seconds of a timeout. Raises InvalidRequestError for what is no finite number above 0."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise InvalidRequestError(f"{name} is {seconds!r}; give a number of seconds above 0.")
+    return seconds

@@ -5,49 +5,47 @@ not stop cleanly. So a thread reads every stream to its end, and a caller who lo
 finish early.
 """
 
+from __future__ import annotations
+
 import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
 
-from .control import ControlStream
-from .errors import HiggsError, ServerUnavailableError, StreamStalledError, error_from_server
+from .errors import HiggsError, ServerUnavailableError, StreamStalledError, error_from_grpc, error_from_server
 from .protocol import CANCEL, WATCH, is_final, read_chunk
 from .speech import AudioChunk
 
+if TYPE_CHECKING:
+    from .connection import Connection
+
 # A chunk of audio, the error that ended the stream, or None for its regular end.
-Event = AudioChunk | HiggsError | None
+Event = AudioChunk | Exception | None
 
 
 class Exchange:
-    """Sends the request when constructed and hands each event to `deliver`, on a thread of its own.
+    """Sends a request and hands each event to `deliver`, on a thread of its own.
 
-    Exactly one event that is not a chunk is delivered, and nothing after it.
+    Exactly one event that is not a chunk is delivered, and nothing after it. A request is sent at once; a function that
+    makes one runs on the thread, and what it raises is delivered.
     """
 
     def __init__(
         self,
-        stub: Any,
-        control: ControlStream,
-        request: Any,
+        connection: Connection,
+        request_id: str,
+        request: Any | Callable[[], Any],
         deliver: Callable[[Event], None],
-        *,
-        sample_rate: int,
-        address: str,
-        drain_timeout: float,
-        watch: bool,
     ) -> None:
-        self.request_id: str = request.id
-        self.started_at = time.monotonic()
-        self._control = control
+        self.request_id = request_id
+        self.started_at = time.monotonic()  # when the request was sent; until it is, when it was asked for
+        self._connection = connection
+        self._address = connection.address
         self._deliver = deliver
-        self._sample_rate = sample_rate
-        self._address = address
-        self._drain_timeout = drain_timeout
         self._position = 0  # samples received
         self._finish_reason: str | None = None
         self._cancelled = False
@@ -55,13 +53,14 @@ class Exchange:
         self._done = threading.Event()
         # Reentrant: the garbage collector may drop a stream, and so cancel it, on any thread at any point.
         self._lock = threading.RLock()
-        self._call = stub.ModelStreamInfer(iter([request]))
-        self._drain_deadline = threading.Timer(drain_timeout, self._call.cancel)
+        self._call: Any = None
+        self._drain_deadline = threading.Timer(connection.drain_timeout, self.abort)
         self._drain_deadline.daemon = True
-        control.open()
-        if watch:
-            control.send(WATCH, self.request_id)
-        threading.Thread(target=self._read, name=f"higgs-{self.request_id[:8]}", daemon=True).start()
+        connection.control.open()
+        make = request if callable(request) else None
+        if make is None:
+            self._send(request)
+        threading.Thread(target=self._run, args=(make,), name=f"higgs-{request_id[:8]}", daemon=True).start()
 
     def cancel(self) -> None:
         """Ask the server to finish early; returns at once. The stream ends within the drain timeout."""
@@ -69,10 +68,8 @@ class Exchange:
             if self._cancelled or self._ended:
                 return
             self._cancelled = True
-            self._control.send(CANCEL, self.request_id)
-            # At its exit the interpreter starts no threads; there the connection's close keeps the deadline.
-            with contextlib.suppress(RuntimeError):
-                self._drain_deadline.start()
+            if self._call is not None:
+                self._send_cancel()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until nothing of this exchange is left on the wire; False when that took too long."""
@@ -80,20 +77,50 @@ class Exchange:
 
     def abort(self) -> None:
         """Cut the stream. The last resort: the server may keep a trace of the request for good."""
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
 
-    def _read(self) -> None:
+    def _send(self, request: Any) -> None:
+        with self._lock:
+            if self._cancelled:
+                return
+            self.started_at = time.monotonic()
+            self._call = self._connection.stream(iter([request]))
+            if self._connection.watch:
+                self._connection.control.send(WATCH, self.request_id)
+            if self._cancelled:  # by the garbage collector, just now
+                self._send_cancel()
+
+    def _send_cancel(self) -> None:
+        self._connection.control.send(CANCEL, self.request_id)
+        # At its exit the interpreter starts no threads; there the connection's close keeps the deadline.
+        with contextlib.suppress(RuntimeError):
+            self._drain_deadline.start()
+
+    def _run(self, make: Callable[[], Any] | None) -> None:
         try:
-            for response in self._call:
-                self._take(response)
-            if not self._ended:
-                self._end(ServerUnavailableError(f"The server at {self._address} closed the stream before its end."))
+            if make is not None:
+                self._send(make())
+            if self._call is None:  # cancelled before it was sent
+                self._finish()
+            else:
+                self._read()
         except grpc.RpcError as error:
             if not self._ended:
                 self._end(self._broken(error))
+        except Exception as error:  # for whoever waits for it: nobody looks at this thread
+            self.cancel()
+            if not self._ended:
+                self._end(error)
         finally:
             self._drain_deadline.cancel()
             self._done.set()
+
+    def _read(self) -> None:
+        for response in self._call:
+            self._take(response)
+        if not self._ended:
+            self._end(ServerUnavailableError(f"The server at {self._address} closed the stream before its end."))
 
     def _take(self, response: Any) -> None:
         if self._ended:
@@ -130,17 +157,26 @@ class Exchange:
             return
         self._end(None)
 
-    def _end(self, event: HiggsError | None) -> None:
+    def _end(self, event: Exception | None) -> None:
         with self._lock:
             self._ended = True
+        if isinstance(event, HiggsError) and event.request_id is None and self._call is not None:
+            event.request_id = self.request_id
         self._deliver(event)
 
     def _broken(self, error: Any) -> HiggsError:
-        if error.code() == grpc.StatusCode.CANCELLED:
+        status, drain_timeout = error.code(), self._connection.drain_timeout
+        if status == grpc.StatusCode.CANCELLED:
             return StreamStalledError(
-                f"The server at {self._address} did not end the stream within {self._drain_timeout:g} s."
+                f"The server at {self._address} did not end the stream within {drain_timeout:g} s."
             )
+        if status in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            return error_from_grpc(error, self._address, drain_timeout)
         heard = f"after {self._position / self._sample_rate:.2f} s of audio" if self._position else "before any audio"
         return ServerUnavailableError(
             f"The connection to the server at {self._address} broke {heard}: {error.details()}."
         )
+
+    @property
+    def _sample_rate(self) -> int:
+        return self._connection.describe().sample_rate

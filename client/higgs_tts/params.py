@@ -1,7 +1,7 @@
 """What a caller may ask of the generation."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class GenerationParams:
     win.
     """
 
-    preset: str | None = None  # high_quality | balanced | fast_generation
+    preset: Literal["high_quality", "balanced", "fast_generation"] | None = None
     temperature: float | None = None  # 0 takes the most likely code
     top_k: int | None = None
     top_p: float | None = None
@@ -25,17 +25,19 @@ class GenerationParams:
     chunk_growth: float | None = None  # factor from one chunk's length to the next
     max_chunk_seconds: float | None = None  # of audio
     timeout_seconds: float | None = None  # of waiting; then GenerationTimeoutError
-    language: str | None = None  # en | zh | es | fr; else the server detects it
+    language: Literal["en", "zh", "es", "fr"] | None = None  # else the server detects it
     system: str | None = None  # told to the model instead of what it was trained to be told; "" for nothing at all
     scene: str | None = None  # description of the recording's surroundings
-    reference_place: str | None = None  # turns | system: clips in turns of their own, or in the system message
+    reference_place: Literal["turns", "system"] | None = None  # clips in turns of their own, or in the system message
     speakers: dict[str, str] | None = None  # speaker to voice profile, or to feminine | masculine: the model's choice
     lexicon: dict[str, str] | None = None  # whole words, case as written, to what is said instead of them
-    dialogue: str | None = None  # auto | on | off: whether labels such as `Anna:` name speakers; auto finds out
-    chunk_method: str | None = None  # auto | speaker | fixed | semantic | none: how the text is cut into parts
+    dialogue: Literal["auto", "on", "off"] | None = None  # whether labels such as `Anna:` name speakers; auto finds out
+    # How the text is cut into parts.
+    chunk_method: Literal["auto", "speaker", "fixed", "semantic", "none"] | None = None
     chunk_words: int | None = None  # about how many words a part may have
     context_parts: int | None = None  # the most parts that the next one is spoken in view of
-    dialogue_context: str | None = None  # all | own: turns see all voices and turns, or only their own speaker's
+    # Whether turns see all voices and turns, or only their own speaker's.
+    dialogue_context: Literal["all", "own"] | None = None
     pause_seconds: float | None = None  # of silence between two parts
     paragraph_pause_seconds: float | None = None  # the same where a paragraph or a turn ends
     runaway_guard: bool | None = None  # end a part that is far too long, loops or falls silent

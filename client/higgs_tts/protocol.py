@@ -25,55 +25,39 @@ WATCH = "watch"  # stay open as long as this generation; if the connection break
 Text = str | Sequence[Mapping[str, Any]]
 
 
+def new_request_id() -> str:
+    """An id that no other request has."""
+    return uuid.uuid4().hex
+
+
 def speech_request(
+    request_id: str,
     text: Text,
-    *,
-    voice: str | None = None,
-    reference_audio: NDArray[np.float32] | None = None,
-    reference_text: str | None = None,
-    options: Mapping[str, Any] | None = None,
+    voice: str | None,
+    reference_audio: NDArray[np.float32] | None,
+    reference_text: str | None,
+    options: Mapping[str, Any] | None,
 ) -> Any:
-    """A `ModelInferRequest` for the ensemble, with a new id. `reference_audio`: [n] at the server's rate."""
-    request = _request(ENSEMBLE, uuid.uuid4().hex)
-    _add_string(request, "text", text if isinstance(text, str) else json.dumps(list(text), ensure_ascii=False))
-    if voice is not None:
-        _add_string(request, "voice", voice)
-    if reference_audio is not None:
-        _add_tensor(request, "reference_audio", "FP32", reference_audio.size, reference_audio.astype("<f4").tobytes())
-    if reference_text is not None:
-        _add_string(request, "reference_text", reference_text)
-    if options:
-        _add_string(request, "options", json.dumps(options, ensure_ascii=False))
-    return request
+    """A `ModelInferRequest` for the ensemble. `reference_audio`: [n] at the server's rate."""
+    strings = {
+        "text": text if isinstance(text, str) else json.dumps(list(text), ensure_ascii=False),
+        "voice": voice,
+        "reference_text": reference_text,
+        "options": json.dumps(options, ensure_ascii=False) if options else None,
+    }
+    return _request(ENSEMBLE, request_id, strings, reference_audio=reference_audio)
 
 
 def control_request(request_id: str, word: str) -> Any:
     """A `ModelInferRequest` straight to the LM, about the generation that runs under `request_id`."""
-    request = _request(LM, request_id)
-    _add_string(request, "control", word)
-    return request
+    return _request(LM, request_id, {"control": word})
 
 
 def voices_request(
-    command: str,
-    *,
-    name: str | None = None,
-    audio: NDArray[np.float32] | None = None,
-    transcript: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    replace: bool = False,
+    command: str, *, audio: NDArray[np.float32] | None = None, replace: bool = False, **strings: str | None
 ) -> Any:
-    """A `ModelInferRequest` about the server's voice profiles: list, show, add or remove."""
-    request = _request(VOICES, uuid.uuid4().hex)
-    _add_string(request, "command", command)
-    if name is not None:
-        _add_string(request, "name", name)
-    if audio is not None:
-        _add_tensor(request, "audio", "FP32", audio.size, audio.astype("<f4").tobytes())
-    if transcript is not None:
-        _add_string(request, "transcript", transcript)
-    if metadata:
-        _add_string(request, "metadata", json.dumps(metadata, ensure_ascii=False))
+    """A `ModelInferRequest` about voice profiles: list, show, add or remove, by name, transcript and metadata."""
+    request = _request(VOICES, new_request_id(), {"command": command, **strings}, audio=audio)
     if replace:
         _add_tensor(request, "replace", "BOOL", 1, b"\1")
     return request
@@ -110,16 +94,21 @@ def is_final(response: Any) -> bool:
     return bool(response.infer_response.parameters["triton_final_response"].bool_param)
 
 
-def _request(model: str, request_id: str) -> Any:
+def _request(
+    model: str, request_id: str, strings: Mapping[str, str | None], **audio: NDArray[np.float32] | None
+) -> Any:
+    """A request with those of the values that there are."""
     request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
     # Without it Triton swallows an end that comes with no data, and a stream ends unseen.
     request.parameters["triton_enable_empty_final_response"].bool_param = True
+    for name, value in strings.items():
+        if value is not None:
+            data = value.encode()
+            _add_tensor(request, name, "BYTES", 1, struct.pack("<I", len(data)) + data)
+    for name, samples in audio.items():
+        if samples is not None:
+            _add_tensor(request, name, "FP32", samples.size, samples.astype("<f4").tobytes())
     return request
-
-
-def _add_string(request: Any, name: str, value: str) -> None:
-    data = value.encode()
-    _add_tensor(request, name, "BYTES", 1, struct.pack("<I", len(data)) + data)
 
 
 def _add_tensor(request: Any, name: str, datatype: str, size: int, content: bytes) -> None:

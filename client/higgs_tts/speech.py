@@ -5,11 +5,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .pcm import AudioFile
+
+FinishReason = Literal["stop", "length", "runaway", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class SpeechPart:
     text: str  # as the model read it
     start: float  # seconds from the beginning of the stream
     stop: float  # seconds, without the pause behind it
-    finish_reason: str  # stop | length | runaway | cancelled
+    finish_reason: FinishReason
     retries: int  # attempts before this one
 
 
@@ -29,7 +32,7 @@ class SpeechReport:
     """What the server tells at the end of a stream."""
 
     language: str  # ISO 639-1
-    language_quality: str  # high | medium | unknown: what the model is known for in it
+    language_quality: Literal["high", "medium", "unknown"]  # what the model is known for in it
     voices: dict[str, str | None]  # voice profile of each speaker, "" in a text without names; None: no profile
     seed: int
     retries: int  # of all parts
@@ -61,7 +64,7 @@ class AudioChunk:
     samples: NDArray[np.float32]  # [n], mono, in [-1, 1]
     start_sample: int  # position of the first sample in the stream
     sample_rate: int  # Hz
-    finish_reason: str | None  # stop | length | runaway | cancelled
+    finish_reason: FinishReason | None
     received_at: float  # seconds on the clock of time.monotonic()
     speaker: str | None = None  # who speaks, where the text tells
     part: int = 0  # number of the part it belongs to, from 0
@@ -84,7 +87,7 @@ class Speech:
 
     samples: NDArray[np.float32]  # [n], mono, in [-1, 1]
     sample_rate: int  # Hz
-    finish_reason: str  # stop | length | runaway | cancelled
+    finish_reason: FinishReason
     time_to_first_audio: float | None  # seconds from sending the request; None when no sample came
     elapsed: float  # seconds from sending the request to the last chunk
     report: SpeechReport | None = None  # None when the stream was cancelled before the server had one

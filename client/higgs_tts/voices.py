@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class VoiceProfile:
     embedding: NDArray[np.int32] | None  # [num_codebooks, frames]
     metadata: dict[str, Any]
     seconds: float  # of the clip
-    origin: str  # bundle | added
+    origin: Literal["bundle", "added"]
     samples: NDArray[np.float32] | None  # [n], mono, in [-1, 1]
     sample_rate: int  # Hz
 
@@ -44,51 +44,60 @@ class VoiceProfile:
             file.write(self.samples)
 
 
-def list_voices(connection: Connection) -> list[VoiceProfile]:
-    """Every voice of the server, by name."""
-    answer = connection.ask(voices_request("list"), ANSWER_TIMEOUT)
-    rate = connection.describe().sample_rate
-    return [_profile(values, rate) for values in _result(answer)["voices"]]
+class VoiceRequests:
+    """The part of a client that looks after the server's voice profiles. timeout: seconds the server has to answer."""
 
+    _connection: Connection
 
-def show_voice(connection: Connection, name: str) -> VoiceProfile:
-    """One voice with its clip and, if the server has encoded it, its codes. Raises InvalidRequestError."""
-    answer = connection.ask(voices_request("show", name=name), ANSWER_TIMEOUT)
-    samples = answer.as_numpy("audio").astype(np.float32).reshape(-1)
-    codes = answer.as_numpy("embedding").astype(np.int32)
-    return _profile(
-        _result(answer),
-        connection.describe().sample_rate,
-        samples if samples.size else None,
-        codes if codes.size else None,
-    )
+    def voices(self, *, timeout: float = ANSWER_TIMEOUT) -> list[VoiceProfile]:
+        """Every voice profile of the server, by name, without audio and codes."""
+        answer = self._connection.ask(voices_request("list"), timeout)
+        rate = self._connection.describe(timeout).sample_rate
+        return [_profile(values, rate) for values in _result(answer)["voices"]]
 
+    def voice(self, name: str, *, timeout: float = ANSWER_TIMEOUT) -> VoiceProfile:
+        """One voice profile, with its audio and its codes. Raises InvalidRequestError for an unknown one."""
+        answer = self._connection.ask(voices_request("show", name=name), timeout)
+        samples = answer.as_numpy("audio").astype(np.float32).reshape(-1)
+        codes = answer.as_numpy("embedding").astype(np.int32)
+        return _profile(
+            _result(answer),
+            self._connection.describe(timeout).sample_rate,
+            samples if samples.size else None,
+            codes if codes.size else None,
+        )
 
-def add_voice(
-    connection: Connection,
-    name: str,
-    reference: Reference | None,
-    metadata: Mapping[str, Any] | None,
-    replace: bool,
-) -> VoiceProfile:
-    """Have the server keep a voice; see `HiggsClient.add_voice`."""
-    info = connection.describe()
-    if reference is not None and not (reference.text or "").strip():
-        raise InvalidRequestError(f"Voice {name} needs the words that its clip says.")
-    request = voices_request(
-        "add",
-        name=name,
-        audio=load_reference(reference.audio, info.reference) if reference else None,
-        transcript=reference.text if reference else None,
-        metadata=metadata,
-        replace=replace,
-    )
-    return _profile(_result(connection.ask(request, ANSWER_TIMEOUT)), info.sample_rate)
+    def add_voice(
+        self,
+        name: str,
+        reference: Reference | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        replace: bool = False,
+        timeout: float = ANSWER_TIMEOUT,
+    ) -> VoiceProfile:
+        """Have the server keep a voice under a name, with its clip and words, and return it as kept.
 
+        reference: the clip; without one, `metadata["description"]` says in words how the voice sounds. metadata: JSON;
+        `language`, `gender` and `description` are read by the server. replace: an added voice of the name may go.
+        Raises InvalidRequestError, AudioFormatError, and StateError when the server cannot keep it.
+        """
+        limits = self._connection.describe(timeout)
+        if reference is not None and not (reference.text or "").strip():
+            raise InvalidRequestError(f"Voice {name} needs the words that its clip says.")
+        request = voices_request(
+            "add",
+            name=name,
+            audio=load_reference(reference.audio, limits) if reference else None,
+            transcript=reference.text if reference else None,
+            metadata=json.dumps(metadata, ensure_ascii=False) if metadata else None,
+            replace=replace,
+        )
+        return _profile(_result(self._connection.ask(request, timeout)), limits.sample_rate)
 
-def remove_voice(connection: Connection, name: str) -> None:
-    """Remove an added voice. Raises InvalidRequestError for any other."""
-    connection.ask(voices_request("remove", name=name), ANSWER_TIMEOUT)
+    def remove_voice(self, name: str, *, timeout: float = ANSWER_TIMEOUT) -> None:
+        """Remove an added voice. Raises InvalidRequestError for one of the bundle's and for an unknown one."""
+        self._connection.ask(voices_request("remove", name=name), timeout)
 
 
 def _result(answer: InferResult) -> Any:
@@ -101,14 +110,5 @@ def _profile(
     samples: NDArray[np.float32] | None = None,
     embedding: NDArray[np.int32] | None = None,
 ) -> VoiceProfile:
-    return VoiceProfile(
-        name=values["name"],
-        audio_path=values["audio_path"],
-        transcript=values["transcript"],
-        embedding=embedding,
-        metadata=values["metadata"],
-        seconds=values["seconds"],
-        origin=values["origin"],
-        samples=samples,
-        sample_rate=sample_rate,
-    )
+    told = {key: values[key] for key in ("name", "audio_path", "transcript", "metadata", "seconds", "origin")}
+    return VoiceProfile(**told, embedding=embedding, samples=samples, sample_rate=sample_rate)

@@ -8,15 +8,15 @@ import resource
 import signal
 import socket
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from higgs_tts import GenerationParams, InvalidRequestError
-from higgs_tts.arguments import generation_params, parse_arguments
-from higgs_tts.command import main, read_text
+from higgs_tts import InvalidRequestError
+from higgs_tts.cli.arguments import generation_params, parse_arguments
+from higgs_tts.cli.command import main, read_text
+from higgs_tts.cli.manifest import OPTION_TYPES
 
 from .conftest import Command
 from .standin.server import StandInServer
@@ -89,9 +89,8 @@ def test_every_generation_parameter_is_an_option(tmp_path: Path) -> None:
         "runaway_guard": (["--no-runaway-guard"], False),
         "hold_parts": (["--hold-parts"], True),
     }
-    names = [field.name for field in fields(GenerationParams) if field.name not in other]
-    kinds = {field.name: str(field.type) for field in fields(GenerationParams)}
-    values = {name: "x" if "str" in kinds[name] else "3" for name in names}
+    kinds = {name: kind for name, kind in OPTION_TYPES.items() if name not in other}
+    values = {name: "3" if kind in (int, float) else "x" for name, kind in kinds.items()}
     words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
     words += [word for more, _ in other.values() for word in more]
     options = generation_params(parse_arguments(["hi", *words])).to_options()

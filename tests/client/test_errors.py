@@ -90,6 +90,14 @@ def test_an_empty_text_is_refused_before_it_is_sent(text: str) -> None:
             "h:1 cannot serve",
         ),
         ("something else\nAt:", HiggsError, "The server at h:1 failed: something else"),
+        (
+            "InvalidRequestError: voice 'OverloadedError: x' is unknown",
+            InvalidRequestError,
+            "voice 'OverloadedError: x' is",
+        ),
+        ("EngineError: the step failed (OverloadedError: x)", HiggsError, "EngineError: the step failed (Over"),
+        ("in ensemble 'x', EngineError: CUDAFailureError: y", HiggsError, "The server at h:1 failed: in ensemble"),
+        ("the model said OverloadedError: later", HiggsError, "The server at h:1 failed: the model said"),
     ],
 )
 def test_messages_of_triton_are_understood(message: str, kind: type[HiggsError], sentence: str) -> None:

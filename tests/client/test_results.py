@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from higgs_tts import GenerationParams, HiggsError
-from higgs_tts.manifest import Item
-from higgs_tts.results import Failed, Results, Spoken
+from higgs_tts.cli.manifest import Item
+from higgs_tts.cli.results import Failed, Results, Spoken
 
 from .conftest import CLIENT
 
@@ -124,7 +124,7 @@ def test_a_second_batch_in_the_folder_is_refused_until_the_first_is_gone(tmp_pat
     script = f"""
         import sys
         from pathlib import Path
-        from higgs_tts.results import Results
+        from higgs_tts.cli.results import Results
         results = Results(Path({str(tmp_path)!r}))
         print("here", flush=True)
         sys.stdin.read()
@@ -148,7 +148,7 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_no_trace(tmp_path: Path) ->
         import errno, resource, signal
         from pathlib import Path
         from tests.client.test_results import spoken
-        from higgs_tts.results import Results
+        from higgs_tts.cli.results import Results
         with Results(Path({str(tmp_path)!r})) as results:
             results.append(spoken("a"))
             size = results.path.stat().st_size

@@ -6,7 +6,7 @@ from unicodedata import normalize
 
 import pytest
 from higgs_tts import VoiceFolderError
-from higgs_tts.voice_folder import VoiceFiles, read_voice_folder
+from higgs_tts.cli.voice_folder import VoiceFiles, read_voice_folder
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from higgs_tts import VoiceFolderError
-from higgs_tts.voice_folder import AUDIO_EXTENSIONS, VoiceFiles, read_voice_folder
+from higgs_tts.cli.voice_folder import AUDIO_EXTENSIONS, VoiceFiles, read_voice_folder
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

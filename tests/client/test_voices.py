@@ -18,7 +18,7 @@ from higgs_tts import (
     ServerUnavailableError,
     StateError,
 )
-from higgs_tts.command import main
+from higgs_tts.cli.command import main
 
 from .standin.server import StandInServer
 from .test_reference import tone, tone_error

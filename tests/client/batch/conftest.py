@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from higgs_tts import batch
+from higgs_tts.cli import batch
 
 from ..standin.server import StandInServer
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import soundfile
-from higgs_tts.command import main
+from higgs_tts.cli.command import main
 
 from ..conftest import Command
 from ..standin.server import StandInServer

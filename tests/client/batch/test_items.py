@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from higgs_tts import HiggsClient, batch
-from higgs_tts.command import main
-from higgs_tts.manifest import read_manifest
-from higgs_tts.results import Failed, Results
+from higgs_tts import HiggsClient
+from higgs_tts.cli import batch
+from higgs_tts.cli.command import main
+from higgs_tts.cli.manifest import read_manifest
+from higgs_tts.cli.results import Failed, Results
 
 from ..conftest import Command
 from ..standin.server import StandInServer

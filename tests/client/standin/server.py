@@ -12,9 +12,18 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from serve.installation import find_installation
+from serve.installation import Installation, find_installation
 
 from .repository import write_repository
+
+ROOT = Path(__file__).parents[3]
+FIND = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from serve.installation import find_installation
+print(json.dumps(asdict(find_installation(Path(sys.argv[1]))), default=str))
+"""
 
 
 class StandInServer:
@@ -25,7 +34,7 @@ class StandInServer:
         self.events_file = folder / "events.jsonl"
         self.events_file.touch()
         write_repository(folder / "models", self.events_file)
-        self._triton = find_installation(folder)
+        self._triton = _installation(folder)
         self.grpc_port, self.http_port = _free_ports(2)
         self.url = f"127.0.0.1:{self.grpc_port}"
         self.start()
@@ -118,3 +127,13 @@ def _free_ports(count: int) -> list[int]:
     for s in sockets:
         s.close()
     return ports
+
+
+def _installation(folder: Path) -> Installation:
+    """The Triton of this Python or, where the client is tested alone, that of the Python named in the environment."""
+    python = os.environ.get("STANDIN_PYTHON")
+    if python is None:
+        return find_installation(folder)
+    found = json.loads(subprocess.check_output([python, "-c", FIND, str(folder)], cwd=ROOT))
+    found["executable"] = Path(found["executable"])
+    return Installation(**found)

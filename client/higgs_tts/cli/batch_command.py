@@ -8,30 +8,27 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
+from typing import Any
 
 from tqdm import tqdm
 
+from ..client import HiggsClient
 from .batch import Batch
-from .client import HiggsClient
 from .manifest import Item, read_manifest
 from .results import Failed, Result, Results, Spoken
 
 FAILED = 1
+BAR = "{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}"
 
 
-def speak_batch(arguments: Namespace) -> int:
+def speak_batch(client: HiggsClient, arguments: Namespace) -> int:
     """Speak what is not done yet; return the exit status: 0, or 1 when an item failed.
 
     Raises HiggsError for a manifest that is wrong and for a server that went away, OSError for a folder or
     disk that refuses; what is done by then stays done.
     """
     items = read_manifest(arguments.manifest)
-    with (
-        Results(arguments.out) as results,
-        HiggsClient(
-            arguments.url, arguments.chunk_timeout, first_chunk_timeout=arguments.first_chunk_timeout
-        ) as client,
-    ):
+    with Results(arguments.out) as results:
         batch = Batch(
             client, results, file_format=arguments.format, streams=arguments.streams, retries=arguments.retries
         )
@@ -46,7 +43,9 @@ def speak_batch(arguments: Namespace) -> int:
             print(json.dumps(asdict(result), ensure_ascii=False))
     failures = [(item, result) for item, result in outcomes if isinstance(result, Failed)]
     for item, result in failures:
-        print(f"higgs-tts: {_failure_line(arguments, item, result)}", file=sys.stderr)
+        fault = " ".join(result.message.split())
+        place = f"{arguments.manifest}, line {item.line} ({item.id})"
+        print(f"higgs-tts: {place}: {result.error}: {fault}", file=sys.stderr)
     if not arguments.quiet:
         print(_summary_line(arguments, len(items), fresh, elapsed), file=sys.stderr)
     return FAILED if failures else 0
@@ -56,20 +55,10 @@ def _run_with_progress(batch: Batch, pending: Sequence[Item], *, done: int, hidd
     """The results of what was pending. On a terminal, shows items done, their rate and the time left."""
     results: list[Result] = []
     seconds, failed = 0.0, 0
-    with (
-        closing(batch.run(pending)) as finished,
-        tqdm(
-            total=done + len(pending),
-            initial=done,
-            unit=" items",
-            # Items end in bursts, as they were started: only the mean over the whole run tells the time left.
-            smoothing=0,
-            bar_format="{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}",
-            leave=False,
-            file=sys.stderr,
-            disable=True if hidden else None,
-        ) as bar,
-    ):
+    shown: dict[str, Any] = {"total": done + len(pending), "initial": done, "unit": " items", "leave": False}
+    # Items end in bursts, as they were started: only the mean over the whole run tells the time left.
+    shown |= {"smoothing": 0, "bar_format": BAR, "disable": True if hidden else None}
+    with closing(batch.run(pending)) as finished, tqdm(file=sys.stderr, **shown) as bar:
         for result in finished:
             results.append(result)
             if isinstance(result, Spoken):
@@ -79,11 +68,6 @@ def _run_with_progress(batch: Batch, pending: Sequence[Item], *, done: int, hidd
             bar.set_postfix_str(f"{seconds:.0f} s of speech, {failed} failed", refresh=False)
             bar.update()
     return results
-
-
-def _failure_line(arguments: Namespace, item: Item, failed: Failed) -> str:
-    sentence = " ".join(failed.message.split())
-    return f"{arguments.manifest}, line {item.line} ({item.id}): {failed.error}: {sentence}"
 
 
 def _summary_line(arguments: Namespace, total: int, fresh: Sequence[Result], elapsed: float) -> str:

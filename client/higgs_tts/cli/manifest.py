@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from .errors import InvalidRequestError
-from .params import GenerationParams
+from ..errors import InvalidRequestError
+from ..params import GenerationParams
 
 MAX_ID_BYTES = 200  # file systems allow 255 for a name, and a temporary file adds to it
 DERIVED_ID_DIGITS = 16
@@ -158,7 +158,7 @@ def _item(number: int, given: dict[str, Any], folder: Path, digests: dict[Path, 
 def _checked(key: str, value: Any) -> Any:
     """The value in the type of its key; ranges are the server's to check."""
     kind = OPTION_TYPES.get(key, str)
-    if kind is str:
+    if kind is str or get_origin(kind) is Literal:
         return _checked_string(key, value)
     if kind is bool:
         if not isinstance(value, bool):

@@ -2,7 +2,7 @@
 
 import codecs
 
-from .errors import InvalidRequestError
+from ..errors import InvalidRequestError
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 

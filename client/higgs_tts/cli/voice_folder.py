@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from .errors import InvalidRequestError, VoiceFolderError
+from ..errors import InvalidRequestError, VoiceFolderError
 from .text_file import plain_text
 
 DESCRIBED, LISTED = "profile.yaml", "config.json"

@@ -9,17 +9,12 @@ from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 
-from .audio import Reference
-from .client import HiggsClient, SpeechStream
-from .errors import (
-    AudioFormatError,
-    HiggsError,
-    InvalidRequestError,
-    OverloadedError,
-    ServerUnavailableError,
-)
+from ..audio import Reference
+from ..client import HiggsClient, SpeechStream
+from ..errors import AudioFormatError, HiggsError, OverloadedError, ServerUnavailableError
+from ..pcm import AudioFile, remove_partials
+from ..speech import Speech
 from .manifest import Item, ReferenceFile, group_by_prefix
-from .pcm import AudioFile, remove_partials
 from .results import Failed, Result, Results, Spoken, file_sha256
 from .throttle import Throttle
 
@@ -28,8 +23,6 @@ RETRIES = 5
 # Seconds before the first retry, doubled for each further one.
 BACK_OFF = 0.5
 MAX_BACK_OFF = 30.0
-# The same request would be refused again.
-HOPELESS = (InvalidRequestError, AudioFormatError)
 
 
 class Batch:
@@ -143,7 +136,7 @@ class Batch:
                 break
             if not crowded:
                 failures += 1
-                if isinstance(error, HOPELESS) or failures > self._retries:
+                if not error.retryable or failures > self._retries:
                     return Failed(item.id, item.content, type(error).__name__, str(error), retries=attempts)
                 self._stopping.wait(_back_off(failures))
             attempts += 1
@@ -153,38 +146,30 @@ class Batch:
         """One attempt. Raises HiggsError; OSError when the disk refuses."""
         reference = None if item.reference is None else self._load_reference(item.reference)
         name = self.file_name(item)
-        samples, elapsed = 0, 0.0
-        first_audio: float | None = None
-        finish_reason: str | None = None
-        part_retries = 0
+        # Nobody listens meanwhile: parts that can be retried are worth more than early ones.
+        params = item.params if item.params.hold_parts is not None else replace(item.params, hold_parts=True)
+        chunks = []
         with AudioFile(self._results.folder / name, self._client.sample_rate) as file:
-            # Nobody listens meanwhile: parts that can be retried are worth more than early ones.
-            params = item.params if item.params.hold_parts is not None else replace(item.params, hold_parts=True)
             stream = self._client.stream(item.text, voice=item.voice, reference=reference, params=params)
             with self._cancellable(stream):
                 for chunk in stream:
                     file.write(chunk.samples)
-                    samples += len(chunk.samples)
-                    elapsed = chunk.received_at - stream.started_at
-                    if first_audio is None and samples:
-                        first_audio = elapsed
-                    finish_reason = chunk.finish_reason
-                    part_retries = chunk.report.retries if chunk.report else 0
-            if finish_reason in (None, "cancelled"):
-                raise HiggsError("The server cancelled the speech before its end.")
-        seconds = samples / self._client.sample_rate
+                    chunks.append(chunk)
+            speech = Speech.from_chunks(chunks, stream.started_at)
+            if speech.finish_reason == "cancelled":
+                raise HiggsError("The server cancelled the speech before its end.", code="cancelled")
         return Spoken(
             id=item.id,
             content=item.content,
             file=name,
             sha256=file_sha256(self._results.folder / name),
-            seconds=seconds,
-            finish_reason=finish_reason,
+            seconds=speech.seconds,
+            finish_reason=speech.finish_reason,
             seed=item.params.seed,
-            time_to_first_audio=first_audio,
-            real_time_factor=elapsed / seconds if samples else None,
+            time_to_first_audio=speech.time_to_first_audio,
+            real_time_factor=speech.real_time_factor if speech.seconds else None,
             retries=retries,
-            part_retries=part_retries,
+            part_retries=speech.retries,
         )
 
     @contextmanager

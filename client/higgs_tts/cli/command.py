@@ -6,21 +6,21 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NoReturn
 
+import grpc
 from tqdm import tqdm
 
-from .arguments import BATCH, STANDARD_STREAM, generation_params, parse_arguments, parse_batch_arguments
-from .audio import Reference
+from ..audio import Reference
+from ..client import HiggsClient
+from ..errors import HiggsError, InvalidRequestError
+from ..pcm import AudioFile, PcmStream, audio_format
+from ..speech import AudioChunk, Speech
+from .arguments import STANDARD_STREAM, generation_params, parse_arguments
 from .batch_command import FAILED, speak_batch
-from .client import HiggsClient
-from .errors import HiggsError, InvalidRequestError
-from .pcm import AudioFile, PcmStream, audio_format
-from .speech import AudioChunk, Speech
 from .text_file import plain_text
-from .voices_arguments import VOICES, parse_voices_arguments
 from .voices_command import look_after_voices
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -30,19 +30,11 @@ TERMINATED = 128 + signal.SIGTERM
 
 def main(words: list[str] | None = None) -> int:
     """Run the command; return its exit status: 0, 1 after an error, 128 + signal after a signal."""
-    words = sys.argv[1:] if words is None else words
-    work: Callable[[Namespace], int]
-    if words[:1] == [BATCH]:
-        arguments, work = parse_batch_arguments(words[1:]), speak_batch
-        output = arguments.out
-    elif words[:1] == [VOICES]:
-        arguments, work = parse_voices_arguments(words[1:]), look_after_voices
-        output = VOICES
-    else:
-        arguments, work = parse_arguments(words), _speak
-        output = arguments.output
+    arguments = parse_arguments(sys.argv[1:] if words is None else words)
+    work = {None: _speak, "batch": speak_batch, "voices": look_after_voices}[arguments.command]
     try:
-        return work(arguments)
+        with connect(arguments) as client:
+            return work(client, arguments)
     except BrokenPipeError:
         return READER_LEFT
     except KeyboardInterrupt:
@@ -50,11 +42,29 @@ def main(words: list[str] | None = None) -> int:
     except HiggsError as error:
         return _fail(f"{type(error).__name__}: {error}", FAILED)
     except OSError as error:
-        return _fail(f"{error.filename or output}: {error.strerror or error}", FAILED)
+        return _fail(f"{error.filename or arguments.command or arguments.output}: {error.strerror or error}", FAILED)
 
 
-def _speak(arguments: Namespace) -> int:
-    speech = _stream_out(arguments)
+def connect(arguments: Namespace) -> HiggsClient:
+    """A client as the arguments ask for. Raises ServerUnavailableError, InvalidRequestError, OSError for its files."""
+    root, certificate, key = (
+        file.read_bytes() if file else None for file in (arguments.tls_root, arguments.tls_cert, arguments.tls_key)
+    )
+    metadata = dict(arguments.headers)
+    if arguments.token_file is not None:
+        metadata["authorization"] = f"Bearer {arguments.token_file.read_text(errors='replace').strip()}"
+    timeouts = {name: value for name, value in vars(arguments).items() if name.endswith("chunk_timeout")}
+    encrypted = arguments.tls or root or certificate
+    return HiggsClient(
+        arguments.url,
+        credentials=grpc.ssl_channel_credentials(root, key, certificate) if encrypted else None,
+        metadata=metadata,
+        **timeouts,
+    )
+
+
+def _speak(client: HiggsClient, arguments: Namespace) -> int:
+    speech = _stream_out(client, arguments)
     if arguments.json:
         print(json.dumps(_summary(arguments.output, speech)))
     if not arguments.quiet:
@@ -64,15 +74,12 @@ def _speak(arguments: Namespace) -> int:
     return 0
 
 
-def _stream_out(arguments: Namespace) -> Speech:
+def _stream_out(client: HiggsClient, arguments: Namespace) -> Speech:
     if arguments.output != STANDARD_STREAM:
         audio_format(arguments.output)
     text = read_text(arguments)
     reference = Reference(arguments.reference, arguments.reference_text) if arguments.reference else None
     with (
-        HiggsClient(
-            arguments.url, arguments.chunk_timeout, first_chunk_timeout=arguments.first_chunk_timeout
-        ) as client,
         _open_output(arguments, client.sample_rate) as output,
         client.stream(text, voice=arguments.voice, reference=reference, params=generation_params(arguments)) as stream,
     ):
@@ -103,12 +110,12 @@ def _open_output(arguments: Namespace, sample_rate: int) -> AudioFile | PcmStrea
 def _with_progress(chunks: Iterator[AudioChunk], started_at: float, *, hidden: bool) -> Iterator[AudioChunk]:
     """Pass the chunks on and, on a terminal, show the seconds of audio so far and the real-time factor."""
     # tqdm hides itself off a terminal when told None.
-    with tqdm(
-        bar_format="{n:.1f} s of audio{postfix}",
-        leave=False,
-        file=sys.stderr,
-        disable=True if hidden else None,
-    ) as bar:
+    shown: dict[str, Any] = {
+        "bar_format": "{n:.1f} s of audio{postfix}",
+        "leave": False,
+        "disable": True if hidden else None,
+    }
+    with tqdm(file=sys.stderr, **shown) as bar:
         for chunk in chunks:
             bar.update(len(chunk.samples) / chunk.sample_rate)
             if bar.n:
@@ -121,10 +128,7 @@ def _summary(output: str, speech: Speech) -> dict[str, Any]:
     factor = speech.real_time_factor
     return {
         "output": output,
-        "seconds": speech.seconds,
-        "sample_rate": speech.sample_rate,
-        "time_to_first_audio": speech.time_to_first_audio,
-        "elapsed": speech.elapsed,
+        **{name: getattr(speech, name) for name in ("seconds", "sample_rate", "time_to_first_audio", "elapsed")},
         "real_time_factor": factor if math.isfinite(factor) else None,
         "finish_reason": speech.finish_reason,
         "report": None if speech.report is None else asdict(speech.report),
@@ -160,12 +164,8 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _exit_terminated(number: int, frame: object) -> NoReturn:
-    raise SystemExit(TERMINATED)
-
-
 def run() -> NoReturn:
     """The console script."""
     # An exit unwinds the stack as Ctrl-C does, so that the generation is ended on the server.
-    signal.signal(signal.SIGTERM, _exit_terminated)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     sys.exit(main())

@@ -3,33 +3,25 @@
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from typing import Any
 
-from .audio import Reference
-from .client import HiggsClient
-from .errors import HiggsError, InvalidRequestError
-from .voice_folder import VoiceFiles, read_metadata, read_voice_folder
-from .voices import VoiceProfile
+from ..audio import Reference
+from ..client import HiggsClient
+from ..errors import HiggsError, InvalidRequestError
+from ..voices import VoiceProfile
+from .voice_folder import read_metadata, read_voice_folder
 
 FAILED = 1
 _TRANSCRIPT_SHOWN = 50  # characters in a list
 
 
-def look_after_voices(arguments: Namespace) -> int:
-    """Run one command; return the exit status: 0, or 1 when a voice of several failed.
+def look_after_voices(client: HiggsClient, arguments: Namespace) -> int:
+    """Do one action; return the exit status: 0, or 1 when a voice of several failed.
 
     Raises HiggsError and OSError for whatever fails alone.
     """
-    commands: dict[str, Callable[[HiggsClient, Namespace], int]] = {
-        "list": _list,
-        "show": _show,
-        "add": _add,
-        "import": _import,
-        "remove": _remove,
-    }
-    with HiggsClient(arguments.url) as client:
-        return commands[arguments.command](client, arguments)
+    actions = {"list": _list, "show": _show, "add": _add, "import": _import, "remove": _remove}
+    return actions[arguments.action](client, arguments)
 
 
 def _list(client: HiggsClient, arguments: Namespace) -> int:
@@ -80,17 +72,13 @@ def _import(client: HiggsClient, arguments: Namespace) -> int:
             print(f"higgs-tts: {files.name} is there already", file=sys.stderr)
             continue
         try:
-            added.append(_add_files(client, files, arguments.replace))
+            reference = Reference(files.audio, files.transcript) if files.audio else None
+            added.append(client.add_voice(files.name, reference, metadata=files.metadata, replace=arguments.replace))
         except HiggsError as error:
             failed += 1
             print(f"higgs-tts: {files.name}: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
     _print_added(added, arguments)
     return FAILED if failed else 0
-
-
-def _add_files(client: HiggsClient, files: VoiceFiles, replace: bool) -> VoiceProfile:
-    reference = Reference(files.audio, files.transcript) if files.audio else None
-    return client.add_voice(files.name, reference, metadata=files.metadata, replace=replace)
 
 
 def _remove(client: HiggsClient, arguments: Namespace) -> int:
@@ -120,12 +108,7 @@ def _what(voice: VoiceProfile) -> str:
 
 
 def _summary(voice: VoiceProfile) -> dict[str, Any]:
-    return {
-        "name": voice.name,
-        "origin": voice.origin,
-        "audio_path": voice.audio_path,
-        "seconds": voice.seconds,
-        "transcript": voice.transcript,
-        "embedding": None if voice.embedding is None else voice.embedding.tolist(),
-        "metadata": voice.metadata,
+    told = {
+        name: getattr(voice, name) for name in ("name", "origin", "audio_path", "seconds", "transcript", "metadata")
     }
+    return {**told, "embedding": None if voice.embedding is None else voice.embedding.tolist()}

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from .errors import HiggsError
+from ..errors import HiggsError
+from ..speech import FinishReason
 from .manifest import Item
 
 RESULTS = "results.jsonl"
@@ -30,7 +31,7 @@ class Spoken:
     file: str  # name in the batch's folder
     sha256: str  # of the file
     seconds: float  # of audio
-    finish_reason: str  # stop | length | runaway
+    finish_reason: FinishReason
     seed: int | None  # None: the server's choice
     time_to_first_audio: float | None  # seconds from sending the request that succeeded; None without a sample
     real_time_factor: float | None  # seconds of waiting per second of audio; None without a sample

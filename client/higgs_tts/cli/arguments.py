@@ -1,0 +1,253 @@
+"""The words of the command line: to speak a text, and the commands `batch` and `voices`."""
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..client import CHUNK_TIMEOUT, DEFAULT_URL, FIRST_CHUNK_TIMEOUT
+from ..params import GenerationParams
+from .batch import RETRIES, STREAMS
+from .manifest import OPTION_TYPES
+
+STANDARD_STREAM = "-"
+
+DESCRIPTION = "Speak a text through a Triton server that runs the Higgs Audio V2 bundle."
+EXAMPLES = """examples:
+  higgs-tts "Good morning." -o morning.wav --voice slt
+  fortune | higgs-tts -o - | aplay -f S16_LE -r 24000
+  higgs-tts --text-file chapter.txt -o chapter.flac --reference me.wav --reference-text "What I say there."
+  higgs-tts --text-file dialogue.txt --speaker Anna=slt --speaker Bob=awb -o dialogue.wav
+  higgs-tts batch manifest.jsonl --out speech
+  higgs-tts voices list
+"""
+USAGE = """higgs-tts [option ...] [text]
+       higgs-tts {batch,voices} ..."""
+COMMANDS = """batch   speak every line of a manifest into an audio file of its own
+voices  list, show, add, import and remove the server's voices
+`higgs-tts COMMAND --help` tells more; `higgs-tts -- batch` speaks the word."""
+BATCH_DESCRIPTION = """Speak every line of a manifest into an audio file of its own. The same command goes on where
+a run was ended, and tries again what failed."""
+BATCH_MANIFEST = """the manifest holds one JSON object a line:
+  {"text": "Good morning.", "voice": "slt"}
+  {"text": "Ein Satz.", "id": "de-0001", "reference": "me.wav", "reference_text": "What I say there.", "seed": 7}
+
+text             what to say; the only key that must be there
+id               name of the audio file; else made from what the line says
+voice            voice profile on the server
+reference        recording whose voice to take, by a path from the manifest's folder
+reference_text   the words spoken in the recording
+further keys     %s
+
+Each finished item adds a line to results.jsonl in the folder; the last line with an id holds.
+"""
+VOICES_EXAMPLES = """examples:
+  higgs-tts voices list
+  higgs-tts voices show slt -o slt.wav
+  higgs-tts voices add me --reference me.flac --reference-text "What I say there." --language en --gender female
+  higgs-tts voices add narrator --description "A calm, deep voice with a British accent."
+  higgs-tts voices import ~/voices
+  higgs-tts voices remove me
+"""
+VOICES_IMPORT = """Add every voice of a folder: NAME.wav (or flac, ogg, mp3) with NAME.txt and optionally NAME.json with
+metadata; profile.yaml with `profiles: {NAME: description}`; config.json with {NAME: {"transcript", "audio_file"}}.
+Voices that are there already are left alone unless --replace is given."""
+
+
+def parse_arguments(words: list[str]) -> argparse.Namespace:
+    """The parsed command line; exits with status 2 and a usage line when it makes no sense.
+
+    `command` is `batch`, `voices`, or None to speak; then every field of GenerationParams is there under its own name.
+    """
+    commands = {"batch": _batch_parser, "voices": _voices_parser}
+    command = words[0] if words and words[0] in commands else None
+    parser = commands[command]() if command else _speak_parser()
+    arguments = parser.parse_args(words[1:] if command else words)
+    arguments.command = command
+    given = vars(arguments)
+    if given.get("text") is not None and given["text_file"] is not None:
+        parser.error("give the text either as an argument or with --text-file")
+    if given.get("reference_text") is not None and given["reference"] is None:
+        parser.error("--reference-text needs --reference")
+    if given.get("action") == "add" and (given["reference"] is None) != (given["reference_text"] is None):
+        parser.error("--reference and --reference-text come together")
+    if arguments.json and given.get("output") == STANDARD_STREAM and command is None:
+        parser.error("--json and -o - both want standard output")
+    if (arguments.tls_cert is None) != (arguments.tls_key is None):
+        parser.error("--tls-cert and --tls-key come together")
+    for name, least in (("streams", 1), ("retries", 0)):
+        if given.get(name, least) < least:
+            parser.error(f"--{name} must be at least {least}, not {given[name]}")
+    return arguments
+
+
+def generation_params(arguments: argparse.Namespace) -> GenerationParams:
+    """The generation options among the parsed arguments."""
+    return GenerationParams(**{field.name: getattr(arguments, field.name) for field in fields(GenerationParams)})
+
+
+class _Pairs(argparse.Action):
+    """Collects NAME=VALUE words into a mapping."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        name, equals, value = values.partition("=")
+        if not (name.strip() and equals and value.strip()):
+            parser.error(f"{option_string} {values!r} is not {self.metavar}")
+        pairs = getattr(namespace, self.dest) or {}
+        setattr(namespace, self.dest, {**pairs, name.strip(): value.strip()})
+
+
+def _lexicon(file: str) -> dict[str, str]:
+    """The JSON object in a file."""
+    try:
+        words = json.loads(Path(file).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{file} cannot be read as JSON: {error}") from None
+    if not isinstance(words, dict) or not all(isinstance(reading, str) for reading in words.values()):
+        raise argparse.ArgumentTypeError(f'{file} must hold an object of words and readings, as {{"Higgs": "higz"}}')
+    return words
+
+
+def _new_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _speak_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("higgs-tts", DESCRIPTION, EXAMPLES)
+    parser.usage = USAGE
+    parser.add_argument_group("commands", COMMANDS)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    add = parser.add_argument
+    add("text", nargs="?", help="what to say; - or nothing reads standard input")
+    add("--text-file", type=Path, metavar="FILE", help="read the text from a file (UTF-8)")
+    add("-o", "--output", default="speech.wav", metavar="FILE",
+        help="wav, flac, ogg or mp3 by its extension; - writes raw 16-bit mono PCM to standard output "
+             "(default: %(default)s)")  # fmt: skip
+    add("--keep-partial", action="store_true", help="keep the audio so far when interrupted or on an error")
+    _add_generation(parser)
+    _add_server(parser)
+    _add_run(parser, "the summary as JSON on standard output")
+    return parser
+
+
+def _batch_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("higgs-tts batch", BATCH_DESCRIPTION, BATCH_MANIFEST % ", ".join(OPTION_TYPES))
+    add = parser.add_argument
+    add("manifest", type=Path, help="what to say: JSON Lines, UTF-8")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for audio and results.jsonl; made if missing")
+    add("--format", default="wav", choices=("wav", "flac", "ogg", "mp3"), help="of the audio (default: %(default)s)")
+    add("--streams", type=int, default=STREAMS, metavar="N",
+        help="items in flight at once; fewer when the server is full (default: %(default)s)")  # fmt: skip
+    add("--retries", type=int, default=RETRIES, metavar="N",
+        help="further attempts for an item that failed (default: %(default)s)")  # fmt: skip
+    _add_server(parser)
+    # Parts are held until they are whole, so a chunk may be as late as the first one.
+    _add_run(parser, "every item's result as a line of JSON, in the manifest's order", FIRST_CHUNK_TIMEOUT)
+    return parser
+
+
+def _voices_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("higgs-tts voices", "Look after the voice profiles of a server.", VOICES_EXAMPLES)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|add|import|remove")
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=text.partition(":")[0], description=text)
+        _add_server(made)
+        made.add_argument("--json", action="store_true", help="answer as JSON on standard output")
+        return made
+
+    action("list", "Name the server's voices")
+
+    show = action("show", "Say what is known of a voice, and fetch its clip")
+    show.add_argument("name")
+    show.add_argument("-o", "--output", metavar="FILE", help="write its clip: wav, flac, ogg or mp3 by its extension")
+
+    add = action("add", "Have the server keep a voice: a recording with its words, or a description")
+    add.add_argument("name")
+    add.add_argument("--reference", metavar="FILE", help="recording of the voice")
+    add.add_argument("--reference-text", metavar="TEXT", help="the words spoken in the recording")
+    add.add_argument("--description", metavar="TEXT", help="how the voice sounds; without a recording it must be there")
+    add.add_argument("--language", metavar="CODE", help="such as en")
+    add.add_argument("--gender", metavar="WORD", help="such as female or male")
+    add.add_argument("--metadata", type=Path, metavar="FILE", help="further metadata: a JSON object")
+    add.add_argument("--replace", action="store_true", help="take the place of an added voice of this name")
+
+    load = action("import", VOICES_IMPORT)
+    load.add_argument("folder", type=Path)
+    load.add_argument("--replace", action="store_true", help="take the place of added voices of these names")
+
+    action("remove", "Remove added voices").add_argument("name", nargs="+")
+    return parser
+
+
+def _add_generation(parser: argparse.ArgumentParser) -> None:
+    voice = parser.add_argument_group("voice").add_argument
+    voice("--voice", metavar="NAME", help="voice profile on the server")
+    voice("--reference", metavar="FILE", help="recording whose voice to take")
+    voice("--reference-text", metavar="TEXT", help="the words spoken in the recording")
+
+    generation = parser.add_argument_group("generation (unset: the server's choice)").add_argument
+    generation("--preset", metavar="NAME", help="high_quality, balanced or fast_generation")
+    generation("--temperature", type=float, metavar="T", help="0 takes the most likely code")
+    generation("--top-k", type=int, metavar="K", help="draw from the K most likely codes")
+    generation("--top-p", type=float, metavar="P", help="draw from the most likely codes that add up to P")
+    generation("--ras-window", type=int, metavar="FRAMES", help="look-back of repetition-aware sampling; 0: off")
+    generation("--ras-max-repeats", type=int, metavar="N", help="repeats in the window before a code is drawn again")
+    generation("--seed", type=int, metavar="N", help="the same text and seed give the same audio")
+    generation("--max-seconds", type=float, metavar="S", help="longest audio")
+    generation("--max-part-seconds", type=float, metavar="S", help="longest turn of a dialogue, or part of a long text")
+    generation("--first-chunk-seconds", type=float, metavar="S", help="length of the first chunk")
+    generation("--chunk-growth", type=float, metavar="X", help="factor from one chunk's length to the next")
+    generation("--max-chunk-seconds", type=float, metavar="S", help="length of the longest chunk")
+    generation("--timeout-seconds", type=float, metavar="S", help="longest generation")
+    generation("--language", metavar="CODE", help="en, zh, es or fr; else it is detected")
+    generation("--system", metavar="TEXT", help='what the model is told to do, instead of the usual; "" for nothing')
+    generation("--scene", metavar="TEXT", help="description of the recording's surroundings")
+    generation("--reference-place", metavar="NAME", help="where clips stand: turns (of their own) or system")
+    generation("--no-runaway-guard", dest="runaway_guard", action="store_const", const=False,
+               help="let a part go on that is far too long, loops or falls silent")  # fmt: skip
+    generation("--max-retries", type=int, metavar="N", help="further attempts at a part that ran away or was empty")
+    generation("--hold-parts", action="store_const", const=True,
+               help="send a part only when it is known to be good, so that it can always be tried again")  # fmt: skip
+
+    long = parser.add_argument_group("dialogue and long text (unset: the server's choice)").add_argument
+    long("--speaker", dest="speakers", action=_Pairs, metavar="NAME=VOICE",
+         help="voice of a speaker of the transcript: a profile, or feminine or masculine; once for each")  # fmt: skip
+    generation("--lexicon", type=_lexicon, metavar="FILE",
+               help='readings of your own, a JSON file as {"Higgs": "higz"}: whole words, case as written')  # fmt: skip
+    long("--dialogue", metavar="WHEN", help="on or off: labels such as `Anna:` name speakers, or none does; or auto")
+    long("--chunk-method", metavar="NAME", help="cut the text into parts: auto, speaker, fixed, semantic or none")
+    long("--chunk-words", type=int, metavar="N", help="about how many words a part may have")
+    long("--context-parts", type=int, metavar="N", help="the most parts that the next one is spoken in view of")
+    long("--dialogue-context", metavar="NAME",
+         help="all or own: whether turns see all voices and turns or only their own speaker's")  # fmt: skip
+    long("--pause-seconds", type=float, metavar="S", help="silence between two parts")
+    long("--paragraph-pause-seconds", type=float, metavar="S", help="the same where a paragraph or a turn ends")
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    server = parser.add_argument_group("server").add_argument
+    server("--url", default=DEFAULT_URL, metavar="HOST:PORT", help="Triton's gRPC endpoint (default: %(default)s)")
+    server("--tls", action="store_true", help="encrypt the connection; the options below imply it (default: plain)")
+    server("--tls-root", type=Path, metavar="FILE", help="PEM: certificates to trust instead of the system's")
+    server("--tls-cert", type=Path, metavar="FILE", help="PEM: the client's own certificate, with --tls-key")
+    server("--tls-key", type=Path, metavar="FILE", help="PEM: the private key of --tls-cert")
+    server("--header", dest="headers", action=_Pairs, default={}, metavar="NAME=VALUE",
+           help="metadata of every gRPC call, for a proxy on the way; once for each")  # fmt: skip
+    server("--token-file", type=Path, metavar="FILE", help="send the bearer token in this file with every gRPC call")
+
+
+def _add_run(parser: argparse.ArgumentParser, json_help: str, chunk_timeout: float = CHUNK_TIMEOUT) -> None:
+    add = parser.add_argument_group("timeouts and report").add_argument
+    add("--chunk-timeout", type=float, default=chunk_timeout, metavar="S",
+        help="longest silence between two chunks (default: %(default)g)")  # fmt: skip
+    add("--first-chunk-timeout", type=float, default=FIRST_CHUNK_TIMEOUT, metavar="S",
+        help="longest wait for the first chunk (default: %(default)g)")  # fmt: skip
+    add("--quiet", action="store_true", help="no progress bar and no summary")
+    add("--json", action="store_true", help=json_help)
