@@ -36,7 +36,7 @@ def computing_rules(language: str) -> Iterator[Rule]:
     yield rf"{START}[0-9]{{2,3}}\+[0-9]{{1,2}}['’](?!\w)", hidden  # a match's minute: "90+4'"
     yield rf"{START}[0-9]+'(?![\w'])(?! ?[0-9]+[\"″])", lambda m: m[0] if _is_quoted(m) else hidden(m)
     yield rf"{START}[0-9]+-[\w-]{{1,60}}\.(?:{_FILES})(?!\w)", hidden
-    yield rf"{START}[0-9]+\.\.[0-9]+{END}", hidden
+    yield rf"(?<!\.\.){START}[0-9]+\.{{2,3}}[0-9]+{END}(?!\.\.)", hidden  # no countdown: "3...2...1"
     yield rf"{START}1-(?:8(?:00|88|77|66|55|44|33)|900){END}", lambda m: f"one {_in_hundreds(m[0][2:])}"
     angle = r"([0-9]{1,3})° ?([0-9]{1,2})['’′] ?(?:([0-9]{1,2})(?:[\"”″]|'') ?)?([NSEW])(?!\w)"
     yield rf"{START}{angle}", _angle
