@@ -1,4 +1,5 @@
-# `make help` explains every target. Everything installs into .venv and builds into artifacts/.
+# `make help` lists the everyday targets, `make help-more` the engineers'. Everything installs into .venv and builds into
+# artifacts/. What stands behind a target's `##` or `###` is its line of the one list or the other.
 
 PYTHON ?= python3.11
 TARGET ?= cpu
@@ -50,11 +51,18 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test soak lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test soak lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
-help: ## explain every target
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+# $(call explained,##) prints the targets that are explained behind this mark.
+explained = awk -F ':.* $(1) ' '/^[a-z-]+:.* $(1) /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+help: ## list these targets
+	@$(call explained,##)
+	@echo "  make help-more      list the engineers' targets: benchmarks, true-size experiments, training"
+
+help-more: ### list these targets
+	@$(call explained,###)
 
 setup: $(READY) ## install everything the CPU path needs into .venv, from pinned versions
 
@@ -68,10 +76,10 @@ $(READY): pyproject.toml constraints.txt client/pyproject.toml
 	@$(PIP) --no-deps --editable ./client
 	@touch $@
 
-demo: demo-bundle ## build the demo bundle, stream one sentence out of a real Triton into demo.wav, and say what was heard
+demo: demo-bundle ## build the demo bundle, stream one sentence (TEXT=…) into demo.wav, and say what was heard
 	@$(PY) -m demo --bundle $(DEMO_BUNDLE) --text "$$TEXT" --out demo.wav
 
-demo-bundle: setup
+demo-bundle: setup ### build the demo bundle only
 	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
 
 engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
@@ -84,7 +92,7 @@ serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 80
 client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(PY) -m higgs_tts "$$TEXT" --url "$$URL" -o "$$OUT" $(CLIENT_OPTIONS)
 
-client-wheel: setup ## build the client's wheel into WHEEL (artifacts/client)
+client-wheel: setup ### build the client's wheel into WHEEL (artifacts/client)
 	@rm -rf client/build "$(WHEEL)"/higgs_tts_client-*.whl
 	@$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$(WHEEL)" ./client
 	@rm -rf client/build
@@ -94,7 +102,7 @@ ENDS := oldest newest
 END_oldest := oldest $(PYTHON_OLDEST) numpy==1.24.4 soundfile==0.12.1 tritonclient[grpc]==2.51.0 pyyaml==6.0 tqdm==4.60.0
 END_newest := newest $(PYTHON_NEWEST) numpy>=2 tritonclient[grpc]>=2.73
 
-client-ends: client-wheel ## install the wheel with the oldest and the newest packages it allows, and test the client with both
+client-ends: client-wheel ### install the wheel with the oldest and the newest packages it allows, and test the client with both
 	@set -e; for end in $(foreach end,$(ENDS),"$(END_$(end))"); do \
 		set -- $$end; folder=artifacts/client/$$1; python=$$2; shift 2; rm -rf $$folder; \
 		$$python -m venv $$folder; \
@@ -106,7 +114,7 @@ client-ends: client-wheel ## install the wheel with the oldest and the newest pa
 		STANDIN_PYTHON="$(abspath $(PY))" $$folder/bin/python -m pytest tests/client --confcutdir tests/client -q --ignore tests/client/test_wheel.py; \
 	done
 
-test: setup ## run every test, on a real Triton over a bundle built for it, in WORKERS (2) processes; deploy/'s and a GPU's tests have targets of their own
+test: setup ## run every test, on a real Triton, in WORKERS (2) processes; those of deploy/ and of a GPU have targets of their own
 	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff and mypy over every package
@@ -115,14 +123,14 @@ lint: setup ## ruff and mypy over every package
 	@$(PY) -m mypy
 	@for model in triton_repo/*/1/model.py; do $(PY) -m mypy --no-error-summary $$model || exit 1; done
 
-lint-deploy: setup ## deploy/'s files through hadolint, the compose specification, Helm and Kubernetes' and KEDA's schemas
+lint-deploy: setup ### check the files of deploy/ with hadolint, the Compose Specification, Helm, and Kubernetes' and KEDA's schemas
 	@$(PIP) --group deploy --constraint constraints.txt
 	@$(PY) -m pytest tests/deploy
 
-soak: setup ## speak a chapter of 30,000 characters in whole parts and watch the memory: about half an hour
+soak: setup ### speak a chapter of 30,000 characters in whole parts and watch the memory: about half an hour
 	@HIGGS_SOAK_PART_SECONDS=10 $(PY) -m pytest tests/serving/test_long_text.py -k flat_memory
 
-acceptance: setup ## build, serve and prove TARGET on this machine; prints a report and writes it into REPORTS (artifacts/acceptance)
+acceptance: setup ## build, serve and test TARGET on this machine; print a report and write it into REPORTS (artifacts/acceptance)
 	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output "$$BUNDLE" --run-python "$$RUN_PYTHON" --out "$$REPORTS"
 
 bench: bench-lm bench-serving bench-voices ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
@@ -132,32 +140,32 @@ $(BENCH_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 	@$(PY) -m demo.make_checkpoint $(BENCH_CHECKPOINT) --size bench --eos-rate 0
 	@touch $@
 
-bench-lm: setup $(BENCH_CHECKPOINT)/.finished ## the language model alone: frames per second against transformers' generate
+bench-lm: setup $(BENCH_CHECKPOINT)/.finished ### the language model alone: frames per second against transformers' generate
 	@$(PY) -m build --target cpu --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/bundle
 	@$(PY) -m bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
 
-bench-serving: demo-bundle ## the demo bundle through Triton: first audio, real-time factor, streams
+bench-serving: demo-bundle ### the demo bundle through Triton: first audio, real-time factor, streams
 	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
-bench-voices: demo-bundle ## first audio with and without a known voice, and a batch against one by one, through Triton
+bench-voices: demo-bundle ### first audio with and without a known voice, and a batch against one by one, through Triton
 	@$(PY) -m bench.voices --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
-bench-voice: demo-bundle ## the demo voice in other ears: word errors, lengths, cloned voices, against flite (apt install flite)
+bench-voice: demo-bundle ### how well the demo voice speaks: word errors, lengths, cloned voices, against flite (apt install flite)
 	@$(PY) -m bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
-demo-voice: setup ## train the demo checkpoint anew on flite's speech into artifacts/trained: about five hours, may be stopped
+demo-voice: setup ### train the demo checkpoint anew on flite's speech into artifacts/trained: about five hours, can be interrupted
 	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
 
-arithmetic: setup ## bytes and operations of a decode step on GPUs, written into docs/gpu-arithmetic.md
+arithmetic: setup ### compute bytes and operations of a decode step on GPUs, and write them into docs/gpu-arithmetic.md
 	@$(PY) -m bench.arithmetic --out docs/gpu-arithmetic.md
 
-true-size: setup ## export random weights of the true 5.77 B-parameter shape in int4 and print time and memory (25 GB of disk)
+true-size: setup ### export random weights of the true 5.77 B-parameter shape in int4; print time and memory (25 GB of disk)
 	@$(PY) -m bench.true_size --out artifacts/true_size
 
-rtx-true-size: setup ## compile random weights of the true shape (or LAYERS=2…28 of it) with TensorRT-RTX; print time and memory (28 GB of disk, 23 GiB of memory)
+rtx-true-size: setup ### compile random weights of the true shape (or LAYERS=2…28 of it) with TensorRT-RTX; print time and memory (28 GB of disk, 23 GiB of memory)
 	@$(PY) -m bench.rtx_true_size --out artifacts/rtx_true_size $(if $(LAYERS),--layers $(LAYERS))
 
-lock: ## write constraints.txt from what is installed
+lock: ### write constraints.txt from what is installed
 	@$(PY) -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | grep -v '^pip==' > constraints.txt
 
 clean: ## remove everything that was built; .venv and added voices (artifacts/*.state) stay

@@ -4,6 +4,9 @@ class, from which its command line follows, and the page of documentation.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,9 +34,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 
-def option(meaning: str, unit: str = "", on: bool | None = None) -> Any:
-    """A field that is None until it is set. `on`: what a switch is where nobody sets it."""
-    return field(default=None, metadata={"meaning": meaning, "unit": unit, "on": on})
+def told(meaning: str, unit: str = "", on: bool | None = None) -> dict[str, Any]:
+    """What is known of an option. `on`: what a switch is where nobody sets it."""
+    return {"meaning": meaning, "unit": unit, "on": on}
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ def _field(name: str, kind: Any, one: Option) -> str:
     kind_text = written if written.endswith("| None") else f"{written} | None"
     more = f", unit={_quoted(one.unit)}" if one.unit else ""
     more += f", on={one.default}" if kind is bool else ""
-    return f"    {name}: {kind_text} = option(\n        {_quoted(one.meaning)}{more}\n    )\n"
+    lines = textwrap.wrap(one.meaning, 90, drop_whitespace=False)
+    meaning = "\n".join(f"            {_quoted(line)}" for line in lines)
+    return f"    {name}: {kind_text} = field(default=None, metadata=told(\n{meaning}{more},\n    ))\n"
 
 
 def _quoted(text: str) -> str:
@@ -107,9 +112,15 @@ def written_page(page: str) -> str:
     return before + BEGIN + page_table() + END + rest.split(END)[1]
 
 
+def formatted(source: str) -> str:
+    """Python as ruff formats it."""
+    command = [sys.executable, "-m", "ruff", "format", "-"]
+    return subprocess.run(command, cwd=ROOT, input=source, text=True, capture_output=True, check=True).stdout
+
+
 def main() -> None:
     """Write both."""
-    CLIENT.write_text(client_class())
+    CLIENT.write_text(formatted(client_class()))
     PAGE.write_text(written_page(PAGE.read_text()))
 
 

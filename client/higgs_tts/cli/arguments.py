@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ VOICES_EXAMPLES = """examples:
 VOICES_IMPORT = """Add every voice of a folder: NAME.wav (or flac, ogg, mp3) with NAME.txt and optionally NAME.json with
 metadata; profile.yaml with `profiles: {NAME: description}`; config.json with {NAME: {"transcript", "audio_file"}}.
 Voices that are there already are left alone unless --replace is given."""
+
+_METAVARS = {"seconds": "S", "frames": "FRAMES", "words": "N", "characters": "TEXT"}
 
 
 def parse_arguments(words: list[str]) -> argparse.Namespace:
@@ -193,42 +196,23 @@ def _add_generation(parser: argparse.ArgumentParser) -> None:
     voice("--reference-text", metavar="TEXT", help="the words spoken in the recording")
 
     generation = parser.add_argument_group("generation (unset: the server's choice)").add_argument
-    generation("--preset", metavar="NAME", help="high_quality, balanced or fast_generation")
-    generation("--temperature", type=float, metavar="T", help="0 takes the most likely code")
-    generation("--top-k", type=int, metavar="K", help="draw from the K most likely codes")
-    generation("--top-p", type=float, metavar="P", help="draw from the most likely codes that add up to P")
-    generation("--ras-window", type=int, metavar="FRAMES", help="look-back of repetition-aware sampling; 0: off")
-    generation("--ras-max-repeats", type=int, metavar="N", help="repeats in the window before a code is drawn again")
-    generation("--seed", type=int, metavar="N", help="the same text and seed give the same audio")
-    generation("--max-seconds", type=float, metavar="S", help="longest audio")
-    generation("--max-part-seconds", type=float, metavar="S", help="longest turn of a dialogue, or part of a long text")
-    generation("--first-chunk-seconds", type=float, metavar="S", help="length of the first chunk")
-    generation("--chunk-growth", type=float, metavar="X", help="factor from one chunk's length to the next")
-    generation("--max-chunk-seconds", type=float, metavar="S", help="length of the longest chunk")
-    generation("--timeout-seconds", type=float, metavar="S", help="longest generation")
-    generation("--language", metavar="CODE", help="en, zh, es or fr; else it is detected")
-    generation("--system", metavar="TEXT", help='what the model is told to do, instead of the usual; "" for nothing')
-    generation("--scene", metavar="TEXT", help="description of the recording's surroundings")
-    generation("--reference-place", metavar="NAME", help="where clips stand: turns (of their own) or system")
-    generation("--no-runaway-guard", dest="runaway_guard", action="store_const", const=False,
-               help="let a part go on that is far too long, loops or falls silent")  # fmt: skip
-    generation("--max-retries", type=int, metavar="N", help="further attempts at a part that ran away or was empty")
-    generation("--hold-parts", action="store_const", const=True,
-               help="send a part only when it is known to be good, so that it can always be tried again")  # fmt: skip
+    for field in fields(GenerationParams):
+        _add_option(generation, field.name, **field.metadata)
 
-    long = parser.add_argument_group("dialogue and long text (unset: the server's choice)").add_argument
-    long("--speaker", dest="speakers", action=_Pairs, metavar="NAME=VOICE",
-         help="voice of a speaker of the transcript: a profile, or feminine or masculine; once for each")  # fmt: skip
-    generation("--lexicon", type=_lexicon, metavar="FILE",
-               help='readings of your own, a JSON file as {"Higgs": "higz"}: whole words, case as written')  # fmt: skip
-    long("--dialogue", metavar="WHEN", help="on or off: labels such as `Anna:` name speakers, or none does; or auto")
-    long("--chunk-method", metavar="NAME", help="cut the text into parts: auto, speaker, fixed, semantic or none")
-    long("--chunk-words", type=int, metavar="N", help="about how many words a part may have")
-    long("--context-parts", type=int, metavar="N", help="the most parts that the next one is spoken in view of")
-    long("--dialogue-context", metavar="NAME",
-         help="all or own: whether turns see all voices and turns or only their own speaker's")  # fmt: skip
-    long("--pause-seconds", type=float, metavar="S", help="silence between two parts")
-    long("--paragraph-pause-seconds", type=float, metavar="S", help="the same where a paragraph or a turn ends")
+
+def _add_option(add: Callable[..., Any], name: str, meaning: str, unit: str, on: bool | None) -> None:
+    """The flag of one field of GenerationParams."""
+    flag, text = f"--{name.replace('_', '-')}", meaning.replace("%", "%%")
+    if name == "speakers":
+        add("--speaker", dest=name, action=_Pairs, metavar="NAME=VOICE", help=f"{text} Once for each.")
+    elif name == "lexicon":
+        add(flag, type=_lexicon, metavar="FILE", help=f'{text} A JSON file as {{"Higgs": "higz"}}.')
+    elif on is not None:  # the flag says what is not so by itself
+        add(f"--no-{flag[2:]}" if on else flag, dest=name, action="store_const", const=not on,
+            help=f"Do not: {text}" if on else text)  # fmt: skip
+    else:
+        kind = OPTION_TYPES[name]
+        add(flag, type=kind if kind in (int, float) else str, metavar=_METAVARS.get(unit, "VALUE"), help=text)
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
