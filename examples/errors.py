@@ -3,18 +3,7 @@
 import os
 import time
 
-from higgs_tts import (
-    GenerationParams,
-    HiggsClient,
-    HiggsError,
-    InvalidRequestError,
-    OverloadedError,
-    ServerUnavailableError,
-    Speech,
-    StreamStalledError,
-)
-
-LATER = (OverloadedError, ServerUnavailableError, StreamStalledError)
+from higgs_tts import GenerationParams, HiggsClient, HiggsError, InvalidRequestError, Speech
 
 
 def speak(client: HiggsClient, text: str, attempts: int = 5) -> Speech:
@@ -22,7 +11,9 @@ def speak(client: HiggsClient, text: str, attempts: int = 5) -> Speech:
     for attempt in range(attempts - 1):
         try:
             return client.synthesize(text)
-        except LATER as error:
+        except HiggsError as error:
+            if not error.retryable:
+                raise
             print(f"trying again in {2**attempt} s: {error}")
             time.sleep(2**attempt)
     return client.synthesize(text)

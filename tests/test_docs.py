@@ -20,7 +20,7 @@ from tools.options import PAGE, written_page
 ROOT = Path(__file__).resolve().parent.parent
 README, MAKEFILE = ROOT / "README.md", ROOT / "Makefile"
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("demo/*/*.md")]
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("[!.]*/README.md"), *ROOT.glob("demo/*/*.md")]
 )
 # The folders of the tree; what is built and what tools leave behind is no part of it.
 FOLDERS = {
