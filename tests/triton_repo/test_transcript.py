@@ -273,7 +273,7 @@ PIECES = [
     "**Bob:** ", "x", "I see.", "\n", "\n\n", "\nMARY\n", "\n\nJOHN\n(softly)\n", " ", ":", "：", "小明：", "他说：",
     "10:30", "Note: ", "\nZoe\u0308: ",
     "\ufeff", "Why?", "7", "\n[Alice] ", "\n<bob> ", "\nMARY. ", "\n1. Bob: ", "\nAlice 0:02\n",
-    "\n1: ", "\nBob - ", "[x]",
+    "\n1: ", "\nBob - ", "[x]", "\nMARY, softly. — ",
 ]  # fmt: skip
 
 
@@ -298,6 +298,7 @@ def test_no_letter_or_digit_of_the_corpus_is_lost(mode: str) -> None:
 
 
 ASIDE = re.compile(r"\([^()]*\)|（[^（）]*）|\[[^\[\]]*\]|【[^【】]*】")
+MANNER = re.compile(r", [^\W\d][^\d.,:;!?–—]*(?=\.\s*[-–—])")  # how a play's line is said: `JULIAN, aside. — `
 STAMP = re.compile(
     r"(?:Today at )?(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}[,T]? ?)?"
     r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?(?: ?[AaPp]\.?[Mm]\b)?"
@@ -319,7 +320,7 @@ def check_nothing_is_lost(text: str, recognition: Recognition) -> None:
         if label.style == "tag":
             assert re.fullmatch(r"(?i)(?:speaker|s)\d+", spoken(STAMP.sub("", TURN.sub("", written))))
         else:
-            aside = ASIDE.sub("", written)
+            aside = ASIDE.sub("", MANNER.sub("", written) if label.style == "play" else written)
             bare = {spoken(STAMP.sub("", one)) for one in (aside, TURN.sub("", aside), ZOOM.sub("", written))}
             assert bare & {spoken(label.name), ""}
     assert spoken(kept + text[end:]) == spoken("".join(turn.text for turn in parse_transcript(text, recognition)))
@@ -332,7 +333,7 @@ HOSTILE = [
     "A (", ". A", "Hi! \"", "\u200b", "a\u200b", "\u200b" * 41 + "\n", "." + "\u200b" * 63, "10:00 ", "[10:00] ",
     "中：", "\n", "MARY\n",
     "MARY\nhi\n\n", "[Anna] ", "<a> ", "<a>\n", "MARY. ", "MARY. hi\n", "Mary - ", "Anna 0:02\n", "A A:0",
-    "1. ", "🤖", "A. ",
+    "1. ", "🤖", "A. ", "MARY, a", "MARY, aside. — ",
     "A (b) (c) (d", "Aa Bb Cc Dd ", " " * 39 + "A\n",
 ]  # fmt: skip
 

@@ -3,7 +3,7 @@
 - brackets: `[Name] words`, `<nick> words`, with a time stamp before, as chats are logged;
 - stamps: `Name 0:02` on a line of its own, as services that transcribe write;
 - cues, as in a screenplay: a name on a line of its own with speech right below;
-- plays: `NAME. Words`, `NAME.— Words`, `NAME — Words`.
+- plays: `NAME. Words`, `NAME.— Words`, `NAME, laughing. — Words`, `NAME — Words`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from runtime.text.dialogue.label_parts import ASIDE, ITEM, MARKS, NAME, SHORT_NAME, SPACES, STAMP
 from runtime.text.dialogue.label_words import ASKING_WORDS
 from runtime.text.dialogue.labels import Label, Style, is_name, shown, speaker_number
-from runtime.text.dialogue.person_words import TITLES
 from runtime.text.dialogue.talk import OPENERS
 from runtime.text.readings.word_sets import words
 
@@ -53,12 +52,14 @@ _CUE = re.compile(
 _SLUG = re.compile(r"(?:INT|EXT|FADE|CUT|DISSOLVE|SCENE|ACT|THE END|CHAPTER|PART)\b")
 _SCENE_HEADING = re.compile(rf"^{SPACES}(?:INT|EXT|INT\./EXT)\.", re.MULTILINE)
 _ROMAN = re.compile(r"[IVXLC]+")
-_TITLE = "(?:" + "|".join(sorted((word for word in TITLES if len(word) < 5), key=len, reverse=True)) + ")"
+# Titles with a full stop behind them that ends no label; "KING." is one.
+_TITLE = "(?:mlle|prof|capt|srta|sra|mme|mrs|sgt|rev|mr|ms|mx|dr|lt|st|sr|m)"
 _SPELT = r"[^\W\d_][^\W_]{0,23}(?:['’‑-][^\W_]{1,23}){0,3}"
 _PLAY = re.compile(
     rf"^{SPACES}{MARKS}(?P<name>(?:(?:{_TITLE}\.|[^\W\d_]\.|{_SPELT})[ \u00a0]{{1,3}}){{0,3}}?(?!{_TITLE}\.){_SPELT})"
     rf"{MARKS}(?:{SPACES}{ASIDE})?{MARKS}"
-    rf"(?:\.{MARKS}(?:{SPACES}[-–—]{{1,2}}|(?=\s))|{SPACES}[–—]{{1,2}}|[ \u00a0]-(?=[ \u00a0]))"
+    rf"(?:(?:,[ \u00a0][^\n\d.,:;!?–—]{{1,40}})?\.{MARKS}{SPACES}[-–—]{{1,2}}|\.{MARKS}(?=\s)|{SPACES}[–—]{{1,2}}"
+    rf"|[ \u00a0]-(?=[ \u00a0]))"
     rf"[^\S\n]{{0,40}}(?=\S)",
     re.MULTILINE | re.IGNORECASE,
 )

@@ -16,6 +16,10 @@ from runtime.text.dialogue.talk import asks, describes, exclaims, instructs, is_
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s|(?<=[。！？])")
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+_ACT = re.compile(
+    r"(?:\W*(?:(?:acte?|scene|scène|acto|escena)\b[^\n]{0,40}|第[一二三四五六七八九十\d]{1,3}[幕场場][^\n]{0,20})(?:\n|$)\s*)+",
+    re.IGNORECASE,
+)  # the heading of an act or a scene
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,10 @@ class Evidence:
 
     @cached_property
     def _is_nothing_else(self) -> bool:
-        """Whether the text begins with a label, and every one stands at the start of a line and heads talk."""
+        """Whether the text begins with a label, or a scene's heading, and every label opens a line and heads talk."""
         before = self.text[: self.candidates[0].label.start]
-        return not words_of(before) and not self.headings and all(turn.label.opens for turn in self.candidates)
+        begins = not words_of(before) or bool(_ACT.fullmatch(before))
+        return begins and not self.headings and all(turn.label.opens for turn in self.candidates)
 
     @cached_property
     def _is_first_names(self) -> bool:

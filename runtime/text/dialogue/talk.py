@@ -44,7 +44,8 @@ _OF_THE_OTHER = _says(_YOU, "[你您君]|あなた|(?<=-)(?:tu|vous)(?!\w)")
 _PERSONAL = _says(_I | _WE | _YOU, r"(?<!\w)j['’](?=\w)|[我你您咱俺私僕俺君]|あなた|はい|いいえ")
 _OPENING = re.compile(
     rf"\W*(?:(?:{_one_of(OPENERS)})(?!\w)|好(?![吃看听用玩喝])|[是对不嗯哦啊没行谢哎喂当因还早]"
-    r"|good (?:morning|evening|night|day))",
+    r"|good (?:morning|evening|night|day)"
+    r"|(?:大家|各位|早上|上午|中午|下午|晚上)好|欢迎(?:收听|收看|来到|回来|各位|大家))",
     re.IGNORECASE,
 )
 _ENDING = re.compile(r"[吗呢吧啊呀嘛]\W*$|[かねよ]。?\W*$")
