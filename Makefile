@@ -51,7 +51,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test soak lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-long soak lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that are explained behind this mark.
@@ -114,8 +114,11 @@ client-ends: client-wheel ### install the wheel with the oldest and the newest p
 		STANDIN_PYTHON="$(abspath $(PY))" $$folder/bin/python -m pytest tests/client --confcutdir tests/client -q --ignore tests/client/test_wheel.py; \
 	done
 
-test: setup ## run every test, on a real Triton, in WORKERS (2) processes; those of deploy/ and of a GPU have targets of their own
-	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: setup ## run the tests, on a real Triton, in WORKERS (2) processes; the long ones, deploy/'s and a GPU's have targets of their own
+	@$(PY) -m pytest -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-long: setup ### run the tests that take minutes each: acceptance, and both published layouts from build to speech
+	@$(PY) -m pytest -m long
 
 lint: setup ## ruff and mypy over every package
 	@$(PY) -m ruff check .

@@ -29,6 +29,8 @@ from serve.gpu import GIB, Gpu
 from serve.triton import TritonServer
 from tests.serve.small import write_manifest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {"temperature": 0.0, "ras_window": 0, "max_seconds": 1.6, "first_chunk_seconds": 0.2, "runaway_guard": False}
 

@@ -21,6 +21,8 @@ from demo.make_checkpoint import CODEC_FOLDER
 from serve.triton import TritonServer
 from tests.conftest import built, made
 
+pytestmark = pytest.mark.long
+
 LAYOUTS = ("boson", "transformers")
 TEXT = "The same weights under two sets of names."
 SHARD_BYTES = 500_000
