@@ -117,7 +117,7 @@ client-ends: client-wheel ### install the wheel with the oldest and the newest p
 test: setup ## run the tests, on a real Triton, in WORKERS (2) processes; the long ones, deploy/'s and a GPU's have targets of their own
 	@$(PY) -m pytest -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-long: setup ### run the tests that take minutes each: acceptance, and both published layouts from build to speech
+test-long: setup ### run the tests that take minutes each: acceptance, published layouts, a chapter, an RTX bundle
 	@$(PY) -m pytest -m long
 
 lint: setup ## ruff and mypy over every package

@@ -17,6 +17,8 @@ from serve.errors import DeviceError
 from serve.gpu import query_gpus
 from serve.manifest import check_bundle
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("tensorrt_rtx_bindings")
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -63,6 +63,7 @@ def forgetful_server(bundle: Path, tmp_path: Path) -> Iterator[TritonServer]:
         yield running
 
 
+@pytest.mark.long
 def test_a_chapter_streams_with_flat_memory(forgetful_server: TritonServer, figure: Callable[[str, str], None]) -> None:
     params = GenerationParams(**CUT_SHORT, chunk_words=30, context_parts=2)
     with HiggsClient(forgetful_server.grpc_url, chunk_timeout=120.0) as client:
