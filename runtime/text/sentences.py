@@ -44,7 +44,7 @@ _FIRST_LETTER = re.compile(r"[\W_]*([^\W_])")
 _BETWEEN_WORDS = re.compile(r"\s.|.\s|[\u2e80-\u9fff\uff00-\uffef].|.[\u2e80-\u9fff\uff00-\uffef]", re.DOTALL)
 _WIDE_END = re.compile(r"[。！？]\W*$")
 _CLAUSE = re.compile(
-    rf"(?:[,;:，；：、。！？)]|[…–—]+)[{re.escape(CLOSING)}]*(?:\s+|(?<=[，；：、。！？…—]))[{re.escape(CLOSING)}]*"
+    rf"(?:[,;:，；：、。！？)]|[…–—]+)[{re.escape(CLOSING)}]*(?:\s+|(?<=[…—])|(?<=[，；：、。！？])(?![^\W\u2e80-\u9fff]))[{re.escape(CLOSING)}]*"
 )
 _MISSED = re.compile(r"(?:\.[\"”’)\]]+|\b(?:[Nn]o|[Ee]tc)\.)\s+(?=[A-ZÀ-Þ])|…+(?=[\u3400-\u9fff])")  # by sentencex
 _SHORT = re.compile(r"\b[adp]\.\s*$", re.IGNORECASE)  # a. m., p. m., a. C., d. C.
