@@ -83,8 +83,7 @@ def _together(pieces: Iterable[str], language: str, loosely: bool = True) -> Ite
     """The pieces, with those in one that belong together; `loosely`: a number and its neighbours do in any case."""
     held = ""
     for piece in pieces:
-        speakable = any(character.isalnum() for character in held)  # marks alone wait for what they stand before
-        if speakable and not belong_together(held, piece, language, loosely):
+        if held and not belong_together(held, piece, language, loosely):
             yield held
             held = ""
         held += piece
