@@ -45,6 +45,8 @@ def sign_rules() -> Iterator[Rule]:
     per = alternatives(LEXICONS["zh"].per_words)
     yield rf"(?<=[里米升克斤吨])/({per})(?![A-Za-z])", lambda m: f"每{m[1]}"
     yield r"(?<![0-9A-Za-z.])([0-9]{1,3})[′'’]([0-5]?[0-9])(?:[″\"”]|'')(?![0-9A-Za-z])", lambda m: f"{m[1]}分{m[2]}秒"
+    yield rf"(?<=[价费员]){START}([0-9]{{1,6}}(?:\.[0-9]{{1,2}})?)/(?=[月年周天])", lambda m: f"{m[1]}每"
+    yield rf"(?<![0-9A-Za-z.])({number}) ?m ?[×xX*] ?(?={number} ?m(?![A-Za-z0-9]))", lambda m: f"{m[1]}米乘"
     yield "(?<=[0-9]次)/(min|s|h)(?![A-Za-z])", lambda m: f"每{LEXICONS['zh'].units[m[1]].one}"
     time = "[0-9]{1,2}(?::[0-5][0-9])?"
     yield rf"(?=[0-9])(?<![0-9A-Za-z:.])((?:{time}[-–~到])?{time}) ?([AaPp])\.?[Mm](?![A-Za-z])", _half_day

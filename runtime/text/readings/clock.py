@@ -26,6 +26,12 @@ def time_rules(language: str) -> Iterator[Rule]:
     to = f"{words.space}{words.to}{words.space}"
     yield rf"{START}({clock}) ?[-–—~] ?({clock})(?=\.?{END})", lambda m: f"{m[1]}{to}{m[2]}"
     if language == "en":
+        yield from _english_durations()
+        yield (
+            rf"\b((?:leav|depart|arriv)(?:es?|s|ed|ing)? at ){START}{_HOURS}\.{_MINUTES}{END}"
+            rf"(?=[.,;!?]|$| (?:and|or|from|on|for|in|at|sharp|every)\b)",
+            lambda m: m[1] + time_of_day(int(m[2]), int(m[3]), None, "en"),
+        )
         yield rf"{START}[01][0-9]00h{END}|{START}2[0-4]00h{END}", hidden
         yield (
             rf"{START}([0-9]{{1,2}})[-–]({clock})(?=\.?{END})(?<=[Mm])",
@@ -68,6 +74,27 @@ def time_rules(language: str) -> Iterator[Rule]:
     yield rf"{START}{_HOURS}:{_MINUTES}(?::{_MINUTES})?{half_day}{END}{minute_word}", read
     if language != "zh":
         yield rf"{START}([0-9]{{1,2}}) ?{_HALF_DAY}", lambda m: _on_the_hour(m, language)
+
+
+def _english_durations() -> Iterator[Rule]:
+    """ "1h 20m", "5m 30s", whose m is no meter; "in 2:00:35", which is no time of day."""
+    hours, minutes, seconds = "([0-9]{1,3}) ?h(?:rs?)?", "([0-5]?[0-9]) ?m", "([0-5]?[0-9]) ?s"
+    end = f"(?![{LETTER}0-9_/])"
+
+    def said(match: re.Match[str]) -> str:
+        return " ".join(
+            f"{cardinal(int(number), 'en')} {name}{'s' * (int(number) != 1)}"
+            for number, name in zip(match.groups()[-3:], ("hour", "minute", "second"), strict=True)
+            if number and int(number)
+        )
+
+    yield rf"{START}{hours} ?{minutes}(?: ?{seconds})?{end}", said
+    yield rf"{START}(){minutes} ?{seconds}{end}", said
+    lasting = "in|record|time|record (?:is|of)|time (?:is|of)|took|ran|lasts|lasted|lasting"
+    yield (
+        rf"\b((?:{lasting}) ){START}([1-9][0-9]?):([0-5][0-9]):([0-5][0-9]){END}(?! ?[AaPp]\.?[Mm])",
+        lambda m: m[1] + said(m),
+    )
 
 
 def _on_the_hour(match: re.Match[str], language: str) -> str:

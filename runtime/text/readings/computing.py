@@ -15,6 +15,7 @@ from runtime.text.readings.reading_rules import END, START, Rule, hidden
 _MACHINES = "IP|IPs|IPv4|address|addresses|host|server|gateway|netmask|ping|ssh|DNS|router"
 _NUMBERED = "version|release|section|chapter|example|figure|table|appendix|fig|sec|python|kernel"
 _CODED = "ports?|RFCs?|IEEE|ISO|IEC|ANSI"
+_FLIGHT = "[Ff]light(?: number)?(?: [A-Z]{2})?"
 _FILES = "patch|diff|txt|log|conf|c|h|py|sh|md|json|xml|html|pdf|png|jpe?g|mp[34]|wav|gz|zip|deb"
 _COMMANDS = "head|tail|kill|nice|ls|ping|gzip|xargs|make|git log|grep|sort|diff|top"
 # What only a shell's text holds, so that "$1" in it is no dollar.
@@ -32,6 +33,7 @@ def computing_rules(language: str) -> Iterator[Rule]:
     yield rf"\b(?:{_COMMANDS}) -[0-9]+(?![\w.])", hidden
     yield rf"{START}[0-9]{{1,2}} [0-9]{{1,2}}(?: (?:\*|[0-9]{{1,2}})(?:/[0-9]+)?){{3}}(?<=\*)", hidden  # cron's times
     yield rf"{START}([0-9]+)' ?[x×] ?([0-9]+)'(?![\w'])", lambda m: f"{_part(m[1])} by {_part(m[2])} feet"
+    yield rf"{START}([0-9]+)' ?[x×] ?(?=[1-9]'[0-9])", lambda m: f"{_part(m[1])} feet by "
     yield rf"{START}([0-9]+)'(?= (?:tall|long|wide|high|deep|by|of)\b)", lambda m: f"{_part(m[1])} feet"
     yield rf"{START}[0-9]{{2,3}}\+[0-9]{{1,2}}['’](?!\w)", hidden  # a match's minute: "90+4'"
     yield rf"{START}[0-9]+'(?![\w'])(?! ?[0-9]+[\"″])", lambda m: m[0] if _is_quoted(m) else hidden(m)
@@ -54,7 +56,11 @@ def computing_rules(language: str) -> Iterator[Rule]:
         rf"\b((?i:{_NUMBERED})\.? )({part})\.([1-9][0-9]){END}(?! ?[%$€£])",
         lambda m: f"{m[1]}{cardinal(int(m[2]), 'en')} point {cardinal(int(m[3]), 'en')}",
     )
-    yield rf"\b((?:{_CODED}|Port) )([1-9][0-9]{{3}}){END}", lambda m: m[1] + _in_pairs(m[2])
+    yield rf"\b((?:{_CODED}|Port|{_FLIGHT}) )([1-9][0-9]{{3}}){END}", lambda m: m[1] + _in_pairs(m[2])
+    yield rf"\b((?:[Ee]rror|HTTP|[Ss]tatus)(?: code)? ){START}([45]0[1-9]){END}", lambda m: m[1] + _in_pairs(m[2])
+    yield rf"(){START}([45]0[1-9]){END}(?= (?:pages?|errors?|responses?|status)\b)", lambda m: _in_pairs(m[2])
+    yield rf"\b(Boeing ){START}(7[0-8]7)(?=s?{END})", lambda m: m[1] + _in_pairs(m[2])
+    yield rf"\b(?:[Tt]he|[Aa]) {START}7[0-8]7-[1-9]00{END}", hidden  # an airliner
     yield (
         rf"\bIEEE 802\.([0-9]{{1,2}}){END}",
         lambda m: f"IEEE eight oh two point {cardinal(int(m[1]), 'en')}",
@@ -83,7 +89,7 @@ def _part(written: str) -> str:
 
 
 def _in_pairs(written: str) -> str:
-    """ "8080" -> "eighty eighty", "2616" -> "twenty-six sixteen", "9001" -> "nine thousand and one"."""
+    """ "8080" -> "eighty eighty", "404" -> "four oh four", "9001" -> "nine thousand and one"."""
     first, second = divmod(int(written), 100)
     if first % 10 == 0 and second < 10:
         return cardinal(int(written), "en")
@@ -119,8 +125,10 @@ def _is_quoted(match: re.Match[str]) -> bool:
 
 
 def _inch(match: re.Match[str]) -> str:
-    """A mark of inches, unless it closes a quotation."""
+    """A mark of inches, unless it closes a quotation ("``10\"" too) or a name ("r6\"")."""
     line = match.string[max(0, match.start() - 300) : match.start()].rpartition("\n")[2]
+    if "``" in line or re.search(r"[A-Za-z_][0-9]+$", line):
+        return match[0]
     is_open = False
     for mark in re.finditer(r"\"", line):
         behind_digit = mark.start() > 0 and line[mark.start() - 1].isdigit()

@@ -48,6 +48,9 @@ def context_rules(language: str) -> Iterator[Rule]:
     card = any_case(words.context["card_before"])
     yield rf"{word}((?:{card}){of}){START}([0-9]{{5,19}}){END}", code_after
     if language == "en":
+        is_ = "(?: is| isn['’]t| was| of|:)?"
+        yield rf"\b((?:PINs?|passcode|[Pp]in code){is_} ){START}([0-9]{{4}}){END}(?! [a-z]+s\b)", code_after
+        yield rf"\b([Tt]ext(?:ed|ing)? [A-Z0-9]+ to ){START}([0-9]{{5,6}}){END}", code_after
         yield rf"(?<=, [A-Z]{{2}} )(){START}([0-9]{{5}}){END}", code_after
     yield from _twice(language)
     if language == "en":
@@ -135,7 +138,8 @@ def _pairs(language: str) -> Iterator[Rule]:
 
     far = r"[^。；！？!?\n0-9.;]{0,4}?" if language == "zh" else _FAR
     before, after = any_case(words.context["score_before"]), words.context["score_after"]
-    row = rf"({pair}(?:(?:, ?| and | y | et |、){pair})*)"
+    tie = rf"{pair}(?: \({pair}\))?"  # a set and its tie-break: "7-6 (7-5)"
+    row = rf"({tie}(?:(?:, ?| and | y | et |、){tie})*)"
     yield (
         rf"{word}((?:{before}){space}{far}){row}",
         lambda m: m[0] if is_single(m.string, m.start(2), language) else behind(m),

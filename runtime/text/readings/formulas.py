@@ -91,7 +91,7 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
         yield from _feet(amounts)
     about = f"{words.about}{space}"
     large = r"(?![0-9.]*[KMB]\b)" if language == "en" else ""  # thousands, kelvins or kilobytes
-    yield rf"(?<![\w~/.%‰°²³€])~ ?(?=[$€£¥]?[0-9]){large}", lambda m: about
+    yield rf"(?<![\w~/.%‰°²³€+])~ ?(?=[$€£¥]?[0-9]){large}", lambda m: about
     if language == "zh":
         yield rf"(?<=[一-鿿])(?<![0-9][一-鿿])~(?=[0-9]+{END})", lambda m: about
 

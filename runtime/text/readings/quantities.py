@@ -223,6 +223,7 @@ def _years(language: str) -> Iterator[Rule]:
         return
     counted = r"(?! (?!years|was|is|has|games|elections|as|this|does|his)[a-z]+[^s]s\b| people\b| percent\b)"
     yield rf"\b((?:{any_case(_YEAR_FOLLOWS)}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    yield r"\b(In )(10[1-9][0-9])(?=, [A-Za-z])", lambda m: m[1] + year(int(m[2]), "en")
     yield rf"\b([Yy]ear )(10[1-9][0-9]|[4-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
     # Who said it or where, and when: "-- Niccolo Machiavelli, 1513"; a work and its year: "Moby-Dick (1851)".
     said_by = rf"(?:--|[—–]) ?[A-Z\"“][^\n0-9]{{1,120}}?(?:,|[{LETTER}])|\b[A-Z][{LETTER}.'’-]*[\"”]?,"

@@ -39,7 +39,7 @@ _HELD_GROUP = re.compile("(?<=[0-9])[\u00a0\u202f\u2009](?=[0-9]{3}(?![0-9]))")
 _UNREAD = re.compile(r"[0-9¼-¾⅐-⅞]|www\.|://|@")
 _COMPUTING = re.compile(
     r"""["'’′$*+°]|\.[0-9.]|[a-z] -[0-9]|[0-9]-[\w-]{1,60}\.|1-[89]"""
-    r"|chmod|(?i:ports?) |RFC|IEEE|ISO|IEC|ANSI|(?<=[0-9]) ?[x×]"
+    r"|chmod|(?i:ports?) |[Ff]light |[45]0[1-9]|7[0-8]7|RFC|IEEE|ISO|IEC|ANSI|(?<=[0-9]) ?[x×]"
 )
 _FRACTION = re.compile("[0-9][/⁄][0-9]")
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[^0-9]{0,2}[0-9]){6}")
