@@ -105,7 +105,7 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     if amounts.language != "zh":  # a page of the manual
         yield r"(?<=\()1x(?=\))", lambda m: f"{cardinal(1, amounts.language)} x"
     yield (
-        rf"(?<!Windows ){START}{decade}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
+        rf"(?<!Windows ){START}(?!0x){decade}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
         lambda m: _times(m[1], of_times, amounts),
     )
 

@@ -12,7 +12,7 @@ from runtime.text.readings.lexicon import alternatives
 from runtime.text.readings.numerals import cardinal, digits, ordinal, year
 from runtime.text.readings.reading_rules import END, LETTER, START, Rule
 from runtime.text.readings.romance_measures import measure_rules
-from runtime.text.readings.versions import version_rules
+from runtime.text.readings.versions import article_rules, version_rules
 
 _MONTHS = {
     "es": "ene feb mar abr may jun jul ago sept?|set oct nov dic",
@@ -33,6 +33,8 @@ def romance_rules(amounts: Amounts) -> Iterator[Rule]:
         return
     yield from era_rules(language)
     yield from _codes(language)
+    if language == "fr":
+        yield from article_rules()
     yield from _short_months(language)
     yield from _scores(amounts)
     yield from _scales(amounts)
@@ -166,6 +168,13 @@ def _marks(amounts: Amounts) -> Iterator[Rule]:
     words = amounts.words
     pages = {"es": "páginas", "fr": "pages"}[amounts.language]
     yield rf"(?<![{LETTER}0-9_.])(?:p|p[áa]g)\. ?(?=[0-9]+[-–][0-9]+{END})", lambda m: f"{pages} "
+    # An interval or a list, no decimal: "[0,127]".
+    yield r"(?<=\[)-?[0-9]+(?:,-?[0-9]+)+(?=\])", lambda m: m[0].replace(",", ", ")
+    number_sign = {"es": r"[Nn]\.?[º°]", "fr": "[Nn][º°]"}[amounts.language]
+    yield (
+        rf"\b{number_sign} (?=[a-zà-ÿ]{{2,}})",
+        lambda m: f"{words.number if m[0][0] == 'n' else words.number.title()} ",
+    )
     raised = {**dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True)), "−": "-"}
 
     def scientific(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Numbers of versions and sections in Spanish and French, whose points are said: "Python 3.11.4", "Tabla 1.1"."""
+"""Numbers of versions and sections in Spanish and French, whose points are said: "Python 3.11.4", "Tabla 1.1", "art. 21-1"."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ _BEFORE_DATE = re.compile(
 )
 _NAMED = {
     "es": r"versi[oó]n(?:es)?|tablas?|figuras?|secci[oó]n(?:es)?|apartados?|cap[ií]tulos?|ejemplos?|anexos?"
-    r"|art[ií]culos?",
-    "fr": r"versions?|tableaux?|figures?|sections?|paragraphes?|chapitres?|exemples?|annexes?|articles?",
+    r"|art[ií]culos?|n[uú]cleos?|kernel",
+    "fr": r"versions?|tableaux?|figures?|sections?|paragraphes?|chapitres?|exemples?|annexes?|articles?|noyaux?|kernel",
 }
+
+_VERSION_BEFORE = re.compile(r"\bversi[oó]n(?:es|s)?\b(?:[^.;!?\n]|\.(?=[0-9]))*$", re.IGNORECASE)
 
 
 def version_rules(amounts: Amounts) -> Iterator[Rule]:
@@ -56,3 +58,31 @@ def version_rules(amounts: Amounts) -> Iterator[Rule]:
         rf"\b([A-ZÀ-Þ][{LETTER}0-9/+]*[{LETTER}0-9] ){START}{number}{END}{no_amount}",
         lambda m: m[1] + parts(m[2]),
     )
+    yield (  # "versions antérieures à 9.0"
+        rf"{START}(?=[0-9]+\.){number}{END}{no_amount}",
+        lambda m: parts(m[1]) if _VERSION_BEFORE.search(m.string[max(0, m.start() - 80) : m.start()]) else m[0],
+    )
+
+
+def article_rules() -> Iterator[Rule]:
+    """Articles of a French code: "l'article L. 121-1", "article 21-1"; "articles 12-15" may be a range."""
+
+    def number(match: re.Match[str]) -> str:
+        joined = " tiret ".join(cardinal(int(part), "fr") for part in match[2].split("-"))
+        return f"{match[1]} {joined}" if match[1] else joined
+
+    def articles(match: re.Match[str]) -> str:
+        name, row = match.groups()
+        spans = not re.search("[A-Z]", row) and all(
+            int(first) < int(last) for first, last in re.findall("([0-9]+)-([0-9]+)", row)
+        )
+        if spans or "49-3" in row:
+            return match[0]
+        return name.replace("rt.", "rticle").replace("rts.", "rticles") + re.sub(
+            rf"(?:([LRDA])\*?\.? ?)?({code})", number, row
+        )
+
+    code = r"[0-9]{1,4}(?:-[0-9]{1,3}){1,3}"
+    one = rf"(?:[LRDA]\*?\.? ?)?{code}"
+    yield rf"\b((?:[Aa]rticles?|[Aa]rts?\.) )({one}(?:(?:, | et | ou | à ){one})*){END}", articles
+    yield rf"(?<![{LETTER}0-9.-] )\b([LRD])\*?\. ?({code}){END}", number
