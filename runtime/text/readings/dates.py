@@ -42,8 +42,8 @@ def date_rules(language: str) -> Iterator[Rule]:
     article = {"es": "[Ee]l|[Dd]el|[Aa]l", "fr": "[Ll]e|[Dd]u|[Aa]u"}[language]
     yield rf"\b((?:{article}) ){START}([0-9]{{2}})/([0-9]{{2}}){END}", partial(_day_month, language=language)
     weekday = {
-        "es": "lunes|martes|miércoles|jueves|viernes|sábado|domingo",
-        "fr": "lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche",
+        "es": r"lunes|martes|miércoles|jueves|viernes|sábado|domingo|(?:lun|mar|mié|jue|vie|sáb|dom)\.?",
+        "fr": r"lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|(?:lun|mar|mer|jeu|ven|sam|dim)\.?",
     }[language]
     day, hour = f"{_DAY}/{_DAY}{END}", {"es": "(?: a las? | por la )", "fr": "(?: à [0-9]| dès [0-9])"}[language]
     yield rf"\b((?i:{weekday}) ){START}{day}", partial(_day_month, language=language)

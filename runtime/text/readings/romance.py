@@ -170,6 +170,11 @@ def _marks(amounts: Amounts) -> Iterator[Rule]:
     yield rf"(?<![{LETTER}0-9_.])(?:p|p[áa]g)\. ?(?=[0-9]+[-–][0-9]+{END})", lambda m: f"{pages} "
     # An interval or a list, no decimal: "[0,127]".
     yield r"(?<=\[)-?[0-9]+(?:,-?[0-9]+)+(?=\])", lambda m: m[0].replace(",", ", ")
+    yield (
+        rf"(?<![{LETTER}0-9_.~^])(-?[0-9]{{1,9}})\.\.(?=-?[0-9]{{1,10}}(?![{LETTER}0-9_.~^]|\.[0-9]))",
+        lambda m: f"{m[1]} {words.to} ",
+    )
+    yield rf"{START}([0-9]+ ([a-zà-ÿ]{{3,}}))/(?=[0-9]+ \2\b)", lambda m: f"{m[1]} / "
     number_sign = {"es": r"[Nn]\.?[º°]", "fr": "[Nn][º°]"}[amounts.language]
     yield (
         rf"\b{number_sign} (?=[a-zà-ÿ]{{2,}})",
@@ -194,6 +199,17 @@ def _marks(amounts: Amounts) -> Iterator[Rule]:
 
 
 def _spanish(amounts: Amounts) -> Iterator[Rule]:
+    yield rf"\b([Ll]as? ){START}([1-9]|1[0-2]) y 1/2{END}", lambda m: f"{m[1]}{m[2]} y media"
+    rounds = {"2": "semifinal", "4": "cuartos de final", "8": "octavos de final", "16": "dieciseisavos de final"}
+    yield rf"{START}1/(2|4|8|16) (?:de )?final\b", lambda m: rounds[m[1]]
+    yield (
+        rf"{START}([1-4])T(?= (?:de |del )?20[0-9]{{2}}{END})",
+        lambda m: f"{ordinal(int(m[1]), 'es', 'er')} trimestre",
+    )
+    yield (
+        rf"\b([Ee]n el|[Ee]l|[Dd]el|[Aa]l) {START}(45|90|105|120)\+([1-9][0-9]?)['′]?(?![{LETTER}0-9'′])",
+        lambda m: f"{m[1]} {cardinal(int(m[2]), 'es')} más {cardinal(int(m[3]), 'es')}",
+    )
     yield (
         rf"{START}([1-9])/([3-9]|10) (?=partes?\b)",
         lambda m: f"{cardinal(int(m[1]), 'es', feminine=True)} {ordinal(int(m[2]), 'es', 'ª')}{'s' * (m[1] > '1')} ",
@@ -232,6 +248,18 @@ def _spanish(amounts: Amounts) -> Iterator[Rule]:
 
 
 def _french(amounts: Amounts) -> Iterator[Rule]:
+    yield rf"(?<=[0-9h]) et 1/2{END}(?<=h et 1/2)", lambda m: " et demie"
+    rounds = {"2": "demi", "4": "quart", "8": "huitième", "16": "seizième"}
+    yield (
+        rf"\b([Ll]es |[Dd]es |[Aa]ux |)(?<!/){START}1/(2|4|8|16)(?:e|èmes?|de)? ?(?:de )?(finales?)\b",
+        lambda m: f"{m[1]}demi-{m[3]}" if m[2] == "2" else f"{m[1]}{rounds[m[2]]}{'s' * bool(m[1])} de finale",
+    )
+    yield rf"\bT([1-4])(?= (?:de )?20[0-9]{{2}}{END})", lambda m: f"{ordinal(int(m[1]), 'fr')} trimestre"
+    behind = r"(?=[.,;:!?)]|$|\n| (?:est|répond|reste|ou|et|pour|24|sur|gratuit|anonyme)\b)"
+    yield (  # a line that helps: "le 3919"
+        rf"\b([Ll]e |[Aa]u ){START}(3[0-9])([1-9][0-9]){END}{behind}",
+        lambda m: f"{m[1]}{cardinal(int(m[2]), 'fr')} {cardinal(int(m[3]), 'fr')}",
+    )
     yield r"\b([Dd])e (?=1 ?[a-zA-Zà-ÿµ])(?!1 ?(?:à|a|ou|et|sur|pour|er|re|ère)\b)", lambda m: f"{m[1]}'"
     yield (  # a goal in added time: "à la 90e+2"
         rf"{START}([0-9]{{2,3}})e ?\+ ?([0-9]{{1,2}}){END}",

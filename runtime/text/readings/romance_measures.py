@@ -111,6 +111,10 @@ def _durations(amounts: Amounts) -> Iterator[Rule]:
         rf"{START}(?:([0-9]{{1,2}}) ?h ?)?([0-9]{{1,2}})['′’] ?{seconds}([0-9]{{1,2}})?(?![{LETTER}0-9])",
         duration,
     )
+    yield (
+        rf"{START}([0-9]{{1,2}}) ?h ?([0-9]{{1,2}}) ?m(?:i?n)? ?([0-9]{{1,2}}) ?s(?:ec|eg)?()(?![{LETTER}0-9])",
+        duration,
+    )
     yield rf"{START}()(){seconds}([0-9]{{1,2}}){END}", duration
 
 

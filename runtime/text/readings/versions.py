@@ -1,4 +1,4 @@
-"""Numbers of versions and sections in Spanish and French, whose points are said: "Python 3.11.4", "Tabla 1.1", "art. 21-1"."""
+"""Numbers of versions, sections and articles in Spanish and French: "Python 3.11.4", "Tabla 1.1", "art. 21-1"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from runtime.text.readings.amounts import Amounts
 from runtime.text.readings.lexicon import LEXICONS, alternatives
-from runtime.text.readings.numerals import cardinal, digits
+from runtime.text.readings.numerals import cardinal, digits, ordinal
 from runtime.text.readings.reading_rules import END, LETTER, START, Rule
 
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
@@ -46,6 +46,11 @@ def version_rules(amounts: Amounts) -> Iterator[Rule]:
 
     yield rf"{START}([0-9]{{1,4}}(?:\.[0-9]{{1,3}}){{2,4}}){END}", long
     number = r"([0-9]{1,4}\.[0-9]{1,2})"
+    if language == "es":  # "art. 138.1.ª"
+        yield (
+            rf"{START}([1-9][0-9]{{0,3}})\.([1-9])\.([ªº])(?![{LETTER}0-9])",
+            lambda m: f"{cardinal(int(m[1]), 'es')} punto {ordinal(int(m[2]), 'es', m[3])}",
+        )
     yield rf"\b((?i:{_NAMED[language]}) ){START}{number}{END}", lambda m: m[1] + parts(m[2])
     short = words.before_numbers
     yield (
@@ -55,9 +60,10 @@ def version_rules(amounts: Amounts) -> Iterator[Rule]:
     measured = alternatives([*words.units, *words.magnitudes, *words.money, "%", "‰"])
     no_amount = rf"(?! ?(?:{measured})(?![{LETTER}]))(?! [a-zà-ÿ]+[sx]\b)"
     yield (
-        rf"\b([A-ZÀ-Þ][{LETTER}0-9/+]*[{LETTER}0-9] ){START}{number}{END}{no_amount}",
+        rf"\b([A-ZÀ-Þ][{LETTER}0-9/+-]*[{LETTER}0-9] ){START}{number}{END}{no_amount}",
         lambda m: m[1] + parts(m[2]),
     )
+    yield rf"{START}([0-9]{{1,2}}\.0){END}{no_amount}", lambda m: parts(m[1])  # no decimal is written so
     yield (  # "versions antérieures à 9.0"
         rf"{START}(?=[0-9]+\.){number}{END}{no_amount}",
         lambda m: parts(m[1]) if _VERSION_BEFORE.search(m.string[max(0, m.start() - 80) : m.start()]) else m[0],
