@@ -47,7 +47,10 @@ def time_rules(language: str) -> Iterator[Rule]:
             rf"\b([Ll]as? ){START}{_HOURS}\.{_MINUTES}{END}",
             lambda m: m[1] + time_of_day(int(m[2]), int(m[3]), None, "es"),
         )
-        yield rf"\b([Aa] la|[Aa] las|[Ll]as|[Ll]a)( )(1|2?1){END}(?! [{LETTER}]|\.[ºª°])", _spanish_feminine
+        yield (
+            rf"\b([Aa] la|[Aa] las|[Ll]as|[Ll]a)( )(1|2?1){END}(?! (?!(?:y|menos|en punto)\b)[{LETTER}]|\.[ºª°])",
+            _spanish_feminine,
+        )
     if language == "fr":
         yield (
             rf"{START}{_HOURS} ?(?:h|heures?) ?{_MINUTES}(?: ?min)?(?![{LETTER}0-9]){END}",

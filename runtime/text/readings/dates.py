@@ -41,6 +41,14 @@ def date_rules(language: str) -> Iterator[Rule]:
     yield f"{START}{_DAY}([-/]){_DAY}\\2([0-9]{{2}}){END}", lambda m: _short(m, m[3], m[1], language)
     article = {"es": "[Ee]l|[Dd]el|[Aa]l", "fr": "[Ll]e|[Dd]u|[Aa]u"}[language]
     yield rf"\b((?:{article}) ){START}([0-9]{{2}})/([0-9]{{2}}){END}", partial(_day_month, language=language)
+    weekday = {
+        "es": r"lunes|martes|miércoles|jueves|viernes|sábado|domingo|(?:lun|mar|mié|jue|vie|sáb|dom)\.?",
+        "fr": r"lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|(?:lun|mar|mer|jeu|ven|sam|dim)\.?",
+    }[language]
+    day, hour = f"{_DAY}/{_DAY}{END}", {"es": "(?: a las? | por la )", "fr": "(?: à [0-9]| dès [0-9])"}[language]
+    yield rf"\b((?i:{weekday}) ){START}{day}", partial(_day_month, language=language)
+    yield rf"\b((?:{article}) ){START}{day}(?={hour})", partial(_day_month, language=language)
+    yield rf"\b((?:{article}) ){START}(?!24/7)(?=1[3-9]|2[0-9]|3[01]){day}(?<!/0)", partial(_day_month, language=language)
     names = "|".join(LEXICONS[language].months)
     first, joint = {"es": ("primero", " de"), "fr": ("premier", "")}[language]
     yield rf"{START}1(?={joint} (?i:{names})\b)", lambda m: first

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from runtime.text.readings.amounts import Amounts
+from runtime.text.readings.lexicon import alternatives
 from runtime.text.readings.numerals import cardinal
-from runtime.text.readings.reading_rules import END, LETTER, START, Reading, Rule
+from runtime.text.readings.reading_rules import END, LETTER, START, Reading, Rule, hidden
 
 _FIXED = {
     "en": {
@@ -89,6 +90,7 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
     yield rf"(?<=[0-9] )([×÷]) (?=[0-9{LETTER}])", lambda m: f"{signs[m[1]]}{space}"
     if language in ("en", "es"):
         yield from _feet(amounts)
+    yield r"~[0-9][A-Za-z]~[0-9]", hidden  # colours of a program's text
     about = f"{words.about}{space}"
     large = r"(?![0-9.]*[KMB]\b)" if language == "en" else ""  # thousands, kelvins or kilobytes
     yield rf"(?<![\w~/.%‰°²³€+])~ ?(?=[$€£¥]?[0-9]){large}", lambda m: about
@@ -105,7 +107,7 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     if amounts.language != "zh":  # a page of the manual
         yield r"(?<=\()1x(?=\))", lambda m: f"{cardinal(1, amounts.language)} x"
     yield (
-        rf"(?<!Windows ){START}{decade}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
+        rf"(?<!Windows ){START}(?!0x){decade}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
         lambda m: _times(m[1], of_times, amounts),
     )
 
@@ -149,6 +151,9 @@ def _equations(amounts: Amounts) -> Iterator[Rule]:
         parts = re.findall(rf"{number}|[-−+x×*÷/=]", match[0])
         return space.join(said.get(part) or amounts.number(part, counted=True) for part in parts)
 
+    if language != "zh":  # a sum of measures: "16 * 1 KB"
+        units = alternatives(words.units)
+        yield rf"(?<=[0-9] )([+×*])(?= {number} ?(?:{units})(?![{LETTER}0-9/²³]))", lambda m: said[m[1]]
     operator = r" ?[-−+x×*÷/] ?"
     yield rf"{START}{number}(?:{operator}{number}){{1,6}} ?= ?{number}{END}", equation
     yield rf"{START}{number} = {number}(?: [+×÷*] {number}){{1,6}}{END}", equation

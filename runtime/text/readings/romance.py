@@ -12,7 +12,7 @@ from runtime.text.readings.lexicon import alternatives
 from runtime.text.readings.numerals import cardinal, digits, ordinal, year
 from runtime.text.readings.reading_rules import END, LETTER, START, Rule
 from runtime.text.readings.romance_measures import measure_rules
-from runtime.text.readings.versions import version_rules
+from runtime.text.readings.versions import article_rules, version_rules
 
 _MONTHS = {
     "es": "ene feb mar abr may jun jul ago sept?|set oct nov dic",
@@ -33,6 +33,8 @@ def romance_rules(amounts: Amounts) -> Iterator[Rule]:
         return
     yield from era_rules(language)
     yield from _codes(language)
+    if language == "fr":
+        yield from article_rules()
     yield from _short_months(language)
     yield from _scores(amounts)
     yield from _scales(amounts)
@@ -166,6 +168,18 @@ def _marks(amounts: Amounts) -> Iterator[Rule]:
     words = amounts.words
     pages = {"es": "páginas", "fr": "pages"}[amounts.language]
     yield rf"(?<![{LETTER}0-9_.])(?:p|p[áa]g)\. ?(?=[0-9]+[-–][0-9]+{END})", lambda m: f"{pages} "
+    # An interval or a list, no decimal: "[0,127]".
+    yield r"(?<=\[)-?[0-9]+(?:,-?[0-9]+)+(?=\])", lambda m: m[0].replace(",", ", ")
+    yield (
+        rf"(?<![{LETTER}0-9_.~^])(-?[0-9]{{1,9}})\.\.(?=-?[0-9]{{1,10}}(?![{LETTER}0-9_.~^]|\.[0-9]))",
+        lambda m: f"{m[1]} {words.to} ",
+    )
+    yield rf"{START}([0-9]+ ([a-zà-ÿ]{{3,}}))/(?=[0-9]+ \2\b)", lambda m: f"{m[1]} / "
+    number_sign = {"es": r"[Nn]\.?[º°]", "fr": "[Nn][º°]"}[amounts.language]
+    yield (
+        rf"\b{number_sign} (?=[a-zà-ÿ]{{2,}})",
+        lambda m: f"{words.number if m[0][0] == 'n' else words.number.title()} ",
+    )
     raised = {**dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True)), "−": "-"}
 
     def scientific(match: re.Match[str]) -> str:
@@ -185,6 +199,17 @@ def _marks(amounts: Amounts) -> Iterator[Rule]:
 
 
 def _spanish(amounts: Amounts) -> Iterator[Rule]:
+    yield rf"\b([Ll]as? ){START}([1-9]|1[0-2]) y 1/2{END}", lambda m: f"{m[1]}{m[2]} y media"
+    rounds = {"2": "semifinal", "4": "cuartos de final", "8": "octavos de final", "16": "dieciseisavos de final"}
+    yield rf"{START}1/(2|4|8|16) (?:de )?final\b", lambda m: rounds[m[1]]
+    yield (
+        rf"{START}([1-4])T(?= (?:de |del )?20[0-9]{{2}}{END})",
+        lambda m: f"{ordinal(int(m[1]), 'es', 'er')} trimestre",
+    )
+    yield (
+        rf"\b([Ee]n el|[Ee]l|[Dd]el|[Aa]l) {START}(45|90|105|120)\+([1-9][0-9]?)['′]?(?![{LETTER}0-9'′])",
+        lambda m: f"{m[1]} {cardinal(int(m[2]), 'es')} más {cardinal(int(m[3]), 'es')}",
+    )
     yield (
         rf"{START}([1-9])/([3-9]|10) (?=partes?\b)",
         lambda m: f"{cardinal(int(m[1]), 'es', feminine=True)} {ordinal(int(m[2]), 'es', 'ª')}{'s' * (m[1] > '1')} ",
@@ -223,6 +248,18 @@ def _spanish(amounts: Amounts) -> Iterator[Rule]:
 
 
 def _french(amounts: Amounts) -> Iterator[Rule]:
+    yield rf"(?<=[0-9h]) et 1/2{END}(?<=h et 1/2)", lambda m: " et demie"
+    rounds = {"2": "demi", "4": "quart", "8": "huitième", "16": "seizième"}
+    yield (
+        rf"\b([Ll]es |[Dd]es |[Aa]ux |)(?<!/){START}1/(2|4|8|16)(?:e|èmes?|de)? ?(?:de )?(finales?)\b",
+        lambda m: f"{m[1]}demi-{m[3]}" if m[2] == "2" else f"{m[1]}{rounds[m[2]]}{'s' * bool(m[1])} de finale",
+    )
+    yield rf"\bT([1-4])(?= (?:de )?20[0-9]{{2}}{END})", lambda m: f"{ordinal(int(m[1]), 'fr')} trimestre"
+    behind = r"(?=[.,;:!?)]|$|\n| (?:est|répond|reste|ou|et|pour|24|sur|gratuit|anonyme)\b)"
+    yield (  # a line that helps: "le 3919"
+        rf"\b([Ll]e |[Aa]u ){START}(3[0-9])([1-9][0-9]){END}{behind}",
+        lambda m: f"{m[1]}{cardinal(int(m[2]), 'fr')} {cardinal(int(m[3]), 'fr')}",
+    )
     yield r"\b([Dd])e (?=1 ?[a-zA-Zà-ÿµ])(?!1 ?(?:à|a|ou|et|sur|pour|er|re|ère)\b)", lambda m: f"{m[1]}'"
     yield (  # a goal in added time: "à la 90e+2"
         rf"{START}([0-9]{{2,3}})e ?\+ ?([0-9]{{1,2}}){END}",

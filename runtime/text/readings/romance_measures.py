@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from runtime.text.readings.amounts import Amounts
 from runtime.text.readings.lexicon import Noun, alternatives
-from runtime.text.readings.numerals import before_word, cardinal, is_feminine, ordinal
+from runtime.text.readings.numerals import before_word, cardinal, digits, is_feminine, ordinal
 from runtime.text.readings.reading_rules import END, LETTER, START, Rule
 
 _INCH = {"es": Noun("pulgada", "pulgadas", feminine=True), "fr": Noun("pouce", "pouces")}
@@ -57,6 +57,12 @@ def measure_rules(amounts: Amounts) -> Iterator[Rule]:
     seconds = r"(?: ?([0-9]{1,2}(?:[.,][0-9]+)?)(?:\"|″|''))?"
     yield rf"{START}([0-9]{{1,3}})° ?([0-5]?[0-9])['′’]{seconds}(?: ?([NSEOW])(?![{LETTER}]))?(?![{LETTER}0-9])", place
 
+    yield from _durations(amounts)
+    yield (  # somebody's height: "1m81"
+        rf"{START}([1-9])m([0-9]{{2}}){END}",
+        lambda m: f"{amounts.counted(m[1], words.units['m'])} {_hundredths(m[2], language)}",
+    )
+
     def inches(match: re.Match[str]) -> str:
         quoted = len(re.findall('(?<![0-9])"', _line_before(match))) % 2  # then it may close what was said
         return match[0] if quoted else amounts.counted(match[1], _INCH[language])
@@ -82,6 +88,38 @@ def measure_rules(amounts: Amounts) -> Iterator[Rule]:
 
     yield rf"{START}([1-9][0-9]?) (1|2|3)[/⁄](2|3|4) ([a-zà-ÿ]{{3,}})\b(?<!2[/⁄]2)", mixed
     yield from _minutes(amounts)
+
+
+def _durations(amounts: Amounts) -> Iterator[Rule]:
+    """ "2h01'09\"", "1'32\"45", "9''58"; in Spanish "5'11\"" is a height in feet."""
+    hour, minute, second = (amounts.words.units[unit] for unit in ("h", "min", "s"))
+
+    def duration(match: re.Match[str]) -> str:
+        hours, minutes, seconds, rest = match.groups()
+        feet = amounts.language == "es" and not (hours or rest) and seconds[0] != "0" and int(seconds) < 12
+        if feet or int(minutes or 0) > 59 or int(seconds) > 59:
+            return match[0]
+        said = [
+            amounts.counted(str(int(number)), unit)
+            for number, unit in ((hours, hour), (minutes, minute), (seconds, second))
+            if number
+        ]
+        return " ".join([*said, *([_hundredths(rest, amounts.language)] if rest else [])])
+
+    seconds = r"([0-9]{1,2})(?:\"|″|''|’’)"
+    yield (
+        rf"{START}(?:([0-9]{{1,2}}) ?h ?)?([0-9]{{1,2}})['′’] ?{seconds}([0-9]{{1,2}})?(?![{LETTER}0-9])",
+        duration,
+    )
+    yield (
+        rf"{START}([0-9]{{1,2}}) ?h ?([0-9]{{1,2}}) ?m(?:i?n)? ?([0-9]{{1,2}}) ?s(?:ec|eg)?()(?![{LETTER}0-9])",
+        duration,
+    )
+    yield rf"{START}()(){seconds}([0-9]{{1,2}}){END}", duration
+
+
+def _hundredths(written: str, language: str) -> str:
+    return digits(written, language) if written[0] == "0" else cardinal(int(written), language)
 
 
 def _minutes(amounts: Amounts) -> Iterator[Rule]:
