@@ -9,7 +9,6 @@ The engines hold no kernels yet: those are compiled for the card at hand when an
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 from dataclasses import dataclass, replace
@@ -20,11 +19,12 @@ from build.errors import BuildError
 from build.exports import Exports
 from build.onnx_compiler import AxisRange, EngineReport, Profile, compile_onnx
 from build.targets import load_target
+from runtime.formats.errors import ModelLoadingError
+from runtime.formats.tensorrt_rtx import tensorrt_rtx
 
 LM_ENGINE, DECODER_ENGINE, ENCODER_ENGINE = "lm.engine", "decoder.engine", "encoder.engine"
 _TARGET = load_target("rtx4090")  # the limits of a card of this kind
 # The metapackage installs the first name; the wheels that are enough to build with, the second.
-_MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,13 @@ def _compile(onnx: Path, engine: Path, profiles: list[Profile], compute_capabili
 
 
 def _module() -> Any:
-    for name in _MODULES:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise BuildError(
-        "TensorRT-RTX is not installed; pip install --no-deps "
-        "tensorrt-rtx-cu12-libs==1.7.1.116 tensorrt-rtx-cu12-bindings==1.7.1.116"
-    )
+    try:
+        return tensorrt_rtx()
+    except ModelLoadingError:
+        raise BuildError(
+            "TensorRT-RTX is not installed; pip install --no-deps "
+            "tensorrt-rtx-cu12-libs==1.7.1.116 tensorrt-rtx-cu12-bindings==1.7.1.116"
+        ) from None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import http.client
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ from types import TracebackType
 from serve.errors import LaunchError
 from serve.gpu import Gpu
 from serve.installation import find_installation
+from serve.lifetime import ending_with_its_starter
 from serve.log import failure, may_be_tried_again, put_aside
 from serve.machine import check_machine
 from serve.manifest import check_bundle
@@ -26,7 +25,6 @@ from serve.state import STATE_VARIABLE
 START_SECONDS = 900.0
 STOP_SECONDS = 8.0  # for a clean stop, after which the processes are killed
 _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
-_PR_SET_PDEATHSIG = 1
 
 
 class TritonServer:
@@ -165,7 +163,6 @@ class TritonServer:
         # Complete configs make completing them a waste of seconds; the metrics interval follows ours.
         command += ["--disable-auto-complete-config", "--metrics-interval-ms=250"]
         command += [f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}", f"--log-verbose={self._verbosity}"]
-        libc = ctypes.CDLL(None)
         try:
             put_aside(self.log)
             output = self.log.open("ab")
@@ -179,8 +176,7 @@ class TritonServer:
                 stderr=subprocess.STDOUT,
                 env=triton.environment | self._environment(),
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order
-                # Nothing outlives its launcher. One system call, resolved beforehand: safe even beside threads.
-                preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509
+                preexec_fn=ending_with_its_starter(),  # noqa: PLW1509  (nothing outlives its launcher)
             )
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes], timeout: float) -> None:

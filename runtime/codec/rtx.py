@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 import torch
 
 from runtime.formats.errors import ModelLoadingError
+from runtime.formats.tensorrt_rtx import tensorrt_rtx
 
-_MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the metapackage's name, and the wheels' own
 _TYPES = {"FLOAT": torch.float32, "INT32": torch.int32, "INT64": torch.int64}
 
 
@@ -48,7 +47,7 @@ class RtxNetwork:
     @classmethod
     def load(cls, path: Path) -> RtxNetwork:
         """Open an engine file. Raises ModelLoadingError when it, the library or a fitting GPU is missing."""
-        module = _module()
+        module = tensorrt_rtx()
         if not torch.cuda.is_available():
             raise ModelLoadingError(f"{path.name} is an engine for a GPU, and torch sees none here")
         runtime = module.Runtime(module.Logger(module.Logger.WARNING))
@@ -86,12 +85,3 @@ class RtxNetwork:
         if not self._context.execute_async_v3(stream):
             raise RuntimeError("TensorRT-RTX could not run the network; the log says why")
         return result.cpu().numpy()
-
-
-def _module() -> Any:
-    for name in _MODULES:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise ModelLoadingError("TensorRT-RTX is not installed; it is the package tensorrt-rtx-cu12")

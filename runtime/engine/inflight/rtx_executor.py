@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import mmap
 from pathlib import Path
@@ -12,8 +11,8 @@ import torch
 
 from runtime.engine.inflight.graph_executor import AUDIO, DECODE, PROFILES, Binding, GraphLimits, address
 from runtime.formats.errors import ModelLoadingError
+from runtime.formats.tensorrt_rtx import tensorrt_rtx
 
-_MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the metapackage's name, and the wheels' own
 _CACHE_TYPES = {"FLOAT": torch.float32, "HALF": torch.float16, "BF16": torch.bfloat16}
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class RtxExecutor:
         Raises:
             ModelLoadingError: TensorRT-RTX, a GPU or the file is missing, or the engine does not fit them.
         """
-        module = _module()
+        module = tensorrt_rtx()
         if not torch.cuda.is_available():
             raise ModelLoadingError(f"{path.name} is an engine for a GPU, and torch sees none here")
         runtime = module.Runtime(_log(module))
@@ -131,15 +130,6 @@ class RtxExecutor:
 
     def _stream_handle(self) -> int:
         return 0 if self._stream is None else self._stream.cuda_stream
-
-
-def _module() -> Any:
-    for name in _MODULES:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise ModelLoadingError("TensorRT-RTX is not installed; it is the package tensorrt-rtx-cu12")
 
 
 def _log(module: Any) -> Any:

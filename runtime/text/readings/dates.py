@@ -48,7 +48,8 @@ def date_rules(language: str) -> Iterator[Rule]:
     day, hour = f"{_DAY}/{_DAY}{END}", {"es": "(?: a las? | por la )", "fr": "(?: à [0-9]| dès [0-9])"}[language]
     yield rf"\b((?i:{weekday}) ){START}{day}", partial(_day_month, language=language)
     yield rf"\b((?:{article}) ){START}{day}(?={hour})", partial(_day_month, language=language)
-    yield rf"\b((?:{article}) ){START}(?!24/7)(?=1[3-9]|2[0-9]|3[01]){day}(?<!/0)", partial(_day_month, language=language)
+    late = "(?=1[3-9]|2[0-9]|3[01])"  # more than a fraction is likely to have above
+    yield rf"\b((?:{article}) ){START}(?!24/7){late}{day}(?<!/0)", partial(_day_month, language=language)
     names = "|".join(LEXICONS[language].months)
     first, joint = {"es": ("primero", " de"), "fr": ("premier", "")}[language]
     yield rf"{START}1(?={joint} (?i:{names})\b)", lambda m: first

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.installation import Installation, find_installation
+from serve.lifetime import ending_with_its_starter
 
 from .repository import write_repository
 
@@ -43,7 +44,12 @@ class StandInServer:
         """Start, also again after a stop; returns when every model is ready."""
         with (self._folder / "triton.log").open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(), env=self._triton.environment, stdout=log, stderr=log, start_new_session=True
+                self._command(),
+                env=self._triton.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=ending_with_its_starter(),  # noqa: PLW1509  (an interrupted run leaves no Triton behind)
             )
         self._wait_until_ready()
 

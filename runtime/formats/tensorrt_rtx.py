@@ -1,0 +1,20 @@
+"""Where TensorRT-RTX's Python module is: the language model and the codec run on it, the build compiles with it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from runtime.formats.errors import ModelLoadingError
+
+_MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the metapackage's name, and the wheels' own
+
+
+def tensorrt_rtx() -> Any:
+    """The module. Raises ModelLoadingError when it is not installed."""
+    for name in _MODULES:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise ModelLoadingError("TensorRT-RTX is not installed; it is the package tensorrt-rtx-cu12")
