@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import itertools
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 _PREFIX = re.compile(r"^[EWIF]\d{4} [\d:.]+ \d+ \S+\] ")
 _FAILED_MODEL = re.compile(r"^E\d{4} .*failed to load '(?P<model>[^']+)' version \d+: (?P<reason>.*)")
@@ -20,10 +23,36 @@ _HARMLESS = ("CudaDriverHelper has not been initialized", "initialize NVML", "DC
 _BAD_LUCK = "boost::interprocess::lock_exception"
 
 
-def put_aside(log: Path) -> None:
-    """Rename the log of the run before to <name>.previous, so that a restart does not erase why it was needed."""
-    if log.is_file() and not log.is_symlink():
-        log.replace(log.with_name(log.name + ".previous"))
+def open_log(log: Path) -> tuple[Path, BinaryIO]:
+    """A new log, and its name: `log`, or where another server still writes that one, a numbered one beside it.
+
+    The log of the run before is kept as <name>.previous, so that a restart does not erase why it was needed.
+    What a process inherits of the open file tells later calls that it is in use.
+
+    Raises OSError: it cannot be written.
+    """
+    if log.is_symlink() or (log.exists() and not log.is_file()):
+        return log, log.open("ab")  # /dev/stdout, say: nothing to keep, and nobody's own
+    for name in itertools.chain([log], (log.with_stem(f"{log.stem}-{number}") for number in itertools.count(2))):
+        output = name.open("ab")
+        if _claimed(output) and name.stat().st_size:
+            name.replace(name.with_name(name.name + ".previous"))
+            output.close()
+            output = name.open("ab")
+        if _claimed(output):
+            return name, output
+        output.close()
+    raise AssertionError
+
+
+def _claimed(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return True
 
 
 def may_be_tried_again(log: Path) -> bool:

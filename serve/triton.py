@@ -13,7 +13,7 @@ from serve.errors import LaunchError
 from serve.gpu import Gpu
 from serve.installation import find_installation
 from serve.lifetime import ending_with_its_starter
-from serve.log import failure, may_be_tried_again, put_aside
+from serve.log import failure, may_be_tried_again, open_log
 from serve.machine import check_machine
 from serve.manifest import check_bundle
 from serve.ports import ANY, Ports, listening_address
@@ -37,7 +37,8 @@ class TritonServer:
         ports: where to listen; free ones by default.
         host: address to listen on.
         verify: compare every file's hash with the manifest before starting.
-        log: where Triton's log goes, by default triton.log in the bundle; the one of the run before is kept beside it.
+        log: where Triton's log goes, by default triton.log in the bundle, numbered beside another server's; the one of the run
+            before is kept.
         verbosity: Triton's --log-verbose.
         device: one of several GPUs, by nvidia-smi's index or UUID; by default the one with most free memory.
         state: folder for what outlives the server, such as added voices; None keeps nothing.
@@ -164,8 +165,7 @@ class TritonServer:
         command += ["--disable-auto-complete-config", "--metrics-interval-ms=250"]
         command += [f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}", f"--log-verbose={self._verbosity}"]
         try:
-            put_aside(self.log)
-            output = self.log.open("ab")
+            self.log, output = open_log(self.log)
         except OSError as error:
             raise LaunchError(f"cannot write the log {self.log} ({error.strerror}); name another with --log") from error
         with output:

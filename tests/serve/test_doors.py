@@ -306,3 +306,14 @@ def test_a_start_that_fails_by_itself_is_tried_once_more(tmp_path: Path) -> None
         assert server.ailment() is None
         assert not may_be_tried_again(server.log)
         assert may_be_tried_again(server.log.with_name("triton.log.previous"))
+
+
+def test_two_servers_of_one_bundle_write_two_logs(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", "pass")
+    with TritonServer(bundle) as first, TritonServer(bundle) as second:
+        assert (first.log, second.log) == (bundle / "triton.log", bundle / "triton-2.log")
+        assert "Started GRPCInferenceService" in first.log.read_text()
+    assert "Waiting for in-flight requests to complete" in first.log.read_text()
+    with TritonServer(bundle) as third:
+        assert third.log == first.log
+        assert "Waiting for in-flight requests" in (bundle / "triton.log.previous").read_text()
