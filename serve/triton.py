@@ -37,8 +37,8 @@ class TritonServer:
         ports: where to listen; free ones by default.
         host: address to listen on.
         verify: compare every file's hash with the manifest before starting.
-        log: where Triton's log goes, by default triton.log in the bundle, numbered beside another server's; the one of the run
-            before is kept.
+        log: where Triton's log goes, by default triton.log in the bundle; numbered where another server writes that;
+            the log of the run before is kept.
         verbosity: Triton's --log-verbose.
         device: one of several GPUs, by nvidia-smi's index or UUID; by default the one with most free memory.
         state: folder for what outlives the server, such as added voices; None keeps nothing.
