@@ -1,7 +1,4 @@
-"""What the pages say of the tree is so: links, files, make targets, commands, tables.
-
-Run: python -m pytest tests/test_docs.py
-"""
+"""What the pages say of the tree is so: links, files, make targets, commands, tables."""
 
 from __future__ import annotations
 

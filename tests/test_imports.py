@@ -1,7 +1,4 @@
-"""Who may import whom: data moves one way, and what runs inside Triton knows nothing of what builds or calls it.
-
-Run: python -m pytest tests/test_imports.py
-"""
+"""Who may import whom: data moves one way, and what runs inside Triton knows nothing of what builds or calls it."""
 
 from __future__ import annotations
 

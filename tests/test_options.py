@@ -1,4 +1,4 @@
-"""An option is one entry of one table; whatever repeats it follows. Run: python -m pytest tests/test_options.py"""
+"""An option is one entry of one table; whatever repeats it follows."""
 
 from __future__ import annotations
 

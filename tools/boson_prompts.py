@@ -1,6 +1,6 @@
 """The prompts that Boson's own code makes of a list of scenarios, as token ids of the demo checkpoint's tokenizer.
 
-Writes the data of tests/triton_repo/test_boson_prompts.py. Nobody needs to run this again unless scenarios are added.
+Writes the data of tests/text/test_boson_prompts.py. Nobody needs to run this again unless scenarios are added.
 It needs the original implementation with the transformers of its time, in an environment of its own, and a checkout of
 the repository boson-ai/higgs-audio (commit f04f5df), of which `examples/generation.py` is run as it stands:
 

@@ -1,7 +1,4 @@
-"""The arithmetic page: its parameters are those of the checkpoint, its figures follow from the data sheets.
-
-Run: python -m pytest tests/bench/test_arithmetic.py
-"""
+"""The arithmetic page: its parameters are those of the checkpoint, its figures follow from the data sheets."""
 
 from __future__ import annotations
 

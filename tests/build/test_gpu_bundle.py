@@ -2,8 +2,6 @@
 
 The compilers and the GPU are stood in for by the smallest things that answer as they do: an nvidia-smi and a
 trtllm-build on the path, installed versions, and functions in the compilers' places. Tested is everything around them.
-
-Run: python -m pytest tests/build/test_gpu_bundle.py
 """
 
 from __future__ import annotations

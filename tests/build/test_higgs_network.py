@@ -2,8 +2,6 @@
 
 The stand-in for `tensorrt_llm` (tests/build/trtllm_standin) proves names, shapes, routing and arithmetic of the network
 definition, and that its calls fit TensorRT-LLM's signatures. NVIDIA's kernels it cannot prove.
-
-Run: python -m pytest tests/build/test_higgs_network.py
 """
 
 from __future__ import annotations

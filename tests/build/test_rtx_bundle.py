@@ -1,7 +1,4 @@
-"""A whole bundle for a GeForce card, compiled by the real TensorRT-RTX: it needs no GPU until it is served.
-
-Run: python -m pytest tests/build/test_rtx_bundle.py
-"""
+"""A whole bundle for a GeForce card, compiled by the real TensorRT-RTX: it needs no GPU until it is served."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The target table obeys its own arithmetic, and what does not fit is refused with numbers.
-
-Run: python -m pytest tests/build/test_targets.py
-"""
+"""The target table obeys its own arithmetic, and what does not fit is refused with numbers."""
 
 from __future__ import annotations
 

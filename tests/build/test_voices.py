@@ -1,4 +1,4 @@
-"""Names of voices at build time, in any script. Run: python -m pytest tests/build/test_voices.py"""
+"""Names of voices at build time, in any script."""
 
 from __future__ import annotations
 

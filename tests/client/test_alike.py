@@ -1,4 +1,4 @@
-"""What ordinary and asyncio code may expect alike. Run: python -m pytest tests/client/test_alike.py"""
+"""What ordinary and asyncio code may expect alike."""
 
 import asyncio
 import inspect

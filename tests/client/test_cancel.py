@@ -1,4 +1,4 @@
-"""Whoever loses interest frees the server. Run: python -m pytest tests/client/test_cancel.py"""
+"""Whoever loses interest frees the server."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The command line as a process of its own. Run: python -m pytest tests/client/test_command.py"""
+"""The command line as a process of its own."""
 
 import codecs
 import json

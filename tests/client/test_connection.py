@@ -1,4 +1,4 @@
-"""Tokens and certificates on the way to the server. Run: python -m pytest tests/client/test_connection.py"""
+"""Tokens and certificates on the way to the server."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""What a batch is asked to do, line by line. Run: python -m pytest tests/client/test_manifest.py"""
+"""What a batch is asked to do, line by line."""
 
 import json
 from pathlib import Path

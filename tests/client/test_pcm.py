@@ -1,4 +1,4 @@
-"""Samples on their way out. Run: python -m pytest tests/client/test_pcm.py"""
+"""Samples on their way out."""
 
 from pathlib import Path
 

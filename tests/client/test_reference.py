@@ -1,4 +1,4 @@
-"""Reference audio in any form, or one clear sentence. Run: python -m pytest tests/client/test_reference.py"""
+"""Reference audio in any form, or one clear sentence."""
 
 import io
 import os

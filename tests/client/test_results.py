@@ -1,4 +1,4 @@
-"""The journal survives whatever a crash leaves. Run: python -m pytest tests/client/test_results.py"""
+"""The journal survives whatever a crash leaves."""
 
 import json
 import subprocess

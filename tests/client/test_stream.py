@@ -1,4 +1,4 @@
-"""Chunks, whole speech, parallel streams. Run: python -m pytest tests/client/test_stream.py"""
+"""Chunks, whole speech, parallel streams."""
 
 import asyncio
 import json

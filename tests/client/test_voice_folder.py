@@ -1,4 +1,4 @@
-"""Folders of voices in the formats that are around. Run: python -m pytest tests/client/test_voice_folder.py"""
+"""Folders of voices in the formats that are around."""
 
 import json
 from pathlib import Path

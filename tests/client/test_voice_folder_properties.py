@@ -1,7 +1,4 @@
-"""Whatever stands in a folder of voices, reading it gives voices or one sentence about it, and never leaves the folder.
-
-Run: python -m pytest tests/client/test_voice_folder_properties.py
-"""
+"""Whatever stands in a folder of voices, reading it gives voices or one sentence, and never leaves the folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Voice profiles from Python and from the command line. Run: python -m pytest tests/client/test_voices.py"""
+"""Voice profiles from Python and from the command line."""
 
 import asyncio
 import json

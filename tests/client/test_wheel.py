@@ -1,7 +1,4 @@
-"""The wheel says what it is and needs, and the library works without the extra.
-
-Run: python -m pytest tests/client/test_wheel.py
-"""
+"""The wheel says what it is and needs, and the library works without the extra."""
 
 import subprocess
 import sys

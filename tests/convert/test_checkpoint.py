@@ -1,7 +1,4 @@
-"""Loading the language model's checkpoint, and refusing one that is not whole.
-
-Run: python -m pytest tests/convert/test_checkpoint.py
-"""
+"""Loading the language model's checkpoint, and refusing one that is not whole."""
 
 import dataclasses
 import hashlib

@@ -1,7 +1,4 @@
-"""Loading the codec and exporting it to ONNX; the exports run in ONNX Runtime against transformers.
-
-Run: python -m pytest tests/convert/test_codec.py
-"""
+"""Loading the codec and exporting it to ONNX; the exports run in ONNX Runtime against transformers."""
 
 import copy
 import itertools

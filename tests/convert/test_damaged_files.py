@@ -1,7 +1,4 @@
-"""Checkpoints whose JSON files are damaged are refused in one sentence.
-
-Run: python -m pytest tests/convert/test_damaged_files.py
-"""
+"""Checkpoints whose JSON files are damaged are refused in one sentence."""
 
 import pytest
 

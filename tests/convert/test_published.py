@@ -1,7 +1,4 @@
-"""The published checkpoints' files, real in every name and size, sparse in their data, and the made ones beside them.
-
-Run: python -m pytest tests/convert/test_published.py
-"""
+"""The published checkpoints' files, real in every name and size, sparse in their data, beside the made ones."""
 
 import json
 

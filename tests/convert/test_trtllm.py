@@ -1,7 +1,4 @@
-"""The TensorRT-LLM checkpoint: what lands where, and its files run in plain torch against transformers.
-
-Run: python -m pytest tests/convert/test_trtllm.py
-"""
+"""The TensorRT-LLM checkpoint: what lands where, and its files run in plain torch against transformers."""
 
 import json
 import math

@@ -1,7 +1,4 @@
-"""The made checkpoint behaves like a working model, and transformers loads it as it would load the real one.
-
-Run: python -m pytest tests/demo/test_checkpoint.py
-"""
+"""The made checkpoint behaves like a working model, and transformers loads it as it would load the real one."""
 
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Dialogues in the demo checkpoint's voices, in default settings: who speaks, by a speaker encoder that knows nothing
 of Higgs Audio, and what is said, by a recogniser that does not either.
-
-Run: python -m pytest tests/demo/test_dialogue.py
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The scripts of examples/ run as they stand against a server of the demo voice, and say what they show.
-
-Run: python -m pytest tests/demo/test_examples.py
-"""
+"""The scripts of examples/ run as they stand against a server of the demo voice, and say what they show."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The runaway guard lets the demo voice speak: held-out sentences, at every preset's temperature, through the engine.
-
-Run: python -m pytest tests/demo/test_guard.py
-"""
+"""The runaway guard lets the demo voice speak: held-out sentences at every preset's temperature, through the engine."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 Whoever speaks, syllables differ in loudness. So the half seconds of speech before and behind each join are compared
 with each other as half seconds inside the parts are.
-
-Run: python -m pytest tests/demo/test_long_text.py
 """
 
 from __future__ import annotations

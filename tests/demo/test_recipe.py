@@ -1,7 +1,4 @@
-"""The demo voice's recipe: its parts fit each other, and fit what transformers makes of the same input.
-
-Run: python -m pytest tests/demo/test_recipe.py
-"""
+"""The demo voice's recipe: its parts fit each other, and fit what transformers makes of the same input."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """Independent ears on the demo checkpoint, through the real Triton: a speech recogniser and a speaker encoder.
 
 Neither knows anything of Higgs Audio: a wrong codebook order, delay, seam or codec is heard here as wrong words.
-
-Run: python -m pytest tests/demo/test_voice.py
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""An independent ear on the demo voice's codec: PocketSphinx, which knows nothing of it.
-
-Run: python -m pytest tests/demo/test_voice_codec.py
-"""
+"""An independent ear on the demo voice's codec: PocketSphinx, which knows nothing of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is let into an engine. Run: python -m pytest tests/engine/test_admission.py"""
+"""Who is let into an engine."""
 
 from __future__ import annotations
 

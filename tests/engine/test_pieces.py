@@ -1,7 +1,4 @@
-"""A prompt's calls follow from what it consists of, not from how it was put together.
-
-Run: python -m pytest tests/engine/test_pieces.py
-"""
+"""A prompt's calls follow from what it consists of, not from how it was put together."""
 
 from __future__ import annotations
 

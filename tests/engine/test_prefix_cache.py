@@ -1,7 +1,4 @@
-"""The tree of kept pieces, without a model: each position's values are a number that its whole beginning decides.
-
-Run: python -m pytest tests/engine/test_prefix_cache.py
-"""
+"""The tree of kept pieces, without a model: each position's values are a number that its whole beginning decides."""
 
 from __future__ import annotations
 

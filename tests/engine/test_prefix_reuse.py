@@ -1,7 +1,4 @@
-"""Reusing kept keys and values over the real exported demo model: fewer positions are read, and no code changes.
-
-Run: python -m pytest tests/engine/test_prefix_reuse.py
-"""
+"""Reusing kept keys and values over the real exported demo model: fewer positions are read, and no code changes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Engines end a model that never stops, loops or falls silent, and let the others speak on.
-
-Run: python -m pytest tests/engine/test_runaway.py
-"""
+"""Engines end a model that never stops, loops or falls silent, and let the others speak on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Folders of any name, host names, and starts that fail: each works, or is refused in one sentence within seconds.
-
-Run: python -m pytest tests/serve/test_doors.py
-"""
+"""Folders of any name, host names, and starts that fail: each works, or is refused in one sentence within seconds."""
 
 from __future__ import annotations
 

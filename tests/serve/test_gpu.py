@@ -1,7 +1,4 @@
-"""Which GPU is taken, and what is said when none will do. The lines have the form nvidia-smi documents for CSV queries.
-
-Run: python -m pytest tests/serve/test_gpu.py
-"""
+"""Which GPU is taken, and what is said when none will do. The lines are those nvidia-smi documents for CSV queries."""
 
 from __future__ import annotations
 

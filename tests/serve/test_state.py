@@ -1,7 +1,4 @@
-"""The state folder of a server: where it is, what the models are told, and one sentence when it cannot be written.
-
-Run: python -m pytest tests/serve/test_state.py
-"""
+"""The state folder of a server: where it is, what the models are told, and one sentence when it cannot be written."""
 
 from __future__ import annotations
 

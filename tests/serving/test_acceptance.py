@@ -1,7 +1,4 @@
-"""The acceptance run that owners of GPUs send back: here on the CPU bundle, by the same code, in its quick form.
-
-Run: python -m pytest tests/serving/test_acceptance.py
-"""
+"""The acceptance run that owners of GPUs send back: here on the CPU bundle, by the same code, in its quick form."""
 
 from __future__ import annotations
 

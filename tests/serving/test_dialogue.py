@@ -1,7 +1,4 @@
-"""Dialogues through the real server: prompts in the written-down format, mapping, and chunks that name their speakers.
-
-Run: python -m pytest tests/serving/test_dialogue.py
-"""
+"""Dialogues through the real server: prompts in the written-down format, and chunks that name their speakers."""
 
 from __future__ import annotations
 

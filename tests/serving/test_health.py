@@ -1,7 +1,4 @@
-"""The health check speaks: it is content with a server that is idle or busy, and not with one that lost a model.
-
-Run: python -m pytest tests/serving/test_health.py
-"""
+"""The health check speaks: it is content with a server that is idle or busy, and not with one that lost a model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Long text through the real server: every word in order, one seamless stream, flat memory.
-
-Run: python -m pytest tests/serving/test_long_text.py
-"""
+"""Long text through the real server: every word in order, one seamless stream, flat memory."""
 
 from __future__ import annotations
 

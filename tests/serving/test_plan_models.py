@@ -1,7 +1,4 @@
-"""The codec behind Triton models of its own, as TensorRT plans are served: same audio, same clean ends.
-
-Run: python -m pytest tests/serving/test_plan_models.py
-"""
+"""The codec behind Triton models of its own, as TensorRT plans are served: same audio, same clean ends."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """Checkpoints as they are published, sharded and with every field, in both layouts: built, served and spoken.
 
 Both hold the same weights, so they must speak the same samples.
-
-Run: python -m pytest tests/serving/test_published_layouts.py
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The runaway guard on the real server: a model made to loop is ended, tried again as often as allowed, and reported.
-
-Run: python -m pytest tests/serving/test_retries.py
-"""
+"""The runaway guard on the real server: a model made to loop is ended, retried as often as allowed, and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches that fail, are interrupted, or lose their server. Run: python -m pytest tests/client/batch/test_endings.py"""
+"""Batches that fail, are interrupted, or lose their server."""
 
 import re
 import resource

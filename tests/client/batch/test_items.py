@@ -1,4 +1,4 @@
-"""What a batch makes of its manifest, and goes on with. Run: python -m pytest tests/client/batch/test_items.py"""
+"""What a batch makes of its manifest, and goes on with."""
 
 import contextlib
 import json

@@ -4,8 +4,6 @@ The converter's files, the build's call of trtllm-build, the placing of files in
 loader, the engine, and the network definition run from the converter's weights. Stood in for are NVIDIA's parts alone:
 trtllm-build by a script that writes an engine's config.json as it does, the executor, and the layers the network is
 made of.
-
-Run: python -m pytest tests/engine/trtllm/test_whole.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a later part is spoken in view of. Run: python -m pytest tests/triton_repo/test_context.py"""
+"""What a later part is spoken in view of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from runtime.engine.types import AudioSegment, Prompt, TextSegment
 from runtime.formats.speech_plan import PlannedPart, SpeechPlan
 from runtime.speech.context import Context, ContextLimits
-from tests.triton_repo.stage import LAYOUT, PREFIXES, codes, part, plan
+from tests.speech.stage import LAYOUT, PREFIXES, codes, part, plan
 
 WIDE = ContextLimits(4096, 4096)
 

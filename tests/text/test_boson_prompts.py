@@ -2,8 +2,6 @@
 
 The data were made once by tools/boson_prompts.py, which runs the original. A scenario that `differs` names its row in
 docs/against-the-original.md.
-
-Run: python -m pytest tests/triton_repo/test_boson_prompts.py
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ from runtime.text.parts import text_parts
 from runtime.text.requested import parse_options
 from runtime.text.text_input import read_text
 from runtime.text.writer import PlanWriter
-from tests.triton_repo.test_voice_assignment import Profile, Voices
-from tests.triton_repo.test_writer import LIMITS, OPTION_LIMITS, TOKENIZER, prefixes
+from tests.text.test_voice_assignment import Profile, Voices
+from tests.text.test_writer import LIMITS, OPTION_LIMITS, TOKENIZER, prefixes
 
 DATA = Path(__file__).with_name("data")
 DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "against-the-original.md"

@@ -1,4 +1,4 @@
-"""Who speaks in which voice, and how the prompt says so. Run: pytest tests/triton_repo/test_voice_assignment.py"""
+"""Who speaks in which voice, and how the prompt says so."""
 
 from __future__ import annotations
 

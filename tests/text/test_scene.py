@@ -1,4 +1,4 @@
-"""What the scene says about the speakers wins over what would be chosen. Run: pytest tests/triton_repo/test_scene.py"""
+"""What the scene says about the speakers wins over what would be chosen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runtime.text.dialogue.chatml import SYSTEM_TEXT, check_marks
 from runtime.text.dialogue.scene import described, with_numbers
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT, Reference, assign
 from runtime.text.text_input import read_text
-from tests.triton_repo.test_voice_assignment import CLIP, NOBODY, THREE, turns
+from tests.text.test_voice_assignment import CLIP, NOBODY, THREE, turns
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two parts meet without a click. Run: python -m pytest tests/triton_repo/test_stream_samples.py"""
+"""Two parts meet without a click."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The store of voice profiles: whole or not there, whoever writes, dies or reads meanwhile.
-
-Run: python -m pytest tests/triton_repo/test_voice_store.py
-"""
+"""The store of voice profiles: whole or not there, whoever writes, dies or reads meanwhile."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ from runtime.formats.voice_profile import VoiceRules
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.reference import ReferenceLimits
 from runtime.voices.store import VoiceStore
-from tests.triton_repo.conftest import Run
+from tests.voices.conftest import Run
 
 RATE = 24000
 RULES = voice_rules(load_target("cpu"))

@@ -1,4 +1,4 @@
-"""Of subtitles only the words are said. Run: python -m pytest tests/triton_repo/test_subtitles.py"""
+"""Of subtitles only the words are said."""
 
 from __future__ import annotations
 

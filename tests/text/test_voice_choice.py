@@ -1,4 +1,4 @@
-"""The voice that each speaker gets. Run: python -m pytest tests/triton_repo/test_voice_choice.py"""
+"""The voice that each speaker gets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""From request to speech plan and back: what the text stage writes is what the language model's stage reads.
-
-Run: python -m pytest tests/triton_repo/test_writer.py
-"""
+"""From request to speech plan and back: what the text stage writes is what the language model's stage reads."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from runtime.text.languages import LANGUAGES
 from runtime.text.parts import text_parts
 from runtime.text.requested import parse_options
 from runtime.text.writer import PlanLimits, PlanWriter, WrittenPlan
-from tests.triton_repo.test_voice_assignment import CLIP, THREE, Profile, Voices
+from tests.text.test_voice_assignment import CLIP, THREE, Profile, Voices
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "checkpoint" / "tokenizer.json"
 LIMITS = PlanLimits(

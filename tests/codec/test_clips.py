@@ -1,4 +1,4 @@
-"""Clips to encode and codes that are known, in one request. Run: python -m pytest tests/triton_repo/test_clips.py"""
+"""Clips to encode and codes that are known, in one request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Plans on an engine that a test speaks for: order, joins, retries, ends.
-
-Run: python -m pytest tests/triton_repo/test_speech_stream.py
-"""
+"""Plans on an engine that a test speaks for: order, joins, retries, ends."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from runtime.formats.errors import CUDAFailureError, GenerationTimeoutError, Ove
 from runtime.formats.speech_plan import RunawayGuard
 from runtime.formats.window import FinishReason
 from runtime.speech.speech_stream import part_seed
-from tests.triton_repo.stage import LAYOUT, Stage, part, plan
+from tests.speech.stage import LAYOUT, Stage, part, plan
 
 STOP, LENGTH, RUNAWAY, CANCELLED = FinishReason.STOP, FinishReason.LENGTH, FinishReason.RUNAWAY, FinishReason.CANCELLED
 

@@ -1,7 +1,4 @@
-"""Whatever stands in a folder of profiles, it is given or left out, and what is given can be sent and spoken with.
-
-Run: python -m pytest tests/triton_repo/test_profile_folder_properties.py
-"""
+"""Whatever stands in a folder of profiles, it is given or left out, and what is given can be sent and spoken with."""
 
 from __future__ import annotations
 

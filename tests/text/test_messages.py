@@ -1,7 +1,4 @@
-"""What ChatML and lists of messages say, and which of them are refused.
-
-Run: python -m pytest tests/triton_repo/test_messages.py
-"""
+"""What ChatML and lists of messages say, and which of them are refused."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Codes of reference clips: each clip encoded once, across restarts, threads and processes; damage is only a miss.
-
-Run: python -m pytest tests/triton_repo/test_code_cache.py
-"""
+"""Codes of reference clips: each clip encoded once, across restarts, threads and processes; damage is only a miss."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ import pytest
 
 from runtime.codec.code_cache import CodeCache
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
-from tests.triton_repo.conftest import Run
+from tests.voices.conftest import Run
 
 MIB = 2**20
 # Encodes the clip that its number names, slowly, and says so in a file; argv: folder, file, number of the clip.

@@ -1,7 +1,4 @@
-"""Which texts are transcripts, who says what in them, and that nothing which is spoken is lost to a label.
-
-Run: python -m pytest tests/triton_repo/test_transcript.py
-"""
+"""Which texts are transcripts, who says what in them, and that nothing which is spoken is lost to a label."""
 
 from __future__ import annotations
 

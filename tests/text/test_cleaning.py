@@ -1,7 +1,4 @@
-"""What never reaches the model, and that no word goes with it.
-
-Run: python -m pytest tests/triton_repo/test_cleaning.py
-"""
+"""What never reaches the model, and that no word goes with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own readings. Run: python -m pytest tests/triton_repo/test_pronunciations.py"""
+"""A user's own readings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.formats.pronunciations import check_pronunciations, pronounced
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.parts import text_parts
 from runtime.text.requested import parse_options
-from tests.triton_repo.test_writer import OPTION_LIMITS
+from tests.text.test_writer import OPTION_LIMITS
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,4 @@
-"""What a reference clip must be, and what is encoded of it.
-
-Run: python -m pytest tests/triton_repo/test_reference.py
-"""
+"""What a reference clip must be, and what is encoded of it."""
 
 from __future__ import annotations
 
