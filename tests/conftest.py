@@ -25,6 +25,17 @@ FIGURE = "figure"  # the user property that carries a measured value to the proc
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "artifacts" / "test"
 VOICE_TRANSCRIPT = "a rising tone"
+SLOW_ROOMS = ("build", "client", "convert", "demo", "serve", "serving")
+LONG_SECONDS = 3600  # a long test's limit
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the rooms whose tests need Triton or an export, and gives the long tests their time."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in SLOW_ROOMS:
+            item.add_marker("slow")
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ from runtime.engine.types import (
 )
 from runtime.formats.errors import GenerationTimeoutError, RequestError
 
+pytestmark = pytest.mark.slow
+
 STREAMS, POSITIONS, BUDGET = 4, 1024, 32
 THREADS = 2  # rows are shared out among threads, so that with one much is equal that is not with two
 LIMITS = Limits(STREAMS, 16, POSITIONS, BUDGET, context_frames=10, prefix_cache_bytes=2**26)

@@ -34,6 +34,8 @@ from runtime.engine.types import (
 from runtime.formats.errors import ModelLoadingError
 from tests.serving.higgs import Higgs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES, STREAMS, POSITIONS, PREFILL = 240, 8, 1024, 24
 LIMITS = Limits(STREAMS, 16, POSITIONS, prefill_tokens_per_step=32, context_frames=10)

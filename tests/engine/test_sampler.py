@@ -56,6 +56,7 @@ def test_codebooks_begin_one_column_after_another_and_end_the_same_way() -> None
     assert columns[3] == [1025] * 3 + [7] * 5 and columns[8] == [1025] * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature, top_k, top_p", [(1.0, 0, 1.0), (0.7, 50, 0.9), (1.5, 5, 1.0), (0.3, 0, 0.5)])
 def test_samples_follow_the_distribution_transformers_would_sample_from(
     temperature: float, top_k: int, top_p: float
@@ -165,6 +166,7 @@ def transformers_ras(columns: np.ndarray, code: int, codebook: int, window: int)
     return int(((recent == code) & (recent != LAYOUT.stream_bos_id) & (recent != LAYOUT.stream_eos_id)).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [1, 7, 16, 30, 40, 63, MAX_RAS_WINDOW])
 @pytest.mark.parametrize("clips", [[5], [3, 4], [1, 1, 1, 1], [100], [20, 6], [0], []])
 @pytest.mark.parametrize("repeats", [1, 2, 5])

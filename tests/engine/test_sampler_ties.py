@@ -15,6 +15,8 @@ from runtime.engine import noise
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.types import CodebookLayout, SamplingParameters
 
+pytestmark = pytest.mark.slow
+
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
 SMALL = CodebookLayout(num_codebooks=4, codebook_size=34, stream_bos_id=32, stream_eos_id=33)
 PLAIN = SamplingParameters(temperature=1.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from runtime.formats.options import DIALOGUE_MODES
 from runtime.text.dialogue.dialogue import DialogueTurn, Recognition
 from runtime.text.dialogue.transcript import labels_of, parse_transcript
+from tests.text.growth import assert_linear
 
 CORPUS = Path(__file__).parent / "corpus"
 AUTO, ON, OFF = (Recognition(mode) for mode in DIALOGUE_MODES)
@@ -337,18 +338,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_no_text_takes_more_than_linear_time(unit: str) -> None:
-    """Eight times the text takes about eight times as long; sixty-four, if something were quadratic."""
-
-    def seconds(characters: int) -> float:
-        text = "a " + unit * (characters // len(unit)) + " end:"
-        times = []
-        for _ in range(2):
-            start = time.process_time()
-            parse_transcript(text, AUTO)
-            times.append(time.process_time() - start)
-        return min(times)
-
-    assert seconds(LONGEST) < max(24 * seconds(LONGEST // 8), 0.1)
+    assert_linear(lambda text: parse_transcript(f"a {text} end:", AUTO), unit, LONGEST)
 
 
 def test_a_sentence_takes_less_than_a_millisecond(figure: Callable[[str, str], None]) -> None:

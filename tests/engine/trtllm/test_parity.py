@@ -37,6 +37,8 @@ from tests.engine.trtllm.conftest import Start, until
 from tests.engine.trtllm.standin.executor import BLOCK
 from tests.serving.higgs import Generated, Higgs
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 100
 LIMITS = Limits(max_streams=8, max_waiting=8, max_positions=2048, prefill_tokens_per_step=32, context_frames=10)
 GREEDY = SamplingParameters(temperature=0.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)

@@ -40,6 +40,8 @@ from tests.engine.trtllm.standin.network import KeysAndValues, Part
 from tests.engine.trtllm.test_parity import TEXT, WORDS, codes, invite_visitors, order, prompt_of, random_prompt
 from tests.serving.higgs import Higgs
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 40
 CODEC = {"sample_rate": 24000, "hop_length": 960, "num_codebooks": 8, "context_frames": 10}
 # What trtllm-build writes of its arguments (tensorrt_llm/builder.py, BuildConfig.to_dict, and plugin.py).
