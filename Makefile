@@ -51,7 +51,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long soak lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that are explained behind this mark.
@@ -117,8 +117,13 @@ client-ends: client-wheel ### install the wheel with the oldest and the newest p
 test: setup ## run the tests, on a real Triton, in WORKERS (2) processes; the long ones, deploy/'s and a GPU's have targets of their own
 	@$(PY) -m pytest -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-fast: setup ## run the tests that need neither Triton nor an export: under two minutes, with the coverage of runtime/
-	@$(PY) -m pytest -m "not slow and not long" --numprocesses $(WORKERS) --dist loadfile --cov runtime --cov-report term:skip-covered
+FAST := -m "not slow and not long" --numprocesses $(WORKERS) --dist worksteal
+
+test-fast: setup ## run the tests that need neither Triton, an export nor many seconds: under two minutes
+	@$(PY) -m pytest $(FAST)
+
+coverage: setup ### run the fast tests and print the lines of runtime/ that they do not reach
+	@$(PY) -m pytest $(FAST) --cov runtime --cov-report term-missing:skip-covered
 
 test-long: setup ### run the tests that take minutes each: acceptance, published layouts, a chapter, an RTX bundle
 	@$(PY) -m pytest -m long

@@ -29,6 +29,8 @@ from runtime.engine.types import (
     WindowPlan,
 )
 
+pytestmark = pytest.mark.slow
+
 LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
 SILENCE = [[5, 6], [9]]
 LIMITS = Limits(4, 16, 4096, 64, context_frames=10, silence_codes=SILENCE)

@@ -149,6 +149,7 @@ def _words(text: str) -> float:
     return max(len(IDEOGRAPH.findall(text)) * 2 / 3, len([w for w in text.split() if not IDEOGRAPH.search(w)]) * 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["semantic", "fixed"])
 @pytest.mark.parametrize(
     ("language", "repeated"),

@@ -213,6 +213,7 @@ def test_of_any_text_every_letter_and_digit_stays(text: str) -> None:
     assert legible(once) == once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "repeated",
     ["This *is* a – “normal” sentence & 3 numbers, a [link](http://x.y) and some_word, for quite a while. ",

@@ -318,6 +318,7 @@ def test_any_plain_number_is_read(number: int, language: str) -> None:
     assert not re.search(r"[0-9]", normalize(f"x {number} y", language))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", [*LANGUAGES])
 @pytest.mark.parametrize(
     "repeated",

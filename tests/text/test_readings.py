@@ -71,6 +71,7 @@ def test_a_text_without_digits_comes_back_as_it_is(text: str, language: str) -> 
     assert read_numbers(text, language) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", [*LANGUAGES])
 @pytest.mark.parametrize(
     "repeated",

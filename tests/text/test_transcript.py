@@ -336,6 +336,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_no_text_takes_more_than_linear_time(unit: str) -> None:
     assert_linear(lambda text: parse_transcript(f"a {text} end:", AUTO), unit, LONGEST)

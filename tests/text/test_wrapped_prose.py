@@ -13,6 +13,8 @@ import pytest
 
 from runtime.text.chunking import chunk
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = Path(__file__).with_name("language_sentences")
 WORDS = 10_000  # characters, in Chinese
 CHUNK_WORDS = 45

@@ -42,6 +42,8 @@ from tests.engine.trtllm.conftest import ROWS, Start, engine_config, until
 from tests.engine.trtllm.standin.executor import Executor
 from tests.engine.trtllm.standin.network import Network
 
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(max_streams=3, max_waiting=2, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
 SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)
 ENDLESS = replace(SAMPLING, temperature=0.0, ras_window=0)  # the demo model never ends when greedy
