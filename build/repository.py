@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
             "max_seconds": target.reference_max_seconds,
             "min_peak": _SILENCE_PEAK,
         },
-        "voices": voice_rules(target),
+        "voices": asdict(voice_rules(target)),
         "codes": codes,
     }
     if model == "voices":
