@@ -14,6 +14,8 @@ from runtime.formats.errors import InvalidRequestError, ModelLoadingError, requi
 from runtime.formats.speech_plan import MAX_RAS_WINDOW, NO_GUARD, RunawayGuard, SamplingParameters, WindowPlan
 from runtime.formats.window import FinishReason
 
+GENERATED_ROWS = 2  # of a stream's frame table behind its clips': its speech's columns take turns in them
+
 
 @dataclass(frozen=True)
 class CodebookLayout:
