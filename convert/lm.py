@@ -20,7 +20,8 @@ from onnx import TensorProto
 from tqdm import tqdm
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from convert.checkpoint import Checkpoint, LanguageModelConfig
+from convert.checkpoint import Checkpoint
+from convert.config import LanguageModelConfig
 from convert.onnx_writer import GraphBuilder, WeightsFile
 from convert.quantization import PRECISIONS, Precision, quantize
 from convert.reference import transformers_config

@@ -77,10 +77,15 @@ def _compare(checkpoint: Checkpoint, precision: str, open_runner: Callable[[int]
     segments = mixed_prompt(checkpoint)
     expected = reference_logits(checkpoint, segments)[-_STEPS:]
     actual = _exported_logits(open_runner(sum(map(len, segments))), segments)
+    return checked(actual, expected, precision, TOLERANCES[precision])
+
+
+def checked(actual: np.ndarray, expected: np.ndarray, precision: str, tolerance: tuple[float, float]) -> LogitsError:
+    """How far logits [..., codebook_size] are from transformers'. Raises ExportError above the tolerance."""
     difference = np.abs(actual - expected) / expected.std()
     same = (actual.argmax(-1) == expected.argmax(-1)).mean()
     error = LogitsError(float(difference.max()), float(difference.mean()), float(same))
-    maximum, mean = TOLERANCES[precision]
+    maximum, mean = tolerance
     if not (error.maximum <= maximum and error.mean <= mean):  # also refuses NaN
         raise ExportError(
             f"the {precision} logits are up to {error.maximum:.1e} and on average {error.mean:.1e} standard deviations "

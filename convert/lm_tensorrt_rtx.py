@@ -28,7 +28,8 @@ import torch
 from onnx import TensorProto
 from tqdm import tqdm
 
-from convert.checkpoint import Checkpoint, LanguageModelConfig
+from convert.checkpoint import Checkpoint
+from convert.config import LanguageModelConfig
 from convert.lm import DESCRIPTION, describe, rotary_tables
 from convert.onnx_writer import GraphBuilder, WeightsFile
 

@@ -28,7 +28,8 @@ import torch
 from tqdm import tqdm
 
 from convert import fp8
-from convert.checkpoint import Checkpoint, LanguageModelConfig
+from convert.checkpoint import Checkpoint
+from convert.config import LanguageModelConfig
 from convert.lm import DESCRIPTION, describe
 from convert.safetensors_writer import SafetensorsWriter, TensorSpec
 
