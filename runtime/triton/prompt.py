@@ -28,7 +28,7 @@ from runtime.text.text_input import Content, read_text, told
 from runtime.text.writer import PlanLimits, PlanWriter
 from runtime.triton import tensors
 from runtime.triton.metrics import Refusals
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
 
 
@@ -36,7 +36,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
         directory = tensors.version_directory(args)
-        self._references = ReferenceLimits(**settings["reference"])
+        self._references = ReferenceRules(**settings["reference"])
         self._voices = VoiceStore.open(directory / "voices", settings)
         self._writer = PlanWriter(PromptEncoder(directory / "tokenizer.json"), PlanLimits(**settings["plan"]))
         self._options = OptionLimits(**settings["options"])

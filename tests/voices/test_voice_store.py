@@ -21,7 +21,7 @@ from build.targets import load_target
 from build.voices import voice_rules
 from runtime.formats.errors import InvalidRequestError, RequestError, StateError
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
 from tests.voices.conftest import Run
 
@@ -35,11 +35,11 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from runtime.formats.errors import RequestError
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 from runtime.formats.voice_profile import VoiceRules
 from runtime.voices.store import VoiceStore
 
-store = VoiceStore(Path(sys.argv[1]), Path(sys.argv[2]), {RULES!r}, ReferenceLimits(**{LIMITS!r}))
+store = VoiceStore(Path(sys.argv[1]), Path(sys.argv[2]), {RULES!r}, ReferenceRules(**{LIMITS!r}))
 def clip(level):
     return np.full({RATE}, level, np.float32)
 """
@@ -65,7 +65,7 @@ def open_store(folders: tuple[Path, Path], codec: str = "codec", **settings: Any
     rules = replace(RULES, **settings)
     files = code_files(folders)
     return VoiceStore(
-        folders[0], folders[1], rules, ReferenceLimits(**LIMITS), lambda digest: files.load(codes_key(codec, digest))
+        folders[0], folders[1], rules, ReferenceRules(**LIMITS), lambda digest: files.load(codes_key(codec, digest))
     )
 
 
