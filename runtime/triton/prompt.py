@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError, sentence
+from runtime.formats.errors import InvalidRequestError, RequestError
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.chatml import PromptEncoder, check_marks
@@ -52,7 +52,7 @@ class TritonPythonModel:
             return self._write(request)
         except RequestError as error:
             self._refusals.count(error)
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error)))
+            return tensors.refusal(error)
 
     def _write(self, request: Any) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)
