@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from build.errors import BuildError
+from runtime.engine.types import ModelDescription
 
 EXPORT_FILE = "export.json"
 
@@ -29,9 +30,9 @@ class Exports:
             raise BuildError(f"{path} cannot be read ({error}); run the conversion first") from error
 
     @property
-    def language_model(self) -> dict[str, Any]:
-        """`lm.json`: the codebook layout and sizes the engine needs."""
-        return json.loads((self.directory / "lm" / "lm.json").read_text())
+    def language_model(self) -> ModelDescription:
+        """The codebook layout and sizes the engine needs."""
+        return ModelDescription.read(self.directory / "lm" / ModelDescription.FILE)
 
     @property
     def codec(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from build.steps import RECORD_FILE
 from build.targets import Target
 from build.voices import voice_rules, write_voices
 from runtime.engine.delay_pattern import delayed_columns
-from runtime.engine.types import MAX_RAS_WINDOW
+from runtime.engine.types import AUDIO_EMBEDDING, MAX_RAS_WINDOW, ModelDescription
 from serve.manifest import sha256
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,8 +30,6 @@ PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "voices")
 # The codec's networks where Triton's own backend runs them; the Python models of the same name ask these.
 PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
 PLAN_FILE = "model.plan"
-# What an engine does not hold: the model's description, and the embedding that frames are summed from.
-ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 # Where the checkpoint does not say: what the real model is usually given at a time.
 _CHUNK_WORDS, _DIALOGUE_CONTEXT = 60, "all"
 _SILENCE_PEAK = 1e-3
@@ -82,7 +80,7 @@ def _place_language_model(exports: Exports, target: Target, engines: Path | None
     for file in compiled.rglob("*"):
         if file.is_file() and file.name != RECORD_FILE:
             place(file, weights / file.relative_to(compiled))
-    for name in ENGINE_COMPANIONS:
+    for name in AUDIO_EMBEDDING:
         if (exported / name).is_file():
             place(exported / name, weights / name)
 
@@ -106,7 +104,7 @@ def _encoder_identity(repository: Path) -> str:
 def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dict[str, Any]:
     """What a model reads at its start, each value from the checkpoint or from the target. `encoder`: its identity."""
     codec, lm = exports.codec, exports.language_model
-    layout = lm["layout"]
+    layout = lm.layout
     frame_seconds = codec["hop_length"] / codec["sample_rate"]
     codes = {"codec": encoder, "max_bytes": target.reference_cache_mib * 2**20}
     profiles = {
@@ -122,7 +120,7 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
     }
     if model == "voices":
         return {**profiles, "num_codebooks": codec["num_codebooks"]}
-    audio_positions = prompt_audio_positions(target, layout["num_codebooks"], 1 / frame_seconds)
+    audio_positions = prompt_audio_positions(target, layout.num_codebooks, 1 / frame_seconds)
     if model == "prompt":
         return {
             "max_characters": target.max_characters,
@@ -132,11 +130,11 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
                 "hop_length": codec["hop_length"],
                 "max_positions": target.max_positions,
                 "max_prompt_audio_positions": audio_positions,
-                "positions_beside_clip": delayed_columns(0, layout["num_codebooks"]),
+                "positions_beside_clip": delayed_columns(0, layout.num_codebooks),
             },
             **profiles,
             "options": {
-                "codebook_size": layout["codebook_size"],
+                "codebook_size": layout.codebook_size,
                 "frame_seconds": frame_seconds,
                 "max_seconds": target.max_seconds,
                 "max_part_seconds": target.max_part_seconds,
@@ -185,9 +183,9 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
     }
 
 
-def _position_bytes(lm: dict[str, Any], target: Target) -> int:
+def _position_bytes(lm: ModelDescription, target: Target) -> int:
     """Keys and values of one position."""
-    return 2 * lm["num_layers"] * lm["num_kv_heads"] * lm["head_dim"] * target.lm.cache_bytes
+    return 2 * lm.num_layers * lm.num_kv_heads * lm.head_dim * target.lm.cache_bytes
 
 
 def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:

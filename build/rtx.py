@@ -19,6 +19,7 @@ from build.errors import BuildError
 from build.exports import Exports
 from build.onnx_compiler import AxisRange, EngineReport, Profile, compile_onnx, compiler
 from build.targets import load_target
+from runtime.engine.types import ModelDescription
 from runtime.formats.tensorrt_rtx import TENSORRT_RTX_MODULES
 
 LM_ENGINE, DECODER_ENGINE, ENCODER_ENGINE = "lm.engine", "decoder.engine", "encoder.engine"
@@ -51,7 +52,7 @@ def compile_lm(exports: Path, engine: Path, shapes: LmShapes, compute_capability
         BuildError: the library or the export is missing or unfit, or the compute capability unknown.
     """
     try:
-        description = json.loads((exports / "lm" / "lm.json").read_text())
+        description = json.loads((exports / "lm" / ModelDescription.FILE).read_text())
     except (OSError, ValueError) as error:
         raise BuildError(f"{exports} holds no language model ({error}); run the conversion first") from error
     if shapes.max_positions > description["max_positions"]:

@@ -19,8 +19,8 @@ from torch.nn import functional
 from convert import fp8
 from convert.checkpoint import Checkpoint
 from convert.lm_check import LogitsError, checked, mixed_prompt, reference_logits
-from convert.trtllm import AUDIO_EMBEDDING, CONFIG, WEIGHTS
-from runtime.engine.types import AudioSegment, Segment
+from convert.trtllm import CONFIG, WEIGHTS
+from runtime.engine.types import AUDIO_EMBEDDING, AudioSegment, Segment
 
 # Largest and mean |logit difference|, in standard deviations of the logits. fp32 differs only by the order of
 # additions, and so does bf16 of a checkpoint that is bf16 already: then fp32's hold. The others are three times what

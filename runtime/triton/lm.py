@@ -38,7 +38,7 @@ class TritonPythonModel:
         os.nice(settings["nice"])
         limits = Limits(**settings["limits"])
         weights = tensors.version_directory(args) / "weights"
-        self._model = ModelDescription.read(weights / "lm.json")
+        self._model = ModelDescription.read(weights / ModelDescription.FILE)
         self._engine = start_engine(settings, weights, limits)
         self._metrics = EngineMetrics(self._engine.stats())
         self._refusals = Refusals("lm")

@@ -16,7 +16,7 @@ import torch
 from runtime.engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
 from runtime.formats.errors import ModelLoadingError
 
-TEXT_GRAPH, AUDIO_GRAPH, DESCRIPTION = "text.onnx", "audio.onnx", "lm.json"
+TEXT_GRAPH, AUDIO_GRAPH = "text.onnx", "audio.onnx"
 _SLOTS_FROM = 1  # row 0 of the cache is a lone stream's company
 
 
@@ -34,7 +34,7 @@ class OnnxRunner:
     """
 
     def __init__(self, directory: Path, max_streams: int, max_positions: int, threads: int = 0) -> None:
-        self.description = ModelDescription.read(directory / DESCRIPTION)
+        self.description = ModelDescription.read(directory / ModelDescription.FILE)
         if max_positions > self.description.max_positions:
             raise ModelLoadingError(
                 f"{max_positions} positions are asked for, "

@@ -18,7 +18,7 @@ from runtime.engine.inflight.rtx_executor import RtxExecutor
 from runtime.engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
 from runtime.formats.errors import ModelLoadingError
 
-ENGINE, DESCRIPTION = "lm.engine", "lm.json"
+ENGINE = "lm.engine"
 _KEPT_STEPS = 64  # bindings of decode steps: of the cache lengths in use, every number of rows
 
 
@@ -65,7 +65,7 @@ class RtxRunner:
         Raises:
             ModelLoadingError: a file, TensorRT-RTX or a fitting GPU is missing, or the limits are too high.
         """
-        description = ModelDescription.read(directory / DESCRIPTION)
+        description = ModelDescription.read(directory / ModelDescription.FILE)
         return cls(RtxExecutor.load(directory / ENGINE), description, max_streams, max_positions)
 
     @property
