@@ -9,6 +9,7 @@ from typing import Any
 
 from build.errors import BuildError
 from runtime.engine.types import ModelDescription
+from runtime.formats.errors import ModelLoadingError
 
 EXPORT_FILE = "export.json"
 
@@ -31,8 +32,11 @@ class Exports:
 
     @property
     def language_model(self) -> ModelDescription:
-        """The codebook layout and sizes the engine needs."""
-        return ModelDescription.read(self.directory / "lm" / ModelDescription.FILE)
+        """The codebook layout and sizes the engine needs. Raises BuildError when they are missing."""
+        try:
+            return ModelDescription.read(self.directory / "lm" / ModelDescription.FILE)
+        except ModelLoadingError as error:
+            raise BuildError(f"{error}; run the conversion first") from error
 
     @property
     def codec(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _place_language_model(exports: Exports, target: Target, engines: Path | None
     for file in compiled.rglob("*"):
         if file.is_file() and file.name != RECORD_FILE:
             place(file, weights / file.relative_to(compiled))
-    for name in AUDIO_EMBEDDING:
+    for name in (ModelDescription.FILE, AUDIO_EMBEDDING):
         if (exported / name).is_file():
             place(exported / name, weights / name)
 
