@@ -18,20 +18,18 @@ from build.errors import BuildError
 from build.exports import EXPORT_FILE, Exports
 from build.fingerprint import fingerprint
 from build.interpreter import Interpreter
-from build.manifest import MANIFEST_FILE, Built, is_whole, requirements, write_manifest
+from build.manifest import Built, is_whole, requirements, write_manifest
 from build.memory import ModelShape, fit, footprint
 from build.repository import ROOT, assemble
 from build.steps import Step
 from build.targets import Target
 from runtime.formats.whole_files import locked
 from serve.gpu import Gpu
+from serve.manifest import MANIFEST_FILE, REPOSITORY
 
 LOCK_FILE = ".lock"
-REPOSITORY = "model_repository"
 _NEW, _OLD = ".new", ".old"  # beside the bundle's own files, while they are exchanged
 _COMPILERS = ("torch", "transformers", "onnx", "onnxruntime", "numpy")
-# What the converter writes for each engine of the language model.
-LM_FORMATS = {"onnxruntime": "onnx", "tensorrt-llm": "tensorrt-llm", "tensorrt-rtx": "tensorrt-rtx"}
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ def _export(order: Order, target: Target, directory: Path) -> str:
     command = [sys.executable, "-m", "convert", order.checkpoint, "--output", str(directory)]
     command += ["--precision", target.precision, "--max-positions", str(target.max_positions), "--fingerprint", mark]
     for flag, value in (
-        ("--lm-format", None if target.lm_engine == "onnxruntime" else LM_FORMATS[target.lm_engine]),
+        ("--lm-format", target.lm.lm_format),
         ("--revision", order.revision),
         ("--codec", order.codec),
         ("--codec-revision", order.codec_revision),

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from build.engine_kinds import COMPILER_PACKAGES, EngineKind
 from build.errors import BuildError
 from build.exports import Exports
-from build.files import place
 from build.fingerprint import fingerprint
 from build.interpreter import Interpreter
 from build.memory import table_rows
@@ -19,10 +19,8 @@ from build.targets import Target
 from runtime.formats.options import LONGEST_CHUNK_SECONDS
 from serve.gpu import Gpu
 
-SUFFIX = {"tensorrt": ".plan", "tensorrt-rtx": ".engine"}  # of a compiled network of the codec
-TRTLLM_FOLDER = "trtllm"
+TIMING_CACHE = "trtllm-timing.cache"  # beside the engines: it outlives a build that is interrupted
 _HERE = Path(__file__).resolve().parent
-_PACKAGES = ("tensorrt", "tensorrt_llm", "tensorrt-rtx-cu12-bindings")
 
 
 def steps(
@@ -30,19 +28,22 @@ def steps(
 ) -> list[Step]:
     """What is to be compiled, in order; none for a target that runs the exports as they are.
 
-    `lm/` holds the language model's engine, `codec/` the codec's networks. `export_mark` is the exports' fingerprint;
-    the GPU counts too, as engines are tuned to the one they are built on. `python` has the compilers.
+    `lm/` holds the language model's engine, `codec/` the codec's networks. `export_mark` is the exports' fingerprint,
+    in which precision and positions count; the GPU counts too, as engines are tuned to the one they are built on.
+    `python` has the compilers.
     """
-    planned: list[tuple[str, str, str]] = []  # title, folder, compiler
-    if target.lm_engine != "onnxruntime":
+    planned: list[tuple[str, str, str, EngineKind, tuple[float, ...]]] = []  # title, folder, compiler, and for what
+    if target.lm.compiles:
         size = f"{target.max_streams} streams of {target.max_positions} positions"
-        planned.append((f"language model with {target.lm_engine}, {size}", "lm", target.lm_engine))
-    if target.codec_engine != "onnxruntime":
+        made_for = (target.max_streams, target.prefill_tokens_per_step, target.prompt_audio_seconds)
+        planned.append((f"language model with {target.lm_engine}, {size}", "lm", target.lm_engine, target.lm, made_for))
+    if target.codec.compiles:
         size = f"{target.max_decode_batch} windows a call"
-        planned.append((f"codec with {target.codec_engine}, {size}", "codec", "codec"))
-    tools = (python.versions(_PACKAGES), gpu and (gpu.name, gpu.compute_capability)) if planned else ()
+        clips = (target.max_decode_batch, target.reference_max_seconds)
+        planned.append((f"codec with {target.codec_engine}, {size}", "codec", "codec", target.codec, clips))
+    tools = (python.versions(COMPILER_PACKAGES), gpu and (gpu.name, gpu.compute_capability)) if planned else ()
 
-    def step(number: int, title: str, name: str, compiler: str) -> Step:
+    def step(number: int, title: str, name: str, compiler: str, kind: EngineKind, made_for: object) -> Step:
         def make(folder: Path) -> None:
             if python.is_this:
                 COMPILERS[compiler](exports, target, folder)
@@ -50,7 +51,7 @@ def steps(
             order = {"compiler": compiler, "exports": str(exports.directory.absolute())}
             python.run("build.compile", order | {"folder": str(folder.absolute()), "target": asdict(target)})
 
-        mark = fingerprint((export_mark, _compiled_for(target), tools, *map(_source, _SOURCES[compiler])))
+        mark = fingerprint((export_mark, kind, target.compute_capability, made_for, tools, *map(_source, kind.sources)))
         return Step(f"step {number} of {len(planned)}: {title}", directory / name, mark, make)
 
     return [step(number, *plan) for number, plan in enumerate(planned, 1)]
@@ -69,23 +70,18 @@ def longest_clip(exports: Exports, target: Target) -> int:
 
 
 def _tensorrt_llm(exports: Exports, target: Target, folder: Path) -> None:
-    from build.trtllm import EngineLimits, build_engine  # noqa: PLC0415
+    from build.trtllm import EngineShapes, build_engine  # noqa: PLC0415
 
     codec = exports.codec
     rows = table_rows(target, codec["num_codebooks"], codec["sample_rate"] / codec["hop_length"])
-    limits = EngineLimits(
+    shapes = EngineShapes(
         max_batch_size=target.max_streams,
         max_input_len=target.max_positions,
         max_seq_len=target.max_positions,
         max_num_tokens=target.max_streams + target.prefill_tokens_per_step,
         max_prompt_embedding_table_size=target.max_streams * rows,
     )
-    # Built beside, where the kernel times it measured outlive a build that is interrupted.
-    engine = folder.parent / TRTLLM_FOLDER / "engine"
-    build_engine(exports.directory / "lm", engine, limits)
-    (folder / "engine").mkdir()
-    for file in engine.iterdir():
-        place(file, folder / "engine" / file.name)
+    build_engine(exports.directory / "lm", folder / "engine", shapes, folder.parent / TIMING_CACHE)
 
 
 def _tensorrt_rtx(exports: Exports, target: Target, folder: Path) -> None:
@@ -103,37 +99,16 @@ def _codec(exports: Exports, target: Target, folder: Path) -> None:
     frames = round(exports.codec["sample_rate"] / exports.codec["hop_length"])
     # Kernels are chosen for a first chunk with its context, and for a clip of ten seconds.
     typical_window, typical_clip = min(windows, frames), min(clips, 10 * frames)
-    compile_network = compile_plan if target.codec_engine == "tensorrt" else compile_codec
+    compile_network = compile_plan if target.codec.in_triton else compile_codec
     for network, shapes in (
         ("decoder", CodecShapes(target.max_decode_batch, 1, typical_window, windows)),
         ("encoder", CodecShapes(1, 1, typical_clip, clips)),
     ):
-        onnx, compiled = exports.directory / "codec" / f"{network}.onnx", f"{network}{SUFFIX[target.codec_engine]}"
+        onnx, compiled = exports.directory / "codec" / f"{network}.onnx", f"{network}{target.codec.codec_suffix}"
         compile_network(onnx, folder / compiled, shapes, target.compute_capability)
 
 
 COMPILERS = {"tensorrt-llm": _tensorrt_llm, "tensorrt-rtx": _tensorrt_rtx, "codec": _codec}
-# Modules of this folder whose text decides what a compiler makes.
-_SOURCES = {
-    "tensorrt-llm": ("trtllm.py", "higgs_network.py"),
-    "tensorrt-rtx": ("rtx.py", "onnx_compiler.py"),
-    "codec": ("plan.py", "rtx.py", "onnx_compiler.py"),
-}
-
-
-def _compiled_for(target: Target) -> tuple[object, ...]:
-    """What of a target an engine depends on."""
-    return (
-        target.lm_engine,
-        target.codec_engine,
-        target.compute_capability,
-        target.precision,
-        target.max_streams,
-        target.max_positions,
-        target.prefill_tokens_per_step,
-        target.max_decode_batch,
-        target.reference_max_seconds,
-    )
 
 
 def _source(name: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from build.errors import BuildError
+from runtime.engine.types import ModelDescription
+from runtime.formats.errors import ModelLoadingError
 
 EXPORT_FILE = "export.json"
 
@@ -29,9 +31,12 @@ class Exports:
             raise BuildError(f"{path} cannot be read ({error}); run the conversion first") from error
 
     @property
-    def language_model(self) -> dict[str, Any]:
-        """`lm.json`: the codebook layout and sizes the engine needs."""
-        return json.loads((self.directory / "lm" / "lm.json").read_text())
+    def language_model(self) -> ModelDescription:
+        """The codebook layout and sizes the engine needs. Raises BuildError when they are missing."""
+        try:
+            return ModelDescription.read(self.directory / "lm" / ModelDescription.FILE)
+        except ModelLoadingError as error:
+            raise BuildError(f"{error}; run the conversion first") from error
 
     @property
     def codec(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from build.container import IMAGE, TENSORRT_LLM
+from build.engine_kinds import COMPILER_PACKAGES
 from build.errors import BuildError
 from build.interpreter import Interpreter
 from build.memory import GIB, WEIGHT_BYTES, ModelShape
@@ -19,19 +20,15 @@ from build.targets import Target
 from serve.errors import DeviceError
 from serve.gpu import Gpu, choose, query_gpus
 
-_RTX = "tensorrt-rtx-cu12-bindings"
 # Beside twice the language model's weights (exports and engine): the codec, twice, and what tools leave behind.
 _DISK_BESIDE = 6 * GIB
-# Memory while an engine is built: bytes for each byte of weights, and beside them at most. TensorRT-LLM's weights are
-# held about once; TensorRT-RTX's figures are measured (docs/tensorrt-rtx.md).
-_HOST_MEMORY = {"tensorrt-llm": (1.0, 4 * GIB), "tensorrt-rtx": (1.85, GIB // 2)}
 
 
 def check_software(target: Target, python: Interpreter) -> None:
     """Raises BuildError for the first compiler that is missing, in that Python, or of another version."""
-    versions = python.versions(("tensorrt_llm", "tensorrt", _RTX))
-    if target.lm_engine == "tensorrt-llm":
-        found = versions["tensorrt_llm"]
+    versions = python.versions(COMPILER_PACKAGES)
+    if target.lm.in_container:
+        found = versions[target.lm.package]
         if shutil.which("trtllm-build") is None or found is None:
             what = "trtllm-build is not on the PATH" if found else "TensorRT-LLM is not installed"
             raise BuildError(f"{what}; target {target.name} is built in the container {IMAGE} (see deploy/)")
@@ -40,10 +37,9 @@ def check_software(target: Target, python: Interpreter) -> None:
                 f"TensorRT-LLM {found} is installed and {TENSORRT_LLM} is needed, the last that has trtllm-build's "
                 f"engines; use the container {IMAGE}"
             )
-    if target.codec_engine == "tensorrt" and versions["tensorrt"] is None:
+    if target.codec.in_triton and versions[target.codec.package] is None:
         raise BuildError(f"TensorRT is not installed; target {target.name} is built in the container {IMAGE}")
-    uses_rtx = "tensorrt-rtx" in (target.lm_engine, target.codec_engine)
-    if uses_rtx and versions[_RTX] is None:
+    if any(kind.compiles and versions[kind.package] is None for kind in (target.lm, target.codec)):
         raise BuildError(f"TensorRT-RTX is not installed, which target {target.name} is compiled with; run: make setup")
 
 
@@ -74,7 +70,7 @@ def check_space(target: Target, shape: ModelShape, bundle: Path) -> None:
             f"{folder} has {free / GIB:.1f} GiB free; building target {target.name} there takes about "
             f"{needed / GIB:.1f} GiB more: free some, or choose another folder with BUNDLE="
         )
-    each, most_beside = _HOST_MEMORY[target.lm_engine]
+    each, most_beside = target.lm.host_memory
     available, held = psutil.virtual_memory().available, int(each * weights + min(most_beside, 20 * weights))
     if available < held:
         raise BuildError(

@@ -1,31 +1,21 @@
-"""The manifest: what a bundle was made of and by what, and what a machine needs to serve it."""
+"""Writing a bundle's manifest, which `serve/manifest.py` describes."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from build.errors import BuildError
 from build.exports import Exports
 from build.interpreter import Interpreter
 from build.memory import Footprint
 from build.targets import Target
+from serve.errors import LaunchError
+from serve.manifest import Manifest, Requirements, sha256
 
-MANIFEST_FILE = "manifest.json"
-FORMAT = 1
 # What the models import while serving; a different major or minor version is refused at the start.
 _SERVING_PACKAGES = ("torch", "tokenizers", "soundfile")
-# And with an engine of its own. These run what the very same version has compiled, and nothing else.
-_ENGINE_PACKAGES = {
-    "onnxruntime": ("onnxruntime",),
-    "tensorrt-llm": ("tensorrt_llm",),
-    "tensorrt": (),
-    "tensorrt-rtx": ("tensorrt-rtx-cu12-bindings",),
-}
 
 
 @dataclass(frozen=True)
@@ -36,30 +26,32 @@ class Built:
     needs: Footprint
 
 
-def requirements(target: Target, python: Interpreter) -> dict[str, Any]:
+def requirements(target: Target, python: Interpreter) -> Requirements:
     """What a machine must have to serve what this one builds: what `python` has, which compiles and serves.
 
     Raises BuildError for a package that it lacks.
     """
-    engines = dict.fromkeys((*_ENGINE_PACKAGES[target.lm_engine], *_ENGINE_PACKAGES[target.codec_engine]))
-    return {
-        "python": python.python,
+    # Triton's own backend runs what the very same version has compiled, and nothing else.
+    in_models = dict.fromkeys(kind.package for kind in (target.lm, target.codec) if not kind.in_triton)
+    in_triton = _versions(python, [target.codec.package] if target.codec.in_triton else [])
+    return Requirements(
+        python=python.python,
         # Only the wheel's Triton minds; the container's is made for the container's own numpy.
-        "numpy_below": None if target.uses_container else "2",
-        "packages": _versions(python, (*_SERVING_PACKAGES, *engines)),
-        "gpu_architecture": "sm" + target.compute_capability.replace(".", "") if target.uses_gpu else None,
-        "tensorrt": _versions(python, ("tensorrt",))["tensorrt"] if target.codec_engine == "tensorrt" else None,
-    }
+        numpy_below=None if target.uses_container else "2",
+        packages=_versions(python, (*_SERVING_PACKAGES, *in_models)),
+        gpu_architecture="sm" + target.compute_capability.replace(".", "") if target.uses_gpu else None,
+        tensorrt=in_triton.get(target.codec.package),
+    )
 
 
 def is_whole(bundle: Path, repository: Path, fingerprint: str) -> bool:
     """Whether the bundle was built from exactly this, and every file is still there in its size."""
     try:
-        manifest = json.loads((bundle / MANIFEST_FILE).read_text())
-        return manifest["fingerprint"] == fingerprint and all(
-            (repository / name).stat().st_size == file["bytes"] for name, file in manifest["files"].items()
+        manifest = Manifest.read(bundle)
+        return manifest.fingerprint == fingerprint and all(
+            (repository / name).stat().st_size == file["bytes"] for name, file in manifest.files.items()
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, LaunchError, KeyError):
         return False
 
 
@@ -74,21 +66,22 @@ def write_manifest(
     seconds: Mapping[str, float | None] | None = None,
 ) -> None:
     """Describe a finished repository in `path`. `seconds` says how long each compiled engine took."""
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "target": target.name,
-        "fingerprint": fingerprint,
-        "limits": asdict(target),
-        "checkpoint": exports.record["checkpoint"],
-        "codec": exports.record["codec"],
-        "language_model": exports.record["language_model"],
-        "compilers": exports.record["versions"],
-        "built_on": built.gpu if built else None,
-        "compiled_in_seconds": dict(seconds or {}),
-        "requires": requirements(target, python) | {"gpu_memory_bytes": built.needs.total if built else None},
-        "files": {str(file.relative_to(repository)): _describe(file) for file in _files(repository)},
-    }
-    path.write_text(json.dumps(manifest, indent=2) + "\n")
+    Manifest(
+        target=target.name,
+        fingerprint=fingerprint,
+        limits=asdict(target),
+        checkpoint=exports.record["checkpoint"],
+        codec=exports.record["codec"],
+        language_model=exports.record["language_model"],
+        compilers=exports.record["versions"],
+        built_on=built.gpu if built else None,
+        compiled_in_seconds=dict(seconds or {}),
+        requires=replace(requirements(target, python), gpu_memory_bytes=built.needs.total if built else None),
+        files={
+            str(file.relative_to(repository)): {"bytes": file.stat().st_size, "sha256": sha256(file)}
+            for file in _files(repository)
+        },
+    ).write(path)
 
 
 def _versions(python: Interpreter, packages: Iterable[str]) -> dict[str, str]:
@@ -103,9 +96,3 @@ def _versions(python: Interpreter, packages: Iterable[str]) -> dict[str, str]:
 def _files(repository: Path) -> list[Path]:
     # Python leaves its caches beside the models once they have run.
     return sorted(file for file in repository.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-
-
-def _describe(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}

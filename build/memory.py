@@ -9,15 +9,14 @@ from typing import Any
 
 from build.errors import BuildError
 from build.targets import Target
+from runtime.engine.delay_pattern import delayed_columns
+from runtime.engine.types import GENERATED_ROWS
 
 GIB = 2**30
 USABLE = 0.9  # of the memory; the rest is left to the driver, to fragments and to what was forgotten here
 # A byte count of the layers' weights; embeddings, head and norms stay in 16 bits, keys and values too.
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 _BF16 = 2
-_TABLE_ROWS = 2  # of a stream beside its clip: its speech's columns, the beginning included, take turns in two
-# The engine keeps the table, and the executor the copy of it that a step reads. TensorRT-RTX needs none.
-_TABLE_COPIES = {"tensorrt-llm": 2}
 
 
 @dataclass(frozen=True)
@@ -104,16 +103,15 @@ class Footprint:
 
 def table_rows(target: Target, num_codebooks: int, frames_per_second: float) -> int:
     """Rows of one stream's frame table: a prompt's audio positions and the generated columns beside."""
-    return prompt_audio_positions(target, num_codebooks, frames_per_second) + _TABLE_ROWS
+    return prompt_audio_positions(target, num_codebooks, frames_per_second) + GENERATED_ROWS
 
 
 def prompt_audio_positions(target: Target, num_codebooks: int, frames_per_second: float) -> int:
     """How many positions of a prompt may be audio: reference clips and parts in context, in delay pattern.
 
-    A clip of T frames takes T columns, one each for stream BOS and EOS, and num_codebooks - 1 for the delay; so one
-    clip may be as long as `prompt_audio_seconds`, and several a little shorter together.
+    One clip may be as long as `prompt_audio_seconds`, and several a little shorter together.
     """
-    return math.ceil(target.prompt_audio_seconds * frames_per_second) + num_codebooks + 1
+    return delayed_columns(math.ceil(target.prompt_audio_seconds * frames_per_second), num_codebooks)
 
 
 def footprint(shape: ModelShape, target: Target, frames_per_second: float) -> Footprint:
@@ -123,7 +121,7 @@ def footprint(shape: ModelShape, target: Target, frames_per_second: float) -> Fo
     return Footprint(
         weights=int(layers) + shape.table_parameters * _BF16,
         keys_and_values=target.max_streams * target.max_positions * shape.position_bytes,
-        frame_table=_TABLE_COPIES.get(target.lm_engine, 0) * target.max_streams * rows * shape.hidden_size * _BF16,
+        frame_table=target.lm.table_copies * target.max_streams * rows * shape.hidden_size * _BF16,
         workspace=int(target.workspace_gib * GIB),
     )
 

@@ -8,11 +8,13 @@ opened on a GPU.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -71,6 +73,14 @@ class EngineReport:
             return report if engine.stat().st_size == report.bytes else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+
+def compiler(modules: Iterable[str], missing: str) -> Any:
+    """The first of these modules that is installed. Raises BuildError with the sentence `missing`."""
+    for name in modules:
+        with suppress(ImportError):
+            return importlib.import_module(name)
+    raise BuildError(missing)
 
 
 def report_path(engine: Path) -> Path:

@@ -6,13 +6,11 @@ in the GPU container, on a machine with the card of the target.
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Any
 
 from build.container import IMAGE
 from build.errors import BuildError
-from build.onnx_compiler import EngineReport, compile_onnx
+from build.onnx_compiler import EngineReport, compile_onnx, compiler
 from build.rtx import CodecShapes, codec_profile
 
 
@@ -24,7 +22,9 @@ def compile_plan(onnx: Path, plan: Path, shapes: CodecShapes, compute_capability
     Raises:
         BuildError: TensorRT is missing, the card is another one, or the network cannot be compiled.
     """
-    module = _module()
+    module = compiler(
+        ("tensorrt",), f"TensorRT is not installed; plans are built in the GPU container, which has it ({IMAGE})"
+    )
     found = card()
     if found != compute_capability:
         raise BuildError(
@@ -41,12 +41,3 @@ def card() -> str:
     if not torch.cuda.is_available():
         return ""
     return "{}.{}".format(*torch.cuda.get_device_capability())
-
-
-def _module() -> Any:
-    try:
-        return importlib.import_module("tensorrt")
-    except ImportError as error:
-        raise BuildError(
-            f"TensorRT is not installed; plans are built in the GPU container, which has it ({IMAGE})"
-        ) from error

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from build.engines import SUFFIX
 from build.exports import Exports
 from build.files import place
 from build.memory import prompt_audio_positions
 from build.steps import RECORD_FILE
 from build.targets import Target
 from build.voices import voice_rules, write_voices
-from runtime.engine.types import MAX_RAS_WINDOW
+from runtime.engine.delay_pattern import delayed_columns
+from runtime.engine.types import AUDIO_EMBEDDING, MAX_RAS_WINDOW, ModelDescription
+from serve.manifest import sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "triton_repo"
@@ -29,12 +30,9 @@ PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "voices")
 # The codec's networks where Triton's own backend runs them; the Python models of the same name ask these.
 PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
 PLAN_FILE = "model.plan"
-# What an engine does not hold: the model's description, and the embedding that frames are summed from.
-ENGINE_COMPANIONS = ("lm.json", "audio_embedding.safetensors")
 # Where the checkpoint does not say: what the real model is usually given at a time.
 _CHUNK_WORDS, _DIALOGUE_CONTEXT = 60, "all"
 _SILENCE_PEAK = 1e-3
-_CACHE_BYTES = {"onnxruntime": 4}  # of a number in the keys and values; 2 in engines of 16 bits
 _FADE_SECONDS = 0.005  # at each edge where two parts join: long enough against a click, too short to be heard
 
 
@@ -45,7 +43,7 @@ def assemble(
 
     `engines` is the folder of the compiled networks (`build/engines.py`), for a target that has any.
     """
-    plans = PLAN_MODELS if target.codec_engine == "tensorrt" else ()
+    plans = PLAN_MODELS if target.codec.in_triton else ()
     for model in (*PYTHON_MODELS, *plans, ENSEMBLE):
         version = repository / model / VERSION
         version.mkdir(parents=True)
@@ -73,7 +71,7 @@ def _place_voices(source: Path | None, repository: Path, sample_rate: int, targe
 
 def _place_language_model(exports: Exports, target: Target, engines: Path | None, weights: Path) -> None:
     exported = exports.directory / "lm"
-    if target.lm_engine == "onnxruntime":
+    if not target.lm.compiles:
         for file in exported.iterdir():
             place(file, weights / file.name)
         return
@@ -82,36 +80,31 @@ def _place_language_model(exports: Exports, target: Target, engines: Path | None
     for file in compiled.rglob("*"):
         if file.is_file() and file.name != RECORD_FILE:
             place(file, weights / file.relative_to(compiled))
-    for name in ENGINE_COMPANIONS:
+    for name in (ModelDescription.FILE, AUDIO_EMBEDDING):
         if (exported / name).is_file():
             place(exported / name, weights / name)
 
 
 def _place_codec(exports: Exports, target: Target, engines: Path | None, repository: Path) -> None:
+    folder = (engines if engines and target.codec.compiles else exports.directory) / "codec"
     for network, model in (("decoder", "codec_decoder"), ("encoder", "codec_encoder")):
-        version = repository / model / VERSION
-        if target.codec_engine == "onnxruntime":
-            place(exports.directory / "codec" / f"{network}.onnx", version / f"{network}.onnx")
-            continue
-        assert engines is not None
-        compiled = engines / "codec" / f"{network}{SUFFIX[target.codec_engine]}"
-        if target.codec_engine == "tensorrt":
-            place(compiled, repository / f"{model}_plan" / VERSION / PLAN_FILE)
+        file = folder / f"{network}{target.codec.codec_suffix}"
+        if target.codec.in_triton:
+            place(file, repository / f"{model}_plan" / VERSION / PLAN_FILE)
         else:
-            place(compiled, version / compiled.name)
+            place(file, repository / model / VERSION / file.name)
 
 
 def _encoder_identity(repository: Path) -> str:
     """What tells codes of one encoder from those of another: the SHA-256 of its network's file."""
     (network,) = (*repository.glob("codec_encoder*/*/encoder.*"), *repository.glob(f"codec_encoder_plan/*/{PLAN_FILE}"))
-    with network.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256(network)
 
 
 def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dict[str, Any]:
     """What a model reads at its start, each value from the checkpoint or from the target. `encoder`: its identity."""
     codec, lm = exports.codec, exports.language_model
-    layout = lm["layout"]
+    layout = lm.layout
     frame_seconds = codec["hop_length"] / codec["sample_rate"]
     codes = {"codec": encoder, "max_bytes": target.reference_cache_mib * 2**20}
     profiles = {
@@ -122,12 +115,12 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
             "max_seconds": target.reference_max_seconds,
             "min_peak": _SILENCE_PEAK,
         },
-        "voices": voice_rules(target),
+        "voices": asdict(voice_rules(target)),
         "codes": codes,
     }
     if model == "voices":
         return {**profiles, "num_codebooks": codec["num_codebooks"]}
-    audio_positions = prompt_audio_positions(target, layout["num_codebooks"], 1 / frame_seconds)
+    audio_positions = prompt_audio_positions(target, layout.num_codebooks, 1 / frame_seconds)
     if model == "prompt":
         return {
             "max_characters": target.max_characters,
@@ -137,11 +130,11 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
                 "hop_length": codec["hop_length"],
                 "max_positions": target.max_positions,
                 "max_prompt_audio_positions": audio_positions,
-                "positions_beside_clip": layout["num_codebooks"] + 1,
+                "positions_beside_clip": delayed_columns(0, layout.num_codebooks),
             },
             **profiles,
             "options": {
-                "codebook_size": layout["codebook_size"],
+                "codebook_size": layout.codebook_size,
                 "frame_seconds": frame_seconds,
                 "max_seconds": target.max_seconds,
                 "max_part_seconds": target.max_part_seconds,
@@ -190,14 +183,14 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
     }
 
 
-def _position_bytes(lm: dict[str, Any], target: Target) -> int:
+def _position_bytes(lm: ModelDescription, target: Target) -> int:
     """Keys and values of one position."""
-    return 2 * lm["num_layers"] * lm["num_kv_heads"] * lm["head_dim"] * _CACHE_BYTES.get(target.lm_engine, 2)
+    return 2 * lm.num_layers * lm.num_kv_heads * lm.head_dim * target.lm.cache_bytes
 
 
 def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:
     """Which engine runs a codec model's network; the names are those of the exported network's tensors."""
-    if target.codec_engine != "tensorrt":
+    if not target.codec.in_triton:
         return {"engine": target.codec_engine}
     plan = {"model": f"{model}_plan", "input_name": input_name, "output_name": output_name}
     return {"engine": target.codec_engine, "plan": plan}

@@ -17,14 +17,13 @@ from typing import Any
 
 from build.errors import BuildError
 from build.exports import Exports
-from build.onnx_compiler import AxisRange, EngineReport, Profile, compile_onnx
+from build.onnx_compiler import AxisRange, EngineReport, Profile, compile_onnx, compiler
 from build.targets import load_target
-from runtime.formats.errors import ModelLoadingError
-from runtime.formats.tensorrt_rtx import tensorrt_rtx
+from runtime.engine.types import ModelDescription
+from runtime.formats.tensorrt_rtx import TENSORRT_RTX_MODULES
 
 LM_ENGINE, DECODER_ENGINE, ENCODER_ENGINE = "lm.engine", "decoder.engine", "encoder.engine"
 _TARGET = load_target("rtx4090")  # the limits of a card of this kind
-# The metapackage installs the first name; the wheels that are enough to build with, the second.
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def compile_lm(exports: Path, engine: Path, shapes: LmShapes, compute_capability
         BuildError: the library or the export is missing or unfit, or the compute capability unknown.
     """
     try:
-        description = json.loads((exports / "lm" / "lm.json").read_text())
+        description = json.loads((exports / "lm" / ModelDescription.FILE).read_text())
     except (OSError, ValueError) as error:
         raise BuildError(f"{exports} holds no language model ({error}); run the conversion first") from error
     if shapes.max_positions > description["max_positions"]:
@@ -97,7 +96,11 @@ def codec_profile(shapes: CodecShapes) -> Profile:
 
 
 def _compile(onnx: Path, engine: Path, profiles: list[Profile], compute_capability: str) -> EngineReport:
-    module = _module()
+    module = compiler(
+        TENSORRT_RTX_MODULES,
+        "TensorRT-RTX is not installed; pip install --no-deps "
+        "tensorrt-rtx-cu12-libs==1.7.1.116 tensorrt-rtx-cu12-bindings==1.7.1.116",
+    )
     capabilities = {
         f"{name[2:-1]}.{name[-1]}": value
         for name, value in module.ComputeCapability.__members__.items()
@@ -114,16 +117,6 @@ def _compile(onnx: Path, engine: Path, profiles: list[Profile], compute_capabili
         configuration.set_compute_capability(capabilities[compute_capability], 0)
 
     return compile_onnx(module, onnx, engine, profiles, compute_capability, configure)
-
-
-def _module() -> Any:
-    try:
-        return tensorrt_rtx()
-    except ModelLoadingError:
-        raise BuildError(
-            "TensorRT-RTX is not installed; pip install --no-deps "
-            "tensorrt-rtx-cu12-libs==1.7.1.116 tensorrt-rtx-cu12-bindings==1.7.1.116"
-        ) from None
 
 
 def main(arguments: list[str] | None = None) -> int:

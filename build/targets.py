@@ -7,16 +7,11 @@ from pathlib import Path
 
 import tomllib
 
+from build.engine_kinds import ENGINES, EngineKind
 from build.errors import BuildError
 
 _FILE = Path(__file__).with_name("targets.toml")
 _COMMON = "common"  # values of every target that does not have its own
-# What an engine can be built in. TensorRT-LLM's attention has no float32 kernels; TensorRT-RTX compiles what is typed.
-PRECISIONS = {
-    "onnxruntime": ("fp32", "int8", "int4"),
-    "tensorrt-llm": ("bf16", "fp8", "int8", "int4"),
-    "tensorrt-rtx": ("bf16", "fp16"),
-}
 # The least that has it; MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89".
 FP8_CAPABILITY = "8.9"
 
@@ -28,8 +23,8 @@ class Target:
     name: str
     description: str
     precision: str
-    lm_engine: str  # onnxruntime, tensorrt-llm or tensorrt-rtx
-    codec_engine: str  # onnxruntime, tensorrt or tensorrt-rtx
+    lm_engine: str  # names of `ENGINES`
+    codec_engine: str
     compute_capability: str  # empty: no GPU
     gpu_memory_gib: float
     workspace_gib: float
@@ -54,13 +49,21 @@ class Target:
     codec_threads: int
 
     @property
+    def lm(self) -> EngineKind:
+        return ENGINES[self.lm_engine]
+
+    @property
+    def codec(self) -> EngineKind:
+        return ENGINES[self.codec_engine]
+
+    @property
     def uses_gpu(self) -> bool:
         return bool(self.compute_capability)
 
     @property
     def uses_container(self) -> bool:
         """Whether it is built and served by what only NVIDIA's container has."""
-        return self.lm_engine == "tensorrt-llm" or self.codec_engine == "tensorrt"
+        return self.lm.in_container or self.codec.in_container
 
 
 def target_names() -> list[str]:
@@ -82,9 +85,9 @@ def load_target(name: str) -> Target:
 
 def with_precision(target: Target, precision: str) -> Target:
     """The target in another precision. Raises BuildError for one that its engine or its GPU does not have."""
-    has = PRECISIONS[target.lm_engine]
-    if precision not in has:
-        raise BuildError(f"target {target.name} has no precision {precision!r}; it has {', '.join(has)}")
+    if precision not in target.lm.precisions:
+        there = ", ".join(target.lm.precisions)
+        raise BuildError(f"target {target.name} has no precision {precision!r}; it has {there}")
     if precision == "fp8" and float(target.compute_capability) < float(FP8_CAPABILITY):
         raise BuildError(
             f"target {target.name} has no fp8: its GPU's compute capability is {target.compute_capability}, "

@@ -17,19 +17,17 @@ from typing import Any
 
 from build.container import TENSORRT_LLM
 from build.errors import BuildError
-from build.fingerprint import fingerprint
 from build.targets import FP8_CAPABILITY
 
 NETWORK = Path(__file__).with_name("higgs_network.py")
 NETWORK_CLASS = "HiggsAudioV2ForCausalLM"
-ENGINE, CONFIG, RECORD = "rank0.engine", "config.json", "build.json"
-TIMING_CACHE = "trtllm-timing.cache"
+ENGINE, CONFIG = "rank0.engine", "config.json"
 TOKENS_PER_BLOCK = 32
 _CONTAINER = f"build inside NVIDIA's Triton container with TensorRT-LLM {TENSORRT_LLM}"
 
 
 @dataclass(frozen=True)
-class EngineLimits:
+class EngineShapes:
     """What an engine is compiled for. Lengths in positions: text tokens, reference columns, generated columns.
 
     `max_seq_len` is prompt and generated columns of one stream; `max_num_tokens` what one step reads over all streams,
@@ -66,39 +64,25 @@ class EngineLimits:
         return self.max_prompt_embedding_table_size // self.max_batch_size
 
 
-def build_engine(checkpoint: Path, engine: Path, limits: EngineLimits) -> None:
-    """Compile `checkpoint` (convert's `lm/`) into the folder `engine`, unless it holds just that already.
+def build_engine(checkpoint: Path, engine: Path, shapes: EngineShapes, timing_cache: Path) -> None:
+    """Compile `checkpoint` (convert's `lm/`) into the folder `engine`, which must not exist yet.
 
-    An interrupted build leaves the engine that was there, and the measured kernel times beside it
-    (`trtllm-timing.cache`), with which the next one is faster.
+    The kernel times it measures outlive an interrupted build in `timing_cache`; with them the next one is faster.
 
-    Raises BuildError, in one sentence: something is missing in the checkpoint or on the machine, the limits do not fit
+    Raises BuildError, in one sentence: something is missing in the checkpoint or on the machine, the shapes do not fit
     the model, or trtllm-build fails.
     """
     config = _read_config(checkpoint)
-    _check_limits(config, limits)
-    mark = fingerprint((asdict(limits), TENSORRT_LLM, NETWORK.read_text()), data=[checkpoint])
-    if _recorded(engine) == mark:
-        print(f"{engine} is up to date", flush=True)
-        return
+    _check_shapes(config, shapes)
     tool = _find_tool()
     _check_gpu(config["quantization"]["quant_algo"])
-    fresh = engine.with_name(engine.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    engine.mkdir(parents=True)
     print(f"compiling {checkpoint} with trtllm-build: minutes, and its own messages follow", flush=True)
-    try:
-        _run([tool, *options(checkpoint, fresh, limits, engine.parent / TIMING_CACHE)])
-        _check_result(fresh)
-        (fresh / RECORD).write_text(json.dumps({"fingerprint": mark, "limits": asdict(limits)}, indent=2) + "\n")
-    except BaseException:  # the engine that was there stays; half of a new one would only hold disk space
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    shutil.rmtree(engine, ignore_errors=True)
-    os.replace(fresh, engine)
+    _run([tool, *options(checkpoint, engine, shapes, timing_cache)])
+    _check_result(engine)
 
 
-def options(checkpoint: Path, engine: Path, limits: EngineLimits, timing_cache: Path) -> list[str]:
+def options(checkpoint: Path, engine: Path, shapes: EngineShapes, timing_cache: Path) -> list[str]:
     """trtllm-build's arguments. Where a default of its own would do, it is written out all the same: the network
     definition relies on packed tokens, on the paged cache, and on the attention and mixture-of-experts plugins."""
     values: dict[str, object] = {
@@ -106,7 +90,7 @@ def options(checkpoint: Path, engine: Path, limits: EngineLimits, timing_cache: 
         "output_dir": engine,
         "model_cls_file": NETWORK,
         "model_cls_name": NETWORK_CLASS,
-        **asdict(limits),
+        **asdict(shapes),
         "max_beam_width": 1,
         "gpt_attention_plugin": "auto",
         "gemm_plugin": "auto",
@@ -146,16 +130,16 @@ def _read_config(checkpoint: Path) -> dict[str, Any]:
     return config
 
 
-def _check_limits(config: dict[str, Any], limits: EngineLimits) -> None:
+def _check_shapes(config: dict[str, Any], shapes: EngineShapes) -> None:
     positions, ids = config["max_position_embeddings"], config["vocab_size"]
-    if limits.max_seq_len > positions:
+    if shapes.max_seq_len > positions:
         raise BuildError(
-            f"streams of {limits.max_seq_len} positions are longer than the checkpoint's rotary table of {positions}; "
-            f"convert with --max-positions {limits.max_seq_len}"
+            f"streams of {shapes.max_seq_len} positions are longer than the checkpoint's rotary table of {positions}; "
+            f"convert with --max-positions {shapes.max_seq_len}"
         )
-    if limits.rows_per_request >= ids:  # the last id below vocab_size is the one that ends a stream
+    if shapes.rows_per_request >= ids:  # the last id below vocab_size is the one that ends a stream
         raise BuildError(
-            f"{limits.rows_per_request} frame-table rows a stream need more than the {ids - 1} ids there are"
+            f"{shapes.rows_per_request} frame-table rows a stream need more than the {ids - 1} ids there are"
         )
 
 
@@ -206,12 +190,3 @@ def _check_result(engine: Path) -> None:
     if not (engine / ENGINE).is_file():
         raise BuildError(f"trtllm-build ended without an error and without {ENGINE}")
     _check_version(json.loads((engine / CONFIG).read_text()).get("version"))
-
-
-def _recorded(engine: Path) -> str | None:
-    """The fingerprint of a whole engine, None of one that is not."""
-    try:
-        record = json.loads((engine / RECORD).read_text())
-        return record["fingerprint"] if (engine / ENGINE).is_file() else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

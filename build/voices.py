@@ -1,18 +1,12 @@
-"""Voices of a bundle: profiles of any known format, at the codec's rate, as the files its models read.
-
-Written for each voice: NAME.profile.json, as `runtime/voices/profile_folder.py` describes it, and NAME.wav if the
-voice has audio.
-"""
+"""Voices of a bundle: profiles of any known format, at the codec's rate, as the files its models read."""
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 import unicodedata
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import soundfile
 from higgs_tts.audio import ReferenceLimits, load_reference
@@ -21,6 +15,8 @@ from higgs_tts.errors import HiggsError
 
 from build.errors import BuildError
 from build.targets import Target
+from runtime.formats.errors import InvalidRequestError
+from runtime.formats.voice_profile import BUNDLE, PROFILE_SUFFIX, VoiceProfile, VoiceRules
 
 # What a request or a dialogue says without meaning a profile.
 _RESERVED_NAMES = r"default|none|smart|auto|speaker\d*"
@@ -42,17 +38,17 @@ _NAME_PATTERN = _name_pattern()
 _NAME_RULE = "a name is 1 to 48 letters, digits, '_', '-' or '.', beginning with a letter or digit"
 
 
-def voice_rules(target: Target) -> dict[str, Any]:
+def voice_rules(target: Target) -> VoiceRules:
     """What a profile must be, as the bundle's models are told."""
-    return {
-        "name_pattern": _NAME_PATTERN,
-        "reserved_names": _RESERVED_NAMES,
-        "name_rule": _NAME_RULE,
-        "max_transcript_characters": _MAX_TRANSCRIPT_CHARACTERS,
-        "max_description_characters": target.max_scene_characters,
-        "max_metadata_bytes": _MAX_METADATA_BYTES,
-        "max_added": _MAX_ADDED,
-    }
+    return VoiceRules(
+        name_pattern=_NAME_PATTERN,
+        reserved_names=_RESERVED_NAMES,
+        name_rule=_NAME_RULE,
+        max_transcript_characters=_MAX_TRANSCRIPT_CHARACTERS,
+        max_description_characters=target.max_scene_characters,
+        max_metadata_bytes=_MAX_METADATA_BYTES,
+        max_added=_MAX_ADDED,
+    )
 
 
 def write_voices(source: Path | None, destination: Path, sample_rate: int, target: Target) -> None:
@@ -66,39 +62,27 @@ def write_voices(source: Path | None, destination: Path, sample_rate: int, targe
     except HiggsError as error:
         raise BuildError(str(error)) from error
     for voice in voices:
-        _write(voice, destination, limits, target.max_scene_characters)
+        _write(voice, destination, limits, voice_rules(target))
 
 
-def _write(voice: VoiceFiles, destination: Path, limits: ReferenceLimits, max_description: int) -> None:
-    if not re.fullmatch(_NAME_PATTERN, voice.name) or re.fullmatch(_RESERVED_NAMES, voice.name, re.IGNORECASE):
-        raise BuildError(f"voice {voice.name!r} has a name that voices cannot have; rename it: {_NAME_RULE}")
-    _check_texts(voice, max_description)
-    profile: dict[str, Any] = {
-        "transcript": voice.transcript,
-        "audio": None,
-        "seconds": 0.0,
-        "metadata": voice.metadata,
-    }
-    if voice.audio is not None:
+def _write(voice: VoiceFiles, destination: Path, limits: ReferenceLimits, rules: VoiceRules) -> None:
+    try:
+        rules.check_name(voice.name)
+    except InvalidRequestError:
+        raise BuildError(
+            f"voice {voice.name!r} has a name that voices cannot have; rename it: {rules.name_rule}"
+        ) from None
+    clip = destination / f"{voice.name}.wav" if voice.audio else None
+    profile = VoiceProfile(voice.name, clip, voice.transcript, voice.metadata, 0.0, BUNDLE)
+    try:
+        rules.check(profile)
+        samples = load_reference(voice.audio, limits) if voice.audio else None
+    except (InvalidRequestError, HiggsError) as error:
+        raise BuildError(f"voice {voice.name}: {error}") from error
+    if samples is not None:
+        profile = replace(profile, seconds=len(samples) / limits.sample_rate)
         try:
-            samples = load_reference(voice.audio, limits)
-        except HiggsError as error:
-            raise BuildError(f"voice {voice.name}: {error}") from error
-        profile |= {"audio": f"{voice.name}.wav", "seconds": len(samples) / limits.sample_rate}
-        try:
-            soundfile.write(destination / f"{voice.name}.wav", samples, limits.sample_rate, subtype="FLOAT")
+            soundfile.write(clip, samples, limits.sample_rate, subtype="FLOAT")
         except RuntimeError as error:
             raise BuildError(f"voice {voice.name} cannot be stored: {error}") from error
-    text = json.dumps(profile, ensure_ascii=False, indent=2) + "\n"
-    (destination / f"{voice.name}.profile.json").write_text(text, encoding="utf-8")
-
-
-def _check_texts(voice: VoiceFiles, max_description: int) -> None:
-    """Raises BuildError for what the server would leave out."""
-    for key in ("language", "gender", "description"):
-        if not isinstance(voice.metadata.get(key, ""), str):
-            raise BuildError(f"voice {voice.name}: {key} must be text, not {voice.metadata[key]!r}")
-    said = voice.transcript if voice.audio else voice.metadata["description"]
-    most = _MAX_TRANSCRIPT_CHARACTERS if voice.audio else max_description
-    if len(said) > most or not any(c.isalnum() for c in said):
-        raise BuildError(f"voice {voice.name}: its words must be 1 to {most} characters, not {len(said)}")
+    (destination / f"{voice.name}{PROFILE_SUFFIX}").write_bytes(profile.content())

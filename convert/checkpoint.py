@@ -13,10 +13,6 @@ from convert.hub import NEEDED_FILES, resolve
 from convert.layouts import stored_names
 from convert.shards import StoredTensor, open_shards, read_tensor
 
-__all__ = ["Checkpoint", "LanguageModelConfig", "ModelLoadingError", "required_shapes", "resolve"]
-
-HASH_BLOCK_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -78,7 +74,11 @@ class Checkpoint:
     def file_hashes(self) -> dict[str, str]:
         """File name -> SHA-256 in hex, for every file of the checkpoint's folder that defines the model."""
         files = sorted({file for pattern in NEEDED_FILES for file in self.directory.glob(pattern) if file.is_file()})
-        return {file.name: _sha256(file) for file in files}
+        hashes = {}
+        for file in files:
+            with file.open("rb") as stream:
+                hashes[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashes
 
     def _stored(self, name: str) -> tuple[str, ...]:
         if name not in self._parts:
@@ -116,11 +116,3 @@ def required_shapes(config: LanguageModelConfig) -> dict[str, tuple[int, ...]]:
         "model.norm.weight": (hidden,),
         "audio_lm_head.weight": (audio_rows, hidden),
     }
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -6,7 +6,7 @@ from typing import Any
 
 from convert.errors import ModelLoadingError
 from convert.json_values import JsonValues, read_json
-from runtime.engine.types import MAX_RAS_WINDOW
+from runtime.engine.types import MAX_RAS_WINDOW, CodebookLayout
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
@@ -56,6 +56,10 @@ class LanguageModelConfig:
     # what a turn of a dialogue is spoken, "all" or "own".
     chunk_words: int | None
     dialogue_context: str | None
+
+    @property
+    def layout(self) -> CodebookLayout:
+        return CodebookLayout(self.num_codebooks, self.codebook_size, self.stream_bos_id, self.stream_eos_id)
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_kv_heads:

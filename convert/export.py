@@ -141,7 +141,7 @@ def _export_codec(source: str, revision: str | None, checkpoint: Checkpoint, dir
             f"the codec {source} has {config.num_codebooks} codebooks, "
             f"the language model {checkpoint.config.num_codebooks}."
         )
-    codes = min(checkpoint.config.stream_bos_id, checkpoint.config.stream_eos_id)
+    codes = checkpoint.config.layout.first_special_id
     if config.codebook_size != codes:
         raise ModelLoadingError(f"the codec {source} has {config.codebook_size} codes, the language model {codes}.")
     directory.mkdir()

@@ -22,7 +22,7 @@ from convert.checkpoint import Checkpoint
 from convert.config import TOKENIZER_FILE
 from convert.lm_check import reference_logits
 from runtime.engine.delay_pattern import delay
-from runtime.engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
+from runtime.engine.types import AudioSegment, Segment, TextSegment
 
 DTYPE = torch.float8_e4m3fn
 LARGEST = torch.finfo(DTYPE).max  # 448
@@ -88,7 +88,7 @@ def _scale(largest: float) -> float:
 
 def _calibration_prompt(checkpoint: Checkpoint) -> list[Segment]:
     config, random = checkpoint.config, np.random.default_rng(0)
-    layout = CodebookLayout(config.num_codebooks, config.codebook_size, config.stream_bos_id, config.stream_eos_id)
+    layout = config.layout
     tokenizer = Tokenizer.from_file(str(checkpoint.directory / TOKENIZER_FILE))
     text = np.array(tokenizer.encode(_PROMPT, add_special_tokens=False).ids, dtype=np.int64)
     clip = delay(random.integers(0, layout.first_special_id, (config.num_codebooks, _FRAMES)), layout)

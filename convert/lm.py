@@ -11,7 +11,6 @@ The KV cache is the caller's: past and present are meant to be bound to the same
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,14 @@ from onnx import TensorProto
 from tqdm import tqdm
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from convert.checkpoint import Checkpoint, LanguageModelConfig
+from convert.checkpoint import Checkpoint
+from convert.config import LanguageModelConfig
 from convert.onnx_writer import GraphBuilder, WeightsFile
 from convert.quantization import PRECISIONS, Precision, quantize
 from convert.reference import transformers_config
+from runtime.engine.types import ModelDescription
 
-TEXT_GRAPH, AUDIO_GRAPH, WEIGHTS, DESCRIPTION = "text.onnx", "audio.onnx", "weights.bin", "lm.json"
+TEXT_GRAPH, AUDIO_GRAPH, WEIGHTS = "text.onnx", "audio.onnx", "weights.bin"
 
 
 def export(checkpoint: Checkpoint, directory: Path, precision: str = "fp32", max_positions: int = 4096) -> None:
@@ -38,25 +39,20 @@ def export(checkpoint: Checkpoint, directory: Path, precision: str = "fp32", max
         _write_weights(checkpoint, weights, PRECISIONS[precision], max_positions)
     _Graph(checkpoint.config, PRECISIONS[precision], weights, audio=False).save(directory / TEXT_GRAPH)
     _Graph(checkpoint.config, PRECISIONS[precision], weights, audio=True).save(directory / AUDIO_GRAPH)
-    (directory / DESCRIPTION).write_text(json.dumps(describe(checkpoint.config, max_positions), indent=2) + "\n")
+    describe(checkpoint.config, max_positions).write(directory / ModelDescription.FILE)
 
 
-def describe(config: LanguageModelConfig, max_positions: int) -> dict[str, object]:
+def describe(config: LanguageModelConfig, max_positions: int) -> ModelDescription:
     """What the engine must know of the model, and nothing else."""
-    return {
-        "layout": {
-            "num_codebooks": config.num_codebooks,
-            "codebook_size": config.codebook_size,
-            "stream_bos_id": config.stream_bos_id,
-            "stream_eos_id": config.stream_eos_id,
-        },
-        "num_layers": config.num_layers,
-        "num_kv_heads": config.num_kv_heads,
-        "head_dim": config.head_dim,
-        "vocab_size": config.vocab_size,
-        "max_positions": max_positions,
-        "reference_token_id": config.audio_token_id,
-    }
+    return ModelDescription(
+        config.layout,
+        num_layers=config.num_layers,
+        num_kv_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        vocab_size=config.vocab_size,
+        max_positions=max_positions,
+        reference_token_id=config.audio_token_id,
+    )
 
 
 def _write_weights(checkpoint: Checkpoint, weights: WeightsFile, precision: Precision, max_positions: int) -> None:

@@ -23,8 +23,8 @@ from runtime.engine.delay_pattern import delay
 from runtime.engine.inflight.engine import ModelRunner
 from runtime.engine.inflight.graph_executor import GraphLimits
 from runtime.engine.inflight.onnx_runner import OnnxRunner
-from runtime.engine.inflight.rtx_runner import DESCRIPTION, RtxRunner
-from runtime.engine.types import AudioSegment, CodebookLayout, ModelDescription, Segment, TextSegment
+from runtime.engine.inflight.rtx_runner import RtxRunner
+from runtime.engine.types import AudioSegment, ModelDescription, Segment, TextSegment
 
 # Largest and mean |logit difference|, in standard deviations of the logits. float32 differs only by the order of
 # additions; the quantised ones are three times what rounding to 8 or 4 bits in blocks of 32 costs random weights, and
@@ -60,7 +60,7 @@ def compare_tensorrt_rtx(checkpoint: Checkpoint, directory: Path, precision: str
     """The same for the one graph of TensorRT-RTX, over the float32 twin that shares its weights; removes the twin."""
     if precision == "bf16" and checkpoint.stored_types() == {"BF16"}:
         precision = "fp32"
-    description = ModelDescription.read(directory / DESCRIPTION)
+    description = ModelDescription.read(directory / ModelDescription.FILE)
 
     def runner(positions: int) -> RtxRunner:
         # Optimised, ONNX Runtime would unpack every weight to float32: twice the memory the whole model takes.
@@ -77,10 +77,15 @@ def _compare(checkpoint: Checkpoint, precision: str, open_runner: Callable[[int]
     segments = mixed_prompt(checkpoint)
     expected = reference_logits(checkpoint, segments)[-_STEPS:]
     actual = _exported_logits(open_runner(sum(map(len, segments))), segments)
+    return checked(actual, expected, precision, TOLERANCES[precision])
+
+
+def checked(actual: np.ndarray, expected: np.ndarray, precision: str, tolerance: tuple[float, float]) -> LogitsError:
+    """How far logits [..., codebook_size] are from transformers'. Raises ExportError above the tolerance."""
     difference = np.abs(actual - expected) / expected.std()
     same = (actual.argmax(-1) == expected.argmax(-1)).mean()
     error = LogitsError(float(difference.max()), float(difference.mean()), float(same))
-    maximum, mean = TOLERANCES[precision]
+    maximum, mean = tolerance
     if not (error.maximum <= maximum and error.mean <= mean):  # also refuses NaN
         raise ExportError(
             f"the {precision} logits are up to {error.maximum:.1e} and on average {error.mean:.1e} standard deviations "
@@ -92,7 +97,7 @@ def _compare(checkpoint: Checkpoint, precision: str, open_runner: Callable[[int]
 def mixed_prompt(checkpoint: Checkpoint) -> list[Segment]:
     """Text, a reference clip, text, and the first generated columns; random but fixed."""
     config, random = checkpoint.config, np.random.default_rng(0)
-    layout = CodebookLayout(config.num_codebooks, config.codebook_size, config.stream_bos_id, config.stream_eos_id)
+    layout = config.layout
     text = random.integers(0, config.vocab_size, 40)
     clip = delay(random.integers(0, layout.first_special_id, (config.num_codebooks, 12)), layout)
     spoken = delay(random.integers(0, layout.first_special_id, (config.num_codebooks, 40)), layout)[:_STEPS]

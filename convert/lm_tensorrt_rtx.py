@@ -18,7 +18,6 @@ outputs: logits float32 [batch, num_codebooks, codebook_size] of each row's last
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +27,11 @@ import torch
 from onnx import TensorProto
 from tqdm import tqdm
 
-from convert.checkpoint import Checkpoint, LanguageModelConfig
-from convert.lm import DESCRIPTION, describe, rotary_tables
+from convert.checkpoint import Checkpoint
+from convert.config import LanguageModelConfig
+from convert.lm import describe, rotary_tables
 from convert.onnx_writer import GraphBuilder, WeightsFile
+from runtime.engine.types import ModelDescription
 
 GRAPH, WEIGHTS, CHECK_GRAPH = "lm.onnx", "lm.weights", "check.onnx"
 _MODALITIES = (("text", ""), ("audio", "audio_"))  # in the order of `modality`; the checkpoint's prefix
@@ -69,7 +70,7 @@ def export(checkpoint: Checkpoint, directory: Path, precision: str, max_position
         _write_weights(checkpoint, weights, stored, max_positions)
     _Graph(checkpoint.config, weights, stored, computed=stored).save(directory / GRAPH)
     _Graph(checkpoint.config, weights, stored, computed=FLOAT_TYPES["fp32"]).save(directory / CHECK_GRAPH)
-    (directory / DESCRIPTION).write_text(json.dumps(describe(checkpoint.config, max_positions), indent=2) + "\n")
+    describe(checkpoint.config, max_positions).write(directory / ModelDescription.FILE)
 
 
 def _write_weights(checkpoint: Checkpoint, weights: WeightsFile, stored: FloatType, max_positions: int) -> None:

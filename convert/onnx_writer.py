@@ -66,11 +66,7 @@ class WeightsFile:
         stored = self._stored[name]
         tensor = TensorProto(name=name, data_type=stored.data_type, dims=stored.shape)
         tensor.data_location = TensorProto.EXTERNAL
-        for key, value in (
-            ("location", self.path.name),
-            ("offset", stored.offset),
-            ("length", stored.length),
-        ):
+        for key, value in (("location", self.path.name), ("offset", stored.offset), ("length", stored.length)):
             tensor.external_data.add(key=key, value=str(value))
         return tensor
 
@@ -113,8 +109,7 @@ class GraphBuilder:
 
     def contrib(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
         """Add one of ONNX Runtime's own operators; returns its first output's name."""
-        self._nodes.append(helper.make_node(operator, inputs, outputs, domain=CONTRIB, **attributes))
-        return outputs[0]
+        return self.node(operator, inputs, outputs, domain=CONTRIB, **attributes)
 
     def save(self, path: Path) -> None:
         """Write the graph beside its weights file."""

@@ -28,11 +28,13 @@ import torch
 from tqdm import tqdm
 
 from convert import fp8
-from convert.checkpoint import Checkpoint, LanguageModelConfig
-from convert.lm import DESCRIPTION, describe
+from convert.checkpoint import Checkpoint
+from convert.config import LanguageModelConfig
+from convert.lm import describe
 from convert.safetensors_writer import SafetensorsWriter, TensorSpec
+from runtime.engine.types import AUDIO_EMBEDDING, ModelDescription
 
-CONFIG, WEIGHTS, AUDIO_EMBEDDING = "config.json", "rank0.safetensors", "audio_embedding.safetensors"
+CONFIG, WEIGHTS = "config.json", "rank0.safetensors"
 ARCHITECTURE = "HiggsAudioV2ForCausalLM"
 EXPERTS = ("", "audio_")  # what transformers' names of expert 0 and of expert 1 begin with
 _AUDIO_SOURCE = "model.embed_audio_tokens.embed_audio_tokens.weight"
@@ -129,7 +131,7 @@ def export(checkpoint: Checkpoint, directory: Path, precision: str = "bf16", max
     with SafetensorsWriter(directory / AUDIO_EMBEDDING, [spec]) as writer:
         writer.add("weight", embedding)
     (directory / CONFIG).write_text(json.dumps(engine_config(config, kind, max_positions), indent=2) + "\n")
-    (directory / DESCRIPTION).write_text(json.dumps(describe(config, max_positions), indent=2) + "\n")
+    describe(config, max_positions).write(directory / ModelDescription.FILE)
 
 
 def engine_config(config: LanguageModelConfig, precision: Precision, max_positions: int) -> dict[str, Any]:

@@ -18,10 +18,9 @@ from torch.nn import functional
 
 from convert import fp8
 from convert.checkpoint import Checkpoint
-from convert.errors import ExportError
-from convert.lm_check import LogitsError, mixed_prompt, reference_logits
-from convert.trtllm import AUDIO_EMBEDDING, CONFIG, WEIGHTS
-from runtime.engine.types import AudioSegment, Segment
+from convert.lm_check import LogitsError, checked, mixed_prompt, reference_logits
+from convert.trtllm import CONFIG, WEIGHTS
+from runtime.engine.types import AUDIO_EMBEDDING, AudioSegment, Segment
 
 # Largest and mean |logit difference|, in standard deviations of the logits. fp32 differs only by the order of
 # additions, and so does bf16 of a checkpoint that is bf16 already: then fp32's hold. The others are three times what
@@ -40,17 +39,8 @@ def compare(checkpoint: Checkpoint, directory: Path, precision: str) -> LogitsEr
     spoken = len(segments[-1])
     expected = reference_logits(checkpoint, segments)[-spoken:]
     actual = ConvertedModel(directory).logits(segments)[-spoken:].reshape(expected.shape)
-    difference = np.abs(actual - expected) / expected.std()
-    same = (actual.argmax(-1) == expected.argmax(-1)).mean()
-    error = LogitsError(float(difference.max()), float(difference.mean()), float(same))
     exact = precision == "bf16" and checkpoint.stored_types() == {"BF16"}
-    maximum, mean = TOLERANCES["fp32" if exact else precision]
-    if not (error.maximum <= maximum and error.mean <= mean):  # also refuses NaN
-        raise ExportError(
-            f"the {precision} logits are up to {error.maximum:.1e} and on average {error.mean:.1e} standard deviations "
-            f"away from transformers'; {maximum:.0e} and {mean:.0e} are allowed"
-        )
-    return error
+    return checked(actual, expected, precision, TOLERANCES["fp32" if exact else precision])
 
 
 class ConvertedModel:

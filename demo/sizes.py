@@ -38,47 +38,11 @@ class ModelSize:
 
 BYTE_VOCABULARY = 512  # 256 bytes and 256 special tokens
 TRAINED_VOCABULARY = 1280  # and 768 merges
-SMALL_CODEC = CodecSize(
-    encoder_width=8,
-    decoder_width=64,
-    latent_size=32,
-    hubert_hidden=64,
-    hubert_ffn=128,
-    hubert_layers=2,
-    hubert_conv_width=32,
-    hubert_pos_groups=4,
-)
+SMALL_CODEC = CodecSize(8, 64, 32, 64, 128, 2, 32, 4)
 # What the trained demo checkpoint has: narrow but for the decoder, which is what makes speech intelligible.
-TRAINED_CODEC = CodecSize(
-    encoder_width=8,
-    decoder_width=384,
-    latent_size=96,
-    hubert_hidden=64,
-    hubert_ffn=128,
-    hubert_layers=1,
-    hubert_conv_width=32,
-    hubert_pos_groups=16,
-)
-BENCH_CODEC = CodecSize(
-    encoder_width=8,
-    decoder_width=256,
-    latent_size=64,
-    hubert_hidden=64,
-    hubert_ffn=128,
-    hubert_layers=2,
-    hubert_conv_width=32,
-    hubert_pos_groups=4,
-)
-TRUE_CODEC = CodecSize(
-    encoder_width=64,
-    decoder_width=1024,
-    latent_size=256,
-    hubert_hidden=768,
-    hubert_ffn=3072,
-    hubert_layers=12,
-    hubert_conv_width=512,
-    hubert_pos_groups=16,
-)
+TRAINED_CODEC = CodecSize(8, 384, 96, 64, 128, 1, 32, 16)
+BENCH_CODEC = CodecSize(8, 256, 64, 64, 128, 2, 32, 4)
+TRUE_CODEC = CodecSize(64, 1024, 256, 768, 3072, 12, 512, 16)
 SIZES = {
     "tiny": ModelSize(64, 128, 2, 4, 2, 16, BYTE_VOCABULARY, SMALL_CODEC),
     "demo": ModelSize(256, 512, 4, 4, 2, 64, BYTE_VOCABULARY, SMALL_CODEC),

@@ -1,4 +1,4 @@
-"""Reading a bundle's manifest and refusing a bundle that does not fit this machine, in one sentence."""
+"""A bundle's manifest, and refusing a bundle that does not fit this machine, in one sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,57 @@ from serve.gpu import Gpu, choose, query_gpus
 MANIFEST_FILE, REPOSITORY = "manifest.json", "model_repository"
 FORMAT = 1
 _AGAIN = "build the bundle again with: make engine"
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a machine must have to serve a bundle; packages by name, with the versions that it was built with."""
+
+    python: str
+    numpy_below: str | None
+    packages: dict[str, str]
+    gpu_architecture: str | None  # such as "sm90"
+    tensorrt: str | None
+    gpu_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a bundle was made of and by what, and what a machine needs to serve it; `files` are its repository's."""
+
+    target: str = ""
+    fingerprint: str = ""
+    limits: dict[str, Any] = field(default_factory=dict)  # the target's own values
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    codec: dict[str, Any] = field(default_factory=dict)
+    language_model: dict[str, Any] = field(default_factory=dict)
+    compilers: dict[str, str] = field(default_factory=dict)
+    built_on: str | None = None  # the GPU; None: compiled without one
+    compiled_in_seconds: dict[str, float | None] = field(default_factory=dict)
+    requires: Requirements
+    files: dict[str, dict[str, Any]]  # bytes, sha256
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps({"format": FORMAT} | asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, bundle: Path) -> Manifest:
+        """Raises LaunchError when there is none, or it is of another format or damaged."""
+        path = bundle / MANIFEST_FILE
+        if not path.is_file():
+            raise LaunchError(f"{bundle} is not a bundle (no {MANIFEST_FILE}); build one with: make engine")
+        try:
+            values: dict[str, Any] = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise LaunchError(f"{path} is not valid JSON ({error}); {_AGAIN}") from error
+        found = values.get("format") if isinstance(values, dict) else None
+        if found != FORMAT:
+            raise LaunchError(f"{path} has format {found!r}, this version serves format {FORMAT}")
+        try:
+            values |= {"requires": Requirements(**values["requires"]), "files": values["files"]}
+            return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
+        except (KeyError, TypeError) as error:
+            raise _damaged(bundle, error) from error
 
 
 @dataclass(frozen=True)
@@ -36,43 +87,38 @@ def check_bundle(bundle: Path, verify: bool = False, device: str | None = None, 
     Raises LaunchError: no bundle, an unknown manifest format, files missing or changed, a Python, package or TensorRT
     that is not the one the bundle was built for; DeviceError: no GPU of its kind, or too little free memory on it.
     """
-    manifest = _read(bundle)
+    manifest = Manifest.read(bundle)
     try:
-        requires = manifest["requires"]
         gpu = gpu or _gpu_for(manifest, device)
-        _check_python(requires)
-        _check_tensorrt(requires["tensorrt"])
-        _check_files(bundle / REPOSITORY, manifest["files"], verify)
+        _check_python(manifest.requires)
+        _check_tensorrt(manifest.requires.tensorrt)
+        _check_files(bundle / REPOSITORY, manifest.files, verify)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LaunchError(f"{bundle / MANIFEST_FILE} is damaged ({error!r}); {_AGAIN}") from error
+        raise _damaged(bundle, error) from error
     return Servable(bundle / REPOSITORY, gpu)
 
 
-def _read(bundle: Path) -> dict[str, Any]:
-    path = bundle / MANIFEST_FILE
-    if not path.is_file():
-        raise LaunchError(f"{bundle} is not a bundle (no {MANIFEST_FILE}); build one with: make engine")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise LaunchError(f"{path} is not valid JSON ({error}); {_AGAIN}") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != FORMAT:
-        raise LaunchError(f"{path} has format {found!r}, this version serves format {FORMAT}")
-    return manifest
+def sha256(file: Path) -> str:
+    """Of a file's content, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _check_python(requires: dict[str, Any]) -> None:
+def _damaged(bundle: Path, error: Exception) -> LaunchError:
+    return LaunchError(f"{bundle / MANIFEST_FILE} is damaged ({error!r}); {_AGAIN}")
+
+
+def _check_python(requires: Requirements) -> None:
     python = ".".join(platform.python_version_tuple()[:2])
-    if python != requires["python"]:
-        raise LaunchError(f"the bundle was built with Python {requires['python']}, this is Python {python}")
-    below = requires["numpy_below"]
+    if python != requires.python:
+        raise LaunchError(f"the bundle was built with Python {requires.python}, this is Python {python}")
+    below = requires.numpy_below
     if below is not None and int(_installed("numpy").split(".")[0]) >= int(below):
         raise LaunchError(
             f"numpy {_installed('numpy')} is installed; Triton needs one below {below}, "
             "with a newer one its models return empty tensors"
         )
-    for package, built_with in requires["packages"].items():
+    for package, built_with in requires.packages.items():
         found = _installed(package)
         if found.split(".")[:2] != built_with.split(".")[:2]:
             raise LaunchError(
@@ -87,16 +133,15 @@ def _installed(package: str) -> str:
         raise LaunchError(f"{package} is not installed; run: make setup") from error
 
 
-def _gpu_for(manifest: dict[str, Any], device: str | None) -> Gpu | None:
-    requires = manifest["requires"]
-    architecture = requires["gpu_architecture"]
-    if architecture is None:
+def _gpu_for(manifest: Manifest, device: str | None) -> Gpu | None:
+    requires = manifest.requires
+    if requires.gpu_architecture is None:
         return None
-    digits = architecture.removeprefix("sm")
+    digits = requires.gpu_architecture.removeprefix("sm")
     try:
-        return choose(query_gpus(), f"{digits[:-1]}.{digits[-1]}", requires.get("gpu_memory_bytes") or 0, device)
+        return choose(query_gpus(), f"{digits[:-1]}.{digits[-1]}", requires.gpu_memory_bytes or 0, device)
     except DeviceError as error:
-        kind = manifest.get("target", architecture)
+        kind = manifest.target or requires.gpu_architecture
         raise DeviceError(f"the {kind} bundle cannot be served here: {error}") from error
 
 
@@ -115,8 +160,5 @@ def _check_files(repository: Path, files: dict[str, dict[str, Any]], verify: boo
             raise LaunchError(f"{path} may not be read by this user; make it readable, with the rest of the bundle")
         if path.stat().st_size != expected["bytes"]:
             raise LaunchError(f"{path} has {path.stat().st_size} bytes, the manifest says {expected['bytes']}")
-        if verify:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            if digest != expected["sha256"]:
-                raise LaunchError(f"{path} is not the file that was built: its SHA-256 differs from the manifest's")
+        if verify and sha256(path) != expected["sha256"]:
+            raise LaunchError(f"{path} is not the file that was built: its SHA-256 differs from the manifest's")

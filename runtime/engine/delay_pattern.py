@@ -12,14 +12,19 @@ import numpy as np
 from runtime.engine.types import CodebookLayout
 
 
+def delayed_columns(frames: int, num_codebooks: int) -> int:
+    """How many columns a clip takes: one a frame, two for stream BOS and EOS, num_codebooks - 1 for the delay."""
+    return frames + 2 + num_codebooks - 1
+
+
 def delay(codes: np.ndarray, layout: CodebookLayout) -> np.ndarray:
     """Lay a clip out as prompt columns: mark, codes, end mark, each codebook one column later than the last.
 
-    codes: int [num_codebooks, frames], all below the marks. Returns int64 [frames + 2 + num_codebooks - 1,
-    num_codebooks], the corners filled with the beginning and the end mark.
+    codes: int [num_codebooks, frames], all below the marks. Returns int64 [columns, num_codebooks], the corners filled
+    with the beginning and the end mark.
     """
     num_codebooks, frames = codes.shape
-    columns = np.full((frames + 1 + num_codebooks, num_codebooks), layout.stream_eos_id, dtype=np.int64)
+    columns = np.full((delayed_columns(frames, num_codebooks), num_codebooks), layout.stream_eos_id, dtype=np.int64)
     for codebook in range(num_codebooks):
         columns[: codebook + 1, codebook] = layout.stream_bos_id
         columns[codebook + 1 : codebook + 1 + frames, codebook] = codes[codebook]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from runtime.formats.errors import InvalidRequestError, ModelLoadingError, require
 from runtime.formats.speech_plan import MAX_RAS_WINDOW, NO_GUARD, RunawayGuard, SamplingParameters, WindowPlan
 from runtime.formats.window import FinishReason
+
+AUDIO_EMBEDDING = "audio_embedding.safetensors"  # what frames are summed from, beside TensorRT-LLM's engine
+GENERATED_ROWS = 2  # of a stream's frame table behind its clips': its speech's columns take turns in them
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ class CodebookLayout:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The language model as the exporter wrote it down (`lm.json` beside the graphs)."""
+    """The language model as the exporter writes it down, beside the graphs in `FILE`."""
 
+    FILE: ClassVar = "lm.json"
     layout: CodebookLayout
     num_layers: int
     num_kv_heads: int
@@ -44,6 +49,9 @@ class ModelDescription:
     vocab_size: int
     max_positions: int
     reference_token_id: int
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> ModelDescription:

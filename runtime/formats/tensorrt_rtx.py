@@ -7,12 +7,12 @@ from typing import Any
 
 from runtime.formats.errors import ModelLoadingError
 
-_MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the metapackage's name, and the wheels' own
+TENSORRT_RTX_MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the metapackage's name, and the wheels' own
 
 
 def tensorrt_rtx() -> Any:
     """The module. Raises ModelLoadingError when it is not installed."""
-    for name in _MODULES:
+    for name in TENSORRT_RTX_MODULES:
         try:
             return importlib.import_module(name)
         except ImportError:

@@ -1,4 +1,9 @@
-"""A voice profile, and what one must be: name, transcript and metadata are checked before anything is stored."""
+"""A voice profile and its file, and what one must be: checked before anything is stored and when it is read.
+
+The file is NAME.profile.json: `transcript`, `audio` (the clip, a float32 WAV beside it, or null), `seconds`, `metadata`
+and, if an added voice has a clip, `whole_frames`: the digest of what is encoded of it, by which its codes are found
+without the clip (`voices/code_files.py`).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,15 @@ from typing import Any
 import numpy as np
 
 from runtime.formats.errors import InvalidRequestError
-from runtime.formats.file_names import text_name
+from runtime.formats.file_names import canonical, path_name, text_name
 from runtime.formats.pronunciations import check_pronunciations
 
 BUNDLE, ADDED = "bundle", "added"
+PROFILE_SUFFIX = ".profile.json"
+# It was `clip` while zeros filled the last frame: a state folder may hold digests, and codes, of such clips.
+_DIGEST_KEY = "whole_frames"
+_MAX_SECONDS = 86400.0
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _TEXTS = ("language", "gender", "description")  # what other stages read of the metadata
 
 
@@ -25,11 +35,11 @@ class VoiceProfile:
     name: str
     audio_path: Path | None
     transcript: str  # what the clip says
-    embedding: np.ndarray | None  # the clip's codes, int32 [num_codebooks, frames]; None while nobody encoded it
     metadata: dict[str, Any]
     seconds: float  # of the clip
     origin: str  # BUNDLE or ADDED
-    clip: str | None  # digest of the clip as `code_files` has it, None: only its file tells
+    clip: str | None = None  # digest of the clip as `code_files` has it, None: only its file tells
+    embedding: np.ndarray | None = None  # its codes, int32 [num_codebooks, frames]; None while nobody encoded it
 
     @property
     def description(self) -> str:
@@ -47,6 +57,38 @@ class VoiceProfile:
             "metadata": self.metadata,
         }
 
+    def content(self) -> bytes:
+        """What its file holds."""
+        told = self.summary()
+        values = {"transcript": self.transcript, "audio": told["audio_path"], "seconds": self.seconds}
+        values |= {"metadata": self.metadata} | ({_DIGEST_KEY: self.clip} if self.clip else {})
+        return json.dumps(values, ensure_ascii=False, indent=2).encode()
+
+    @classmethod
+    def read(cls, file: Path, origin: str) -> VoiceProfile:
+        """The profile in a file. Raises OSError, InvalidRequestError, KeyError or ValueError when it is none."""
+        values = json.loads(file.read_bytes())
+        if not isinstance(values, dict):
+            raise InvalidRequestError("it must be a JSON object")
+        transcript, audio, seconds = values["transcript"], values["audio"], values["seconds"]
+        clip = values.get(_DIGEST_KEY)
+        if not isinstance(transcript, str) or isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise InvalidRequestError("transcript must be text, and seconds a number")
+        if not 0 <= seconds <= _MAX_SECONDS:  # also refuses NaN
+            raise InvalidRequestError(f"seconds must be from 0 to {_MAX_SECONDS}")
+        if clip is not None and not (isinstance(clip, str) and _DIGEST.fullmatch(clip)):
+            raise InvalidRequestError(f"{_DIGEST_KEY} must be the SHA-256 of a clip's whole frames")
+        if audio is not None and (not isinstance(audio, str) or Path(audio).name != audio or audio == ".."):
+            raise InvalidRequestError(f"{audio!r} is not the name of a file beside it")
+        path = None if audio is None else file.with_name(path_name(audio))
+        name, digest = voice_name(file.name), clip if path else None
+        return cls(name, path, transcript, values["metadata"], float(seconds), origin, digest)
+
+
+def voice_name(file_name: str) -> str:
+    """Whose profile the file of that name is."""
+    return canonical(text_name(file_name).removesuffix(PROFILE_SUFFIX))
+
 
 @dataclass(frozen=True)
 class VoiceRules:
@@ -59,6 +101,15 @@ class VoiceRules:
     max_description_characters: int
     max_metadata_bytes: int
     max_added: int
+
+    def check(self, profile: VoiceProfile) -> None:
+        """Raises InvalidRequestError unless all of a profile is as it must be."""
+        self.check_name(profile.name)
+        self.check_metadata(profile.metadata)
+        if profile.audio_path is None:
+            self.check_description(profile.metadata)
+        else:
+            self.check_transcript(profile.transcript)
 
     def check_name(self, name: str) -> None:
         """Raises InvalidRequestError for a name that could be a path, is too long, or has a meaning of its own."""

@@ -56,7 +56,7 @@ class Context:
     def prompt(self, part: PlannedPart, frames: int) -> Prompt:
         """The part's prompt; drops what leaves no room for so many frames behind it."""
         while True:
-            prompt = Prompt(tuple(_joined([*self._prefix, *self._segments(), _text(part.ids)])))
+            prompt = Prompt((*self._prefix, *self._segments(), _text(part.ids)))
             if not self._spoken or self._fits(prompt, frames):
                 return prompt
             self._spoken.remove(next((spoken for spoken in self._spoken if not spoken.anchor), self._spoken[0]))
@@ -72,15 +72,3 @@ class Context:
 
 def _text(ids: Sequence[int]) -> TextSegment:
     return TextSegment(np.array(ids, np.int64))
-
-
-def _joined(segments: Iterable[Segment]) -> list[Segment]:
-    """The same positions with neighbouring texts in one segment, which the engine reads in one call."""
-    joined: list[Segment] = []
-    for segment in segments:
-        last = joined[-1] if joined else None
-        if isinstance(segment, TextSegment) and isinstance(last, TextSegment):
-            joined[-1] = TextSegment(np.concatenate([last.ids, segment.ids]))
-        else:
-            joined.append(segment)
-    return joined

@@ -16,7 +16,7 @@ import triton_python_backend_utils as pb_utils
 from runtime.codec.batcher import WindowBatcher
 from runtime.codec.networks import open_network
 from runtime.codec.stream_samples import stream_samples
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, sentence
+from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError
 from runtime.formats.window import Window
 from runtime.triton import tensors
 
@@ -39,7 +39,7 @@ class TritonPythonModel:
             try:
                 window = self._window(request)
             except InvalidRequestError as error:
-                _refuse(sender, sentence(error))
+                tensors.refuse(sender, error)
                 continue
             self._batcher.put((sender, window), window.codes)
 
@@ -61,13 +61,13 @@ class TritonPythonModel:
         if window.fault:
             # An error that leaves the language model after audio would overtake that audio and leak the request in
             # Triton's ensemble; passed on in band, it arrives behind it and ends the stream cleanly.
-            _refuse(sender, window.fault)
+            tensors.refuse(sender, window.fault)
         elif isinstance(result, Exception):
             if not isinstance(result, RequestError):
                 result = AudioTokenizationError(f"the codec could not decode a window: {result}")
-            _refuse(sender, sentence(result))
+            tensors.refuse(sender, result)
         else:
-            sender.send(self._response(window, result), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            sender.send(self._response(window, result), flags=tensors.FINAL)
 
     def _response(self, window: Window, samples: np.ndarray) -> pb_utils.InferenceResponse:
         audio = stream_samples(samples, window, self._hop_length, self._fade_samples)
@@ -82,8 +82,3 @@ class TritonPythonModel:
                 tensors.string_tensor("report", report),
             ]
         )
-
-
-def _refuse(sender: Any, words: str) -> None:
-    response = pb_utils.InferenceResponse(error=pb_utils.TritonError(words))
-    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

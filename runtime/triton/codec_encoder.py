@@ -20,7 +20,7 @@ import triton_python_backend_utils as pb_utils
 from runtime.codec.clips import Clips, read_clips
 from runtime.codec.code_cache import DISK, ENCODER, MEMORY, CodeCache
 from runtime.codec.networks import open_network
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, sentence
+from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError
 from runtime.triton import tensors
 from runtime.triton.metrics import CodeSources, Refusals
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
@@ -85,8 +85,7 @@ class TritonPythonModel:
 
     def _refuse(self, sender: Any, refusal: RequestError) -> None:
         self._refusals.count(refusal)
-        response = pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(refusal)))
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        tensors.refuse(sender, refusal)
 
     def _respond(self, sender: Any, codes: list[np.ndarray]) -> None:
         joined = np.concatenate([np.zeros((self._num_codebooks, 0), np.int32), *codes], axis=1)
@@ -96,4 +95,4 @@ class TritonPythonModel:
                 tensors.tensor("reference_frames", [clip.shape[1] for clip in codes], np.int32),
             ]
         )
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        sender.send(response, flags=tensors.FINAL)

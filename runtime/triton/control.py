@@ -14,11 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import triton_python_backend_utils as pb_utils
-
 from runtime.formats.errors import InvalidRequestError
+from runtime.triton import tensors
 
-FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 _LOOK_SECONDS = 0.01  # Triton has no callback for a vanished client; only asking tells
 _EARLY_SECONDS = 60.0  # how long a control request may be ahead of its stream
 _REMEMBERED = 4096
@@ -64,7 +62,7 @@ class Controls:
             self._ended.add(request_id)
             watch = self._watches.pop(request_id, None)
         if watch is not None:
-            watch.sender.send(flags=FINAL)
+            watch.sender.send(flags=tensors.FINAL)
 
     def cancel(self, request_id: str, sender: Any) -> None:
         """End a stream, now or when it comes; a watch over one that is not here has nothing left to watch."""
@@ -78,7 +76,7 @@ class Controls:
         if cancel_stream is not None:
             cancel_stream()
         for answered in filter(None, (sender, watch.sender if watch else None)):
-            answered.send(flags=FINAL)
+            answered.send(flags=tensors.FINAL)
 
     def watch(self, request_id: str, sender: Any) -> None:
         """Hold a watch open; of two over one stream the second is let go at once."""
@@ -87,7 +85,7 @@ class Controls:
                 self._watches[request_id] = _Watch(sender, time.monotonic())
                 self._changed.notify()
                 return
-        sender.send(flags=FINAL)
+        sender.send(flags=tensors.FINAL)
 
     def close(self) -> None:
         """Stop looking and let every watch go."""
@@ -126,7 +124,7 @@ class Controls:
             if self._watches.get(request_id) is not watch:
                 return
             del self._watches[request_id]
-        watch.sender.send(flags=FINAL)
+        watch.sender.send(flags=tensors.FINAL)
 
 
 class _Recent:

@@ -17,8 +17,6 @@ from runtime.formats.window import FinishReason, Window
 from runtime.triton import tensors
 from runtime.triton.engine_metrics import EngineMetrics
 
-FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-
 
 class Responses:
     """One request's way back to its client. `on_end` is called once, when its last response has left."""
@@ -51,10 +49,10 @@ class Responses:
 
     def _fail(self, error: RequestError) -> None:
         if self._sent_frames == 0:
-            refuse(self._sender, error)
+            tensors.refuse(self._sender, error)
             return
         # In band, so that it stays behind the audio already on its way (see the codec's model).
-        self._sender.send(_response(Window(self._no_codes, fault=sentence(error))), flags=FINAL)
+        self._sender.send(_response(Window(self._no_codes, fault=sentence(error))), flags=tensors.FINAL)
 
     def _send_window(self, window: Window) -> None:
         elapsed = time.monotonic() - self._arrived
@@ -65,7 +63,7 @@ class Responses:
             self._metrics.parts_ended(len(window.report["parts"]), window.report["retries"])
         if window.finish_reason not in (None, FinishReason.CANCELLED):
             self._metrics.finished(elapsed, self._sent_frames * self._frame_seconds)
-        self._sender.send(_response(window), flags=FINAL if window.finish_reason else 0)
+        self._sender.send(_response(window), flags=tensors.FINAL if window.finish_reason else 0)
 
 
 class Delivery:
@@ -91,11 +89,6 @@ class Delivery:
                 work()
             except Exception as error:  # one broken response must not silence the other streams
                 pb_utils.Logger.log_error(f"a response could not be sent: {error!r}")
-
-
-def refuse(sender: Any, error: Exception) -> None:
-    """Answer with an error and nothing else."""
-    sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error))), flags=FINAL)
 
 
 def _response(window: Window) -> Any:

@@ -24,7 +24,7 @@ from runtime.speech.prompts import read_prefixes
 from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
 from runtime.triton.control import Controls
-from runtime.triton.delivery import Delivery, Responses, refuse
+from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.engine_metrics import EngineMetrics
 from runtime.triton.metrics import Refusals
 
@@ -38,7 +38,7 @@ class TritonPythonModel:
         os.nice(settings["nice"])
         limits = Limits(**settings["limits"])
         weights = tensors.version_directory(args) / "weights"
-        self._model = ModelDescription.read(weights / "lm.json")
+        self._model = ModelDescription.read(weights / ModelDescription.FILE)
         self._engine = start_engine(settings, weights, limits)
         self._metrics = EngineMetrics(self._engine.stats())
         self._refusals = Refusals("lm")
@@ -62,7 +62,7 @@ class TritonPythonModel:
             except Exception as error:
                 refusal = error if isinstance(error, RequestError) else classify(error)
                 self._refusals.count(refusal)
-                refuse(sender, refusal)
+                tensors.refuse(sender, refusal)
 
     def finalize(self) -> None:
         self._controls.close()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError, sentence
+from runtime.formats.errors import InvalidRequestError, RequestError
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.chatml import PromptEncoder, check_marks
@@ -28,7 +28,7 @@ from runtime.text.text_input import Content, read_text, told
 from runtime.text.writer import PlanLimits, PlanWriter
 from runtime.triton import tensors
 from runtime.triton.metrics import Refusals
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
 
 
@@ -36,7 +36,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
         directory = tensors.version_directory(args)
-        self._references = ReferenceLimits(**settings["reference"])
+        self._references = ReferenceRules(**settings["reference"])
         self._voices = VoiceStore.open(directory / "voices", settings)
         self._writer = PlanWriter(PromptEncoder(directory / "tokenizer.json"), PlanLimits(**settings["plan"]))
         self._options = OptionLimits(**settings["options"])
@@ -52,7 +52,7 @@ class TritonPythonModel:
             return self._write(request)
         except RequestError as error:
             self._refusals.count(error)
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error)))
+            return tensors.refusal(error)
 
     def _write(self, request: Any) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)

@@ -1,4 +1,4 @@
-"""Reading request tensors and making response tensors."""
+"""Reading request tensors, making response tensors, and refusing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, sentence
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 def settings(args: dict[str, str]) -> dict[str, Any]:
@@ -58,3 +60,14 @@ def tensor(name: str, value: Any, dtype: Any) -> Any:
 def string_tensor(name: str, value: str) -> Any:
     """An output tensor with one string."""
     return pb_utils.Tensor(name, np.array([value.encode()], dtype=np.object_))
+
+
+def refusal(words: str | Exception) -> Any:
+    """A response that is an error and nothing else."""
+    said = words if isinstance(words, str) else sentence(words)
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(said))
+
+
+def refuse(sender: Any, words: str | Exception) -> None:
+    """Answer with an error and nothing else."""
+    sender.send(refusal(words), flags=FINAL)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError, sentence
+from runtime.formats.errors import InvalidRequestError, RequestError
 from runtime.triton import tensors
 from runtime.triton.metrics import Refusals
 from runtime.voices.store import VoiceStore
@@ -40,7 +40,7 @@ class TritonPythonModel:
             return self._commands[command](request)
         except RequestError as error:
             self._refusals.count(error)
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(sentence(error)))
+            return tensors.refusal(error)
 
     def _list(self, request: Any) -> Any:
         return self._response({"voices": [profile.summary() for profile in self._store.profiles()]})

@@ -1,10 +1,8 @@
-"""Voice profiles as plain files of one folder: NAME.profile.json, and the clip that it names as a float32 WAV.
+"""Voice profiles as plain files of one folder, as `formats/voice_profile.py` describes them.
 
-The JSON holds `transcript`, `audio` (a file beside it, or null), `seconds`, `metadata` and, if an added voice has a
-clip, `whole_frames`: the digest of what is encoded of it, by which its codes are found without the clip
-(`code_files.py`). It is written last and in
-one piece, so a profile is there whole or not at all; a clip that no profile names is what a killed writer left.
-Writers, of any process, take turns; readers need not wait for them. Nothing outside the folder is read.
+A profile's file is written last and in one piece, so a profile is there whole or not at all; a clip that no profile
+names is what a killed writer left. Writers, of any process, take turns; readers need not wait for them. Nothing outside
+the folder is read.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +24,11 @@ import soundfile
 
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.file_names import canonical, path_name, text_name
-from runtime.formats.voice_profile import VoiceProfile, VoiceRules
+from runtime.formats.voice_profile import PROFILE_SUFFIX, VoiceProfile, VoiceRules, voice_name
 from runtime.formats.whole_files import locked, whole_file
 
-_SUFFIX = ".profile.json"
 _LOCK = ".lock"
-# It was `clip` while zeros filled the last frame: a state folder may hold digests, and codes, of such clips.
-_DIGEST_KEY = "whole_frames"
-_MAX_SECONDS = 86400.0
 _CLIP = re.compile(r"(?P<voice>.+)-[0-9a-f]{16}\.wav")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 # Two changes within one tick of the file system's clock look like one: a folder that changed just now is read again.
 _SETTLED_NANOSECONDS = 2 * 10**9
 
@@ -85,7 +78,7 @@ class ProfileFolder:
         return {name: seen.profile for name, seen in sorted(self._seen.items()) if seen.profile is not None}
 
     def write(
-        self, name: str, clip: NewClip | None, transcript: str, metadata: dict[str, Any], replace: bool
+        self, name: str, clip: NewClip | None, transcript: str, metadata: dict[str, Any], replacing: bool
     ) -> VoiceProfile:
         """Store a profile; without a clip it is a voice described in words.
 
@@ -93,21 +86,20 @@ class ProfileFolder:
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         with locked(self._directory / _LOCK):
-            file, there = self._directory / path_name(f"{name}{_SUFFIX}"), self._files_of(name)
-            if there and not replace:
+            file, there = self._directory / path_name(f"{name}{PROFILE_SUFFIX}"), self._files_of(name)
+            if there and not replacing:
                 raise FileExistsError(name)
-            values: dict[str, Any] = {"transcript": transcript, "audio": None, "seconds": 0.0, "metadata": metadata}
+            profile = VoiceProfile(name, None, transcript, metadata, 0.0, self._origin)
             if clip is not None:
-                seconds = len(clip.samples) / clip.sample_rate
-                values |= {"audio": self._write_clip(name, clip), "seconds": seconds, _DIGEST_KEY: clip.digest}
-            content = json.dumps(values, ensure_ascii=False, indent=2).encode()
+                path, seconds = self._write_clip(name, clip), len(clip.samples) / clip.sample_rate
+                profile = replace(profile, audio_path=path, seconds=seconds, clip=clip.digest)
             with whole_file(file) as stream:
-                stream.write(content)
+                stream.write(profile.content())
             for other in there - {file}:
                 other.unlink()
             self._sweep()
         self._changed_at = None
-        return _profile(file, values, self._origin, self._rules)
+        return profile
 
     def delete(self, name: str) -> bool:
         """Remove a profile and its clip; False when there is none. Raises OSError when the disk refuses."""
@@ -135,9 +127,9 @@ class ProfileFolder:
             return
         # Of two forms of one name the later counts, which is the one that is written here.
         for entry in sorted(entries, key=lambda entry: canonical(text_name(entry.name)) == text_name(entry.name)):
-            if not entry.name.endswith(_SUFFIX) or entry.name.startswith("."):
+            if not entry.name.endswith(PROFILE_SUFFIX) or entry.name.startswith("."):
                 continue
-            name = _voice(entry.name)
+            name = voice_name(entry.name)
             try:
                 status = entry.stat()
             except OSError:  # removed meanwhile
@@ -150,16 +142,17 @@ class ProfileFolder:
 
     def _files_of(self, name: str) -> set[Path]:
         """The profile's files: one, or several where somebody put there other forms of its name."""
-        profiles = (path for path in self._directory.iterdir() if path.name.endswith(_SUFFIX))
-        return {path for path in profiles if _voice(path.name) == name}
+        profiles = (path for path in self._directory.iterdir() if path.name.endswith(PROFILE_SUFFIX))
+        return {path for path in profiles if voice_name(path.name) == name}
 
-    def _write_clip(self, name: str, clip: NewClip) -> str:
-        """Returns the file's name, which tells its content: a reader never finds another clip under a name it has."""
-        audio = f"{name}-{hashlib.sha256(clip.samples.tobytes()).hexdigest()[:16]}.wav"
+    def _write_clip(self, name: str, clip: NewClip) -> Path:
+        """Its file, whose name tells its content: a reader never finds another clip under a name it has."""
+        file = f"{name}-{hashlib.sha256(clip.samples.tobytes()).hexdigest()[:16]}.wav"
         form = {"samplerate": clip.sample_rate, "subtype": "FLOAT", "format": "WAV"}
-        with whole_file(self._directory / path_name(audio)) as stream:
+        path = self._directory / path_name(file)
+        with whole_file(path) as stream:
             soundfile.write(stream, clip.samples, **form)
-        return audio
+        return path
 
     def _sweep(self) -> None:
         """Only with the lock: then every half-written file, and every clip its profile does not name, is left over."""
@@ -171,7 +164,7 @@ class ProfileFolder:
                     path.unlink()
 
     def _is_named(self, clip: Path, voice: str) -> bool:
-        file = clip.with_name(voice + _SUFFIX)
+        file = clip.with_name(voice + PROFILE_SUFFIX)
         try:
             return bool(json.loads(file.read_bytes())["audio"] == text_name(clip.name))
         except FileNotFoundError:
@@ -183,7 +176,10 @@ class ProfileFolder:
 def _read(file: Path, origin: str, rules: VoiceRules) -> VoiceProfile | None:
     try:
         _check_inside(file)
-        profile = _profile(file, json.loads(file.read_bytes()), origin, rules)
+        profile = VoiceProfile.read(file, origin)
+        rules.check(profile)
+        if profile.audio_path is not None:
+            _check_inside(profile.audio_path)
     except (OSError, ValueError, KeyError, RecursionError, InvalidRequestError) as error:
         logger.warning("%r is no voice profile and is left out: %r", str(file), error)
         return None
@@ -191,44 +187,6 @@ def _read(file: Path, origin: str, rules: VoiceRules) -> VoiceProfile | None:
         logger.warning("%r is left out: its clip %r is missing", str(file), profile.audio_path.name)
         return None
     return profile
-
-
-def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoiceProfile:
-    """Raises InvalidRequestError, KeyError or ValueError for values that are no profile's."""
-    if not isinstance(values, dict):
-        raise InvalidRequestError("it must be a JSON object")
-    name, transcript, metadata = _voice(file.name), values["transcript"], values["metadata"]
-    audio, clip, seconds = values["audio"], values.get(_DIGEST_KEY), values["seconds"]
-    rules.check_name(name)
-    rules.check_metadata(metadata)
-    if not isinstance(transcript, str) or isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise InvalidRequestError("transcript must be text, and seconds a number")
-    if not 0 <= seconds <= _MAX_SECONDS:  # also refuses NaN
-        raise InvalidRequestError(f"seconds must be from 0 to {_MAX_SECONDS}")
-    if clip is not None and not (isinstance(clip, str) and _DIGEST.fullmatch(clip)):
-        raise InvalidRequestError(f"{_DIGEST_KEY} must be the SHA-256 of a clip's whole frames")
-    if audio is None:
-        rules.check_description(metadata)
-    else:
-        if not isinstance(audio, str) or Path(audio).name != audio or audio == "..":
-            raise InvalidRequestError(f"{audio!r} is not the name of a file beside it")
-        rules.check_transcript(transcript)
-        _check_inside(file.with_name(path_name(audio)))
-    return VoiceProfile(
-        name=name,
-        audio_path=None if audio is None else file.with_name(path_name(audio)),
-        transcript=transcript,
-        embedding=None,
-        metadata=metadata,
-        seconds=float(seconds),
-        origin=origin,
-        clip=None if audio is None else clip,
-    )
-
-
-def _voice(file_name: str) -> str:
-    """Whose profile the file of that name is."""
-    return canonical(text_name(file_name).removesuffix(_SUFFIX))
 
 
 def _check_inside(file: Path) -> None:

@@ -14,7 +14,7 @@ from runtime.formats.errors import AudioFormatError
 
 
 @dataclass(frozen=True)
-class ReferenceLimits:
+class ReferenceRules:
     """What a reference clip must be. Seconds; `min_peak` is the smallest largest sample that is not silence."""
 
     sample_rate: int

@@ -17,7 +17,7 @@ from runtime.formats.file_names import canonical, shown
 from runtime.formats.voice_profile import ADDED, BUNDLE, VoiceProfile, VoiceRules
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.profile_folder import NewClip, ProfileFolder
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 from runtime.voices.state import STATE_VARIABLE, state_directory
 
 _ATTEMPTS = 2  # at a voice that another process is replacing
@@ -44,7 +44,7 @@ class VoiceStore:
         bundle: Path,
         state: Path | None,
         rules: VoiceRules,
-        limits: ReferenceLimits,
+        limits: ReferenceRules,
         known_codes: Callable[[str], np.ndarray | None] = lambda digest: None,
     ) -> None:
         self._bundle = ProfileFolder(bundle, BUNDLE, rules)
@@ -65,7 +65,7 @@ class VoiceStore:
             bundle,
             state / "voices" if state else None,
             VoiceRules(**settings["voices"]),
-            ReferenceLimits(**settings["reference"]),
+            ReferenceRules(**settings["reference"]),
             lambda digest: files.load(codes_key(codes["codec"], digest)) if files else None,
         )
 

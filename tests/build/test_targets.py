@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 
 from bench.arithmetic import GPUS, Weights
-from build.bundle import LM_FORMATS
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
-from build.targets import PRECISIONS, Target, load_target, target_names, with_precision
+from build.targets import Target, load_target, target_names, with_precision
 from convert.lm_formats import FORMATS
 from demo.boson_layout import boson_config
 from demo.codec import STRIDES
 from demo.language_model import config_json, plan
 from demo.sizes import SIZES
-from runtime.engine.trtllm.frame_table import GENERATED_ROWS
+from runtime.engine.types import GENERATED_ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES_PER_SECOND = 25.0
@@ -43,9 +42,9 @@ def test_all_targets_are_there() -> None:
 def test_a_target_has_the_precisions_its_engine_runs_and_the_converter_writes() -> None:
     for name in target_names():
         target = load_target(name)
-        written = FORMATS[LM_FORMATS[target.lm_engine]].precisions
-        assert target.precision in PRECISIONS[target.lm_engine]
-        assert set(PRECISIONS[target.lm_engine]) <= set(written) & set(WEIGHT_BYTES)
+        written = FORMATS[target.lm.lm_format].precisions
+        assert target.precision in target.lm.precisions
+        assert set(target.lm.precisions) <= set(written) & set(WEIGHT_BYTES)
     assert with_precision(load_target("l40s"), "fp8").precision == "fp8"
     for name, precision, sentence in (
         ("h100", "fp32", "target h100 has no precision 'fp32'; it has bf16, fp8, int8, int4"),

@@ -1,4 +1,4 @@
-"""`build_engine`: what it asks trtllm-build for, when it asks again, and what it says when something is missing.
+"""`build_engine`: what it asks trtllm-build for, and what it says when something is missing.
 
 trtllm-build itself needs a GPU; a script that records its arguments stands in its place. That the arguments are ones
 trtllm-build takes is checked against the options its source lists.
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from build.errors import BuildError
-from build.trtllm import NETWORK, TIMING_CACHE, EngineLimits, build_engine
+from build.trtllm import NETWORK, EngineShapes, build_engine
 
-LIMITS = EngineLimits(
+SHAPES = EngineShapes(
     max_batch_size=4,
     max_input_len=512,
     max_seq_len=1024,
@@ -65,6 +65,10 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "calls"
 
 
+def build(checkpoint: Path, engine: Path) -> None:
+    build_engine(checkpoint, engine, SHAPES, engine.with_name("times"))
+
+
 def calls(file: Path) -> list[dict[str, str]]:
     """The options of each call, as a dictionary."""
     lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
@@ -72,12 +76,12 @@ def calls(file: Path) -> list[dict[str, str]]:
 
 
 def test_it_asks_for_what_the_network_definition_needs(checkpoint: Path, tools: Path, tmp_path: Path) -> None:
-    build_engine(checkpoint, tmp_path / "engine", LIMITS)
+    build(checkpoint, tmp_path / "engine")
     (call,) = calls(tools)
     assert set(call) <= set(FACTS["trtllm_build"]["options"])
     wanted = {
         "--checkpoint_dir": str(checkpoint),
-        "--output_dir": str(tmp_path / "engine.new"),
+        "--output_dir": str(tmp_path / "engine"),
         "--model_cls_file": str(NETWORK),
         "--model_cls_name": "HiggsAudioV2ForCausalLM",
         "--max_batch_size": "4",
@@ -95,46 +99,20 @@ def test_it_asks_for_what_the_network_definition_needs(checkpoint: Path, tools: 
     }
     assert wanted.items() <= call.items()
     assert (tmp_path / "engine" / "rank0.engine").is_file()
-    assert not (tmp_path / "engine.new").exists()
 
 
 def test_the_network_definition_has_the_class_it_names() -> None:
     assert "class HiggsAudioV2ForCausalLM(" in NETWORK.read_text()
 
 
-def test_an_engine_is_built_again_only_when_something_changed(
-    checkpoint: Path, tools: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    engine = tmp_path / "engine"
-    build_engine(checkpoint, engine, LIMITS)
-    build_engine(checkpoint, engine, LIMITS)
-    assert len(calls(tools)) == 1
-    assert f"{engine} is up to date" in capsys.readouterr().out
-    build_engine(checkpoint, engine, replace(LIMITS, max_num_tokens=4096))
-    assert len(calls(tools)) == 2
-    (checkpoint / "rank0.safetensors").write_bytes(b"other weights")
-    build_engine(checkpoint, engine, LIMITS)
-    assert len(calls(tools)) == 3
-    (engine / "rank0.engine").unlink()
-    build_engine(checkpoint, engine, LIMITS)
-    assert len(calls(tools)) == 4
-
-
-def test_a_failed_build_keeps_the_old_engine_and_the_measured_times(
+def test_a_failed_build_leaves_the_measured_times(
     checkpoint: Path, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = tmp_path / "engine"
-    build_engine(checkpoint, engine, LIMITS)
     monkeypatch.setenv("FAIL", "1")
     with pytest.raises(BuildError, match="trtllm-build ended with code 3; its messages are above"):
-        build_engine(checkpoint, engine, replace(LIMITS, max_num_tokens=4096))
-    assert (engine / "rank0.engine").is_file()
-    assert not (tmp_path / "engine.new").exists()
-    assert (tmp_path / TIMING_CACHE).is_file()
-    assert calls(tools)[1]["--input_timing_cache"] == str(tmp_path / TIMING_CACHE)
-    monkeypatch.delenv("FAIL")
-    build_engine(checkpoint, engine, LIMITS)
-    assert len(calls(tools)) == 2, "the engine that stayed is still the one for these limits"
+        build(checkpoint, tmp_path / "engine")
+    assert (tmp_path / "times").is_file()
+    assert calls(tools)[0]["--input_timing_cache"] == str(tmp_path / "times")
 
 
 @pytest.mark.parametrize(
@@ -157,9 +135,8 @@ def test_what_the_machine_lacks_is_one_sentence(
     for name, value in setting.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(BuildError, match=complaint) as raised:
-        build_engine(checkpoint, tmp_path / "engine", LIMITS)
+        build(checkpoint, tmp_path / "engine")
     assert "\n" not in str(raised.value)
-    assert not (tmp_path / "engine").exists()
 
 
 @pytest.mark.parametrize(
@@ -178,7 +155,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
     config = {name: value for name, value in (CONFIG | changes).items() if value is not None}
     (checkpoint / "config.json").write_text(json.dumps(config))
     with pytest.raises(BuildError, match=complaint):
-        build_engine(checkpoint, tmp_path / "engine", LIMITS)
+        build(checkpoint, tmp_path / "engine")
     assert not calls(tools)
 
 
@@ -188,15 +165,15 @@ def test_fp8_needs_a_gpu_that_has_it(
     config = CONFIG | {"quantization": {"quant_algo": "FP8"}}
     (checkpoint / "config.json").write_text(json.dumps(config))
     with pytest.raises(BuildError, match=r"fp8 needs a GPU of compute capability 8\.9 or more, and this one has 8\.0"):
-        build_engine(checkpoint, tmp_path / "engine", LIMITS)
+        build(checkpoint, tmp_path / "engine")
     monkeypatch.setenv("GPU", "12.0")
-    build_engine(checkpoint, tmp_path / "engine", LIMITS)
+    build(checkpoint, tmp_path / "engine")
     assert len(calls(tools)) == 1
 
 
 def test_a_missing_checkpoint_says_how_to_make_it(tools: Path, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"config\.json is missing; convert with --lm-format tensorrt-llm first"):
-        build_engine(tmp_path / "nothing", tmp_path / "engine", LIMITS)
+        build(tmp_path / "nothing", tmp_path / "engine")
 
 
 def test_of_several_gpus_the_one_that_compiles_is_asked(
@@ -206,9 +183,9 @@ def test_of_several_gpus_the_one_that_compiles_is_asked(
     (tmp_path / "bin" / "nvidia-smi").write_text('#!/bin/sh\n[ "$1$2" = -iGPU-b ] && echo 9.0 || echo 8.0\n')
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with pytest.raises(BuildError, match=r"this one has 8\.0"):
-        build_engine(checkpoint, tmp_path / "engine", LIMITS)
+        build(checkpoint, tmp_path / "engine")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
-    build_engine(checkpoint, tmp_path / "engine", LIMITS)
+    build(checkpoint, tmp_path / "engine")
 
 
 @pytest.mark.parametrize(
@@ -220,10 +197,10 @@ def test_of_several_gpus_the_one_that_compiles_is_asked(
         ({"max_prompt_embedding_table_size": 1201}, "1201 frame-table rows are not the same for each of 4 streams"),
     ],
 )
-def test_limits_that_contradict_each_other_are_refused(changes: dict[str, int], complaint: str) -> None:
+def test_shapes_that_contradict_each_other_are_refused(changes: dict[str, int], complaint: str) -> None:
     with pytest.raises(BuildError, match=complaint):
-        replace(LIMITS, **changes)
+        replace(SHAPES, **changes)
 
 
 def test_rows_are_counted_for_all_streams() -> None:
-    assert LIMITS.rows_per_request == 300
+    assert SHAPES.rows_per_request == 300

@@ -24,7 +24,7 @@ from convert.codec_silence import silence_codes
 from convert.errors import ExportError, ModelLoadingError
 from convert.torchaudio_shim import resample
 from demo.make_checkpoint import CODEC_FOLDER
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 from tests.conftest import ROOT
 
 REAL_TOPOLOGY = CodecConfig(sample_rate=24000, hop_length=960, num_codebooks=8, codebook_size=1024, context_frames=10)
@@ -150,7 +150,7 @@ def test_silence_is_no_comparison(codec, decoder):
 
 
 def test_what_is_encoded_of_a_clip_of_any_length_has_the_codes_transformers_gives_it(codec, encoder, figure):
-    limits = ReferenceLimits(24000, 960, 0.5, 30.0, 1e-3)
+    limits = ReferenceRules(24000, 960, 0.5, 30.0, 1e-3)
     session = onnxruntime.InferenceSession(encoder[0])
     speech = [soundfile.read(ROOT / "voices" / f"{name}.wav", dtype="float32")[0] for name in ("awb", "rms", "slt")]
     rests = range(0, 960, 40)

@@ -16,9 +16,10 @@ from higgs_tts import GenerationParams, HiggsClient
 from bench.triton_models import metrics
 from build.exports import Exports
 from build.interpreter import Interpreter
-from build.manifest import MANIFEST_FILE, write_manifest
+from build.manifest import write_manifest
 from build.repository import assemble
 from build.targets import load_target
+from serve.manifest import MANIFEST_FILE
 from serve.triton import TritonServer
 
 SENTENCE = "Sentence number {} of the chapter says a little more than the one before it. "

@@ -12,9 +12,10 @@ from higgs_tts import GenerationParams, HiggsClient, OverloadedError, Speech
 
 from build.exports import Exports
 from build.interpreter import Interpreter
-from build.manifest import MANIFEST_FILE, write_manifest
+from build.manifest import write_manifest
 from build.repository import assemble
 from build.targets import load_target
+from serve.manifest import MANIFEST_FILE
 from serve.triton import TritonServer
 
 

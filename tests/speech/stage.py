@@ -9,9 +9,11 @@ import numpy as np
 
 from runtime.engine.contract import Event
 from runtime.engine.types import (
+    AudioSegment,
     CodebookLayout,
     EngineStats,
     FrameWindow,
+    Prompt,
     Request,
     TextSegment,
 )
@@ -63,6 +65,14 @@ def plan(*parts: PlannedPart, **changes: Any) -> SpeechPlan:
 def codes(frames: int, first: int = 0) -> np.ndarray:
     """int32 [num_codebooks, frames], different from frame to frame."""
     return (np.arange(first, first + frames) % 10 * np.ones((2, 1))).astype(np.int32)
+
+
+def flat(prompt: Prompt) -> list[int]:
+    """A prompt's positions: text ids, and each column's code of the first codebook plus 1000."""
+    rows = []
+    for segment in prompt.segments:
+        rows += (segment.columns[:, 0] + 1000 if isinstance(segment, AudioSegment) else segment.ids).tolist()
+    return rows
 
 
 class Engine:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from runtime.engine.types import AudioSegment, Prompt, TextSegment
 from runtime.formats.speech_plan import PlannedPart, SpeechPlan
 from runtime.speech.context import Context, ContextLimits
-from tests.speech.stage import LAYOUT, PREFIXES, codes, part, plan
+from tests.speech.stage import LAYOUT, PREFIXES, codes, flat, part, plan
 
 WIDE = ContextLimits(4096, 4096)
 
@@ -25,13 +24,6 @@ def shown(prompt: Prompt) -> list[int]:
 
 def numbered(number: int, **changes: object) -> PlannedPart:
     return part(ids=(100 + number,), **changes)
-
-
-def flat(prompt: Prompt) -> list[int]:
-    rows = []
-    for segment in prompt.segments:
-        rows += (segment.columns[:, 0] + 1000 if isinstance(segment, AudioSegment) else segment.ids).tolist()
-    return rows
 
 
 @pytest.mark.parametrize("context_parts", [1, 2, 3, 4, 8])
@@ -93,14 +85,6 @@ def test_what_is_dropped_for_room_is_the_oldest_and_no_more_than_that() -> None:
     for number in range(5):
         speech.add(numbered(number, cloned=number > 0), codes(20))
     assert shown(speech.prompt(numbered(9), 10)) == [100, 103, 104, 109], "the chosen voice goes last"
-
-
-def test_neighbouring_texts_are_one_segment() -> None:
-    speech = context(plan(part()))
-    speech.add(numbered(0), codes(3))
-    kinds = [type(segment) for segment in speech.prompt(numbered(1), 10).segments]
-    assert kinds == [TextSegment, AudioSegment, TextSegment]
-    assert np.array_equal(speech.prompt(numbered(1), 10).segments[-1].ids, [4, 5, 101])  # type: ignore[union-attr]
 
 
 def test_a_prompt_is_the_prefix_and_then_words_codes_and_closing_of_each_part() -> None:

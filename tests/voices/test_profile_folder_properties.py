@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from build.targets import load_target
 from build.voices import voice_rules
-from runtime.formats.voice_profile import ADDED, VoiceRules
+from runtime.formats.voice_profile import ADDED
 from runtime.voices.profile_folder import NewClip, ProfileFolder
 
-RULES = VoiceRules(**voice_rules(load_target("cpu")))
+RULES = voice_rules(load_target("cpu"))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -93,5 +93,5 @@ def test_any_content_gives_profiles_or_is_left_out(contents: dict[str, bytes]) -
             assert profile.transcript if profile.audio_path else profile.description
             assert isinstance(profile.metadata.get("language", ""), str)
         clip = NewClip(np.zeros(960, np.float32), 24000, "0" * 64)
-        store.write("a", clip, "words", {}, replace=True)
+        store.write("a", clip, "words", {}, replacing=True)
         assert store.profiles()["a"].transcript == "words", "whatever stood there, it can be replaced"

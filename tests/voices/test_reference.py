@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from runtime.formats.errors import AudioFormatError
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 
 LIMITS = {"sample_rate": 24000, "hop_length": 960, "min_seconds": 0.5, "max_seconds": 30.0, "min_peak": 1e-3}
 
 
 def checked(samples: np.ndarray, **settings: Any) -> np.ndarray:
-    return ReferenceLimits(**LIMITS | settings).checked(samples)
+    return ReferenceRules(**LIMITS | settings).checked(samples)
 
 
 def noise(samples: int) -> np.ndarray:

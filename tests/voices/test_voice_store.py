@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ import soundfile
 from build.targets import load_target
 from build.voices import voice_rules
 from runtime.formats.errors import InvalidRequestError, RequestError, StateError
-from runtime.formats.voice_profile import VoiceRules
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
 from tests.voices.conftest import Run
 
@@ -31,14 +31,15 @@ LIMITS = {"sample_rate": RATE, "hop_length": 960, "min_seconds": 0.5, "max_secon
 # argv: bundle's folder, state's folder, and what is needed to open a store over them.
 OPEN = f"""
 import json, os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from runtime.formats.errors import RequestError
-from runtime.voices.reference import ReferenceLimits
+from runtime.voices.reference import ReferenceRules
 from runtime.formats.voice_profile import VoiceRules
 from runtime.voices.store import VoiceStore
 
-store = VoiceStore(Path(sys.argv[1]), Path(sys.argv[2]), VoiceRules(**{RULES!r}), ReferenceLimits(**{LIMITS!r}))
+store = VoiceStore(Path(sys.argv[1]), Path(sys.argv[2]), {RULES!r}, ReferenceRules(**{LIMITS!r}))
 def clip(level):
     return np.full({RATE}, level, np.float32)
 """
@@ -61,10 +62,10 @@ def clip(level: float = 0.5, seconds: float = 1.0) -> np.ndarray:
 
 def open_store(folders: tuple[Path, Path], codec: str = "codec", **settings: Any) -> Any:
     """The codes of one codec's clips are found in `codes` beside the state's voices."""
-    rules = VoiceRules(**RULES | settings)
+    rules = replace(RULES, **settings)
     files = code_files(folders)
     return VoiceStore(
-        folders[0], folders[1], rules, ReferenceLimits(**LIMITS), lambda digest: files.load(codes_key(codec, digest))
+        folders[0], folders[1], rules, ReferenceRules(**LIMITS), lambda digest: files.load(codes_key(codec, digest))
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from runtime.engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
 from runtime.formats.errors import ModelLoadingError
 
-TEXT_GRAPH, AUDIO_GRAPH, DESCRIPTION = "text.onnx", "audio.onnx", "lm.json"
+TEXT_GRAPH, AUDIO_GRAPH = "text.onnx", "audio.onnx"
 _SLOTS_FROM = 1  # row 0 of the cache is a lone stream's company
 
 
@@ -34,7 +34,7 @@ class OnnxRunner:
     """
 
     def __init__(self, directory: Path, max_streams: int, max_positions: int, threads: int = 0) -> None:
-        self.description = ModelDescription.read(directory / DESCRIPTION)
+        self.description = ModelDescription.read(directory / ModelDescription.FILE)
         if max_positions > self.description.max_positions:
             raise ModelLoadingError(
                 f"{max_positions} positions are asked for, "
@@ -55,16 +55,16 @@ class OnnxRunner:
 
     @property
     def layout(self) -> CodebookLayout:
-        """How the model lays out a column of codes."""
+        """As `ModelRunner.layout`."""
         return self.description.layout
 
     @property
     def device(self) -> torch.device:
-        """Where columns are expected and logits are given."""
+        """As `ModelRunner.device`."""
         return torch.device("cpu")
 
     def prefill(self, slot: int, position: int, segment: Segment) -> int:
-        """Read prompt positions into a slot's cache from `position` on; returns how many."""
+        """As `ModelRunner.prefill`."""
         count = len(segment)
         if count == 0:
             return 0
@@ -84,11 +84,7 @@ class OnnxRunner:
         return count
 
     def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
-        """One step for the streams in slots 0..n-1.
-
-        columns: int64 [n, num_codebooks], each stream's newest column; positions: where each goes in its cache.
-        Returns float32 [n, num_codebooks, codebook_size], valid until the next call.
-        """
+        """As `ModelRunner.decode`."""
         streams = len(positions)
         if streams not in self._steps:
             # One row goes through other kernels than several, which round differently: what a stream says would depend
@@ -103,24 +99,21 @@ class OnnxRunner:
         return torch.from_numpy(step.logits[-streams:])
 
     def move(self, source: int, target: int, positions: int) -> None:
-        """Copy the first `positions` of one slot's cache to another slot."""
+        """As `ModelRunner.move`."""
         for buffer in self._cache.values():
             buffer[target, :, :positions] = buffer[source, :, :positions]
 
     @property
     def position_bytes(self) -> int:
-        """Keys and values of one position of a slot."""
+        """As `ModelRunner.position_bytes`."""
         return sum(buffer[0, :, 0].nbytes for buffer in self._cache.values())
 
     def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
-        """A copy of a slot's keys and values, each layer's keys before its values.
-
-        Returns float32 [2 * num_layers, num_kv_heads, stop - start, head_dim].
-        """
+        """As `ModelRunner.read`."""
         return torch.from_numpy(np.stack([buffer[slot, :, start:stop] for buffer in self._cache.values()]))
 
     def write(self, slot: int, start: int, values: torch.Tensor) -> None:
-        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        """As `ModelRunner.write`."""
         for buffer, own in zip(self._cache.values(), values.numpy(), strict=True):
             buffer[slot, :, start : start + own.shape[1]] = own
 

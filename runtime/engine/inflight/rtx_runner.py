@@ -18,7 +18,7 @@ from runtime.engine.inflight.rtx_executor import RtxExecutor
 from runtime.engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
 from runtime.formats.errors import ModelLoadingError
 
-ENGINE, DESCRIPTION = "lm.engine", "lm.json"
+ENGINE = "lm.engine"
 _KEPT_STEPS = 64  # bindings of decode steps: of the cache lengths in use, every number of rows
 
 
@@ -65,17 +65,17 @@ class RtxRunner:
         Raises:
             ModelLoadingError: a file, TensorRT-RTX or a fitting GPU is missing, or the limits are too high.
         """
-        description = ModelDescription.read(directory / DESCRIPTION)
+        description = ModelDescription.read(directory / ModelDescription.FILE)
         return cls(RtxExecutor.load(directory / ENGINE), description, max_streams, max_positions)
 
     @property
     def layout(self) -> CodebookLayout:
-        """How the model lays out a column of codes."""
+        """As `ModelRunner.layout`."""
         return self.description.layout
 
     @property
     def device(self) -> torch.device:
-        """Where columns are expected and logits are given."""
+        """As `ModelRunner.device`."""
         return self._executor.device
 
     @property
@@ -84,7 +84,7 @@ class RtxRunner:
         return self._cache
 
     def prefill(self, slot: int, position: int, segment: Segment) -> int:
-        """Read prompt positions into a slot's cache from `position` on; returns how many."""
+        """As `ModelRunner.prefill`."""
         count = len(segment)
         if count == 0:
             return 0
@@ -95,11 +95,7 @@ class RtxRunner:
         return count
 
     def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
-        """One step for the streams in slots 0..n-1.
-
-        columns: int64 [n, num_codebooks], each stream's newest column; positions: where each goes in its cache.
-        Returns float32 [n, num_codebooks, codebook_size] on the executor's device, valid until the next call.
-        """
+        """As `ModelRunner.decode`."""
         rows = len(positions)
         # Slot n may belong to the stream whose prompt is being read.
         self._cache.prepare(0, [position + 1 for position in positions], free_from=rows + 1)
@@ -115,23 +111,20 @@ class RtxRunner:
         return binding.tensors["logits"]
 
     def move(self, source: int, target: int, positions: int) -> None:
-        """Copy the first `positions` of one slot's cache to another slot."""
+        """As `ModelRunner.move`."""
         self._cache.move(source, target, positions)
 
     @property
     def position_bytes(self) -> int:
-        """Keys and values of one position of a slot."""
+        """As `ModelRunner.position_bytes`."""
         return self._cache.position_bytes
 
     def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
-        """A copy of a slot's keys and values in the host's memory, each layer's keys before its values.
-
-        Returns [2 * num_layers, num_kv_heads, stop - start, head_dim] of the cache's dtype.
-        """
+        """As `ModelRunner.read`, in the host's memory and of the cache's dtype."""
         return self._cache.read(slot, start, stop).cpu()
 
     def write(self, slot: int, start: int, values: torch.Tensor) -> None:
-        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        """As `ModelRunner.write`."""
         self._cache.prepare(slot, [start + values.shape[2]], free_from=slot + 1)
         self._cache.write(slot, start, self._on_device(values))
 

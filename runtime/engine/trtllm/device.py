@@ -14,22 +14,22 @@ from runtime.engine.trtllm.executor_config import BuiltEngine, ExecutorOptions
 from runtime.engine.trtllm.frame_table import FrameTable, end_id, read_audio_embedding
 from runtime.engine.trtllm.step_callback import StepCallback
 from runtime.engine.trtllm.stream import TrtllmStream
-from runtime.engine.types import MAX_RAS_WINDOW, CodebookLayout, Limits
+from runtime.engine.types import AUDIO_EMBEDDING, MAX_RAS_WINDOW, CodebookLayout, Limits
 
 
 class Device:
     """The table whose rows the executor reads, and the step that writes them.
 
     Args:
-        audio_embedding: the file that frames are summed from.
+        directory: holds the embedding that frames are summed from.
 
     Raises:
-        ModelLoadingError: that file is missing or does not fit.
+        ModelLoadingError: it is missing or does not fit.
     """
 
     def __init__(
         self,
-        audio_embedding: Path,
+        directory: Path,
         layout: CodebookLayout,
         limits: Limits,
         built: BuiltEngine,
@@ -37,7 +37,7 @@ class Device:
     ) -> None:
         self._device, self._layout = torch.device(options.device), layout
         self._slots = limits.max_streams + 1  # the callback moves by way of one more
-        weights = read_audio_embedding(audio_embedding, layout).to(self._device, built.dtype)
+        weights = read_audio_embedding(directory / AUDIO_EMBEDDING, layout).to(self._device, built.dtype)
         self.table = FrameTable(weights, layout, limits.max_streams, built.rows, self._slots)
         on_gpu = self._device.type == "cuda"
         self._upload = torch.cuda.Stream(self._device) if on_gpu else None

@@ -35,7 +35,7 @@ from runtime.engine.trtllm.stream import TrtllmStream, warm_up_requests
 from runtime.engine.types import EngineStats, FinishReason, FrameWindow, Limits, ModelDescription, Request
 from runtime.formats.errors import EngineError, ModelLoadingError, RequestError, classify
 
-DESCRIPTION, AUDIO_EMBEDDING, ENGINE = "lm.json", "audio_embedding.safetensors", "engine"
+ENGINE = "engine"
 _PATIENCE = timedelta(milliseconds=50)  # how exactly deadlines are kept while the executor has nothing to say
 _CLOSING_SECONDS = 10.0
 
@@ -57,11 +57,11 @@ class TrtllmEngine:
         self, directory: Path, limits: Limits, options: ExecutorOptions | None = None, bindings: Any = None
     ) -> None:
         options = options or ExecutorOptions()
-        self.description = ModelDescription.read(directory / DESCRIPTION)
+        self.description = ModelDescription.read(directory / ModelDescription.FILE)
         self._layout, self._limits = self.description.layout, limits
         self._built = BuiltEngine.read(directory / ENGINE, self._layout, limits)
         self._bindings = load_bindings() if bindings is None else bindings
-        self._device = Device(directory / AUDIO_EMBEDDING, self._layout, limits, self._built, options)
+        self._device = Device(directory, self._layout, limits, self._built, options)
         self._roster = Roster(limits)
         self._keys = itertools.count(1)
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # for the collecting thread

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from runtime.engine.trtllm.frame_table import GENERATED_ROWS, PromptTokens, end_id, table_ids
-from runtime.engine.types import CodebookLayout, Limits
+from runtime.engine.trtllm.frame_table import PromptTokens, end_id, table_ids
+from runtime.engine.types import GENERATED_ROWS, CodebookLayout, Limits
 from runtime.formats.errors import ModelLoadingError
 
 BINDINGS = "tensorrt_llm.bindings.executor"
@@ -62,6 +62,11 @@ class BuiltEngine:
     max_num_tokens: int
     tokens_per_block: int
     rows: int
+
+    @property
+    def reference_rows(self) -> int:
+        """Rows that one request's clips may take."""
+        return self.rows - GENERATED_ROWS
 
     @classmethod
     def read(cls, directory: Path, layout: CodebookLayout, limits: Limits) -> BuiltEngine:

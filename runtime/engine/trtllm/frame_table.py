@@ -18,10 +18,8 @@ import numpy as np
 import torch
 from torch.nn.functional import embedding
 
-from runtime.engine.types import AudioSegment, CodebookLayout, Prompt
+from runtime.engine.types import GENERATED_ROWS, AudioSegment, CodebookLayout, Prompt
 from runtime.formats.errors import ModelLoadingError
-
-GENERATED_ROWS = 2
 
 
 def table_ids(layout: CodebookLayout) -> int:

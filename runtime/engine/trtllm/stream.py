@@ -12,7 +12,7 @@ from runtime.engine.admission import code_stream
 from runtime.engine.code_stream import CodeStream
 from runtime.engine.contract import Listener
 from runtime.engine.trtllm.executor_config import BuiltEngine
-from runtime.engine.trtllm.frame_table import GENERATED_ROWS, PromptTokens, prompt_tokens
+from runtime.engine.trtllm.frame_table import PromptTokens, prompt_tokens
 from runtime.engine.trtllm.step_callback import SpokenStream
 from runtime.engine.types import CodebookLayout, Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
 from runtime.formats.errors import InvalidRequestError
@@ -52,10 +52,10 @@ class TrtllmStream(SpokenStream):
         """
         codes = code_stream(request, layout, limits)
         tokens = prompt_tokens(request.prompt, layout)
-        if tokens.reference_rows + GENERATED_ROWS > built.rows:
+        if tokens.reference_rows > built.reference_rows:
             raise InvalidRequestError(
                 f"the reference clips take {tokens.reference_rows} frame table rows; "
-                f"this engine was built for {built.rows - GENERATED_ROWS}"
+                f"this engine was built for {built.reference_rows}"
             )
         if len(tokens.ids) > built.max_input_len:
             raise InvalidRequestError(

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from convert import lm
 from convert.checkpoint import Checkpoint
-from runtime.engine.trtllm.engine import AUDIO_EMBEDDING, DESCRIPTION, ENGINE, TrtllmEngine
+from runtime.engine.trtllm.engine import ENGINE, TrtllmEngine
 from runtime.engine.trtllm.executor_config import ExecutorOptions
-from runtime.engine.types import Limits
+from runtime.engine.types import AUDIO_EMBEDDING, Limits, ModelDescription
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.executor import Executor
 from tests.engine.trtllm.standin.network import Network
@@ -33,7 +33,7 @@ def network(checkpoint: Path) -> Network:
 def trtllm_directory(checkpoint: Path, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the TensorRT-LLM bundle's `lm` has, with the engine itself left out: only its config.json is read here."""
     directory = tmp_path_factory.mktemp("trtllm")
-    (directory / DESCRIPTION).write_text(json.dumps(lm.describe(Checkpoint.open(str(checkpoint)).config, 4096)))
+    lm.describe(Checkpoint.open(str(checkpoint)).config, 4096).write(directory / ModelDescription.FILE)
     save_file({"weight": network.audio_embedding.clone()}, directory / AUDIO_EMBEDDING)
     (directory / ENGINE).mkdir()
     (directory / ENGINE / "config.json").write_text(json.dumps(engine_config(network.table_ids)))

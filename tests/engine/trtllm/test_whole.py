@@ -32,7 +32,7 @@ from convert import trtllm
 from convert.checkpoint import Checkpoint
 from runtime.engine.loader import start_engine
 from runtime.engine.trtllm.engine import TrtllmEngine
-from runtime.engine.types import Limits
+from runtime.engine.types import AUDIO_EMBEDDING, Limits
 from tests.build import trtllm_standin
 from tests.build.trtllm_standin import runtime
 from tests.engine.trtllm.standin.bindings import standin_bindings
@@ -154,7 +154,7 @@ def serve(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             # the same to the last. So what was built for bf16 is given float32's weights and their description.
             converted = tmp_path / "fp32"
             trtllm.export(Checkpoint.open(str(checkpoint)), converted, "fp32", target.max_positions)
-            shutil.copy(converted / trtllm.AUDIO_EMBEDDING, weights / trtllm.AUDIO_EMBEDDING)
+            shutil.copy(converted / AUDIO_EMBEDDING, weights / AUDIO_EMBEDDING)
             config = json.loads((weights / "engine" / "config.json").read_text())
             config["pretrained_config"] = json.loads((converted / "config.json").read_text())
             (weights / "engine" / "config.json").write_text(json.dumps(config))
