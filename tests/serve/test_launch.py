@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from serve import installation
+from serve.access import Access
 from serve.errors import LaunchError
 from serve.ports import Ports
 from serve.processes import STUB
@@ -162,25 +163,25 @@ def test_a_port_in_use_is_named_with_its_option(bundle: Path) -> None:
         taken = occupant.getsockname()[1]
         free = Ports.free()
         with pytest.raises(LaunchError, match=rf"port {taken} .*--grpc-port"):
-            TritonServer(bundle, Ports(free.http, taken, free.metrics)).start()
+            TritonServer(bundle, Access(Ports(free.http, taken, free.metrics))).start()
 
 
 @pytest.mark.parametrize("number", [0, 65536, -1])
 def test_a_port_that_is_none_is_refused(bundle: Path, number: int) -> None:
     free = Ports.free()
     with pytest.raises(LaunchError, match=rf"--http-port is {number}; a port is a number from 1 to 65535"):
-        TritonServer(bundle, Ports(number, free.grpc, free.metrics)).start()
+        TritonServer(bundle, Access(Ports(number, free.grpc, free.metrics))).start()
 
 
 def test_a_port_taken_at_the_last_moment_is_still_the_reason(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ports, "refuse_if_taken", lambda self, host: None)
+    monkeypatch.setattr(Ports, "refuse_if_taken", lambda self, hosts: None)
     with socket.socket() as occupant:
         occupant.bind(("127.0.0.1", 0))
         occupant.listen()
         taken = occupant.getsockname()[1]
         free = Ports.free()
         with pytest.raises(LaunchError, match=str(taken)):
-            TritonServer(bundle, Ports(taken, free.grpc, free.metrics)).start()
+            TritonServer(bundle, Access(Ports(taken, free.grpc, free.metrics))).start()
 
 
 def test_a_log_that_cannot_be_written_is_refused(bundle: Path, tmp_path: Path) -> None:
