@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"on {server.gpu}")
         print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
         print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
-        Supervisor(server, options.timeout).watch()
+        Supervisor(server, options.timeout, options.restarts).watch()
     except KeyboardInterrupt:
         print(f"stopped in {server.stop():.1f} s")
         return 0
@@ -103,6 +103,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--verify", action="store_true", help="check the hash of every file before starting")
     parser.add_argument("--timeout", type=float, default=START_SECONDS, help="seconds the models may take to load")
+    parser.add_argument(
+        "--restarts", type=int, metavar="N", help="restarts in a row after which to give up; default: never"
+    )
     parser.add_argument("--log", type=Path, help="Triton's log; by default triton.log in the bundle")
     parser.add_argument("--log-verbose", type=int, default=0, help="Triton's own level of detail")
     options = parser.parse_args(arguments)

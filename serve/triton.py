@@ -13,7 +13,7 @@ from serve.access import Access
 from serve.errors import LaunchError
 from serve.gpu import Gpu
 from serve.installation import find_installation
-from serve.lifetime import ending_with_its_starter
+from serve.lifetime import Guard, ending_with_its_starter
 from serve.log import failure, may_be_tried_again, open_log
 from serve.machine import check_machine
 from serve.manifest import check_bundle
@@ -63,6 +63,7 @@ class TritonServer:
         self._shared_memory: SharedMemory | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._processes: Processes | None = None
+        self._guard: Guard | None = None
 
     @property
     def grpc_url(self) -> str:
@@ -93,19 +94,22 @@ class TritonServer:
             self._start(repository, listening, timeout)
         return self
 
-    def stop(self) -> float:
-        """Stop everything, by force if it does not stop by itself; returns the seconds it took."""
+    def stop(self, grace: float = STOP_SECONDS) -> float:
+        """Stop everything, by force what does not stop by itself within `grace` seconds; returns those it took."""
         started = time.monotonic()
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(STOP_SECONDS)
+                self._process.wait(grace)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
             # Model processes outlive a server that crashed or gave up waiting, by seconds or for as long as they work.
             kill_group(self._process.pid)
             self._process = self._processes = None
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
@@ -121,8 +125,7 @@ class TritonServer:
         """
         if self._process is None or self._processes is None or self._process.poll() is not None:
             return "the server process has ended"
-        dead = self._processes.dead_models()
-        return f"the process of model {' and '.join(dead)} has died" if dead else None
+        return self._processes.ailment()
 
     def memory_bytes(self) -> int:
         """Resident memory of the server and its model processes."""
@@ -141,6 +144,7 @@ class TritonServer:
         self._scratch, self._shared_memory = make_scratch(), SharedMemory()
         try:
             self._process = self._launch(repository, listening, self._scratch, self._shared_memory)
+            self._guard = Guard(self._process.pid)
             self._wait_until_ready(self._process, timeout)
             self._shared_memory.make_private()
             self._processes = Processes(self._process.pid)
