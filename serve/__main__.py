@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from serve.access import Access, Tls
 from serve.errors import DeviceError, LaunchError
-from serve.ports import Ports
+from serve.ports import LOOPBACK, Ports
 from serve.state import STATE_VARIABLE, default_state, prepare_state
 from serve.supervisor import Supervisor
 from serve.triton import START_SECONDS, TritonServer
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"on {server.gpu}")
         print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
         print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
-        Supervisor(server, options.timeout).watch()
+        Supervisor(server, options.timeout, options.restarts).watch()
     except KeyboardInterrupt:
         print(f"stopped in {server.stop():.1f} s")
         return 0
@@ -65,9 +66,9 @@ def _refused(reason: str) -> int:
 
 def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonServer:
     ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
-    return TritonServer(
-        bundle, ports, options.host, options.verify, options.log, options.log_verbose, options.device, state
-    )
+    tls = Tls(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None
+    access = Access(ports, options.host, options.http_host, tls)
+    return TritonServer(bundle, access, options.verify, options.log, options.log_verbose, options.device, state)
 
 
 def _beside(bundle: Path, fallback: str) -> Path:
@@ -78,7 +79,13 @@ def _beside(bundle: Path, fallback: str) -> Path:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__)
     parser.add_argument("bundle", type=Path, help="bundle folder, as built by make engine")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every interface")
+    parser.add_argument("--host", default=LOOPBACK, help="where gRPC and metrics listen; 0.0.0.0 for every interface")
+    parser.add_argument(
+        "--http-host", default=LOOPBACK, help="where HTTP listens; whoever reaches it can end the server (SECURITY.md)"
+    )
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="encrypt gRPC with this certificate and --tls-key")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM", help="its private key")
+    parser.add_argument("--tls-client-ca", type=Path, metavar="PEM", help="let in only clients that this one signed")
     parser.add_argument("--http-port", type=int, default=Ports.http)
     parser.add_argument("--grpc-port", type=int, default=Ports.grpc)
     parser.add_argument("--metrics-port", type=int, default=Ports.metrics)
@@ -96,9 +103,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--verify", action="store_true", help="check the hash of every file before starting")
     parser.add_argument("--timeout", type=float, default=START_SECONDS, help="seconds the models may take to load")
+    parser.add_argument(
+        "--restarts", type=int, metavar="N", help="restarts in a row after which to give up; default: never"
+    )
     parser.add_argument("--log", type=Path, help="Triton's log; by default triton.log in the bundle")
     parser.add_argument("--log-verbose", type=int, default=0, help="Triton's own level of detail")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if (options.tls_cert is None) != (options.tls_key is None) or (options.tls_client_ca and not options.tls_cert):
+        parser.error("--tls-cert and --tls-key come together, and --tls-client-ca with them")
+    return options
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 from serve.errors import LaunchError
 
 _HIGHEST = 65535
-ANY = "0.0.0.0"
+ANY, LOOPBACK = "0.0.0.0", "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ class Ports:
         with ExitStack() as stack:
             sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
             for one in sockets:
-                one.bind(("127.0.0.1", 0))
+                one.bind((LOOPBACK, 0))
             return cls(*(one.getsockname()[1] for one in sockets))
 
-    def refuse_if_taken(self, host: str) -> None:
-        """Raise LaunchError for the first port that is none, that is taken, or that this host cannot listen on.
+    def refuse_if_taken(self, hosts: Mapping[str, str]) -> None:
+        """Raise LaunchError for the first port that is none, that is taken, or that its host cannot listen on.
 
         Triton does not always notice itself: its gRPC service shares a port with another one (SO_REUSEPORT), and
         the two servers then answer in turn.
@@ -45,11 +46,13 @@ class Ports:
                 raise LaunchError(f"--{name}-port is {port}; a port is a number from 1 to {_HIGHEST}")
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not refused for connections long closed
+                host = hosts[name]
                 try:
                     probe.bind((host, port))
                 except OSError as error:
                     if error.errno == errno.EADDRNOTAVAIL:
-                        raise LaunchError(f"--host {host} is no address of this machine; give one that is") from None
+                        option = "--http-host" if name == "http" else "--host"
+                        raise LaunchError(f"{option} {host} is no address of this machine; give one that is") from None
                     raise LaunchError(
                         f"cannot listen on port {port} of {host} ({error.strerror}); "
                         f"if another server is running there, choose another port with --{name}-port"

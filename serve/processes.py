@@ -24,9 +24,14 @@ class Processes:
         stubs = [process for process in self._server.children() if _executable(process) == STUB]
         self._models = [(_model(process), process) for process in stubs]
 
-    def dead_models(self) -> list[str]:
-        """Names of the models whose process has ended since the server became ready."""
-        return [name for name, process in self._models if not _is_alive(process)]
+    def ailment(self) -> str | None:
+        """Which process has ended or been stopped since the server became ready, in words; None when all run."""
+        states = {"the server process": _state(self._server)}
+        states |= {f"the process of model {name}": _state(process) for name, process in self._models}
+        for state in ("ended", "been stopped"):
+            if names := [name for name, found in states.items() if found == state]:
+                return f"{' and '.join(names)} has {state}"
+        return None
 
     def memory_bytes(self) -> int:
         """Resident memory of the server and everything it started."""
@@ -59,8 +64,11 @@ def _model(stub: psutil.Process) -> str:
         return "unknown"
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _state(process: psutil.Process) -> str:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        status = process.status() if process.is_running() else psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return False
+        status = psutil.STATUS_ZOMBIE
+    if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+        return "been stopped"
+    return "ended" if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) else "runs"

@@ -9,16 +9,17 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from serve.access import Access
 from serve.errors import LaunchError
 from serve.gpu import Gpu
 from serve.installation import find_installation
-from serve.lifetime import ending_with_its_starter
+from serve.lifetime import Guard, ending_with_its_starter
 from serve.log import failure, may_be_tried_again, open_log
 from serve.machine import check_machine
 from serve.manifest import check_bundle
-from serve.ports import ANY, Ports, listening_address
 from serve.processes import Processes, kill_group
 from serve.scratch import make_scratch
+from serve.shared_memory import SharedMemory, sweep
 from serve.state import STATE_VARIABLE
 
 # For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
@@ -34,8 +35,7 @@ class TritonServer:
 
     Args:
         bundle: folder with manifest.json and model_repository/.
-        ports: where to listen; free ones by default.
-        host: address to listen on.
+        access: where to listen, and to whom; by default to this machine, on free ports.
         verify: compare every file's hash with the manifest before starting.
         log: where Triton's log goes, by default triton.log in the bundle; numbered where another server writes that;
             the log of the run before is kept.
@@ -47,34 +47,35 @@ class TritonServer:
     def __init__(
         self,
         bundle: Path,
-        ports: Ports | None = None,
-        host: str = "127.0.0.1",
+        access: Access | None = None,
         verify: bool = False,
         log: Path | None = None,
         verbosity: int = 0,
         device: str | None = None,
         state: Path | None = None,
     ) -> None:
-        self._bundle, self._host, self._verify, self._verbosity = bundle, host, verify, verbosity
-        self.ports = ports or Ports.free()
+        self._bundle, self._verify, self._verbosity = bundle, verify, verbosity
+        self.access = access or Access()
         self.log = log or bundle / "triton.log"
         self._device, self._state = device, state
         self.gpu: Gpu | None = None
         self._scratch: Path | None = None
+        self._shared_memory: SharedMemory | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._processes: Processes | None = None
+        self._guard: Guard | None = None
 
     @property
     def grpc_url(self) -> str:
-        return f"{self._reachable}:{self.ports.grpc}"
+        return self.access.url("grpc")
 
     @property
     def http_url(self) -> str:
-        return f"{self._reachable}:{self.ports.http}"
+        return self.access.url("http")
 
     @property
     def metrics_url(self) -> str:
-        return f"{self._reachable}:{self.ports.metrics}"
+        return self.access.url("metrics")
 
     def start(self, timeout: float = START_SECONDS) -> TritonServer:
         """Start and wait until every model is ready.
@@ -83,33 +84,38 @@ class TritonServer:
         """
         servable = check_bundle(self._bundle, self._verify, self._device, self.gpu)
         self.gpu, repository = servable.gpu, servable.repository
-        self._host = listening_address(self._host)
-        self.ports.refuse_if_taken(self._host)
+        listening = self.access.arguments()
         check_machine(repository)
         try:
-            self._start(repository, timeout)
+            self._start(repository, listening, timeout)
         except LaunchError:
             if not may_be_tried_again(self.log):
                 raise
-            self._start(repository, timeout)
+            self._start(repository, listening, timeout)
         return self
 
-    def stop(self) -> float:
-        """Stop everything, by force if it does not stop by itself; returns the seconds it took."""
+    def stop(self, grace: float = STOP_SECONDS) -> float:
+        """Stop everything, by force what does not stop by itself within `grace` seconds; returns those it took."""
         started = time.monotonic()
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(STOP_SECONDS)
+                self._process.wait(grace)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
             # Model processes outlive a server that crashed or gave up waiting, by seconds or for as long as they work.
             kill_group(self._process.pid)
             self._process = self._processes = None
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
+        if self._shared_memory is not None:
+            self._shared_memory.remove()
+            self._shared_memory = None
         return time.monotonic() - started
 
     def ailment(self) -> str | None:
@@ -119,8 +125,7 @@ class TritonServer:
         """
         if self._process is None or self._processes is None or self._process.poll() is not None:
             return "the server process has ended"
-        dead = self._processes.dead_models()
-        return f"the process of model {' and '.join(dead)} has died" if dead else None
+        return self._processes.ailment()
 
     def memory_bytes(self) -> int:
         """Resident memory of the server and its model processes."""
@@ -134,15 +139,14 @@ class TritonServer:
     ) -> None:
         self.stop()
 
-    @property
-    def _reachable(self) -> str:
-        return "127.0.0.1" if self._host == ANY else self._host
-
-    def _start(self, repository: Path, timeout: float) -> None:
-        self._scratch = make_scratch()
+    def _start(self, repository: Path, listening: list[str], timeout: float) -> None:
+        sweep()
+        self._scratch, self._shared_memory = make_scratch(), SharedMemory()
         try:
-            self._process = self._launch(repository, self._scratch)
+            self._process = self._launch(repository, listening, self._scratch, self._shared_memory)
+            self._guard = Guard(self._process.pid)
             self._wait_until_ready(self._process, timeout)
+            self._shared_memory.make_private()
             self._processes = Processes(self._process.pid)
         except BaseException:
             self.stop()
@@ -153,14 +157,14 @@ class TritonServer:
         environment = {STATE_VARIABLE: str(self._state.absolute()) if self._state else ""}
         return environment | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {})
 
-    def _launch(self, repository: Path, scratch: Path) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, repository: Path, listening: list[str], scratch: Path, shared: SharedMemory
+    ) -> subprocess.Popen[bytes]:
         triton = find_installation(scratch)
         linked = scratch / "repository"
         linked.symlink_to(repository.absolute())
-        command = [str(triton.executable), f"--model-repository={linked}"]
+        command = [str(triton.executable), f"--model-repository={linked}", *listening, shared.argument]
         command += [f"--backend-directory={triton.backends}"] if triton.backends else []
-        for service in ("http", "grpc", "metrics"):
-            command += [f"--{service}-address={self._host}", f"--{service}-port={getattr(self.ports, service)}"]
         # Complete configs make completing them a waste of seconds; the metrics interval follows ours.
         command += ["--disable-auto-complete-config", "--metrics-interval-ms=250"]
         command += [f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}", f"--log-verbose={self._verbosity}"]
@@ -175,6 +179,8 @@ class TritonServer:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=triton.environment | self._environment(),
+                pass_fds=[shared.lock] if shared.lock >= 0 else [],
+                umask=0o077,  # what models keep is no other user's: voices, codes
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order
                 preexec_fn=ending_with_its_starter(),  # noqa: PLW1509  (nothing outlives its launcher)
             )

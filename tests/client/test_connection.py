@@ -1,7 +1,6 @@
 """Tokens and certificates on the way to the server."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import pytest
 from higgs_tts import AsyncHiggsClient, HiggsClient, HiggsError, InvalidRequestError, ServerUnavailableError
 from higgs_tts.cli.arguments import parse_arguments
 from higgs_tts.cli.command import main
+
+from tests.certificates import make_certificates
 
 from .proxy import TOKEN, TokenProxy
 from .standin.server import StandInServer
@@ -90,17 +91,7 @@ def test_the_command_line_sends_a_token(
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ca.pem, and server and client certificates that it signed, in a folder."""
     folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test", "-days", "2")
-    (folder / "names").write_text("subjectAltName=DNS:localhost")
-    for name in ("server", "client"):
-        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                "-out", f"{name}.pem", "-days", "2", "-extfile", "names")  # fmt: skip
+    make_certificates(folder)
     return folder
 
 

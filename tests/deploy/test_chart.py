@@ -36,6 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
         "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
         "podAnnotations": {"team": "speech"},
         "podSecurityContext": {"runAsNonRoot": True},
+        "networkPolicy": {"speech": [{"namespaceSelector": {"matchLabels": {"app": "gateway"}}}]},
         "imagePullSecrets": [{"name": "registry"}],
         "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
     },
@@ -115,7 +116,8 @@ def test_objects_find_each_other(chart: Any, case: str) -> None:
         assert selector
         assert selector.items() <= labels.items()
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"http": 8000, "grpc": 8001, "metrics": 8002}
+    assert ports == {"grpc": 8001, "metrics": 8002}, "HTTP stays inside"
+    assert container["readinessProbe"]["grpc"]["port"] == ports["grpc"]
     assert {p["targetPort"]: p["port"] for p in objects["Service"]["spec"]["ports"]} == ports
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
@@ -156,6 +158,23 @@ def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
     assert spec["terminationGracePeriodSeconds"] > drain + STOP_SECONDS
     gpus = container["resources"]["limits"].get("nvidia.com/gpu")
     assert gpus == (None if case == "cpu" else 1)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_runs_as_nobody_and_only_peers_reach_it(chart: Any, case: str) -> None:
+    objects = render(chart, CASES[case])
+    pod = objects["Deployment"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert pod["spec"]["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    policy = objects["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress"]
+    peers = {rule["ports"][0]["port"]: rule["from"] for rule in policy["ingress"]}
+    assert peers["metrics"] == [{"podSelector": {}}]
+    chosen = CASES[case].get("networkPolicy", {}).get("speech")
+    assert peers["grpc"] == (chosen or [{"podSelector": {}}])
 
 
 def test_scaling_follows_a_metric_the_server_publishes(chart: Any) -> None:

@@ -66,8 +66,10 @@ def test_a_server_is_started_with_options_there_are_and_reached_on_this_machine_
     assert options.state == Path("/state")
     assert SERVICES[name]["volumes"] == ["bundles:/bundles:ro", "state:/state"]
     ports = [port.split(":") for port in SERVICES[name]["ports"]]
-    assert sorted(ports) == [["127.0.0.1", str(port), str(port)] for port in (8000, 8001, 8002)]
-    assert {options.http_port, options.grpc_port, options.metrics_port} == {8000, 8001, 8002}
+    assert sorted(ports) == [["127.0.0.1", str(port), str(port)] for port in (8001, 8002)], "HTTP stays inside"
+    assert {options.grpc_port, options.metrics_port} == {8001, 8002}
+    assert options.http_host == "127.0.0.1"
+    assert SERVICES[name]["read_only"] and SERVICES[name]["cap_drop"] == ["ALL"]
 
 
 def test_only_gpu_services_reserve_one() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from serve import ports, scratch
 from serve.__main__ import main
+from serve.access import Access
 from serve.errors import LaunchError
 from serve.log import failure, may_be_tried_again
 from serve.machine import LEAST_FILES, check_machine
@@ -117,15 +118,15 @@ def test_a_name_that_has_ipv6_addresses_only_is_refused_as_that(monkeypatch: pyt
 
 
 def test_a_server_named_localhost_is_reached_under_its_address(bundle: Path) -> None:
-    with TritonServer(bundle, host="localhost") as server:
-        assert server.http_url == f"127.0.0.1:{server.ports.http}"
+    with TritonServer(bundle, Access(host="localhost", http_host="localhost")) as server:
+        assert server.http_url == f"127.0.0.1:{server.access.ports.http}"
 
 
 def test_an_address_of_another_machine_and_one_port_for_two_are_refused() -> None:
     with pytest.raises(LaunchError, match=r"--host 192\.0\.2\.1 is no address of this machine"):
-        Ports.free().refuse_if_taken("192.0.2.1")
+        Access(host="192.0.2.1").arguments()
     with pytest.raises(LaunchError, match="need a port each"):
-        Ports(8000, 8001, 8000).refuse_if_taken("127.0.0.1")
+        Access(Ports(8000, 8001, 8000)).arguments()
 
 
 def refused(words: str, command: list[str], seconds: float = 10.0) -> None:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from serve import installation
+from serve.access import Access
 from serve.errors import LaunchError
 from serve.ports import Ports
 from serve.processes import STUB
@@ -162,25 +163,25 @@ def test_a_port_in_use_is_named_with_its_option(bundle: Path) -> None:
         taken = occupant.getsockname()[1]
         free = Ports.free()
         with pytest.raises(LaunchError, match=rf"port {taken} .*--grpc-port"):
-            TritonServer(bundle, Ports(free.http, taken, free.metrics)).start()
+            TritonServer(bundle, Access(Ports(free.http, taken, free.metrics))).start()
 
 
 @pytest.mark.parametrize("number", [0, 65536, -1])
 def test_a_port_that_is_none_is_refused(bundle: Path, number: int) -> None:
     free = Ports.free()
     with pytest.raises(LaunchError, match=rf"--http-port is {number}; a port is a number from 1 to 65535"):
-        TritonServer(bundle, Ports(number, free.grpc, free.metrics)).start()
+        TritonServer(bundle, Access(Ports(number, free.grpc, free.metrics))).start()
 
 
 def test_a_port_taken_at_the_last_moment_is_still_the_reason(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ports, "refuse_if_taken", lambda self, host: None)
+    monkeypatch.setattr(Ports, "refuse_if_taken", lambda self, hosts: None)
     with socket.socket() as occupant:
         occupant.bind(("127.0.0.1", 0))
         occupant.listen()
         taken = occupant.getsockname()[1]
         free = Ports.free()
         with pytest.raises(LaunchError, match=str(taken)):
-            TritonServer(bundle, Ports(taken, free.grpc, free.metrics)).start()
+            TritonServer(bundle, Access(Ports(taken, free.grpc, free.metrics))).start()
 
 
 def test_a_log_that_cannot_be_written_is_refused(bundle: Path, tmp_path: Path) -> None:
@@ -225,17 +226,45 @@ def test_the_command_can_be_stopped_while_models_load(tmp_path: Path) -> None:
     wait_for(lambda: not stubs(), 1)
 
 
-def test_a_killed_model_process_leads_to_a_restart(bundle: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGKILL, "has ended; restarting"), (signal.SIGSTOP, "has been stopped; restarting")]
+)
+@pytest.mark.parametrize("whose", ["the process of model echo", "the server process"])
+def test_a_process_killed_or_frozen_leads_to_a_restart(bundle: Path, whose: str, number: int, words: str) -> None:
     with command(bundle) as (process, ports):
         read_until(process.stdout, "speak:")
         (stub,) = stubs()
-        stub.kill()
-        assert "the process of model echo has died; restarting" in read_until(process.stdout, "died")
+        os.kill(stub.pid if "model" in whose else stub.ppid(), number)
+        assert f"{whose} {words}" in read_until(process.stdout, "restarting") or number == signal.SIGKILL
         read_until(process.stdout, "ready again")
         assert answers(f"127.0.0.1:{ports.http}")
         assert [process.pid for process in stubs()] != [stub.pid]
         process.terminate()
         assert process.wait(10) == 0
+
+
+def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle")
+    code = bundle / "model_repository" / "echo" / "1" / "model.py"
+    with command(bundle) as (process, ports):
+        read_until(process.stdout, "speak:")
+        (stub,) = stubs()
+        aside = code.rename(tmp_path / "aside.py")
+        stub.kill()
+        assert "model.py is missing" in read_until(process.stdout, "is missing")
+        aside.rename(code)
+        read_until(process.stdout, "ready again")
+        assert answers(f"127.0.0.1:{ports.http}")
+
+
+def test_a_server_is_given_up_after_as_many_restarts_as_the_operator_allows(bundle: Path) -> None:
+    with command(bundle, "--restarts", "1") as (process, _):
+        read_until(process.stdout, "speak:")
+        for said in ("ready again", "after 1 restarts in a row; giving up"):
+            (stub,) = stubs()
+            stub.kill()
+            read_until(process.stdout, said)
+        assert process.wait(10) == 1
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
@@ -278,8 +307,12 @@ def test_a_broken_bundle_is_no_reason_to_fall_back(bundle: Path, tmp_path: Path)
         assert "model.py is missing" in out
 
 
-def test_nothing_outlives_a_killed_launcher(bundle: Path) -> None:
-    with command(bundle) as (process, ports):
+HANGING = "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()"  # is waited for at the end
+
+
+@pytest.mark.parametrize("initialize", ["pass", HANGING], ids=["idle", "hanging"])
+def test_nothing_outlives_a_killed_launcher(tmp_path: Path, initialize: str) -> None:
+    with command(make_bundle(tmp_path / "bundle", initialize)) as (process, ports):
         read_until(process.stdout, "speak:")
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -1,0 +1,78 @@
+"""Who may reach what: addresses, protocols and certificates, as arguments of Triton."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serve.errors import LaunchError
+from serve.ports import ANY, LOOPBACK, Ports, listening_address
+
+# No client of ours uses these; they let a stranger read other programs' shared memory, unload models or fill the disk.
+_OPERATORS_ONLY = ("shared-memory", "model-repository", "statistics", "trace", "logging")
+# A client whose network was cut is noticed within the sum of both; gRPC's default is two hours.
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 5000, 3000
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Certificates for gRPC, as PEM files; with `client_ca` only clients that it has signed may speak."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def arguments(self) -> list[str]:
+        """Raises LaunchError: a file cannot be read."""
+        for file in filter(None, (self.certificate, self.key, self.client_ca)):
+            try:
+                file.open("rb").close()
+            except OSError as error:
+                raise LaunchError(f"cannot read {file} ({error.strerror})") from error
+        files = ["--grpc-use-ssl=true", f"--grpc-server-cert={self.certificate}", f"--grpc-server-key={self.key}"]
+        if self.client_ca is not None:
+            files += ["--grpc-use-ssl-mutual=true", f"--grpc-root-cert={self.client_ca}"]
+        return files
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where Triton listens, and to whom.
+
+    Args:
+        ports: one for each service; free ones by default.
+        host: address or name for gRPC and metrics.
+        http_host: the same for HTTP. Triton's HTTP has faults that let anybody end the server (SECURITY.md): a proxy in
+            front of it must refuse chunked bodies.
+        tls: gRPC is encrypted with these.
+    """
+
+    ports: Ports = field(default_factory=Ports.free)
+    host: str = LOOPBACK
+    http_host: str = LOOPBACK
+    tls: Tls | None = None
+
+    def url(self, service: str) -> str:
+        """HOST:PORT by which this machine reaches a service.
+
+        Raises LaunchError: the host is none.
+        """
+        host = listening_address(self.http_host if service == "http" else self.host)
+        return f"{LOOPBACK if host == ANY else host}:{getattr(self.ports, service)}"
+
+    def arguments(self) -> list[str]:
+        """Raises LaunchError: an address is none, or a port is taken."""
+        host, http_host = listening_address(self.host), listening_address(self.http_host)
+        self.ports.refuse_if_taken({"http": http_host, "grpc": host, "metrics": host})
+        key = f"{','.join(_OPERATORS_ONLY)}:operator={secrets.token_urlsafe(32)}"  # nobody is told
+        return [
+            *(f"--{service}-address={host}" for service in ("grpc", "metrics")),
+            f"--http-address={http_host}",
+            *(f"--{service}-port={port}" for service, port in vars(self.ports).items()),
+            f"--grpc-restricted-protocol={key}",
+            f"--http-restricted-api={key}",
+            f"--grpc-keepalive-time={_KEEPALIVE_MS}",
+            f"--grpc-keepalive-timeout={_KEEPALIVE_TIMEOUT_MS}",
+            *(self.tls.arguments() if self.tls else ()),
+        ]

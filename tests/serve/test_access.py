@@ -1,0 +1,143 @@
+"""Who may reach what of a running Triton, and what another user of the machine sees of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+import tritonclient.grpc as triton_grpc
+
+from serve.access import Access, Tls
+from serve.errors import LaunchError
+from serve.ports import Ports
+from serve.shared_memory import FOLDER
+from serve.triton import TritonServer
+from tests.certificates import make_certificates
+from tests.serve.small import make_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+STARTS = """
+import pathlib, sys, time
+from serve.triton import TritonServer
+with TritonServer(pathlib.Path(sys.argv[1])) as server:
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """gRPC and metrics listen where the network is; HTTP does not."""
+    bundle = make_bundle(tmp_path_factory.mktemp("access") / "bundle")
+    with TritonServer(bundle, Access(host="0.0.0.0")) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["get_system_shared_memory_status", "get_cuda_shared_memory_status", "get_model_repository_index",
+     "get_inference_statistics", "get_trace_settings", "get_log_settings"],
+)  # fmt: skip
+def test_what_is_the_operators_alone_is_shut_over_grpc(server: TritonServer, call: str) -> None:
+    with triton_grpc.InferenceServerClient(server.grpc_url) as client:
+        with pytest.raises(triton_grpc.InferenceServerException, match="This protocol is restricted"):
+            getattr(client, call)()
+        assert client.is_server_ready() and client.get_server_metadata().name == "triton"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "systemsharedmemory/status"), ("POST", "systemsharedmemory/region/x/register"), ("GET", "logging"),
+     ("POST", "repository/index"), ("POST", "repository/models/echo/unload"), ("GET", "models/stats"),
+     ("GET", "trace/setting")],
+)  # fmt: skip
+def test_what_is_the_operators_alone_is_shut_over_http(server: TritonServer, method: str, path: str) -> None:
+    request = urllib.request.Request(f"http://{server.http_url}/v2/{path}", method=method)
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(request, timeout=5)
+    assert refusal.value.code == 403
+
+
+def test_http_listens_on_this_machine_only_whatever_the_host(server: TritonServer) -> None:
+    ports = server.access.ports
+    for port in (ports.grpc, ports.metrics):  # any other address of the loopback network stands for another machine's
+        socket.create_connection(("127.0.0.2", port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", ports.http), timeout=5)
+
+
+def test_a_body_of_very_many_chunks_does_not_end_the_server_where_the_network_reaches_it(server: TritonServer) -> None:
+    """CVE-2025-23310: over HTTP, which listens on this machine only, the same bytes end Triton 2.51."""
+    with socket.create_connection(("127.0.0.1", server.access.ports.metrics), timeout=30) as connection:
+        connection.sendall(b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b"1\r\na\r\n" * 600_000 + b"0\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 405"
+    assert server.ailment() is None
+
+
+def test_kubernetes_own_probe_is_answered(server: TritonServer) -> None:
+    with grpc.insecure_channel(server.grpc_url) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        assert check(b"", timeout=5) == b"\x08\x01", "SERVING"
+
+
+def test_no_other_user_of_the_machine_reads_the_shared_memory(server: TritonServer) -> None:
+    regions = own_regions()
+    assert regions
+    assert all(region.stat().st_mode & 0o077 == 0 for region in regions)
+
+
+def test_what_a_killed_run_left_in_shared_memory_is_swept_by_the_next_and_a_living_ones_is_not(
+    server: TritonServer, tmp_path: Path
+) -> None:
+    living = own_regions()
+    bundle = make_bundle(tmp_path / "bundle")
+    launcher = subprocess.Popen([sys.executable, "-c", STARTS, str(bundle)], cwd=ROOT, stdout=subprocess.PIPE)
+    assert launcher.stdout is not None and launcher.stdout.readline() == b"ready\n"
+    left = own_regions() - living
+    triton = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=True).stdout
+    for pid in map(int, triton.split()):
+        os.killpg(pid, signal.SIGKILL)
+    launcher.kill()
+    launcher.wait()
+    assert left <= own_regions()
+    with TritonServer(bundle):
+        assert not left & own_regions()
+        assert living <= own_regions()
+    assert own_regions() == living
+
+
+def own_regions() -> set[Path]:
+    return {file for file in FOLDER.glob("higgs-tts-*") if file.stat().st_uid == os.getuid()}
+
+
+def test_grpc_speaks_tls_and_asks_for_the_clients_certificate(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    tls = Tls(tmp_path / "server.pem", tmp_path / "server.key", tmp_path / "ca.pem")
+    root, key, chain = ((tmp_path / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem"))
+    with TritonServer(make_bundle(tmp_path / "bundle"), Access(tls=tls)) as server:
+        for credentials, known in (
+            (grpc.ssl_channel_credentials(root, key, chain), True),
+            (grpc.ssl_channel_credentials(root), False),
+        ):
+            with grpc.secure_channel(server.grpc_url, credentials) as channel:
+                check = channel.unary_unary("/grpc.health.v1.Health/Check")
+                if known:
+                    assert check(b"", timeout=5) == b"\x08\x01"
+                else:
+                    with pytest.raises(grpc.RpcError):
+                        check(b"", timeout=5)
+
+
+def test_a_certificate_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"cannot read .*none\.pem \(No such file or directory\)"):
+        Access(Ports.free(), tls=Tls(tmp_path / "none.pem", tmp_path / "none.key")).arguments()
