@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from runtime.text.readings.amounts import Amounts
 from runtime.text.readings.lexicon import LEXICONS, alternatives, any_case
 from runtime.text.readings.numerals import before_noun, cardinal, digits
 from runtime.text.readings.reading_rules import END, LETTER, START, Rule, hidden
@@ -21,6 +22,7 @@ def context_rules(language: str) -> Iterator[Rule]:
         yield rf"{START}{blanks}(?![0-9]| [0-9]{{3}}(?![0-9]))", lambda m: m[0].replace(" ", ",")
     yield from _chinese_verses() if language == "zh" else _verses(language)
     yield from _pairs(language)
+    yield from _marks(language)
     before, after = any_case(words.context["emergency_before"]), words.context["emergency_after"]
     code = {"en": "[2-9]11|999|112|000", "zh": "1[0-9]{2}|[19][0-9]{4}"}.get(language, "[01][0-9]{1,2}|911|112")
     gap = "" if language == "zh" else " "
@@ -74,8 +76,15 @@ def _is_bracketed(match: re.Match[str]) -> bool:
 
 def _abbreviations(language: str) -> Iterator[Rule]:
     words = LEXICONS[language]
+    card = f"(?:{any_case(words.context['card_before'])})"
     number = rf"(?=[0-9]+(?:[-–][0-9]+)?(?:\.[0-9]+)?{END})"
     yield rf"(?<![\w#&/])#(?=[0-9]{{1,4}}{END})", lambda m: f"{words.number}{words.space}"
+    # Of six or eight digits it may be a colour.
+    for before, count in (("()(?<![\\w#&/])", "[0-9]{5}|[0-9]{7}"), (rf"({card}) ", "[0-9]{6,9}")):
+        yield (
+            rf"{before}#({count}){END}",
+            lambda m: f"{m[1]}{' ' * bool(m[1])}{words.number}{words.space}{digits(m[2], language)}",
+        )
     yield (
         rf"(?<![{LETTER}0-9_.])({alternatives(words.before_numbers)}) ?{number}",
         lambda m: f"{words.before_numbers[m[1]]}{words.space}",
@@ -161,6 +170,31 @@ def _pairs(language: str) -> Iterator[Rule]:
             rf"{START}(?=[0-9:]*\.[0-9])({part}):({part}){END}",
             lambda m: joint.join(_decimal(part) for part in m.groups()),
         )
+
+
+def _marks(language: str) -> Iterator[Rule]:
+    """Marks out of ten ("4.8/5", "rated 8/10", "3/5 stars") and the two pressures of blood ("120/80")."""
+    words, amounts = LEXICONS[language], Amounts(language)
+    if "mark_before" not in words.context:
+        return
+    mark, of, blood = (words.context[name] for name in ("mark_before", "mark_of", "pressure_before"))
+
+    def out_of(match: re.Match[str]) -> str:
+        return f"{match[1]}{amounts.number(match[2])} {words.signs['out_of']} {cardinal(int(match[3]), language)}"
+
+    def over(match: re.Match[str]) -> str:
+        above, below = (cardinal(int(number), language) for number in match.groups()[1:3])
+        unit = f" {words.units['mmHg'].many}" if match[4] else ""
+        return f"{match[1]}{above} {words.signs['over']} {below}{unit}"
+
+    end = rf"/({of}){END}"
+    yield rf"(?=[0-9.,]{{3,5}}/)(){START}([0-9]{{1,2}}[{words.decimal}][0-9]{{1,2}}){end}", out_of
+    yield rf"\b((?:{any_case(mark)})\b[^0-9.\n]{{0,20}}?){START}([0-9]{{1,3}}){end}", out_of
+    yield rf"(?=[0-9]{{1,3}}/)(){START}([0-9]{{1,3}}){end}(?= (?:{words.context['mark_after']})\b)", out_of
+    if language == "fr":  # at school
+        yield rf"(?=[0-9]{{1,3}}/)(){START}([0-9]|1[0-9]|20)/(20){END}", out_of
+    yield rf"\b((?:{any_case(blood)})\b{_FAR}){START}([0-9]{{1,3}})/([0-9]{{1,3}}){END}( ?mm ?Hg\b)?", over
+    yield rf"(?=[0-9]{{1,3}}/)(){START}([0-9]{{2,3}})/([0-9]{{2,3}})( ?mm ?Hg\b)", over
 
 
 def _decimal(written: str) -> str:

@@ -106,6 +106,9 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     decade = r"(?!(?:19[0-9]|20[0-2])x(?![ 0-9]))" if amounts.language == "zh" else ""  # "Windows NT, 200x, XP"
     if amounts.language != "zh":  # a page of the manual
         yield r"(?<=\()1x(?=\))", lambda m: f"{cardinal(1, amounts.language)} x"
+    # A version of which any is meant: "DBUS 0.3x and later".
+    ends = r"(?=[.,;:)]|$| (?:and|or|series|versions?|releases?|kernels?)\b)"
+    yield rf"(?=[0-9]{{1,3}}\.[0-9]x)(?:(?<=[A-Z]{{2}} )|(?<=[Ll]inux )){START}[0-9]{{1,3}}\.[0-9]x{ends}", hidden
     yield (
         rf"(?<!Windows ){START}(?!0x){decade}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
         lambda m: _times(m[1], of_times, amounts),

@@ -20,6 +20,10 @@ _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
 _HIGHWAY = re.compile(r"\b(?:US|U\.S\.|Rte?\.?|Route|Hwy\.?|Highway|Interstate|SR|Exit) $")  # "US 50 W", westward
 _NO_WAIT = "".join(f"(?<!{word} )" for word in ("took", "after", "within", "every", "wait", "waited", "than"))
 _WAITS = "(?! (?:timeouts?|delays?|intervals?|pauses?|clips?|videos?|limits?|laps?|windows?|later)\\b)"  # seconds
+_MANY = (
+    "(?:people|(?!(?:runs|races|runners|resistors|drives|disks|cables|was|has|does|less|plus|this|its|yes|thus|always|versus)\\b)"
+    "[a-z]{2,}[a-z]s)\\b"
+)
 _TENS = {"10": "tens", "100": "hundreds", "1000": "thousands"}
 _MODE = re.compile(r"\bchmod (?:-[a-zA-Z]+ )?$")  # a file's permissions
 _ORDINALS = {
@@ -82,6 +86,12 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
         yield (
             rf"{START}([0-9]{{1,6}}) ?([€£])([0-9]{{2}}){END}",
             lambda m: _amount_of_money(amounts, m[2], f"{m[1]},{m[3]}", None, False, euros_alone=language == "fr"),
+        )
+    if language == "en":  # "10K words", but not 64K pages, which are bytes, nor a run
+        byte = r"(?!(?:1|2|4|8|16|32|64|128|256|512)[kKM])"
+        yield (
+            rf"(?=[0-9.]{{1,5}}[kKMB] ){START}{byte}([0-9]{{1,3}}(?:\.[0-9])?)([kKMB])(?= {_MANY})",
+            lambda m: amounts.times(m[1], words.magnitudes[m[2]]),
         )
     short = {"en": "bn|tn|mn|mln", "fr": "Md|Mds|Mrd", "es": None, "zh": None}[language]
     if short:
@@ -164,7 +174,7 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
         return amounts.counted(written, words.units[unit]) + _per(amounts, word, below) + stop
 
     behind = rf"(?:/(?:({alternatives(words.per_words)})|({units}))(?![{LETTER}]))?"
-    end = rf"(?![{LETTER}_0-9²³/])(?![.,:'’·–—-][0-9])(?!-[0-9])(?!\.[{LETTER}])(?![\^=*+%#])"
+    end = rf"(?![{LETTER}_0-9²³/])(?![.,:'’·–—-][0-9])(?!-[0-9])(?!\.[{LETTER}])(?![\^=*+%#])(?!['’][{LETTER}])"
     yield rf"{START}({amount})( |-(?!m\b|in\b|s\b|h\b|V\b|W\b)|)({units}){behind}{end}", measure
 
 

@@ -112,7 +112,7 @@ def _scores(amounts: Amounts) -> Iterator[Rule]:
 
 
 def _scales(amounts: Amounts) -> Iterator[Rule]:
-    """ "1:25.000", "1/50 000"; seasons with two whole years; marks out of ten or twenty."""
+    """ "1:25.000", "1/50 000"; seasons with two whole years."""
     language, words = amounts.language, amounts.words
     to = {"es": "a", "fr": "sur"}[language]
     grouped = r"[1-9][0-9]{0,2}(?:[. ][0-9]{3}){1,2}"
@@ -131,17 +131,6 @@ def _scales(amounts: Amounts) -> Iterator[Rule]:
             else m[0]
         ),
     )
-    of = {"es": "sobre", "fr": "sur"}[language]
-    marks = {"es": "nota|notas|puntuación|calificación|valoración", "fr": "note|notes|noté|notée|moyenne"}[language]
-    out_of = "(10|20|5|100)" if language == "fr" else "(10|5|100)"
-
-    def mark(match: re.Match[str]) -> str:
-        return f"{match[1]}{amounts.number(match[2])} {of} {cardinal(int(match[3]), language)}"
-
-    yield rf"(){START}([0-9]{{1,2}}[.,][0-9]{{1,2}})/{out_of}{END}", mark
-    yield rf"\b((?i:{marks})\b[^0-9.\n]{{0,20}}?){START}([0-9]{{1,3}})/{out_of}{END}", mark
-    if language == "fr":
-        yield rf"(){START}([0-9]|1[0-9]|20)/(20){END}", mark
 
 
 def _money(amounts: Amounts) -> Iterator[Rule]:
