@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 
+# What metres without a blank stand before; before another word they are millions: "5m users".
+OF_METRES = (
+    "tall|long|wide|deep|high|away|across|from|of|in|to|and|or|by|above|below|at|the|relay|race|sprint|freestyle"
+)
+OF_METRES += "|butterfly|breaststroke|backstroke|hurdles|final|medley"
 _PRICED = "loan|deal|budget|fine|investment|contract|project|lawsuit|settlement|mansion|prize|grant|donation|bailout"
 _PRICED += "|bonus|question|takeover|acquisition|mortgage|bounty|penalty|scholarship|jackpot|payout|stake"
 _MEASURED = "(?:(?:SATA|SAS|IDE|USB|NVMe|hard|solid-state|external|internal|flash|thumb) ){0,2}"

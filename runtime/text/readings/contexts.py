@@ -39,8 +39,8 @@ def context_rules(language: str) -> Iterator[Rule]:
     )
     yield rf"{START}()({code}){END}(?={gap}(?:{after}))", code_after
     if language == "en":
-        behind = r"(?=[.,;:!?)\"”]|$| (?:and|or|for|to|now|if|from)\b)"
-        yield rf"\b((?i:dial(?:l?ed|l?ing)?) ){START}([0-9]{{4,6}}){END}{behind}", code_after
+        behind = r"(?=[.,;:!?)\"”]|$| …| (?:and|or|for|to|now|if|from)\b)"
+        yield rf"\b((?i:dial(?:l?ed|l?ing)?|text) ){START}([0-9]{{4,6}}){END}{behind}", code_after
     separated = r"[0-9]{4}(?:[ -][0-9]{4}){3}"
     yield (
         rf"{START}(?<![0-9]{{4}}[ -])()({separated}){END}(?! [0-9]{{4}}(?![0-9]))",
@@ -49,11 +49,18 @@ def context_rules(language: str) -> Iterator[Rule]:
     of = {"zh": "(?:是|为|[:：])? ?"}.get(language, r"(?:\.|:| is| es| est| ending in| no\.)? ")
     card = any_case(words.context["card_before"])
     yield rf"{word}((?:{card}){of}){START}([0-9]{{5,19}}){END}", code_after
+    groups = r"(?=[0-9 ]*[0-9]{4})[0-9]{3,4}(?: [0-9]{3,4}){2,3}"
+    yield (
+        rf"{word}((?:{card}|ID){of}){START}({groups}){END}(?! [0-9a-z])",
+        lambda m: m[1] + ", ".join(digits(group, language) for group in m[2].split()),
+    )
     if language == "en":
         is_ = "(?: is| isn['’]t| was| of|:)?"
         yield rf"\b((?:PINs?|passcode|[Pp]in code){is_} ){START}([0-9]{{4}}){END}(?! [a-z]+s\b)", code_after
         yield rf"\b([Tt]ext(?:ed|ing)? [A-Z0-9]+ to ){START}([0-9]{{5,6}}){END}", code_after
-        yield rf"(?<=, [A-Z]{{2}} )(){START}([0-9]{{5}}){END}", code_after
+        state = "(?:, [A-Z]{2}|[a-z] (?:A[KLRZ]|C[AOT]|DC|DE|FL|GA|[HM]I|I[ADLN]|K[SY]|LA|M[ADENOST]|N[CDEHJMVY]|O[HKR]"
+        state += "|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]))"
+        yield rf"({state} )(){START}([0-9]{{5}}){END}", lambda m: m[1] + digits(m[3], "en")
     yield from _twice(language)
     if language == "en":
         yield from _faces()
@@ -76,7 +83,7 @@ def _is_bracketed(match: re.Match[str]) -> bool:
 
 def _abbreviations(language: str) -> Iterator[Rule]:
     words = LEXICONS[language]
-    card = f"(?:{any_case(words.context['card_before'])})"
+    card = f"(?:{any_case(words.context.get('bug_before', words.context['card_before']))})"
     number = rf"(?=[0-9]+(?:[-–][0-9]+)?(?:\.[0-9]+)?{END})"
     yield rf"(?<![\w#&/])#(?=[0-9]{{1,4}}{END})", lambda m: f"{words.number}{words.space}"
     # Of six or eight digits it may be a colour.
@@ -108,6 +115,10 @@ def _verses(language: str) -> Iterator[Rule]:
         return f"{lead}{name} {said}{far}"
 
     books = words.context["books"]
+    if "books_short" in words.context:  # "Mt 5,3-12"
+        short = words.context["books_short"]
+        number = "([1-9][0-9]{0,2})"
+        yield rf"\b(?:([1-3]) )?({short})[.]? {number}, ?{number}(?:[-–]{number})?{END}(?! ?[a-z%€]*m\b)", verse
     yield (
         rf"\b(?:([1-3]) )?({books})[.,]? ([1-9][0-9]{{0,2}}):([1-9][0-9]{{0,2}})(?:[-–]([1-9][0-9]{{0,2}}))?{END}",
         verse,
@@ -154,6 +165,21 @@ def _pairs(language: str) -> Iterator[Rule]:
         lambda m: m[0] if is_single(m.string, m.start(2), language) else behind(m),
     )
     yield rf"(){row}(?= ?(?:{after}){space})", behind
+    # Sets in a row, of which one goes down: "6-4, 3-6, 7-6 (5)".
+    set_ = r"[0-9]{1,3}[-–][0-9]{1,3}(?: ?[(（][0-9]{1,2}(?:[-–][0-9]{1,2})?[)）])?"
+
+    def sets(match: re.Match[str]) -> str:
+        goes_down = any(int(a) >= int(b) for a, b in re.findall("([0-9]{1,3})[-–]([0-9]{1,3})", match[0]))
+        if not goes_down:
+            return match[0]
+        single = is_single(match.string, match.start(), language, "s?")  # "Tables 3-2 and 3-4"
+        return hidden(match) if single else _with_joint(match[0], joint, language)
+
+    joined = r"(?:[,;] ?| y | et | and |[、，])"
+    yield (
+        rf"{START}(?=[0-9]+[-–]){set_}(?:{joined}{set_})+(?![0-9–-])(?![.,:/][0-9])(?![{LETTER}])",
+        sets,
+    )
     ratio = rf"({START}[0-9]{{1,3}}:[0-9]{{1,3}}(?::[0-9]{{1,3}})?{END})"
 
     def proportion(match: re.Match[str]) -> str:
@@ -170,6 +196,11 @@ def _pairs(language: str) -> Iterator[Rule]:
             rf"{START}(?=[0-9:]*\.[0-9])({part}):({part}){END}",
             lambda m: joint.join(_decimal(part) for part in m.groups()),
         )
+
+
+def _with_joint(written: str, joint: str, language: str) -> str:
+    pair = "([0-9]{1,3})[-–]([0-9]{1,3})"
+    return re.sub(pair, lambda m: joint.join(cardinal(int(number), language) for number in m.groups()), written)
 
 
 def _marks(language: str) -> Iterator[Rule]:
@@ -203,11 +234,11 @@ def _decimal(written: str) -> str:
     return cardinal(int(whole), "zh") + (f"点{digits(decimals, 'zh')}" if decimals else "")
 
 
-def is_single(text: str, start: int, language: str) -> bool:
+def is_single(text: str, start: int, language: str, plural: str = "") -> bool:
     """Whether a word before this place says that one thing follows, whose number has a hyphen: "article 20-5"."""
     word = LEXICONS[language].context["single"]
     boundary = "" if language == "zh" else r"(?<!\w)"
-    return bool(re.search(rf"{boundary}(?i:{word})\.? ?$", text[max(0, start - 24) : start]))
+    return bool(re.search(rf"{boundary}(?i:{word}){plural}\.? ?$", text[max(0, start - 24) : start]))
 
 
 def _twice(language: str) -> Iterator[Rule]:

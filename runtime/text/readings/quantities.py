@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from runtime.text.readings.amounts import Amounts
-from runtime.text.readings.attributes import measure_describes, sum_describes
+from runtime.text.readings.attributes import OF_METRES, measure_describes, sum_describes
 from runtime.text.readings.chinese_counting import counting_rules, is_year
 from runtime.text.readings.contexts import is_single
 from runtime.text.readings.dates import is_of_no_date
@@ -186,11 +186,7 @@ def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> boo
     if (gap == "-" and language != "en") or highway or before.endswith("[["):  # [[: a terminal's colour
         return True
     if language == "en" and unit == "m" and not gap:
-        return bool(
-            re.match(
-                r" (?!tall|long|wide|deep|high|away|across|from|of|in|to|and|or|by|above|below|at|the)[a-z]+", after
-            )
-        )
+        return bool(re.match(rf" (?!{OF_METRES})[a-z]+", after))
     if unit in ("W", "V", "L", "MP", "MM", "HP") and gap:
         return bool(re.match(r" (?:[0-9]|[A-Z][a-z])|\. Ed\b", after))  # "35 L. Ed. 2d 147", a reporter of cases
     if unit == "s" and not gap:  # noughts and ones, the sixes, an English decade
@@ -233,6 +229,13 @@ def _years(language: str) -> Iterator[Rule]:
         return
     counted = r"(?! (?!years|was|is|has|games|elections|as|this|does|his)[a-z]+[^s]s\b| people\b| percent\b)"
     yield rf"\b((?:{any_case(_YEAR_FOLLOWS)}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    # "Italy's 1866 transition", "the 1848 revolutions"
+    event = r"(?= (?:revolutions?|overture|war|treaty|elections?|census|constitution|edition|transition|fire|earthquake"
+    event += r"|rebellion|uprising|act|law|novel|gold rush|expedition|exhibition|massacre|compromise|outbreak|flood)\b)"
+    yield (
+        rf"\b([Tt]he |[A-Za-z]+['’]s ){START}(1[1-8][0-9]{{2}}){END}(?i:{event})",
+        lambda m: m[1] + year(int(m[2]), "en"),
+    )
     yield r"\b(In )(10[1-9][0-9])(?=, [A-Za-z])", lambda m: m[1] + year(int(m[2]), "en")
     yield rf"\b([Yy]ear )(10[1-9][0-9]|[4-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
     # Who said it or where, and when: "-- Niccolo Machiavelli, 1513"; a work and its year: "Moby-Dick (1851)".
