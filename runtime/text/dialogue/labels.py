@@ -190,7 +190,7 @@ def _is_word(word: str, first: bool) -> bool:
     bare = word.rstrip(".")
     if len(word) - len(bare) > 1 or (word != bare and len(bare) > 5):
         return False
-    return all(_is_letter(c) or c.isdigit() or c in "'’-‑.·" for c in bare) and ".." not in bare
+    return all(_is_letter(c) or c.isdigit() or c in "'’-‑.·_" for c in bare) and ".." not in bare
 
 
 def _is_letter(character: str) -> bool:
@@ -221,7 +221,7 @@ def _names_a_person(name: str) -> bool:
 def _is_a_heading(name: str) -> bool:
     if _ASIAN.search(name):
         return name in ASIAN_LABEL_WORDS or name.endswith(ASIAN_LABEL_ENDINGS) or (name[0] == "第" and len(name) > 1)
-    parts = [word.rstrip(".") for word in _plain(name).split()]
+    parts = [word.rstrip(".") for word in _plain(name).replace("_", " ").split()]
     if len(parts) > 1 and parts[-1] in LABEL_WORDS and parts[-1] not in NUMBER_WORDS:
         return True
     return parts[0] in LABEL_WORDS and (len(parts) == 1 or not _names_a_person(name))
