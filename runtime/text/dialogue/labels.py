@@ -174,7 +174,8 @@ def is_name(name: str) -> bool:
         return len(name) <= _MOST_HAN and all(_is_letter(c) or c.isdigit() or c in "·・ー " for c in name)
     if not all(_is_word(word, first=place == 0) for place, word in enumerate(parts)):
         return False
-    if parts[-1] in _SAYING and len(parts) > 1:
+    underscored = "_" in name and not any(is_first_name([part]) for part in re.findall(r"[^\W\d_]+", _plain(name)))
+    if underscored or (parts[-1] in _SAYING and len(parts) > 1):  # "disk_monitor" names nobody, "ninja_kate" does
         return False
     small = [word for word in parts[1:] if word[0].islower() and word.casefold() not in _LINKS]
     if parts[0][0].islower() and not (parts[0] in _LINKS and parts[-1][0].isupper()):
@@ -221,7 +222,7 @@ def _names_a_person(name: str) -> bool:
 def _is_a_heading(name: str) -> bool:
     if _ASIAN.search(name):
         return name in ASIAN_LABEL_WORDS or name.endswith(ASIAN_LABEL_ENDINGS) or (name[0] == "第" and len(name) > 1)
-    parts = [word.rstrip(".") for word in _plain(name).replace("_", " ").split()]
+    parts = [word.rstrip(".") for word in _plain(name).split()]
     if len(parts) > 1 and parts[-1] in LABEL_WORDS and parts[-1] not in NUMBER_WORDS:
         return True
     return parts[0] in LABEL_WORDS and (len(parts) == 1 or not _names_a_person(name))
