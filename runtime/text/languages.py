@@ -81,9 +81,10 @@ _FRAME = 3.5  # how much more English than the rest is each word that begins or 
 _MOST_FRAMED_WORDS = 20
 _LIKELY_START = 2.0
 _UNLIKELY_START = -5.0  # what is neither English nor what the rest of the request is in
+_SELDOM = 2e-6  # the share of English words that one has which English hardly uses
 _ELIDED_START = 6.0
 _RARE_START = -2.0
-_NAME_WEIGHT = 0.3
+_NAME_WEIGHT = 0.3  # also a borrowed word's in another sentence than an exclamation
 _SPANISH_MARKS = 8.0
 
 _STRANGE = re.compile("(?!œ)[\u0100-\u024f\u1e00-\u1eff]")  # letters of none of the languages that are read
@@ -93,6 +94,7 @@ _ELIDED = re.compile(r"\b[cdjlmnst]'[aeiouyàâéèêëîïôûœh]", re.IGNOREC
 _TAG = re.compile(r"<[^<>\n]*>|\[[^\[\]\n]*\]")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)]*\s*$")
 _SENTENCE_START = re.compile(r"[.!?…:¿¡]|^\s*-\s")
+_NO_NAME = re.compile(rf"{_SENTENCE_START.pattern}|\d $")  # behind a number a noun: "In 5 Minuten."
 _DIGIT = re.compile(r"\d")
 _CAPITAL = re.compile(r"(?:^|')[A-ZÀ-Þ]")
 _LINKING = re.compile(
@@ -182,19 +184,24 @@ def _telling_words(text: str, sentence: bool) -> list[tuple[str, float]]:
     names = {
         word
         for word, before in zip(found[1:], found, strict=False)
-        if _CAPITAL.search(word[0]) and not shouted and not _SENTENCE_START.search(text[before.end() : word.start()])
+        if _CAPITAL.search(word[0])
+        and not shouted
+        and not (_NO_NAME if sentence else _SENTENCE_START).search(text[before.end() : word.start()])
     }
     borrowed = {place for phrase in BORROWED.finditer(text) for place in range(*phrase.span())}
     untold = [word for word in found[1:] if word not in names and word.start() not in borrowed]
     if not sentence and names and all(_LINKING.fullmatch(word[0]) for word in untold):
         return []
     english = _known_words()["en"]
+    lent = _NAME_WEIGHT if text.rstrip().endswith(".") else 0.0  # "Hola!" is said in English, "Hola." less so
+    if lent and len(found) == 1 and english.get(found[0][0].lower(), 0.0) < _SELDOM:
+        lent = 1.0
     told: dict[str, float] = {}  # each once: "la la la" tells no more than "la"
     for word in found:
-        if word.start() not in borrowed:
+        if weight := lent if word.start() in borrowed else _NAME_WEIGHT if word in names else 1.0:
             small = word[0].lower()
             pieces = [small] if small in english else small.split("'")
-            told |= {piece: max(told.get(piece, 0.0), _NAME_WEIGHT if word in names else 1.0) for piece in pieces}
+            told |= {piece: max(told.get(piece, 0.0), weight) for piece in pieces}
     return list(told.items())
 
 

@@ -80,7 +80,9 @@ SHORT_SPANISH = [
     "Muchas gracias.", "Estoy cansado.", "Tengo hambre.", "Me llamo Ana.", "Yo soy Ana.", "No hablo español.",
     "Dos cafés, por favor.", "Vamos a la playa.", "La casa es grande.", "Las llaves están aquí.", "Te quiero.",
     "Hasta luego.", "Me gusta el queso.", "¡Hola!", "Gracias por todo.", "No entiendo nada.", "Ella canta muy bien.",
-    "Hoy hace frío.", "Buenas noches.", "Tengo 21 años.", "Cuesta 12,50 €, gracias.", "Lo siento.", "Es una casa.",
+    "Hola.", "Gracias.", "Adiós.", "Vámonos ya.", "Vamos ya.", "Sí.",
+    "Ya voy.", "Hoy hace frío.", "Buenas noches.", "Tengo 21 años.", "Cuesta 12,50 €, gracias.", "Lo siento.",
+    "Es una casa.",
     "Vivo en Madrid con mis padres y mi hermano.", "Mañana voy a Sevilla.", "¿Dónde está el baño?",
     "El perro duerme.", "No lo sé.", "Llueve mucho.", "Dame el libro.", "Cierra la ventana.", "Es muy tarde.",
 ]  # fmt: skip
@@ -90,7 +92,7 @@ SHORT_FRENCH = [
     "Je m'appelle Alice.", "Un café, s'il vous plaît.", "Il ne dort pas.", "Elle est belle.", "La porte est ouverte.",
     "J'ai 21 ans.", "Ça va ?", "Tu es où ?", "Le train part à huit heures.", "Qu'est-ce que c'est ?",
     "Vous parlez trop vite.", "Je ne sais pas.", "Il y a 3 chats.", "À demain, Paul.", "D'accord, merci à tous.",
-    "On y va maintenant.",
+    "Bonjour.", "Merci.", "Oui.", "Bonsoir.", "Voilà.", "Salut.", "On y va maintenant.",
     "Le chien dort.", "Il pleut.", "J'habite à Lyon.", "Tu as raison.", "Je vais au marché.",
 ]  # fmt: skip
 # No sentences, but with a number beside words that names seldom have.
@@ -121,7 +123,9 @@ STILL_ENGLISH = [
     "Yo, Bob!", "Est. 1999", "5 PM EST", "Ella Fitzgerald", "Il Divo", "Elle magazine", "Bon appétit!",
     "Chez Panisse", "Buenos Aires", "Rendez-vous at nine", "C'mon, man!", "No comment.", "Pour me a drink",
     "Son of a gun", "Main Street", "Pain au chocolat", "Quesadilla con carne", "Chili con carne", "Tu Youyou",
-    "Taxi!", "Lucy", "No.", "On fire", "Me too", "Llama farm", "Hay bales", "Comment on this", "Dr. José García",
+    "Taxi!", "Lucy", "No.",
+    "Encore.", "Fiesta.", "Bravo.", "Bon voyage.", "On fire", "Me too", "Llama farm", "Hay bales",
+    "Comment on this", "Dr. José García",
     "María lives here", "François Hollande", "Beyoncé", "Jean-Luc Picard", "De La Soul", "La Croix", "Nada",
     "Mucho macho", "Señor Frog", "Tres leches cake", "Pas de deux", "Grand Prix", "Vive la différence", "Moi?",
     "Sur la table", "Don Quixote", "Del Monte", "Cinco de Mayo", "Feliz Navidad", "Crêpe suzette", "Haute couture",
@@ -151,7 +155,7 @@ STILL_ENGLISH = [
 SHORT_AND_NEITHER = {
     "Como está você": "pt", "Das ist gut": "de", "Es regnet.": "de", "Grazie mille": "it", "Guten Tag.": "de",
     "Non è vero": "it", "Muito obrigado.": "pt", "Ik weet het niet": "nl", "Jag är 30 år.": "sv", "Mám 2 bratry.": "cs",
-    "Nie wiem.": "pl", "En tiedä.": "fi", "Ja, det kostar 20 kronor.": "sv",
+    "Wir haben 3 Autos.": "de", "Nie wiem.": "pl", "En tiedä.": "fi", "Ja, det kostar 20 kronor.": "sv",
 }  # fmt: skip
 
 
@@ -180,6 +184,11 @@ def test_a_number_beside_its_words_tells_a_language_without_a_full_stop(code: st
 @pytest.mark.parametrize(("text", "code"), SHORT_AND_NEITHER.items())
 def test_a_short_sentence_of_a_language_that_is_not_read_is_not_english(text: str, code: str) -> None:
     assert resolve(None, text).code == code
+
+
+@pytest.mark.parametrize("text", ["In 5 Minuten.", "In 3 Jahren.", "In 2 Wochen.", "In 10 Jahren."])
+def test_a_noun_behind_a_number_is_no_name(text: str) -> None:
+    assert resolve(None, text).code in ("de", "nl")
 
 
 @pytest.mark.parametrize("text", STILL_ENGLISH)

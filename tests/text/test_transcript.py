@@ -64,6 +64,28 @@ def test_hardly_a_dialogue_is_missed(figure: Callable[[str, str], None]) -> None
 
 
 @pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("(whispering) Hello.", "Hello."), ("(quietly) Hello.", "Hello."), ("[laughing] Hello.", "Hello."),
+        ("(whispering to Ben) Hello.", "Hello."), ("*(Sighs)* Hello.", "Hello."), ("（小声）你好。", "你好。"),
+        ("(susurrando) Hola.", "Hola."), ("(en riant) Bonjour.", "(en riant) Bonjour."),
+        ("(I think) he left.", "(I think) he left."), ("(according to him) yes.", "(according to him) yes."),
+        ("(happy to help) Hello.", "(happy to help) Hello."), ("Hello (whispering).", "Hello (whispering)."),
+    ],
+)  # fmt: skip
+def test_the_manner_behind_a_colon_is_no_word(written: str, said: str) -> None:
+    assert read(f"ANNA: {written}\nBEN: How are you?\nANNA: Fine.")[0] == ("ANNA", said)
+
+
+def test_fields_with_an_underscore_are_no_speakers() -> None:
+    for text in (
+        "error_code: are you there?\nuser_name: I am.\nerror_code: hello!",
+        "max_size: 10\nmin_size: 2\nmax_size: 9",
+    ):
+        assert [name for name, _ in read(text)] == [None]
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("[SPEAKER0] Hi.\n[SPEAKER1] Ho.", [("SPEAKER0", "Hi."), ("SPEAKER1", "Ho.")]),
@@ -112,6 +134,7 @@ TALK = "How are you?"
         ("【小明】：", "小明"), ("“小明”：", "小明"), ("[Anna] :", "Anna"), ("GUARD #1:", "GUARD #1"),
         ("Marvin 🤖:", "Marvin"),
         ("— Anne :", "Anne"), ("3. Anna:", "Anna"), ("12) Anna:", "Anna"), ("Leo:", "Leo"), ("Author:", "Author"),
+        ("ninja_kate:", "ninja_kate"), ("xx_Bob_99:", "xx_Bob_99"), ("bob99:", "bob99"), ("Kate_M:", "Kate_M"),
         ("Hablante 1:", "Hablante 1"), ("作者：", "作者"),
     ],
 )  # fmt: skip

@@ -5,170 +5,17 @@ Latin letters stand without accents, lower-case.
 
 from __future__ import annotations
 
-from runtime.text.readings.word_sets import words
+from pathlib import Path
 
-LABEL_WORDS = words(
-    # English
-    "about absent service abstract action actions activity address addition admission advantage advantages "
-    "advice after afternoon age agenda aim alert allergens also alternative amount announcement answer answers "
-    "appendix appointment article attachment attachments attendance attention author away background bad "
-    "balance bank bcc before begin best better beware bibliography birth birthday blog bonus book books "
-    "born breakfast breaking brief budget bug bus but buy calories cards cast category cause causes caution cc "
-    "challenge change changes changelog chapter characters check checklist chorus city claim class clue code "
-    "color colour comment comments company conclusion condition conditions cons contact contains content "
-    "contents context contra copyright correct correction cost count country course credits currency current "
-    "customer-service cut data date dates day days deadline dear debug decision default definition definitions "
-    "delivery department departure description destination details diagnosis diet difference difficulty dinner "
-    "directions disadvantages disclaimer discount discussion distance do don't donts done dos dose download "
-    "draft drinks due duration edit editor education effect effects email end equipment era error errors "
-    "evening event events evidence example examples except exception exercise expected experience explanation "
-    "ext extra fact facts fade fail false fatal features fee fees fiction field fig figure file files final "
-    "finally first fix fixed flag flight focus food footnote for format formula from fun further game gender "
-    "genre goal goals good grade greetings group guide half headline height help here hint history hobbies home "
-    "homework hours house how however i.e idea image important in included index info information ingredient "
-    "ingredients input inside instruction instructions int introduction issue item items keyword keywords kids "
-    "label language languages last latest law lead length lesson level license line link links list live "
-    "location log loss lost lunch mail main major map material materials maximum meaning meat medium meeting "
-    "member members memo menu message method midnight milestone minimum minor mission model monday money month "
-    "mood moral morning motto myth myths name names nationality need needed needs nb new news next night no "
-    "none noon not notable note notes notice now number object occupation off offer on only open opening "
-    "opinion option options or order origin other others out output outside overview owner page pages paragraph "
-    "part parking parts password pattern pause pay people person phone photo photos picture place plan platform "
-    "plot plus point points policy population position postscript premise preparation present price prices "
-    "principle priority pro problem problems procedure product profession program programme project prompt "
-    "proof pros proverb ps public publisher published purpose q quantity question questions quick quiet quiz "
-    "quote rain rank rating ratio re read reading reality reason reasons recap received recipe recommendation "
-    "reference references regarding release remark remarks remember reminder reply report reporting request "
-    "required requirements resolution resolved response result results review reviews reward rhyme right risk "
-    "role room route rule rules run rumor rumour sale sales same save saying scene schedule school score "
-    "scorers scores season second section see sender sent serve served serves serving servings session setting "
-    "settings setup severity sex shop side sign signed silver simple since site size skill skills small snack "
-    "so solution source sources space special species specials spoiler sport stage start state statement status "
-    "step steps still stock stop storage story strength strengths style subject subtitle subtotal suggestion "
-    "summary supper supplies support surname symptoms synonym synonyms synopsis system table tags takeaway "
-    "tally target task tasks tax team technique telephone temperature term terms test thanks that then theme "
-    "theory there therefore these thesis thing things this thought thus ticket tickets tide time times tip tips "
-    "title to today todo today's toll tomorrow tonight tools top topic topics total trace traffic train "
-    "transition translation transport treatment trigger trivia true truth tutorial twist type unit units until "
-    "update updates upshot url usage use username using value variant vs vegan vegetarian venue verdict "
-    "verse version via video view vitamins vocabulary volume wait want wanted warning warnings was weakness "
-    "weaknesses weather website week weekday weekend weight what when where which who why width winner "
-    "winners with without word words work wrong year years yesterday yes yield zip bridge intro outro refrain "
-    "stanza tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat january "
-    "february march april may june july august september october november december jan feb mar apr jun jul aug "
-    "sep sept oct nov dec spring summer autumn winter north south east west aries taurus gemini cancer leo "
-    "virgo libra scorpio sagittarius capricorn aquarius pisces bronze gold earth mars venus mercury jupiter "
-    "saturn neptune uranus ii iii iv vi vii viii ix one two three four five six seven eight nine ten zero warn "
-    "err critical traceback stdout stderr http https tel fax "
-    "song songs album pre-chorus prechorus interlude solo coro puente strophe pont "
-    # Countries, towns and books that are nobody's name
-    "africa america asia australia austria belgium berlin boston brazil brussels bulgaria cairo california canada "
-    "chicago chile china colombia croatia cuba denmark dublin egypt england estonia europe finland france geneva "
-    "germany ghana greece hungary iceland indonesia iran iraq ireland italy japan kenya korea lisbon liverpool "
-    "london madrid manchester mexico milan moscow munich netherlands nigeria norway oslo pakistan peru philippines "
-    "poland portugal prague rome romania russia scotland seoul serbia shanghai singapore slovakia slovenia spain "
-    "stockholm sweden switzerland texas thailand tokyo turkey ukraine venice vienna wales warsaw washington "
-    "alemania argentina barcelona belgica bogota brasil croacia dinamarca egipto escocia espana europa finlandia "
-    "francia grecia hungria inglaterra irlanda italia japon londres marruecos moscu noruega polonia portugal roma "
-    "rusia sevilla suecia suiza turquia ucrania allemagne angleterre belgique bresil bruxelles canada chine danemark "
-    "ecosse egypte espagne etats-unis finlande grece hongrie irlande italie japon londres lyon marseille norvege "
-    "pologne russie suede suisse turquie deutschland frankreich hamburg munchen osterreich spanien wien "
-    "genesis exodus leviticus deuteronomy psalm psalms proverbs ecclesiastes corinthians romans hebrews revelation "
-    "genese exode levitique deuteronome psaume psaumes apocalypse levitico deuteronomio salmo salmos apocalipsis "
-    # Spanish
-    "a2 advertencia ahora alergenos alternativa anexo antes apellido apellidos articulo asistentes asunto "
-    "atencion autor autora aviso ayer bebidas bibliografia capitulo cena ciudad codigo comida comienzo compra "
-    "condiciones consejo consejos contacto contexto contras contrasena correo corolario correccion cuando "
-    "cuidado curiosidad de dato datos desayuno descripcion desventajas despues destino dia diagnostico dias "
-    "diferencia direccion donde dosis duracion edad efectos ejemplo ejemplos ejercicio elaboracion empresa en "
-    "entonces entrada entradas equipo escena especie estado estreno estribillo estrofa evento excepcion "
-    "explicacion fecha fechas fin finalidad foto fuente fuentes ganador ganadores goles grupo hecho hora "
-    "horario horarios hoy idioma idiomas importante importe incluye indice informacion ingredientes inicio "
-    "instrucciones intermedio introduccion ley lista local lugar madrugada manana mensaje materiales mito "
-    "modelo modo moraleja motivo moneda municipio nacimiento nacionalidad nombre noche nota notas noticia "
-    "noticias novedad numero objetivo objetivos ocupacion oferta orden origen otro pagina pagos para pasatiempo "
-    "paso pasos pd pelicula pregunta preguntas preparacion presupuesto precio precios problema profesion "
-    "pronostico proposito proximo proyecto raciones razon razones receta recomendacion recordatorio recuerda "
-    "recuerde reglas remitente respuesta respuestas resultado resultados resumen salida seccion servicio "
-    "siguiente sinopsis sintomas situacion solucion tarde tarea tarifa tarifas telefono tema temperatura tiempo "
-    "titulo traduccion tratamiento truco ubicacion ultima urgente uso utensilios valor varios ventajas verdad "
-    "versiculo lunes martes miercoles jueves viernes sabado domingo enero febrero marzo abril mayo junio julio "
-    "agosto septiembre octubre noviembre diciembre primavera verano otono invierno primero segundo tercero uno "
-    "tres cuatro cinco querida querido estimado estimada hola "
-    # French
-    "accessoires activite adresse ajout annexe annonce apres auteur autrice avant avantage avantages "
-    "avertissement avis biographie calendrier camera categorie cependant chapitre citation commentaire "
-    "compagnie composition conseil conseils consigne contexte couleur couplet cout debut depart dessert "
-    "destinataire diagnostic difficulte distribution domaine donc duree editeur effets entree enfin ensuite "
-    "equipe erreur etape etapes etat evenement exemple exemples exercice expediteur explication fait faits faux "
-    "fermeture gouter groupe horaire horaires idee inconvenients informations infos interdiction invites jour "
-    "jours langue langues lecon legende lien lieu liste livre loi loisirs maintenant marque materiel matin "
-    "meteo methode midi mode modele montant morale motif mots mythe naissance nationalite niveau nom notre "
-    "nouveau nouveaute nuit objectif objectifs objet offre ordre origine oui ouverture paragraphe partie pays "
-    "periode petit-dejeuner piece plat plats poste posologie precision prenom presents prix probleme projet "
-    "promotion proverbe raison rappel raisons realite recette recompense regle regles remarque remarques remede "
-    "rendez-vous reponse reponses reservation resultat resultats resume saison semaine signe soir sommaire "
-    "sortie statut sujet symptomes tableau tarif tarifs temps texte titre traduction traitement ustensiles "
-    "valeur vendu ville vrai lundi mardi mercredi jeudi vendredi samedi dimanche janvier fevrier avril mai juin "
-    "juillet aout septembre octobre novembre decembre printemps ete automne hiver premier premiere deuxieme "
-    "troisieme un deux trois quatre cinq cher chere chers bonjour astuce bilan pourquoi quand ou qui quoi "
-    # German, Italian, Portuguese, Dutch, Russian
-    "achtung an anhang antwort anlass anmerkung aufgabe bedeutung beginn beispiel betreff beschreibung datum "
-    "dauer ende ergebnis ergebnisse fazit fehler folge frage gewicht grund hinweis inhalt kapitel kontakt "
-    "losung merke merksatz nachteile nachtrag notiz ort preis quelle regel rezept schritt sprache stand tipp "
-    "thema titel uhrzeit ursache von vorname vorteile warnung wichtig wohnort wetter zeit ziel zubereitung "
-    "zusammenfassung zutaten montag dienstag mittwoch donnerstag freitag samstag sonntag liebe lieber "
-    "attenzione autore avviso capitolo consiglio domanda durata esempio indirizzo ingredienti introduzione "
-    "luogo nome oggetto ora orario passo prezzo preparazione procedimento ricetta riassunto risposta risultato "
-    "risultati scena soluzione tempo titolo lunedi martedi mercoledi giovedi venerdi sabato domenica cara caro "
-    "assunto dica endereco exemplo idade lembrete observacao obs preco pergunta receita resposta resumo solucao "
-    "segunda terca quarta quinta sexta adres let onderwerp opmerking plaats prijs tijd vraag адрес автор важно "
-    "внимание возраст вопрос время вывод вторник глава год город дата день добавление замечание значение имя "
-    "ингредиенты итог итого кому место название например номер ответ от ошибка понедельник приготовление пример "
-    "примечание причина проблема пятница результат результаты решение совет среда суббота счёт тема телефон "
-    "температура фамилия цель цена четверг шаг воскресенье "
-    # Arabic, Hindi
-    "الوقت المكان التاريخ ملاحظة تنبيه الموضوع السؤال الجواب سؤال جواب العنوان النتيجة المقادير الطريقة الاسم "
-    "العمر من إلى مثال समय स्थान तारीख नोट ध्यान विषय प्रश्न उत्तर नाम पता सामग्री विधि उदाहरण मूल्य सूचना"
-)
+from runtime.text.readings.word_sets import listed, words
+
+_FILE = Path(__file__).with_suffix(".toml")
+
+LABEL_WORDS = listed(_FILE, "label_words")
 
 # In Chinese, Japanese and Korean a heading ends with one of these, or is one of single characters.
-ASIAN_LABEL_ENDINGS = tuple(
-    words(
-        "时间 地点 地址 日期 电话 邮箱 主题 标题 题目 作者 译者 编者 来源 出处 摘要 关键词 结论 总结 总之 小结 "
-        "原因 结果 背景 目的 目标 方法 做法 步骤 材料 食材 用料 配料 调料 原料 工具 提示 小贴士 贴士 注意 注释 "
-        "备注 说明 警告 提醒 通知 公告 例如 比如 举例 譬如 例子 如下 优点 缺点 优势 劣势 特点 特色 功能 价格 "
-        "费用 票价 单价 数量 重量 尺寸 颜色 品牌 型号 规格 产地 姓名 名字 性别 年龄 职业 学历 专业 爱好 籍贯 "
-        "国籍 生日 身高 体重 血型 星座 联系人 联系方式 负责人 收件人 发件人 抄送 附件 回复 转发 问题 答案 回答 "
-        "提问 解答 解析 分析 点评 评论 评分 比分 得分 成绩 排名 冠军 亚军 早上 上午 中午 下午 晚上 早餐 午餐 "
-        "晚餐 早饭 午饭 晚饭 今天 明天 昨天 后天 今日 明日 昨日 周一 周二 周三 周四 周五 周六 周日 周末 星期一 "
-        "星期二 星期三 星期四 星期五 星期六 星期日 星期天 天气 气温 温度 湿度 风力 北京 上海 广州 深圳 天津 重庆 "
-        "成都 武汉 杭州 南京 西安 香港 台北 东京 伦敦 纽约 巴黎 首先 其次 再次 最后 然后 另外 此外 因此 所以 "
-        "但是 不过 而且 第一 第二 第三 第四 第五 其一 其二 其三 定义 概念 公式 定理 证明 已知 性质 意思 含义 "
-        "释义 读音 拼音 部首 笔画 近义词 反义词 造句 课文 单词 词语 成语 成语故事 俗话 谚语 名言 古诗 原文 译文 "
-        "翻译 大意 寓意 启示 道理 故事 剧情 导演 主演 编剧 类型 片长 上映 出版社 出版 字数 定价 班级 学校 公司 "
-        "部门 职位 薪资 要求 条件 规定 规则 内容 活动 会议 议程 出席 缺席 决定 任务 进度 状态 错误 信息 用户名 "
-        "密码 账号 网址 链接 下载 版本 更新 温馨提示 重要 紧急 新闻 快讯 最新消息 消息 头条 事实 真相 误区 谣言 "
-        "情况 现象 方案 办法 建议 对策 解决 措施 影响 意义 作用 效果 症状 病因 治疗 用法 用量 剂量 禁忌 保质期 "
-        "关于 对于 至于 包括 分别是 主料 辅料 尊敬的 亲爱的 大家 各位 问道 答道 喊道 叫道 心想 写道 写着 表示 "
-        "指出 认为 强调 透露 介绍 宣布 告诉我 告诉他 回答说 笑道 说道 讲到 据报道 日時 時間 場所 住所 電話 件名 "
-        "題名 著者 目次 要約 概要 作り方 手順 注意事項 ご注意 お知らせ 備考 質問 結論 理由 料金 価格 値段 対象 "
-        "定員 持ち物 申込 氏名 名前 年齢 職業 趣味 出身 月曜日 火曜日 水曜日 木曜日 金曜日 土曜日 日曜日 朝食 "
-        "昼食 夕食 天気 結果 参考 宛先 差出人 会場 主催 시간 장소 일시 날짜 주소 전화 제목 저자 주의 참고 예시 "
-        "질문 답변 결론 이유 원인 결과 가격 요금 대상 준비물 이름 나이 직업 취미 재료 방법 순서 월요일 화요일 "
-        "수요일 목요일 금요일 토요일 일요일 아침 점심 저녁 날씨 공지 알림 地點 郵箱 主題 標題 題目 來源 出處 "
-        "關鍵詞 總結 總之 小結 目標 步驟 調料 備註 說明 優點 缺點 特點 價格 費用 票價 數量 性別 年齡 愛好 聯絡人 "
-        "寄件人 主旨 副本 問題 評分 週一 週二 週三 週四 週五 週六 週日 天氣 氣溫 最後 導演 編劇 會議 內容 重點 "
-        "難點 問道 說道 寫道 臺北 紐約 倫敦 重点 难点 亮点 要点 看点 地区 营业时间 开放时间 时长 人物 交通 住宿 "
-        "门票 副歌 主歌 前奏 间奏 尾奏 桥段 诗云 古人云 常言道 常言说 古语云 俗话说 有人说 热线"
-        # of saying: what follows is quoted
-        " 说 說 道 问 問 答 曰 喊"
-    )
-)
-ASIAN_LABEL_WORDS = words(
-    "注 例 一 二 三 四 五 六 七 八 九 十 步 章 节 条 款 回 集 期 版 页 图 表 附 解 求 是 有 为 即 云 想 讲 "
-    "称 电 讯 題 朝 昼 夜 예 답 註"
-)
+ASIAN_LABEL_ENDINGS = tuple(listed(_FILE, "asian_label_endings"))
+ASIAN_LABEL_WORDS = listed(_FILE, "asian_label_words")
 # Those that count people as well: "Guest One".
 NUMBER_WORDS = words(
     "one two three four five six seven eight nine ten uno dos tres cuatro cinco un deux trois quatre cinq"
@@ -176,3 +23,6 @@ NUMBER_WORDS = words(
 
 # Who asks and who answers where nobody is named: labels in an interview in which somebody else is.
 ASKING_WORDS = words("q a question answer p r pregunta respuesta reponse f frage antwort 问 答 問 в о")
+
+# How something is said: "ANNA: (whispering) Hello."
+MANNER_WORDS = listed(_FILE, "manner_words")

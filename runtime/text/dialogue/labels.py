@@ -174,7 +174,8 @@ def is_name(name: str) -> bool:
         return len(name) <= _MOST_HAN and all(_is_letter(c) or c.isdigit() or c in "·・ー " for c in name)
     if not all(_is_word(word, first=place == 0) for place, word in enumerate(parts)):
         return False
-    if parts[-1] in _SAYING and len(parts) > 1:
+    underscored = "_" in name and not any(is_first_name([part]) for part in re.findall(r"[^\W\d_]+", _plain(name)))
+    if underscored or (parts[-1] in _SAYING and len(parts) > 1):  # "disk_monitor" names nobody, "ninja_kate" does
         return False
     small = [word for word in parts[1:] if word[0].islower() and word.casefold() not in _LINKS]
     if parts[0][0].islower() and not (parts[0] in _LINKS and parts[-1][0].isupper()):
@@ -190,7 +191,7 @@ def _is_word(word: str, first: bool) -> bool:
     bare = word.rstrip(".")
     if len(word) - len(bare) > 1 or (word != bare and len(bare) > 5):
         return False
-    return all(_is_letter(c) or c.isdigit() or c in "'’-‑.·" for c in bare) and ".." not in bare
+    return all(_is_letter(c) or c.isdigit() or c in "'’-‑.·_" for c in bare) and ".." not in bare
 
 
 def _is_letter(character: str) -> bool:

@@ -22,10 +22,17 @@ from runtime.text.dialogue.bare_labels import (
 from runtime.text.dialogue.candidates import said_under, words_of
 from runtime.text.dialogue.dialogue import DialogueTurn, Recognition
 from runtime.text.dialogue.evidence import Evidence
+from runtime.text.dialogue.label_parts import MARKS
+from runtime.text.dialogue.label_words import MANNER_WORDS
 from runtime.text.dialogue.labels import Label, find_labels, speaker_key
 
 # In the order in which they are looked for: one form for all of a text.
 _FORMS = (find_labels, find_brackets, find_stamped, find_cues, find_plays, find_loose_cues)
+# How something is said, behind the colon: "ANNA: (whispering) Hello." Other words in brackets are spoken.
+_FURTHER = r"(?:(?<=ing|ndo|ant)(?:,? [^\W\d_]+){1,3})?"
+_MANNER = re.compile(
+    rf"\s*{MARKS}[(\[（](?:{'|'.join(sorted(MANNER_WORDS))}){_FURTHER}[)\]）]{MARKS}(?=\s*\S)", re.IGNORECASE
+)
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
@@ -40,7 +47,9 @@ def parse_transcript(text: str, recognition: Recognition) -> list[DialogueTurn]:
     acted = any(label.acted for label in labels) or has_scene_headings(text)
     names: dict[str, str] = {}
     turns = [DialogueTurn(None, words_of(text[: labels[0].start] if labels else text))]
-    for label, said in said_under(text, labels):
+    for label, behind in said_under(text, labels):
+        manner = _MANNER.match(behind) if label.style == "colon" else None
+        said = behind[manner.end() :] if manner else behind
         name = names.setdefault(label.key, given.get(label.key, label.name))
         own = _BLANK_LINE.search(said) if label.style == "cue" and acted else None
         turns.append(DialogueTurn(name, words_of(said[: own.start()] if own else said)))

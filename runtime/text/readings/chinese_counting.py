@@ -77,7 +77,7 @@ def _minutes(match: re.Match[str]) -> str:
 def counting_rules() -> Iterator[Rule]:
     """The rules, which stand before those for plain numbers."""
     pair = (
-        f"(?:{COUNTED}|周|部分|汤匙|[勺餐晚夜厅卫]|课时|学期|星期|成(?![一-鿿])|[胜负平死伤男女侧者国岸队](?![一-鿿]?[元安])"
+        f"(?:{COUNTED}|周|部分|汤匙|[大小][勺匙杯碗块片份袋瓶]|[勺餐晚夜厅卫]|课时|学期|星期|成(?![一-鿿])|[胜负平死伤男女侧者国岸队](?![一-鿿]?[元安])"
         "|室[0-9]厅|年(?![级月])|季(?=[的后前]))"
     )
     counted = "(?<!第2)(?<!第 2)(?<!负2)(?<!星期2)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from runtime.text.readings.amounts import Amounts
 from runtime.text.readings.lexicon import LEXICONS, alternatives, any_case
 from runtime.text.readings.numerals import before_noun, cardinal, digits
 from runtime.text.readings.reading_rules import END, LETTER, START, Rule, hidden
@@ -21,6 +22,7 @@ def context_rules(language: str) -> Iterator[Rule]:
         yield rf"{START}{blanks}(?![0-9]| [0-9]{{3}}(?![0-9]))", lambda m: m[0].replace(" ", ",")
     yield from _chinese_verses() if language == "zh" else _verses(language)
     yield from _pairs(language)
+    yield from _marks(language)
     before, after = any_case(words.context["emergency_before"]), words.context["emergency_after"]
     code = {"en": "[2-9]11|999|112|000", "zh": "1[0-9]{2}|[19][0-9]{4}"}.get(language, "[01][0-9]{1,2}|911|112")
     gap = "" if language == "zh" else " "
@@ -37,8 +39,8 @@ def context_rules(language: str) -> Iterator[Rule]:
     )
     yield rf"{START}()({code}){END}(?={gap}(?:{after}))", code_after
     if language == "en":
-        behind = r"(?=[.,;:!?)\"”]|$| (?:and|or|for|to|now|if|from)\b)"
-        yield rf"\b((?i:dial(?:l?ed|l?ing)?) ){START}([0-9]{{4,6}}){END}{behind}", code_after
+        behind = r"(?=[.,;:!?)\"”]|$| …| (?:and|or|for|to|now|if|from)\b)"
+        yield rf"\b((?i:dial(?:l?ed|l?ing)?|text) ){START}([0-9]{{4,6}}){END}{behind}", code_after
     separated = r"[0-9]{4}(?:[ -][0-9]{4}){3}"
     yield (
         rf"{START}(?<![0-9]{{4}}[ -])()({separated}){END}(?! [0-9]{{4}}(?![0-9]))",
@@ -47,11 +49,18 @@ def context_rules(language: str) -> Iterator[Rule]:
     of = {"zh": "(?:是|为|[:：])? ?"}.get(language, r"(?:\.|:| is| es| est| ending in| no\.)? ")
     card = any_case(words.context["card_before"])
     yield rf"{word}((?:{card}){of}){START}([0-9]{{5,19}}){END}", code_after
+    groups = r"(?=[0-9 ]*[0-9]{4})[0-9]{3,4}(?: [0-9]{3,4}){2,3}"
+    yield (
+        rf"{word}((?:{card}|ID){of}){START}({groups}){END}(?! [0-9a-z])",
+        lambda m: m[1] + ", ".join(digits(group, language) for group in m[2].split()),
+    )
     if language == "en":
         is_ = "(?: is| isn['’]t| was| of|:)?"
         yield rf"\b((?:PINs?|passcode|[Pp]in code){is_} ){START}([0-9]{{4}}){END}(?! [a-z]+s\b)", code_after
         yield rf"\b([Tt]ext(?:ed|ing)? [A-Z0-9]+ to ){START}([0-9]{{5,6}}){END}", code_after
-        yield rf"(?<=, [A-Z]{{2}} )(){START}([0-9]{{5}}){END}", code_after
+        state = "(?:, [A-Z]{2}|[a-z] (?:A[KLRZ]|C[AOT]|DC|DE|FL|GA|[HM]I|I[ADLN]|K[SY]|LA|M[ADENOST]|N[CDEHJMVY]|O[HKR]"
+        state += "|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]))"
+        yield rf"({state} )(){START}([0-9]{{5}}){END}", lambda m: m[1] + digits(m[3], "en")
     yield from _twice(language)
     if language == "en":
         yield from _faces()
@@ -74,8 +83,15 @@ def _is_bracketed(match: re.Match[str]) -> bool:
 
 def _abbreviations(language: str) -> Iterator[Rule]:
     words = LEXICONS[language]
+    card = f"(?:{any_case(words.context.get('bug_before', words.context['card_before']))})"
     number = rf"(?=[0-9]+(?:[-–][0-9]+)?(?:\.[0-9]+)?{END})"
     yield rf"(?<![\w#&/])#(?=[0-9]{{1,4}}{END})", lambda m: f"{words.number}{words.space}"
+    # Of six or eight digits it may be a colour.
+    for before, count in (("()(?<![\\w#&/])", "[0-9]{5}|[0-9]{7}"), (rf"({card}) ", "[0-9]{6,9}")):
+        yield (
+            rf"{before}#({count}){END}",
+            lambda m: f"{m[1]}{' ' * bool(m[1])}{words.number}{words.space}{digits(m[2], language)}",
+        )
     yield (
         rf"(?<![{LETTER}0-9_.])({alternatives(words.before_numbers)}) ?{number}",
         lambda m: f"{words.before_numbers[m[1]]}{words.space}",
@@ -99,6 +115,10 @@ def _verses(language: str) -> Iterator[Rule]:
         return f"{lead}{name} {said}{far}"
 
     books = words.context["books"]
+    if "books_short" in words.context:  # "Mt 5,3-12"
+        short = words.context["books_short"]
+        number = "([1-9][0-9]{0,2})"
+        yield rf"\b(?:([1-3]) )?({short})[.]? {number}, ?{number}(?:[-–]{number})?{END}(?! ?[a-z%€]*m\b)", verse
     yield (
         rf"\b(?:([1-3]) )?({books})[.,]? ([1-9][0-9]{{0,2}}):([1-9][0-9]{{0,2}})(?:[-–]([1-9][0-9]{{0,2}}))?{END}",
         verse,
@@ -145,6 +165,21 @@ def _pairs(language: str) -> Iterator[Rule]:
         lambda m: m[0] if is_single(m.string, m.start(2), language) else behind(m),
     )
     yield rf"(){row}(?= ?(?:{after}){space})", behind
+    # Sets in a row, of which one goes down: "6-4, 3-6, 7-6 (5)".
+    set_ = r"[0-9]{1,3}[-–][0-9]{1,3}(?: ?[(（][0-9]{1,2}(?:[-–][0-9]{1,2})?[)）])?"
+
+    def sets(match: re.Match[str]) -> str:
+        goes_down = any(int(a) >= int(b) for a, b in re.findall("([0-9]{1,3})[-–]([0-9]{1,3})", match[0]))
+        if not goes_down:
+            return match[0]
+        single = is_single(match.string, match.start(), language, "s?")  # "Tables 3-2 and 3-4"
+        return hidden(match) if single else _with_joint(match[0], joint, language)
+
+    joined = r"(?:[,;] ?| y | et | and |[、，])"
+    yield (
+        rf"{START}(?=[0-9]+[-–]){set_}(?:{joined}{set_})+(?![0-9–-])(?![.,:/][0-9])(?![{LETTER}])",
+        sets,
+    )
     ratio = rf"({START}[0-9]{{1,3}}:[0-9]{{1,3}}(?::[0-9]{{1,3}})?{END})"
 
     def proportion(match: re.Match[str]) -> str:
@@ -163,17 +198,47 @@ def _pairs(language: str) -> Iterator[Rule]:
         )
 
 
+def _with_joint(written: str, joint: str, language: str) -> str:
+    pair = "([0-9]{1,3})[-–]([0-9]{1,3})"
+    return re.sub(pair, lambda m: joint.join(cardinal(int(number), language) for number in m.groups()), written)
+
+
+def _marks(language: str) -> Iterator[Rule]:
+    """Marks out of ten ("4.8/5", "rated 8/10", "3/5 stars") and the two pressures of blood ("120/80")."""
+    words, amounts = LEXICONS[language], Amounts(language)
+    if "mark_before" not in words.context:
+        return
+    mark, of, blood = (words.context[name] for name in ("mark_before", "mark_of", "pressure_before"))
+
+    def out_of(match: re.Match[str]) -> str:
+        return f"{match[1]}{amounts.number(match[2])} {words.signs['out_of']} {cardinal(int(match[3]), language)}"
+
+    def over(match: re.Match[str]) -> str:
+        above, below = (cardinal(int(number), language) for number in match.groups()[1:3])
+        unit = f" {words.units['mmHg'].many}" if match[4] else ""
+        return f"{match[1]}{above} {words.signs['over']} {below}{unit}"
+
+    end = rf"/({of}){END}"
+    yield rf"(?=[0-9.,]{{3,5}}/)(){START}([0-9]{{1,2}}[{words.decimal}][0-9]{{1,2}}){end}", out_of
+    yield rf"\b((?:{any_case(mark)})\b[^0-9.\n]{{0,20}}?){START}([0-9]{{1,3}}){end}", out_of
+    yield rf"(?=[0-9]{{1,3}}/)(){START}([0-9]{{1,3}}){end}(?= (?:{words.context['mark_after']})\b)", out_of
+    if language == "fr":  # at school
+        yield rf"(?=[0-9]{{1,3}}/)(){START}([0-9]|1[0-9]|20)/(20){END}", out_of
+    yield rf"\b((?:{any_case(blood)})\b{_FAR}){START}([0-9]{{1,3}})/([0-9]{{1,3}}){END}( ?mm ?Hg\b)?", over
+    yield rf"(?=[0-9]{{1,3}}/)(){START}([0-9]{{2,3}})/([0-9]{{2,3}})( ?mm ?Hg\b)", over
+
+
 def _decimal(written: str) -> str:
     """A Chinese number with what may follow its point."""
     whole, _, decimals = written.partition(".")
     return cardinal(int(whole), "zh") + (f"点{digits(decimals, 'zh')}" if decimals else "")
 
 
-def is_single(text: str, start: int, language: str) -> bool:
+def is_single(text: str, start: int, language: str, plural: str = "") -> bool:
     """Whether a word before this place says that one thing follows, whose number has a hyphen: "article 20-5"."""
     word = LEXICONS[language].context["single"]
     boundary = "" if language == "zh" else r"(?<!\w)"
-    return bool(re.search(rf"{boundary}(?i:{word})\.? ?$", text[max(0, start - 24) : start]))
+    return bool(re.search(rf"{boundary}(?i:{word}){plural}\.? ?$", text[max(0, start - 24) : start]))
 
 
 def _twice(language: str) -> Iterator[Rule]:

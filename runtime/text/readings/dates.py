@@ -143,6 +143,15 @@ def _english_figures() -> Iterator[Rule]:
     yield f"{START}{_DAY}(-|\\.){_DAY}\\2{_YEAR}{END}", lambda m: _date(m[0], m[4], m[3], m[1], "en")
     yield f"{START}{_DAY}(/){_DAY}/([0-9]{{2}}){END}", _american_short
 
+    # Behind these a day, where one of the two numbers is no month: "on 3/14", "by 12/25".
+    weekday = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day,?"
+    small = r"(?!(?<=by )(?:1/|[0-9]+/(?:16|20|32)))"  # "cut by 1/20"
+    yield (
+        rf"\b((?:(?:[Oo]n|[Bb]y|[Ss]ince|[Uu]ntil|[Tt]ill|[Dd]ue|[Dd]ated)(?: {weekday})?|{weekday}) ){START}{small}"
+        rf"{_DAY}/{_DAY}{END}(?! ?(?:in|inch)\b)(?! of\b)(?! [a-z]+s\b)",
+        _american_day,
+    )
+
 
 def month_rules(language: str) -> Iterator[Rule]:
     """The rules for English months' names; Chinese, Spanish and French read a number beside a month as any other."""
@@ -175,6 +184,13 @@ def month_rules(language: str) -> Iterator[Rule]:
     other = r"(?! '?[0-9]{2}(?![0-9]|[:/][0-9]))(?! [a-z-]*(?:first|second|third|[a-z]th)\b)"
     of = rf"(?: of)? ({clear}|{lower}|{short}|March|May)\b(?:,? {_YEAR}{END})?{other}"
     yield rf"\b([Tt]he )?{START}{_DAY}{_TH}(?:[-–]{_DAY}{_TH})?{of}", _day_first
+
+
+def _american_day(match: re.Match[str]) -> str:
+    month, day = sorted((int(match[2]), int(match[3])))
+    if day <= 12 or date(2000, month, day, "en") is None:
+        return match[0]
+    return f"{match[1]}{LEXICONS['en'].months[month - 1]} {ordinal(day, 'en')}"
 
 
 def _american(match: re.Match[str]) -> str:

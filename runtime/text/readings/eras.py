@@ -42,9 +42,11 @@ def era_rules(language: str) -> Iterator[Rule]:
     def span(match: re.Match[str]) -> str:
         first, first_era, last, last_era = match.groups()
         lead = f"{_year(first, language)} {_said(first_era, language)}" if first_era else _year(first, language)
-        return f"{lead} {to} {_year(last, language)} {_said(last_era, language)}{full_stop(match)}"
+        end = f" {_said(last_era, language)}{full_stop(match)}" if last_era else ""
+        return f"{lead} {to} {_year(last, language)}{end}"
 
     yield rf"{START}{_YEAR}(?: ?({era}))? ?[-–—] ?{_YEAR} ?({era})(?![{LETTER}])", span
+    yield rf"{START}{_YEAR} ?({era}) ?[-–—] ?{_YEAR}()(?![{LETTER}0-9])", span
     yield (
         rf"{START}{_YEAR} ?({era})(?![{LETTER}])",
         lambda m: f"{_year(m[1], language)} {_said(m[2], language)}{full_stop(m)}",

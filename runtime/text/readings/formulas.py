@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from runtime.text.readings.amounts import Amounts
+from runtime.text.readings.attributes import OF_METRES
 from runtime.text.readings.lexicon import alternatives
 from runtime.text.readings.numerals import cardinal
-from runtime.text.readings.reading_rules import END, LETTER, START, Reading, Rule, hidden
+from runtime.text.readings.reading_rules import CURRENCY, END, LETTER, START, Reading, Rule, hidden
 
 _FIXED = {
     "en": {
@@ -70,12 +71,14 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
     yield rf"(?<![{LETTER}0-9_.^])([a-ln-zA-LN-Z])([²³])(?![{LETTER}0-9_^])", power
     yield from _equations(amounts)
 
+    yield from _lots(amounts)
+
     def product(match: re.Match[str]) -> str:
         joint = f"{space}{signs['by']}{space}"
         return joint.join(amounts.number(part) for part in re.split(" ?[x×] ?", match[0]))
 
     yield (
-        rf"{START}[1-9][0-9]{{0,4}}(?: ?[x×] ?[1-9][0-9]{{0,4}}){{1,2}}(?![{LETTER}0-9])(?!\.[0-9])(?! ?[x×=])",
+        rf"{START}[1-9][0-9]{{0,4}}(?: ?[x×] ?[1-9][0-9]{{0,4}}){{1,2}}(?![{LETTER}0-9])(?![.,][0-9])(?! ?[x×=])",
         product,
     )
     for sign in "≥≤≈≠±":
@@ -98,6 +101,22 @@ def formula_rules(amounts: Amounts) -> Iterator[Rule]:
         yield rf"(?<=[一-鿿])(?<![0-9][一-鿿])~(?=[0-9]+{END})", lambda m: about
 
 
+def _lots(amounts: Amounts) -> Iterator[Rule]:
+    """So many of a measure or a sum, which is read behind it: "12 x 500 ml", "3 x $5", "4x100m"."""
+    language, words, space = amounts.language, amounts.words, amounts.space
+    signs, amount = words.signs, amounts.pattern
+    lengths = ("m", "cm", "mm", "km", "px")
+    measured = alternatives([*words.units, *words.money])
+
+    def lot(match: re.Match[str]) -> str:
+        by = signs["by"] if match[2] in lengths else signs["×"]
+        return f"{amounts.number(match[1])}{space}{by}{space}"
+
+    people = rf"(?![0-9.,]+m (?!{OF_METRES})[a-z])" if language == "en" else ""
+    yield rf"{START}([1-9][0-9]{{0,3}}) ?[x×] ?{people}(?={amount} ?({measured})(?![{LETTER}0-9²³/]))", lot
+    yield rf"{START}([1-9][0-9]{{0,3}}) ?[x×] ?(?=[{CURRENCY}][0-9])()", lot
+
+
 def times_rules(amounts: Amounts) -> Iterator[Rule]:
     """ "1.5x", read after ranges ("2-3x")."""
     amount = amounts.pattern
@@ -106,6 +125,9 @@ def times_rules(amounts: Amounts) -> Iterator[Rule]:
     decade = r"(?!(?:19[0-9]|20[0-2])x(?![ 0-9]))" if amounts.language == "zh" else ""  # "Windows NT, 200x, XP"
     if amounts.language != "zh":  # a page of the manual
         yield r"(?<=\()1x(?=\))", lambda m: f"{cardinal(1, amounts.language)} x"
+    # A version of which any is meant: "DBUS 0.3x and later".
+    ends = r"(?=[.,;:)]|$| (?:and|or|series|versions?|releases?|kernels?)\b)"
+    yield rf"(?=[0-9]{{1,3}}\.[0-9]x)(?:(?<=[A-Z]{{2}} )|(?<=[Ll]inux )){START}[0-9]{{1,3}}\.[0-9]x{ends}", hidden
     yield (
         rf"(?<!Windows ){START}(?!0x){decade}({amount})[x×](?![{LETTER}0-9_×=*/%-])(?! [-+−=] )",
         lambda m: _times(m[1], of_times, amounts),
@@ -185,6 +207,10 @@ def _feminine(number: int, language: str, feminine: bool) -> str:
 
 
 def _french() -> Iterator[Rule]:
+    yield (
+        rf"\b((?:[Uu]n|[Ll]es?|[Dd]es|[Dd]u|[Aa]ux?|[Ee]n|[MmTtSs]on|[Ll]eurs?) ){START}4[x×]4{END}",
+        lambda m: f"{m[1]}quatre-quatre",
+    )
     yield rf"{START}7 ?j(?:ours)? ?(?:/|sur) ?7{END}", lambda m: "sept jours sur sept"
     yield rf"{START}24 ?h ?(?:/|sur) ?24(?: ?h)?{END}", lambda m: "vingt-quatre heures sur vingt-quatre"
     yield rf"{START}24/24(?: ?h)?{END}", lambda m: "vingt-quatre heures sur vingt-quatre"

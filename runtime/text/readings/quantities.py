@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from runtime.text.readings.amounts import Amounts
-from runtime.text.readings.attributes import measure_describes, sum_describes
+from runtime.text.readings.attributes import OF_METRES, measure_describes, sum_describes
 from runtime.text.readings.chinese_counting import counting_rules, is_year
 from runtime.text.readings.contexts import is_single
 from runtime.text.readings.dates import is_of_no_date
@@ -20,6 +20,10 @@ _YEAR = re.compile("(?:19|20)(?:[0-9][1-9]|[1-9]0)")
 _HIGHWAY = re.compile(r"\b(?:US|U\.S\.|Rte?\.?|Route|Hwy\.?|Highway|Interstate|SR|Exit) $")  # "US 50 W", westward
 _NO_WAIT = "".join(f"(?<!{word} )" for word in ("took", "after", "within", "every", "wait", "waited", "than"))
 _WAITS = "(?! (?:timeouts?|delays?|intervals?|pauses?|clips?|videos?|limits?|laps?|windows?|later)\\b)"  # seconds
+_MANY = (
+    "(?:people|(?!(?:runs|races|runners|resistors|drives|disks|cables|was|has|does|less|plus|this|its|yes|thus|always|versus)\\b)"
+    "[a-z]{2,}[a-z]s)\\b"
+)
 _TENS = {"10": "tens", "100": "hundreds", "1000": "thousands"}
 _MODE = re.compile(r"\bchmod (?:-[a-zA-Z]+ )?$")  # a file's permissions
 _ORDINALS = {
@@ -82,6 +86,12 @@ def _money(amounts: Amounts) -> Iterator[Rule]:
         yield (
             rf"{START}([0-9]{{1,6}}) ?([€£])([0-9]{{2}}){END}",
             lambda m: _amount_of_money(amounts, m[2], f"{m[1]},{m[3]}", None, False, euros_alone=language == "fr"),
+        )
+    if language == "en":  # "10K words", but not 64K pages, which are bytes, nor a run
+        byte = r"(?!(?:1|2|4|8|16|32|64|128|256|512)[kKM])"
+        yield (
+            rf"(?=[0-9.]{{1,5}}[kKMB] ){START}{byte}([0-9]{{1,3}}(?:\.[0-9])?)([kKMB])(?= {_MANY})",
+            lambda m: amounts.times(m[1], words.magnitudes[m[2]]),
         )
     short = {"en": "bn|tn|mn|mln", "fr": "Md|Mds|Mrd", "es": None, "zh": None}[language]
     if short:
@@ -164,7 +174,7 @@ def _measures(amounts: Amounts) -> Iterator[Rule]:
         return amounts.counted(written, words.units[unit]) + _per(amounts, word, below) + stop
 
     behind = rf"(?:/(?:({alternatives(words.per_words)})|({units}))(?![{LETTER}]))?"
-    end = rf"(?![{LETTER}_0-9²³/])(?![.,:'’·–—-][0-9])(?!-[0-9])(?!\.[{LETTER}])(?![\^=*+%#])"
+    end = rf"(?![{LETTER}_0-9²³/])(?![.,:'’·–—-][0-9])(?!-[0-9])(?!\.[{LETTER}])(?![\^=*+%#])(?!['’][{LETTER}])"
     yield rf"{START}({amount})( |-(?!m\b|in\b|s\b|h\b|V\b|W\b)|)({units}){behind}{end}", measure
 
 
@@ -176,11 +186,7 @@ def _is_no_unit(match: re.Match[str], unit: str, gap: str, language: str) -> boo
     if (gap == "-" and language != "en") or highway or before.endswith("[["):  # [[: a terminal's colour
         return True
     if language == "en" and unit == "m" and not gap:
-        return bool(
-            re.match(
-                r" (?!tall|long|wide|deep|high|away|across|from|of|in|to|and|or|by|above|below|at|the)[a-z]+", after
-            )
-        )
+        return bool(re.match(rf" (?!{OF_METRES})[a-z]+", after))
     if unit in ("W", "V", "L", "MP", "MM", "HP") and gap:
         return bool(re.match(r" (?:[0-9]|[A-Z][a-z])|\. Ed\b", after))  # "35 L. Ed. 2d 147", a reporter of cases
     if unit == "s" and not gap:  # noughts and ones, the sixes, an English decade
@@ -223,6 +229,13 @@ def _years(language: str) -> Iterator[Rule]:
         return
     counted = r"(?! (?!years|was|is|has|games|elections|as|this|does|his)[a-z]+[^s]s\b| people\b| percent\b)"
     yield rf"\b((?:{any_case(_YEAR_FOLLOWS)}) )(1[1-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
+    # "Italy's 1866 transition", "the 1848 revolutions"
+    event = r"(?= (?:revolutions?|overture|war|treaty|elections?|census|constitution|edition|transition|fire|earthquake"
+    event += r"|rebellion|uprising|act|law|novel|gold rush|expedition|exhibition|massacre|compromise|outbreak|flood)\b)"
+    yield (
+        rf"\b([Tt]he |[A-Za-z]+['’]s ){START}(1[1-8][0-9]{{2}}){END}(?i:{event})",
+        lambda m: m[1] + year(int(m[2]), "en"),
+    )
     yield r"\b(In )(10[1-9][0-9])(?=, [A-Za-z])", lambda m: m[1] + year(int(m[2]), "en")
     yield rf"\b([Yy]ear )(10[1-9][0-9]|[4-9][0-9]{{2}}){END}{counted}", lambda m: m[1] + year(int(m[2]), "en")
     # Who said it or where, and when: "-- Niccolo Machiavelli, 1513"; a work and its year: "Moby-Dick (1851)".

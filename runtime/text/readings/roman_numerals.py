@@ -23,33 +23,6 @@ _NO_INITIAL = r"(?![VX](?:\. ?| )[A-Z])"  # "Francis X. Bushman"
 # Behind the pronoun a verb would follow, or a comma ("for Mary I, too, came").
 _LAST = r"(?=[.;:!?)\]]|$|\n| of |,? Scene )"
 
-_PARTS = {
-    "en": "Chapter|Part|Book|Volume|Vol[.]|Act|Scene|Canto|Phase|Stage|Article|Title|Section|Psalm|Season|Episode|Round"
-    "|Type|World War|Super Bowl",
-    "es": "Capítulo|Parte|Libro|Tomo|Volumen|Acto|Escena|Canto|Fase|Artículo|Título|Sección|Tema|Tipo|Guerra Mundial",
-    "fr": "Chapitre|Partie|Livre|Tome|Volume|Acte|Scène|Chant|Phase|Article|Titre|Section|Type|Guerre mondiale",
-}
-_RULERS = {
-    "en": "Alexander|Alfonso|Baldwin|Benedict|Boniface|Carl|Catherine|Charles|Christian|Clement|Constantine|Darius"
-    "|Edward|Elizabeth|Ferdinand|Francis|Frederick|George|Gregory|Gustav|Haakon|Harald|Henry|Innocent|Isabella|Ivan"
-    "|James|John|Joseph|Julius|Leo|Leopold|Louis|Mary|Maximilian|Mehmed|Murad|Napoleon|Nicholas|Otto|Paul|Pedro|Peter"
-    "|Philip|Pius|Ptolemy|Ramesses|Ramses|Richard|Robert|Selim|Sixtus|Stephen|Theodosius|Urban|Victor Emmanuel|Wilhelm"
-    "|William",
-    "es": "Adriano|Alberto|Alejandro|Alfonso|Amadeo|Benedicto|Bonifacio|Carlos|Celestino|Clemente|Constantino|Darío"
-    "|Eduardo|Enrique|Federico|Felipe|Fernando|Francisco|Gregorio|Guillermo|Inocencio|Iván|Jacobo|Jaime|Jorge|José|Juan"
-    "|Julio|León|Leopoldo|Luis|Manuel|Maximiliano|Napoleón|Nicolás|Otón|Pablo|Pedro|Pío|Ptolomeo|Ramsés|Ricardo|Sancho"
-    "|Sixto|Teodosio|Urbano",
-    "fr": "Albert|Alexandre|Alphonse|Benoît|Boniface|Charles|Clément|Constantin|Darius|Édouard|Ferdinand|François"
-    "|Frédéric|Georges?|Grégoire|Guillaume|Henri|Innocent|Ivan|Jacques|Jean|Joseph|Jules|Léon|Léopold|Louis|Maximilien"
-    "|Napoléon|Nicolas|Othon|Paul|Philippe|Pie|Pierre|Ptolémée|Ramsès|Richard|Robert|Urbain",
-}
-_QUEENS = {
-    "es": "Ana|Catalina|Cleopatra|Cristina|Isabel|Juana|Margarita|María",
-    "fr": "Catherine|Cléopâtre|Élisabeth|Isabelle|Marguerite|Marie",
-}
-_SPANISH_EVENTS = "aniversario|certamen|concurso|congreso|encuentro|festival|premio|simposio|torneo"
-_SPANISH_EVENTS_FEMININE = "cumbre|edición|exposición|feria|guerra mundial|internacional|jornada|olimpiada|república"
-
 
 def roman_rules(language: str) -> Iterator[Rule]:
     """The rules of one language; none for Chinese, which has its own numerals."""
@@ -69,19 +42,23 @@ def roman_rules(language: str) -> Iterator[Rule]:
 
 
 def _english() -> Iterator[Rule]:
+    words = LEXICONS["en"].context
+
     def ruler(match: re.Match[str]) -> str:
         return f"{match[1]}the {ordinal(_value(match[2]), 'en')}"
 
     no_pronoun = rf"(?!I{_END})"
     yield rf"\b(World War ){_NUMERAL}", _cardinal("en")
-    yield rf"\b((?:{any_case(_PARTS['en'])}) ){no_pronoun}{_NUMERAL}", _cardinal("en")
-    yield rf"\b((?:{_PARTS['en']}) )(I){_LAST}", _cardinal("en")
-    yield rf"\b((?:{_RULERS['en']}) ){_NO_INITIAL}{no_pronoun}{_NUMERAL}", ruler
-    yield rf"\b((?:{_RULERS['en']}) )(I){_LAST}", ruler
+    yield rf"\b((?:{any_case(words['parts'])}) ){no_pronoun}{_NUMERAL}", _cardinal("en")
+    yield rf"\b((?:{words['parts']}) )(I){_LAST}", _cardinal("en")
+    yield rf"\b((?:{words['rulers']}) ){_NO_INITIAL}{no_pronoun}{_NUMERAL}", ruler
+    yield rf"\b((?:{words['rulers']}) )(I){_LAST}", ruler
     yield rf"\b{no_pronoun}({_ROMAN})(?:th|st|nd|rd)?(?= centur(?:y|ies)\b)", lambda m: ordinal(_value(m[1]), "en")
 
 
 def _spanish() -> Iterator[Rule]:
+    words = LEXICONS["es"].context
+
     def said(numeral: str, suffix: str = "") -> str:
         value = _value(numeral)
         return ordinal(value, "es", suffix) if value <= 10 else cardinal(value, "es")
@@ -90,23 +67,25 @@ def _spanish() -> Iterator[Rule]:
     row = rf"{_ROMAN}(?:(?:, | y | al | a |-|–){_ROMAN}{_END})*"
     yield with_era(rf"(?:(?<=\by )|(?<=\bel )|(?<=\bal )|(?<=\bdel )){_NUMERAL}", said, "es")
     yield rf"\b((?i:siglos?) )({row}){_END}", lambda m: m[1] + re.sub(_ROMAN, lambda n: said(n[0]), m[2])
-    yield rf"\b((?:{any_case(_PARTS['es'])}) ){_NUMERAL}", _cardinal("es")
-    yield rf"\b((?:{_RULERS['es']}) ){_NO_INITIAL}{_NUMERAL}", lambda m: m[1] + said(m[2])
-    yield rf"\b((?:{_QUEENS['es']}) ){_NO_INITIAL}{_NUMERAL}", lambda m: m[1] + said(m[2], "ª")
-    yield rf"\b{_NUMERAL}(?= (?i:{_SPANISH_EVENTS})\b)", lambda m: ordinal(_value(m[1]), "es", "er")
-    yield rf"\b{_NUMERAL}(?= (?i:{_SPANISH_EVENTS_FEMININE})\b)", lambda m: ordinal(_value(m[1]), "es", "ª")
+    yield rf"\b((?:{any_case(words['parts'])}) ){_NUMERAL}", _cardinal("es")
+    yield rf"\b((?:{words['rulers']}) ){_NO_INITIAL}{_NUMERAL}", lambda m: m[1] + said(m[2])
+    yield rf"\b((?:{words['queens']}) ){_NO_INITIAL}{_NUMERAL}", lambda m: m[1] + said(m[2], "ª")
+    yield rf"\b{_NUMERAL}(?= (?i:{words['events']})\b)", lambda m: ordinal(_value(m[1]), "es", "er")
+    yield rf"\b{_NUMERAL}(?= (?i:{words['feminine_events']})\b)", lambda m: ordinal(_value(m[1]), "es", "ª")
 
 
 def _french() -> Iterator[Rule]:
+    words = LEXICONS["fr"].context
+
     def ruler(match: re.Match[str]) -> str:
-        first = "première" if re.match(_QUEENS["fr"], match[1]) else "premier"
+        first = "première" if re.match(words["queens"], match[1]) else "premier"
         return match[1] + (first if match[2] == "I" else cardinal(_value(match[2]), "fr"))
 
     yield rf"\b({_ROMAN}(?:er|e|ᵉ|ème)) s\.(?![{LETTER}])", lambda m: f"{m[1]} siècle{full_stop(m)}"
     yield rf"\b(I)(er|re){_END}", lambda m: ordinal(1, "fr", m[2])
     yield rf"\b(?!I[eèiᵉ])({_ROMAN})(?:e|ᵉ|ème|ième){_END}", lambda m: ordinal(_value(m[1]), "fr")
-    yield rf"\b((?:{any_case(_PARTS['fr'])}) ){_NUMERAL}", _cardinal("fr")
-    yield rf"\b((?:{_RULERS['fr']}|{_QUEENS['fr']}) ){_NO_INITIAL}{_NUMERAL}", ruler
+    yield rf"\b((?:{any_case(words['parts'])}) ){_NUMERAL}", _cardinal("fr")
+    yield rf"\b((?:{words['rulers']}|{words['queens']}) ){_NO_INITIAL}{_NUMERAL}", ruler
 
 
 def _cardinal(language: str) -> Reading:

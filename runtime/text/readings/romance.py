@@ -20,8 +20,8 @@ _MONTHS = {
 }
 _PLURAL = r"(?= (?:de |d['’])?(?!más|menos|plus|moins)[a-zà-ÿ]{3,}[sx]\b)"
 _LAWS = {
-    "es": r"Ley(?: [A-ZO][a-zá-ú]+)?|Real Decreto(?:-[Ll]ey| Legislativo)?|Decreto(?:-[Ll]ey)?|RD|RDL|Orden|Directiva"
-    r"|Reglamento|Sentencia|Resolución|STS|STC",
+    "es": r"[Ll]ey(?: [A-ZO][a-zá-ú]+)?|LO|Real Decreto(?:-[Ll]ey| Legislativo)?|[Dd]ecreto(?:-[Ll]ey)?|RD|RDL|Orden"
+    r"|Directiva|Reglamento|Sentencia|Resolución|STS|STC",
     "fr": r"[Ll]oi|[Dd]écret|[Dd]irective|[Rr]èglement|[Oo]rdonnance|[Aa]rrêté|[Cc]irculaire",
 }
 
@@ -89,30 +89,20 @@ def _short_months(language: str) -> Iterator[Rule]:
 
 
 def _scores(amounts: Amounts) -> Iterator[Rule]:
-    """Scores in a row, of which one goes down ("6-4, 3-6, 7-6 (5)"), and one between two names."""
+    """A score between two names."""
     joint = f" {amounts.words.signs['score']} "
-    pair = "([0-9]{1,3})[-–]([0-9]{1,3})"
 
-    def spoken(written: str) -> str:
-        return re.sub(
-            pair, lambda m: joint.join(cardinal(int(number), amounts.language) for number in m.groups()), written
-        )
+    def score(match: re.Match[str]) -> str:
+        first, last = int(match[2]), int(match[3])
+        said = joint.join(cardinal(number, amounts.language) for number in (first, last))
+        return f"{match[1]}{said}" if first >= last else match[0]
 
-    def row(written: str) -> str:
-        goes_down = any(int(first) >= int(last) for first, last in re.findall(pair, written))
-        return spoken(written) if goes_down else written
-
-    one = r"[0-9]{1,3}[-–][0-9]{1,3}(?: ?\([0-9]{1,2}\))?"
-    yield rf"{START}{one}(?:(?:, ?| y | et ){one})+(?![0-9–-])(?![.,:/][0-9])(?![{LETTER}])", lambda m: row(m[0])
     name = rf"[A-ZÀ-Þ][{LETTER}.'’]*[{LETTER}]"
-    yield (
-        rf"\b({name} )(1?[0-9]{{1,2}}[-–]1?[0-9]{{1,2}})(?= {name})",
-        lambda m: m[1] + row(m[2]),
-    )
+    yield rf"\b({name} )(1?[0-9]{{1,2}})[-–](1?[0-9]{{1,2}})(?= {name})", score
 
 
 def _scales(amounts: Amounts) -> Iterator[Rule]:
-    """ "1:25.000", "1/50 000"; seasons with two whole years; marks out of ten or twenty."""
+    """ "1:25.000", "1/50 000"; seasons with two whole years."""
     language, words = amounts.language, amounts.words
     to = {"es": "a", "fr": "sur"}[language]
     grouped = r"[1-9][0-9]{0,2}(?:[. ][0-9]{3}){1,2}"
@@ -131,17 +121,6 @@ def _scales(amounts: Amounts) -> Iterator[Rule]:
             else m[0]
         ),
     )
-    of = {"es": "sobre", "fr": "sur"}[language]
-    marks = {"es": "nota|notas|puntuación|calificación|valoración", "fr": "note|notes|noté|notée|moyenne"}[language]
-    out_of = "(10|20|5|100)" if language == "fr" else "(10|5|100)"
-
-    def mark(match: re.Match[str]) -> str:
-        return f"{match[1]}{amounts.number(match[2])} {of} {cardinal(int(match[3]), language)}"
-
-    yield rf"(){START}([0-9]{{1,2}}[.,][0-9]{{1,2}})/{out_of}{END}", mark
-    yield rf"\b((?i:{marks})\b[^0-9.\n]{{0,20}}?){START}([0-9]{{1,3}})/{out_of}{END}", mark
-    if language == "fr":
-        yield rf"(){START}([0-9]|1[0-9]|20)/(20){END}", mark
 
 
 def _money(amounts: Amounts) -> Iterator[Rule]:
@@ -167,7 +146,7 @@ def _marks(amounts: Amounts) -> Iterator[Rule]:
     """Signs before percentages and ages, spans of pages, powers of ten."""
     words = amounts.words
     pages = {"es": "páginas", "fr": "pages"}[amounts.language]
-    yield rf"(?<![{LETTER}0-9_.])(?:p|p[áa]g)\. ?(?=[0-9]+[-–][0-9]+{END})", lambda m: f"{pages} "
+    yield rf"(?<![{LETTER}0-9_.])(?:p|[Pp][áa]g)\. ?(?=[0-9]+[-–][0-9]+{END})", lambda m: f"{pages} "
     # An interval or a list, no decimal: "[0,127]".
     yield r"(?<=\[)-?[0-9]+(?:,-?[0-9]+)+(?=\])", lambda m: m[0].replace(",", ", ")
     yield (
@@ -227,7 +206,8 @@ def _spanish(amounts: Amounts) -> Iterator[Rule]:
     )
     yield r"(?<=[0-9])\.°(?![CF])", lambda m: ".º"
     ends = r"(?=[.,;:!?)]| ?…|$|\n| (?:a|y|o|de|en|con|durante|bajo|sobre|para|centígrados)\b)"
-    leads = "[Aa]|[Hh]asta|[Uu]nos|[Cc]asi|[ÁáAa]ngulos? de|[Gg]iros? de|[Tt]emperaturas? de|[Mm][áí][xn]imas? de"
+    leads = r"[Aa]|[Hh]asta|[Uu]nos|[Cc]asi|[ÁáAa]ngulos? de|[Gg]iros? de|[Tt]emperaturas? de"
+    leads += r"|[Mm][áí][xn](?:\.|imas?|imas? de):?|[Tt]emp\.:?"
     yield (
         rf"\b((?:{leads}) )([0-9]{{2,3}})º{ends}",
         lambda m: m[1] + amounts.counted(m[2], amounts.words.units["°"]),

@@ -127,16 +127,22 @@ def _minutes(amounts: Amounts) -> Iterator[Rule]:
     language, minute = amounts.language, amounts.words.units["min"]
     lead = {"es": r"(?:\b([Ee]l|[Dd]el|[Aa]l) )?", "fr": r"(?:\b([Ll]a) )?"}[language]
 
-    def minutes(match: re.Match[str]) -> str:
-        the, number = match.groups()
-        if re.search(rf"(?<![{LETTER}0-9])'", _line_before(match)):  # it may close what was said
-            return match[0]
-        if the:
-            said = f"minuto {cardinal(int(number), language)}" if language == "es" else ordinal(int(number), language)
-            return f"{the} {said}"
-        return amounts.counted(number, minute)
+    row = re.compile(r"\b(?:[Ee]l|[Dd]el|[Aa]l|[Ll]a) (?:[0-9]{1,3}(?:\+[0-9]+)?['′](?:,| y| et) )+$")
+    more = {"es": "más", "fr": "plus"}[language]
 
-    yield rf"{lead}{START}([1-9][0-9]?|1[0-2][0-9])['′](?!['′\"0-9{LETTER}])", minutes
+    def minutes(match: re.Match[str]) -> str:
+        the, number, added = match.groups()
+        before = _line_before(match)
+        if re.search(rf"(?<![{LETTER}0-9])'", before):  # it may close what was said
+            return match[0]
+        if not (the or row.search(before)):
+            return match[0] if added else amounts.counted(number, minute)
+        said = cardinal(int(number), "es") if language == "es" else ordinal(int(number), "fr")
+        lead = f"{the} minuto " if the and language == "es" and not added else f"{the} " if the else ""
+        return f"{lead}{said}" + (f" {more} {cardinal(int(added), language)}" if added else "")
+
+    number = r"([1-9][0-9]?|1[0-2][0-9])(?:\+([1-9][0-9]?))?"
+    yield rf"{lead}{START}{number}['′](?!['′\"0-9{LETTER}])", minutes
 
 
 def _line_before(match: re.Match[str]) -> str:

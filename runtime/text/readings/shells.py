@@ -12,6 +12,8 @@ _SCRIPT = re.compile(
     r"(?:\b(?:echo|print|printf|awk|eval|exec|shift|set|test|local|return)|[{;|&]|[A-Za-z_]=|\s-[a-z])\s*[\"'(\[{]?$"
 )
 
+_REGISTER = re.compile(r"\b[Rr]egist(?:er|ro|re)s?(?: [a-z]+){0,2} $")
+
 
 def no_prompt(language: str) -> str:
     """The part of a pattern, behind a number and its sign, that a prompt fails; Chinese puts no space before a sign."""
@@ -21,4 +23,4 @@ def no_prompt(language: str) -> str:
 def is_parameter(match: re.Match[str], number: str) -> bool:
     """Whether a dollar sign and a digit stand in a script, where they are a parameter of it: "print $1"."""
     before = match.string[max(0, match.start() - 20) : match.start()]
-    return len(number) == 1 and bool(_SCRIPT.search(before))
+    return bool(_REGISTER.search(before)) or (len(number) == 1 and bool(_SCRIPT.search(before)))

@@ -13,7 +13,7 @@ from runtime.text.readings.reading_rules import END, LETTER, START, Rule
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _DATE = re.compile(r"[0-9]{1,2}\.[0-9]{1,2}\.(?:[0-9]{2}|[0-9]{4})")
 _BEFORE_DATE = re.compile(
-    r"(?:^|\W)(?:el|del|al|le|du|au|dès|desde|fecha|date|né|née|nacid[oa]|[,(])\W*$", re.IGNORECASE
+    r"(?:^|\W)(?:el|del|al|le|de|du|au|dès|desde|fecha|date|né|née|nacid[oa]|[,(])\W*$", re.IGNORECASE
 )
 _NAMED = {
     "es": r"versi[oó]n(?:es)?|tablas?|figuras?|secci[oó]n(?:es)?|apartados?|cap[ií]tulos?|ejemplos?|anexos?"
