@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
 
@@ -91,7 +93,7 @@ def test_kubernetes_own_probe_is_answered(server: TritonServer) -> None:
 
 
 def test_no_other_user_of_the_machine_reads_the_shared_memory(server: TritonServer) -> None:
-    regions = own_regions()
+    regions = regions_of(os.getpid(), server.access.ports.http)
     assert regions
     assert all(region.stat().st_mode & 0o077 == 0 for region in regions)
 
@@ -99,25 +101,32 @@ def test_no_other_user_of_the_machine_reads_the_shared_memory(server: TritonServ
 def test_what_a_killed_run_left_in_shared_memory_is_swept_by_the_next_and_a_living_ones_is_not(
     server: TritonServer, tmp_path: Path
 ) -> None:
-    living = own_regions()
+    living = regions_of(os.getpid(), server.access.ports.http)
     bundle = make_bundle(tmp_path / "bundle")
     launcher = subprocess.Popen([sys.executable, "-c", STARTS, str(bundle)], cwd=ROOT, stdout=subprocess.PIPE)
     assert launcher.stdout is not None and launcher.stdout.readline() == b"ready\n"
-    left = own_regions() - living
-    triton = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True, check=True).stdout
-    for pid in map(int, triton.split()):
-        os.killpg(pid, signal.SIGKILL)
+    left = regions_of(launcher.pid)
+    for process in psutil.Process(launcher.pid).children():
+        os.killpg(process.pid, signal.SIGKILL)
     launcher.kill()
     launcher.wait()
-    assert left <= own_regions()
-    with TritonServer(bundle):
-        assert not left & own_regions()
-        assert living <= own_regions()
-    assert own_regions() == living
+    assert left and all(region.exists() for region in left)
+    with TritonServer(bundle) as another:
+        assert not any(region.exists() for region in left)
+        assert all(region.exists() for region in living)
+        others = regions_of(os.getpid(), another.access.ports.http)
+    assert others and not any(region.exists() for region in others)
 
 
-def own_regions() -> set[Path]:
-    return {file for file in FOLDER.glob("higgs-tts-*") if file.stat().st_uid == os.getuid()}
+def regions_of(launcher: int, http_port: int | None = None) -> set[Path]:
+    """The regions of the server that a process started, by its port where it started several."""
+    found: set[Path] = set()
+    for process in psutil.Process(launcher).children():
+        words = " ".join(process.cmdline())
+        name = re.search(r"shm-region-prefix-name=(\S+)-", words)
+        if name and (http_port is None or f"--http-port={http_port}" in words.split()):
+            found |= set(FOLDER.glob(f"{name[1]}*"))
+    return found
 
 
 def test_grpc_speaks_tls_and_asks_for_the_clients_certificate(tmp_path: Path) -> None:

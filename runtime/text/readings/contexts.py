@@ -29,6 +29,8 @@ def context_rules(language: str) -> Iterator[Rule]:
     far = "[了:：是为 ]?" if language == "zh" else ":? "
 
     def code_after(match: re.Match[str]) -> str:
+        if language == "fr" and re.fullmatch("1[0-9]{1,2}", match[2]):  # "le quinze", "le cent douze"
+            return match[1] + cardinal(int(match[2]), language)
         return match[1] + digits(match[2], language)
 
     word = "" if language == "zh" else r"\b"
