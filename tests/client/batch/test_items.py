@@ -1,10 +1,12 @@
 """What a batch makes of its manifest, and goes on with."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import socket
+import struct
 import termios
 import time
 from collections import Counter
@@ -234,7 +236,7 @@ def test_a_terminal_shows_items_rate_and_time_left(
     settled: StandInServer, command: Command, tmp_path: Path, write: Write
 ) -> None:
     ours, theirs = os.openpty()
-    termios.tcsetwinsize(ours, (24, 100))
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
     write(*({"text": f"seconds=0.5 pace=0.05 n={index}"} for index in range(4)))
     process = command(*words(settled, "--streams", "1"), stderr=theirs)
     os.close(theirs)
