@@ -1,4 +1,4 @@
-"""From windows to Triton responses, on a thread of its own so that no step waits for a response."""
+"""Sends windows as Triton responses, on a separate thread so that no step waits for a response."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 class Responses:
-    """One request's way back to its client. `on_end` is called once, when its last response has left."""
+    """Sends one request's responses to its client. `on_end` is called once, after the last response is sent."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Responses:
         if self._sent_frames == 0:
             refuse(self._sender, error)
             return
-        # In band, so that it stays behind the audio already on its way (see the codec's model).
+        # In band, so that it arrives after the audio already on its way (see the codec's model).
         self._sender.send(_response(Window(self._no_codes, fault=sentence(error))), flags=FINAL)
 
     def _send_window(self, window: Window) -> None:
@@ -69,7 +69,7 @@ class Responses:
 
 
 class Delivery:
-    """The thread on which streams go on and responses leave."""
+    """The thread that advances streams and sends responses."""
 
     def __init__(self) -> None:
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -77,11 +77,11 @@ class Delivery:
         self._thread.start()
 
     def put(self, work: Callable[[], None]) -> None:
-        """Queue something to do; it is done in the order it was put."""
+        """Queue a function to call; functions run in the order they were queued."""
         self._work.put(work)
 
     def close(self) -> None:
-        """Do what is queued and stop."""
+        """Run what is queued, then stop."""
         self._work.put(None)
         self._thread.join()
 
