@@ -27,7 +27,7 @@ class GenerationParams:
     temperature: float | None = field(
         default=None,
         metadata=told(
-            "Spread of the draw of each code; 0 takes the most likely one.",
+            "Randomness of each draw; 0 always takes the most likely code.",
         ),
     )
     top_k: int | None = field(
@@ -64,7 +64,7 @@ class GenerationParams:
     max_seconds: float | None = field(
         default=None,
         metadata=told(
-            "Longest speech; then the finish reason is `length`.",
+            "Longest speech; one that reaches it ends with the finish reason `length`.",
             unit="seconds",
         ),
     )
@@ -98,7 +98,7 @@ class GenerationParams:
     timeout_seconds: float | None = field(
         default=None,
         metadata=told(
-            "Longest generation; then `GenerationTimeoutError`.",
+            "Longest generation; past it the request fails with `GenerationTimeoutError`.",
             unit="seconds",
         ),
     )
@@ -112,48 +112,48 @@ class GenerationParams:
     system: str | None = field(
         default=None,
         metadata=told(
-            'What the model is told to do, instead of what it was trained with; "" for nothing.',
+            'Instruction to the model, instead of the one it was trained with; "" for none.',
             unit="characters",
         ),
     )
     scene: str | None = field(
         default=None,
         metadata=told(
-            "Description of the recording's surroundings, and of speakers.",
+            "Description of the recording's surroundings and of the speakers.",
             unit="characters",
         ),
     )
     reference_place: Literal["turns", "system"] | None = field(
         default=None,
         metadata=told(
-            "Where clips stand: in `turns` of their own, or in the `system` message.",
+            "Where reference clips go: in `turns` of their own, or in the `system` message.",
         ),
     )
     speakers: dict[str, str] | None = field(
         default=None,
         metadata=told(
-            "Speaker to voice: a profile, or `feminine` or `masculine`.",
+            "The voice of each speaker: a profile, or `feminine` or `masculine`.",
             unit="entries",
         ),
     )
     lexicon: dict[str, str] | None = field(
         default=None,
         metadata=told(
-            "Readings of your own: whole words, case as written, to what is said instead.",
+            "Your own readings: maps whole words, case-sensitive, to what is said instead.",
             unit="entries",
         ),
     )
     dialogue: Literal["auto", "on", "off"] | None = field(
         default=None,
         metadata=told(
-            "Whether labels such as `Anna:` name speakers: all do (`on`), none (`off`), or as the text shows (`auto`).",
+            "Whether labels such as `Anna:` name speakers: all do (`on`), none do (`off`), the text decides (`auto`).",
         ),
     )
     chunk_method: Literal["auto", "speaker", "fixed", "semantic", "none"] | None = field(
         default=None,
         metadata=told(
-            "How the text is cut into parts: turns stay whole (`speaker`), by words (`fixed`), by "
-            "sentences and paragraphs (`semantic`), not at all (`none`), or as suits it (`auto`).",
+            "How the text is cut into parts: by turns (`speaker`), by words (`fixed`), by sentences and"
+            " paragraphs (`semantic`), not at all (`none`), or as suits the text (`auto`).",
         ),
     )
     chunk_words: int | None = field(
@@ -166,13 +166,13 @@ class GenerationParams:
     context_parts: int | None = field(
         default=None,
         metadata=told(
-            "How many of the last parts the next one is spoken in view of.",
+            "How many of the last parts the next one has as context.",
         ),
     )
     dialogue_context: Literal["all", "own"] | None = field(
         default=None,
         metadata=told(
-            "Whether a turn is spoken in view of `all` voices and turns, or of its `own` speaker's only.",
+            "Whether a turn has `all` voices and turns as context, or only those of its `own` speaker.",
         ),
     )
     pause_seconds: float | None = field(
@@ -199,13 +199,13 @@ class GenerationParams:
     max_retries: int | None = field(
         default=None,
         metadata=told(
-            "Further attempts, with other seeds, at a part that ran away or came to nothing.",
+            "Retries, with other seeds, of a part that ran away or stopped too early.",
         ),
     )
     hold_parts: bool | None = field(
         default=None,
         metadata=told(
-            "Send a part only when it is known to be good, so that it can always be tried again.",
+            "Send a part only when it is known to be good, so that it can always be retried.",
             on=False,
         ),
     )
