@@ -23,7 +23,7 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Three ports nobody uses at the moment."""
+        """Three ports that are free at the moment."""
         with ExitStack() as stack:
             sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
             for one in sockets:
@@ -31,10 +31,10 @@ class Ports:
             return cls(*(one.getsockname()[1] for one in sockets))
 
     def refuse_if_taken(self, host: str) -> None:
-        """Raise LaunchError for the first port that is none, that is taken, or that this host cannot listen on.
+        """Raise LaunchError for the first port that is invalid, taken, or not one that this host can listen on.
 
-        Triton does not always notice itself: its gRPC service shares a port with another one (SO_REUSEPORT), and
-        the two servers then answer in turn.
+        Triton does not always notice: its gRPC service shares a port with another server (SO_REUSEPORT), and the
+        two servers then answer in turn.
         """
         if len(set(asdict(self).values())) < len(asdict(self)):
             raise LaunchError(
@@ -44,12 +44,16 @@ class Ports:
             if not 1 <= port <= _HIGHEST:
                 raise LaunchError(f"--{name}-port is {port}; a port is a number from 1 to {_HIGHEST}")
             with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not refused for connections long closed
+                probe.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+                )  # connections closed long ago must not block it
                 try:
                     probe.bind((host, port))
                 except OSError as error:
                     if error.errno == errno.EADDRNOTAVAIL:
-                        raise LaunchError(f"--host {host} is no address of this machine; give one that is") from None
+                        raise LaunchError(
+                            f"--host {host} is not an address of this machine; give one that is"
+                        ) from None
                     raise LaunchError(
                         f"cannot listen on port {port} of {host} ({error.strerror}); "
                         f"if another server is running there, choose another port with --{name}-port"
@@ -57,9 +61,9 @@ class Ports:
 
 
 def listening_address(host: str) -> str:
-    """The IPv4 address of a host name, or the address itself, as numbers: Triton resolves no names itself.
+    """The numeric IPv4 address of a host name or address: Triton does not resolve names itself.
 
-    Raises LaunchError for a name that is unknown, and for one or an address of IPv6, which Triton's HTTP lacks.
+    Raises LaunchError for an unknown name, and for a name or address of IPv6, which Triton's HTTP does not support.
     """
     bare = host.strip().removeprefix("[").removesuffix("]")
     remedy = f"give an IPv4 address of this machine with --host, or {ANY} for all of them"
@@ -69,8 +73,8 @@ def listening_address(host: str) -> str:
         return str(socket.getaddrinfo(bare, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError) as error:
         if _has_ipv6(bare):
-            raise LaunchError(f"--host {host} is an address of IPv6, which Triton cannot listen on; {remedy}") from None
-        reason = error.strerror if isinstance(error, OSError) else "it is no host name"
+            raise LaunchError(f"--host {host} is an IPv6 address, which Triton cannot listen on; {remedy}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not a host name"
         raise LaunchError(f"--host {host} is unknown ({reason}); {remedy}") from None
 
 
