@@ -1,10 +1,10 @@
 """Voice profiles as plain files of one folder: NAME.profile.json, and the clip that it names as a float32 WAV.
 
 The JSON holds `transcript`, `audio` (a file beside it, or null), `seconds`, `metadata` and, if an added voice has a
-clip, `whole_frames`: the digest of what is encoded of it, by which its codes are found without the clip
-(`code_files.py`). It is written last and in
-one piece, so a profile is there whole or not at all; a clip that no profile names is what a killed writer left.
-Writers, of any process, take turns; readers need not wait for them. Nothing outside the folder is read.
+clip, `whole_frames`: the digest of the part that is encoded, which finds the codes without the clip
+(`code_files.py`). It is written last and atomically, so a profile is either complete or absent; a clip that no profile
+names was left by a killed writer. Writers in any process take turns; readers do not wait for them. Nothing outside the
+folder is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from runtime.formats.whole_files import locked, whole_file
 
 _SUFFIX = ".profile.json"
 _LOCK = ".lock"
-# It was `clip` while zeros filled the last frame: a state folder may hold digests, and codes, of such clips.
+# It was `clip` when the last frame was still padded with zeros: a state folder may hold digests and codes of those.
 _DIGEST_KEY = "whole_frames"
 _MAX_SECONDS = 86400.0
 _CLIP = re.compile(r"(?P<voice>.+)-[0-9a-f]{16}\.wav")
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class NewClip:
-    """A clip to keep: float32 [samples], their rate in Hz, and its digest as `code_files` has it."""
+    """A clip to store: float32 [samples], their rate in Hz, and its digest as in `code_files`."""
 
     samples: np.ndarray
     sample_rate: int
@@ -53,7 +53,7 @@ class NewClip:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A profile's file as it was when read; `profile` is None when it could not be."""
+    """A profile's file as it was when read; `profile` is None when it could not be read."""
 
     stamp: tuple[int, int, int]
     profile: VoiceProfile | None
@@ -64,7 +64,7 @@ class ProfileFolder:
 
     Args:
         origin: of its profiles: BUNDLE or ADDED.
-        rules: what profiles must be, those that were put there by hand too.
+        rules: the rules for profiles, including those put there by hand.
     """
 
     def __init__(self, directory: Path, origin: str, rules: VoiceRules) -> None:
@@ -73,7 +73,7 @@ class ProfileFolder:
         self._changed_at: int | None = None  # the folder's time when it was last read, None: read it again
 
     def profiles(self) -> dict[str, VoiceProfile]:
-        """By name, as they are now. A file that is no profile is left out, with a line in the log that says why."""
+        """By name, as they are now. Skips a file that is not a profile, and logs why."""
         try:
             changed_at = self._directory.stat().st_mtime_ns
         except OSError:
@@ -89,7 +89,8 @@ class ProfileFolder:
     ) -> VoiceProfile:
         """Store a profile; without a clip it is a voice described in words.
 
-        Raises FileExistsError unless it may replace, and OSError when the disk refuses; the folder is then as before.
+        Raises FileExistsError if it exists and may not be replaced, and OSError when it cannot be written; the folder
+        is then as before.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         with locked(self._directory / _LOCK):
@@ -110,7 +111,7 @@ class ProfileFolder:
         return _profile(file, values, self._origin, self._rules)
 
     def delete(self, name: str) -> bool:
-        """Remove a profile and its clip; False when there is none. Raises OSError when the disk refuses."""
+        """Remove a profile and its clip; False when there is none. Raises OSError when it cannot be removed."""
         if not self._directory.is_dir():
             return False
         with locked(self._directory / _LOCK):
@@ -122,7 +123,7 @@ class ProfileFolder:
         return bool(there)
 
     def sweep(self) -> None:
-        """Remove what a killed writer left, if the folder is there and lets itself be written."""
+        """Remove what a killed writer left, if the folder exists and is writable."""
         with suppress(OSError):
             if self._directory.is_dir():
                 with locked(self._directory / _LOCK):
@@ -133,7 +134,7 @@ class ProfileFolder:
             entries = list(os.scandir(self._directory))
         except OSError:
             return
-        # Of two forms of one name the later counts, which is the one that is written here.
+        # Of two Unicode forms of one name the later one counts; it is the form written here.
         for entry in sorted(entries, key=lambda entry: canonical(text_name(entry.name)) == text_name(entry.name)):
             if not entry.name.endswith(_SUFFIX) or entry.name.startswith("."):
                 continue
@@ -149,12 +150,12 @@ class ProfileFolder:
             yield name, seen
 
     def _files_of(self, name: str) -> set[Path]:
-        """The profile's files: one, or several where somebody put there other forms of its name."""
+        """The profile's files: one, or several if somebody added other Unicode forms of its name."""
         profiles = (path for path in self._directory.iterdir() if path.name.endswith(_SUFFIX))
         return {path for path in profiles if _voice(path.name) == name}
 
     def _write_clip(self, name: str, clip: NewClip) -> str:
-        """Returns the file's name, which tells its content: a reader never finds another clip under a name it has."""
+        """Returns the file's name, which identifies its content: a name a reader holds never leads to another clip."""
         audio = f"{name}-{hashlib.sha256(clip.samples.tobytes()).hexdigest()[:16]}.wav"
         form = {"samplerate": clip.sample_rate, "subtype": "FLOAT", "format": "WAV"}
         with whole_file(self._directory / path_name(audio)) as stream:
@@ -162,10 +163,10 @@ class ProfileFolder:
         return audio
 
     def _sweep(self) -> None:
-        """Only with the lock: then every half-written file, and every clip its profile does not name, is left over."""
+        """Call with the lock: then any half-written file, and any clip that its profile does not name, is left over."""
         for path in list(self._directory.iterdir()):
             half_written = path.name.startswith(".") and path.name != _LOCK
-            clip = _CLIP.fullmatch(path.name)  # others were put there by hand
+            clip = _CLIP.fullmatch(path.name)  # other files were put there by hand
             if half_written or (clip and not self._is_named(path, clip["voice"])):
                 with suppress(OSError):
                     path.unlink()
@@ -185,16 +186,16 @@ def _read(file: Path, origin: str, rules: VoiceRules) -> VoiceProfile | None:
         _check_inside(file)
         profile = _profile(file, json.loads(file.read_bytes()), origin, rules)
     except (OSError, ValueError, KeyError, RecursionError, InvalidRequestError) as error:
-        logger.warning("%r is no voice profile and is left out: %r", str(file), error)
+        logger.warning("%r is not a voice profile and is skipped: %r", str(file), error)
         return None
     if profile.clip is None and profile.audio_path is not None and not os.path.isfile(profile.audio_path):
-        logger.warning("%r is left out: its clip %r is missing", str(file), profile.audio_path.name)
+        logger.warning("%r is skipped: its clip %r is missing", str(file), profile.audio_path.name)
         return None
     return profile
 
 
 def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoiceProfile:
-    """Raises InvalidRequestError, KeyError or ValueError for values that are no profile's."""
+    """Raises InvalidRequestError, KeyError or ValueError for values that are not a profile."""
     if not isinstance(values, dict):
         raise InvalidRequestError("it must be a JSON object")
     name, transcript, metadata = _voice(file.name), values["transcript"], values["metadata"]
@@ -227,12 +228,12 @@ def _profile(file: Path, values: Any, origin: str, rules: VoiceRules) -> VoicePr
 
 
 def _voice(file_name: str) -> str:
-    """Whose profile the file of that name is."""
+    """The voice whose profile is in the file of that name."""
     return canonical(text_name(file_name).removesuffix(_SUFFIX))
 
 
 def _check_inside(file: Path) -> None:
-    """Raises InvalidRequestError for a link that leads out of its folder, or round in circles."""
+    """Raises InvalidRequestError for a link that leads out of its folder, or in a loop."""
     try:
         inside = file.resolve().is_relative_to(file.parent.resolve())
     except RuntimeError:
