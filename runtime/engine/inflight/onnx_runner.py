@@ -1,8 +1,8 @@
 """The language model on ONNX Runtime: one prefill or decode call at a time, the KV cache written in place.
 
-Knows nothing of requests, sampling or scheduling. The cache is one slot-major buffer a layer and kind,
-[slots, num_kv_heads, positions, head_dim]: a prefill writes straight into its slot, a decode step runs over the first
-n slots in one call, and freeing a slot in the middle means moving the last one into it.
+It knows nothing about requests, sampling or scheduling. The cache has one slot-major buffer per layer and kind (keys or
+values), [slots, num_kv_heads, positions, head_dim]: a prefill writes straight into its slot, a decode step runs over
+the first n slots in one call, and freeing a slot in the middle means moving the last one into it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runtime.engine.types import CodebookLayout, ModelDescription, Segment, Text
 from runtime.formats.errors import ModelLoadingError
 
 TEXT_GRAPH, AUDIO_GRAPH, DESCRIPTION = "text.onnx", "audio.onnx", "lm.json"
-_SLOTS_FROM = 1  # row 0 of the cache is a lone stream's company
+_SLOTS_FROM = 1  # row 0 of the cache is a dummy that pads a lone stream to two rows
 
 
 class OnnxRunner:
@@ -60,7 +60,7 @@ class OnnxRunner:
 
     @property
     def device(self) -> torch.device:
-        """Where columns are expected and logits are given."""
+        """The device that holds columns and logits."""
         return torch.device("cpu")
 
     def prefill(self, slot: int, position: int, segment: Segment) -> int:
@@ -91,8 +91,8 @@ class OnnxRunner:
         """
         streams = len(positions)
         if streams not in self._steps:
-            # One row goes through other kernels than several, which round differently: what a stream says would depend
-            # on whether another one is there. So a lone stream is given company, which stays at its first position.
+            # One row goes through other kernels than several rows, and they round differently: a stream's output would
+            # depend on whether others run. So a lone stream gets a dummy row, which stays at its first position.
             company = 1 if streams == 1 else 0
             rows = company + streams
             self._steps[streams] = _DecodeStep(self._bind(self._audio, _SLOTS_FROM - company, rows), rows, self.layout)
@@ -109,7 +109,7 @@ class OnnxRunner:
 
     @property
     def position_bytes(self) -> int:
-        """Keys and values of one position of a slot."""
+        """Bytes that the keys and values of one position take."""
         return sum(buffer[0, :, 0].nbytes for buffer in self._cache.values())
 
     def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
@@ -120,7 +120,7 @@ class OnnxRunner:
         return torch.from_numpy(np.stack([buffer[slot, :, start:stop] for buffer in self._cache.values()]))
 
     def write(self, slot: int, start: int, values: torch.Tensor) -> None:
-        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        """Write what `read` returned, or the beginning of it, into a slot from position `start` on."""
         for buffer, own in zip(self._cache.values(), values.numpy(), strict=True):
             buffer[slot, :, start : start + own.shape[1]] = own
 
@@ -137,7 +137,7 @@ class OnnxRunner:
 
 
 class _DecodeStep:
-    """The buffers of a decode step over so many rows, bound once: binding again would cost more than the sampling."""
+    """The buffers of a decode step over `rows` rows, bound once: binding again would cost more than the sampling."""
 
     def __init__(self, binding: onnxruntime.IOBinding, rows: int, layout: CodebookLayout) -> None:
         self.binding = binding
@@ -152,8 +152,8 @@ class _DecodeStep:
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads spin between the operators of a run, which are too short to sleep between, and stop with the run:
-    # afterwards the cores belong to the codec and to Triton's other processes.
+    # Threads spin between the operators of a run, since the gaps are too short to sleep in, and stop spinning after the
+    # run: then the cores belong to the codec and to Triton's other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3

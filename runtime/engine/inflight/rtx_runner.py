@@ -1,9 +1,9 @@
-"""The language model as one compiled graph: prefill and decode calls over a cache that stays bound where it is.
+"""The language model as one compiled graph: prefill and decode calls over a cache that stays bound in place.
 
-Knows the graph's inputs and outputs (`convert/lm_tensorrt_rtx.py` explains them) and nothing of who executes it, nor of
-requests, sampling or scheduling. All tensors live on the executor's device. A decode step copies the newest columns and
-positions into buffers that are bound once for each number of rows and cache length, and runs; the new keys and values
-are then stored into the cache in one operation.
+It knows the graph's inputs and outputs (`convert/lm_tensorrt_rtx.py` explains them), but nothing about who executes it,
+or about requests, sampling or scheduling. All tensors live on the executor's device. A decode step copies the newest
+columns and positions into buffers that are bound once for each number of rows and cache length, and runs; the new keys
+and values are then stored in the cache in one operation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runtime.engine.types import CodebookLayout, ModelDescription, Segment, Text
 from runtime.formats.errors import ModelLoadingError
 
 ENGINE, DESCRIPTION = "lm.engine", "lm.json"
-_KEPT_STEPS = 64  # bindings of decode steps: of the cache lengths in use, every number of rows
+_KEPT_STEPS = 64  # bindings of decode steps: every number of rows for the cache lengths in use
 
 
 class RtxRunner:
@@ -75,7 +75,7 @@ class RtxRunner:
 
     @property
     def device(self) -> torch.device:
-        """Where columns are expected and logits are given."""
+        """The device that holds columns and logits."""
         return self._executor.device
 
     @property
@@ -120,7 +120,7 @@ class RtxRunner:
 
     @property
     def position_bytes(self) -> int:
-        """Keys and values of one position of a slot."""
+        """Bytes that the keys and values of one position take."""
         return self._cache.position_bytes
 
     def read(self, slot: int, start: int, stop: int) -> torch.Tensor:
@@ -131,7 +131,7 @@ class RtxRunner:
         return self._cache.read(slot, start, stop).cpu()
 
     def write(self, slot: int, start: int, values: torch.Tensor) -> None:
-        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        """Write what `read` returned, or the beginning of it, into a slot from position `start` on."""
         self._cache.prepare(slot, [start + values.shape[2]], free_from=slot + 1)
         self._cache.write(slot, start, self._on_device(values))
 
@@ -176,7 +176,7 @@ class RtxRunner:
         )
 
     def _on_device(self, values: torch.Tensor) -> torch.Tensor:
-        """Without waiting for what the device is still doing, which a copy from ordinary memory would."""
+        """Copy to the device without waiting for its pending work, as a copy from pageable memory would."""
         if self.device.type != "cuda":
             return values
         return values.pin_memory().to(self.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""What lies on the GPU beside the executor's own: frame table, sampler, and the callback that makes rows of codes."""
+"""What we keep on the GPU beside the executor: frame table, sampler, and the callback that turns codes into rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Device:
     """The table whose rows the executor reads, and the step that writes them.
 
     Args:
-        audio_embedding: the file that frames are summed from.
+        audio_embedding: the file of the embeddings that are summed for each frame.
 
     Raises:
         ModelLoadingError: that file is missing or does not fit.
@@ -36,7 +36,7 @@ class Device:
         options: ExecutorOptions,
     ) -> None:
         self._device, self._layout = torch.device(options.device), layout
-        self._slots = limits.max_streams + 1  # the callback moves by way of one more
+        self._slots = limits.max_streams + 1  # the callback needs a spare slot to swap streams
         weights = read_audio_embedding(audio_embedding, layout).to(self._device, built.dtype)
         self.table = FrameTable(weights, layout, limits.max_streams, built.rows, self._slots)
         on_gpu = self._device.type == "cuda"
