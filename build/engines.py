@@ -1,6 +1,6 @@
-"""The compiled networks of a target: which steps it takes, and what each is made of.
+"""The compiled networks of a target: the steps that compile them, and what each step depends on.
 
-Every compiler is imported inside its step: none of them need be installed for a target that does not use it.
+Every compiler is imported inside its step: a compiler need not be installed for a target that does not use it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PACKAGES = ("tensorrt", "tensorrt_llm", "tensorrt-rtx-cu12-bindings")
 def steps(
     exports: Exports, export_mark: str, target: Target, gpu: Gpu | None, python: Interpreter, directory: Path
 ) -> list[Step]:
-    """What is to be compiled, in order; none for a target that runs the exports as they are.
+    """The compile steps, in order; none for a target that runs the exports as they are.
 
     `lm/` holds the language model's engine, `codec/` the codec's networks. `export_mark` is the exports' fingerprint;
-    the GPU counts too, as engines are tuned to the one they are built on. `python` has the compilers.
+    the GPU counts too, since engines are tuned to the GPU they are built on. `python` has the compilers.
     """
     planned: list[tuple[str, str, str]] = []  # title, folder, compiler
     if target.lm_engine != "onnxruntime":
@@ -57,13 +57,13 @@ def steps(
 
 
 def longest_window(exports: Exports) -> int:
-    """Frames of the longest window the codec's decoder is asked for: the longest chunk and its context."""
+    """Frames of the longest window that the codec's decoder must take: the longest chunk and its context."""
     codec = exports.codec
     return int(LONGEST_CHUNK_SECONDS * codec["sample_rate"] / codec["hop_length"]) + 2 * int(codec["context_frames"])
 
 
 def longest_clip(exports: Exports, target: Target) -> int:
-    """Frames of the longest reference clip, which is cut to whole ones."""
+    """Frames of the longest reference clip, which is cut to whole frames."""
     codec = exports.codec
     return int(target.reference_max_seconds * codec["sample_rate"] // codec["hop_length"])
 
@@ -80,7 +80,7 @@ def _tensorrt_llm(exports: Exports, target: Target, folder: Path) -> None:
         max_num_tokens=target.max_streams + target.prefill_tokens_per_step,
         max_prompt_embedding_table_size=target.max_streams * rows,
     )
-    # Built beside, where the kernel times it measured outlive a build that is interrupted.
+    # Built beside the step's folder, so that measured kernel times survive an interrupted build.
     engine = folder.parent / TRTLLM_FOLDER / "engine"
     build_engine(exports.directory / "lm", engine, limits)
     (folder / "engine").mkdir()
@@ -101,7 +101,7 @@ def _codec(exports: Exports, target: Target, folder: Path) -> None:
 
     windows, clips = longest_window(exports), longest_clip(exports, target)
     frames = round(exports.codec["sample_rate"] / exports.codec["hop_length"])
-    # Kernels are chosen for a first chunk with its context, and for a clip of ten seconds.
+    # Kernels are tuned for a first chunk with its context, and for a clip of ten seconds.
     typical_window, typical_clip = min(windows, frames), min(clips, 10 * frames)
     compile_network = compile_plan if target.codec_engine == "tensorrt" else compile_codec
     for network, shapes in (
@@ -113,7 +113,7 @@ def _codec(exports: Exports, target: Target, folder: Path) -> None:
 
 
 COMPILERS = {"tensorrt-llm": _tensorrt_llm, "tensorrt-rtx": _tensorrt_rtx, "codec": _codec}
-# Modules of this folder whose text decides what a compiler makes.
+# Modules of this folder whose source determines what a compiler produces.
 _SOURCES = {
     "tensorrt-llm": ("trtllm.py", "higgs_network.py"),
     "tensorrt-rtx": ("rtx.py", "onnx_compiler.py"),
@@ -122,7 +122,7 @@ _SOURCES = {
 
 
 def _compiled_for(target: Target) -> tuple[object, ...]:
-    """What of a target an engine depends on."""
+    """The fields of a target that an engine depends on."""
     return (
         target.lm_engine,
         target.codec_engine,

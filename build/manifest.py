@@ -1,4 +1,4 @@
-"""The manifest: what a bundle was made of and by what, and what a machine needs to serve it."""
+"""The manifest: what a bundle was built from and with, and what a machine needs to serve it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 # What the models import while serving; a different major or minor version is refused at the start.
 _SERVING_PACKAGES = ("torch", "tokenizers", "soundfile")
-# And with an engine of its own. These run what the very same version has compiled, and nothing else.
+# With compiled engines, also these: they run only what the very same version compiled.
 _ENGINE_PACKAGES = {
     "onnxruntime": ("onnxruntime",),
     "tensorrt-llm": ("tensorrt_llm",),
@@ -37,14 +37,14 @@ class Built:
 
 
 def requirements(target: Target, python: Interpreter) -> dict[str, Any]:
-    """What a machine must have to serve what this one builds: what `python` has, which compiles and serves.
+    """What a machine must have to serve what this one builds: what `python`, which compiles and serves, has.
 
-    Raises BuildError for a package that it lacks.
+    Raises BuildError for a package that `python` lacks.
     """
     engines = dict.fromkeys((*_ENGINE_PACKAGES[target.lm_engine], *_ENGINE_PACKAGES[target.codec_engine]))
     return {
         "python": python.python,
-        # Only the wheel's Triton minds; the container's is made for the container's own numpy.
+        # This matters only for the wheel's Triton; the container's is built for the container's own numpy.
         "numpy_below": None if target.uses_container else "2",
         "packages": _versions(python, (*_SERVING_PACKAGES, *engines)),
         "gpu_architecture": "sm" + target.compute_capability.replace(".", "") if target.uses_gpu else None,
@@ -53,7 +53,7 @@ def requirements(target: Target, python: Interpreter) -> dict[str, Any]:
 
 
 def is_whole(bundle: Path, repository: Path, fingerprint: str) -> bool:
-    """Whether the bundle was built from exactly this, and every file is still there in its size."""
+    """Whether the bundle was built from exactly this, and every file still exists with its size."""
     try:
         manifest = json.loads((bundle / MANIFEST_FILE).read_text())
         return manifest["fingerprint"] == fingerprint and all(
@@ -101,7 +101,7 @@ def _versions(python: Interpreter, packages: Iterable[str]) -> dict[str, str]:
 
 
 def _files(repository: Path) -> list[Path]:
-    # Python leaves its caches beside the models once they have run.
+    # Python leaves its caches beside models that have run.
     return sorted(file for file in repository.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 

@@ -1,4 +1,4 @@
-"""What a target needs of a GPU's memory, from the model's shapes: plain arithmetic, nothing is measured here."""
+"""The GPU memory that a target needs, computed from the model's shapes; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from build.errors import BuildError
 from build.targets import Target
 
 GIB = 2**30
-USABLE = 0.9  # of the memory; the rest is left to the driver, to fragments and to what was forgotten here
+USABLE = 0.9  # of the memory; the rest is for the driver, fragmentation and whatever this model omits
 # A byte count of the layers' weights; embeddings, head and norms stay in 16 bits, keys and values too.
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 _BF16 = 2
-_TABLE_ROWS = 2  # of a stream beside its clip: its speech's columns, the beginning included, take turns in two
+_TABLE_ROWS = 2  # per stream, besides its clip: the columns of its speech alternate between two rows
 # The engine keeps the table, and the executor the copy of it that a step reads. TensorRT-RTX needs none.
 _TABLE_COPIES = {"tensorrt-llm": 2}
 
@@ -36,7 +36,7 @@ class ModelShape:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
-        """From transformers' config.json or Boson's. Raises BuildError that names the key which is missing."""
+        """From transformers' or Boson's config.json. Raises BuildError, which names the missing key."""
         body = config.get("text_config", config)
         try:
             heads = int(body["num_attention_heads"])
@@ -55,7 +55,7 @@ class ModelShape:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BuildError(
-                f"config.json does not describe Higgs Audio V2: {error} is missing or no number"
+                f"config.json does not describe Higgs Audio V2: {error} is missing or not a number"
             ) from error
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ class Footprint:
 
 
 def table_rows(target: Target, num_codebooks: int, frames_per_second: float) -> int:
-    """Rows of one stream's frame table: a prompt's audio positions and the generated columns beside."""
+    """Rows of one stream's frame table: a prompt's audio positions plus the rows for generated columns."""
     return prompt_audio_positions(target, num_codebooks, frames_per_second) + _TABLE_ROWS
 
 

@@ -1,4 +1,4 @@
-"""Targets: the few lines of data that differ from one kind of machine to the next."""
+"""Targets: the few values that differ between kinds of machines."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import tomllib
 from build.errors import BuildError
 
 _FILE = Path(__file__).with_name("targets.toml")
-_COMMON = "common"  # values of every target that does not have its own
-# What an engine can be built in. TensorRT-LLM's attention has no float32 kernels; TensorRT-RTX compiles what is typed.
+_COMMON = "common"  # default values for every target
+# What an engine can be built in. TensorRT-LLM's attention has no float32 kernels; TensorRT-RTX is strongly typed.
 PRECISIONS = {
     "onnxruntime": ("fp32", "int8", "int4"),
     "tensorrt-llm": ("bf16", "fp8", "int8", "int4"),
     "tensorrt-rtx": ("bf16", "fp16"),
 }
-# The least that has it; MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89".
+# The lowest that supports fp8; MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89".
 FP8_CAPABILITY = "8.9"
 
 
 @dataclass(frozen=True)
 class Target:
-    """One machine kind; `targets.toml` explains the fields. Durations in seconds."""
+    """One kind of machine; `targets.toml` explains the fields. Durations in seconds."""
 
     name: str
     description: str
@@ -59,17 +59,17 @@ class Target:
 
     @property
     def uses_container(self) -> bool:
-        """Whether it is built and served by what only NVIDIA's container has."""
+        """Whether building and serving need software that only NVIDIA's container has."""
         return self.lm_engine == "tensorrt-llm" or self.codec_engine == "tensorrt"
 
 
 def target_names() -> list[str]:
-    """Every target there is."""
+    """The names of all targets."""
     return [name for name in tomllib.loads(_FILE.read_text()) if name != _COMMON]
 
 
 def load_target(name: str) -> Target:
-    """The target of that name. Raises BuildError that lists the ones there are."""
+    """The target of that name. Raises BuildError, which lists the known targets."""
     if name not in target_names():
         raise BuildError(f"target {name!r} is unknown; there are {', '.join(target_names())}")
     tables = tomllib.loads(_FILE.read_text())
@@ -81,7 +81,7 @@ def load_target(name: str) -> Target:
 
 
 def with_precision(target: Target, precision: str) -> Target:
-    """The target in another precision. Raises BuildError for one that its engine or its GPU does not have."""
+    """The target in another precision. Raises BuildError for one that its engine or its GPU does not support."""
     has = PRECISIONS[target.lm_engine]
     if precision not in has:
         raise BuildError(f"target {target.name} has no precision {precision!r}; it has {', '.join(has)}")

@@ -22,7 +22,7 @@ from higgs_tts.errors import HiggsError
 from build.errors import BuildError
 from build.targets import Target
 
-# What a request or a dialogue says without meaning a profile.
+# Words that a request or a dialogue uses without meaning a profile.
 _RESERVED_NAMES = r"default|none|smart|auto|speaker\d*"
 _MAX_ADDED = 1000
 _MAX_TRANSCRIPT_CHARACTERS = 4096  # far more than the longest clip can say
@@ -43,7 +43,7 @@ _NAME_RULE = "a name is 1 to 48 letters, digits, '_', '-' or '.', beginning with
 
 
 def voice_rules(target: Target) -> dict[str, Any]:
-    """What a profile must be, as the bundle's models are told."""
+    """The rules for profiles, as in the settings of the bundle's models."""
     return {
         "name_pattern": _NAME_PATTERN,
         "reserved_names": _RESERVED_NAMES,
@@ -94,7 +94,7 @@ def _write(voice: VoiceFiles, destination: Path, limits: ReferenceLimits, max_de
 
 
 def _check_texts(voice: VoiceFiles, max_description: int) -> None:
-    """Raises BuildError for what the server would leave out."""
+    """Raises BuildError for a profile that the server would skip."""
     for key in ("language", "gender", "description"):
         if not isinstance(voice.metadata.get(key, ""), str):
             raise BuildError(f"voice {voice.name}: {key} must be text, not {voice.metadata[key]!r}")
