@@ -1,6 +1,6 @@
-"""Words that stand before a colon and name nobody: notes, headings, fields of a form, headers of a mail, days.
+"""Words before a colon that do not name a speaker: notes, headings, form fields, mail headers, days.
 
-Latin letters stand without accents, lower-case.
+Latin letters are lower-case and without accents.
 """
 
 from __future__ import annotations
@@ -169,10 +169,10 @@ ASIAN_LABEL_WORDS = words(
     "注 例 一 二 三 四 五 六 七 八 九 十 步 章 节 条 款 回 集 期 版 页 图 表 附 解 求 是 有 为 即 云 想 讲 "
     "称 电 讯 題 朝 昼 夜 예 답 註"
 )
-# Those that count people as well: "Guest One".
+# Those that also number people: "Guest One".
 NUMBER_WORDS = words(
     "one two three four five six seven eight nine ten uno dos tres cuatro cinco un deux trois quatre cinq"
 )
 
-# Who asks and who answers where nobody is named: labels in an interview in which somebody else is.
+# Labels for the asking and answering sides of an interview in which somebody else is named.
 ASKING_WORDS = words("q a question answer p r pregunta respuesta reponse f frage antwort 问 答 問 в о")
