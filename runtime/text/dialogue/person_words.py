@@ -1,7 +1,7 @@
-"""Words that tell a person: first names, what people are called, titles.
+"""Words that identify a person: first names, words for people, titles.
 
-Latin letters stand without accents, lower-case. Names that are as well a place, a month or a word ("Paris", "May",
-"Hope") are left out: as labels they say nothing.
+Latin letters are lower-case and without accents. Names that are also a place, a month or a word ("Paris", "May",
+"Hope") are omitted: as labels they are no evidence.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ _OTHER_PEOPLE = words(
     "продавец учитель учительница ученик автор редактор корреспондент интервьюер спикер голос ведущий ведущая гость "
     "журналист бабушка дедушка мальчик девочка"
 )
-# Who speaks and nothing else: one such label is enough.
+# Words for a speaker and nothing else: one such label is enough.
 SPEAKING_ROLES = words(
     "narrator announcer speaker host presenter storyteller voice voiceover voice-over narrador narradora "
     "locutor locutora presentador presentadora narrateur narratrice presentateur presentatrice animateur "
