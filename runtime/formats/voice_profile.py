@@ -83,7 +83,7 @@ class VoiceRules:
         if not text:
             return {}
         if len(text.encode(errors="replace")) > self.max_metadata_bytes:
-            raise InvalidRequestError(f"metadata has more than the {self.max_metadata_bytes} bytes allowed")
+            raise InvalidRequestError(f"metadata has more than {self.max_metadata_bytes} bytes, which is the limit")
         try:
             metadata = json.loads(text)
         except (ValueError, RecursionError) as error:

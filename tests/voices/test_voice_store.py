@@ -152,7 +152,7 @@ def test_names_of_many_languages_are_names(folders: Any, name: str) -> None:
     "change, sentence",
     [
         ({"samples": clip(seconds=0.1)}, "lasts 0.10 s; it must last 0.5 to 30.0 s"),
-        ({"samples": clip(seconds=31)}, "has 31.00 s"),
+        ({"samples": clip(seconds=31)}, "lasts 31.00 s"),
         ({"samples": clip(0.0)}, "is silent"),
         ({"samples": clip(1.5)}, "peaks at 1.50"),
         ({"samples": clip(float("nan"))}, "holds NaN"),
