@@ -1,5 +1,5 @@
-# `make help` lists the everyday targets, `make help-more` the engineers'. Everything installs into .venv and builds into
-# artifacts/. What stands behind a target's `##` or `###` is its line of the one list or the other.
+# `make help` lists the everyday targets, `make help-more` those for engineers. Everything installs into .venv and
+# builds into artifacts/. The text after a target's `##` or `###` is its line in the first or second list.
 
 PYTHON ?= python3.11
 TARGET ?= cpu
@@ -21,7 +21,7 @@ REPORTS ?= artifacts/acceptance
 LAYERS ?=
 WORKERS ?= 2
 WHEEL ?= artifacts/client
-# The ends of the Pythons that the client runs on; both may be the same.
+# The oldest and newest Python that the client supports; both may be the same.
 PYTHON_OLDEST ?= python3.10
 PYTHON_NEWEST ?= python3.13
 CLIENT_TESTS := pytest hypothesis packaging psutil
@@ -33,11 +33,11 @@ BENCH_CHECKPOINT := artifacts/bench/checkpoint
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-# pip installs what the groups pin and what constraints.txt pins below them. Of Resemblyzer only the weights in its wheel
-# are used: what it depends on needs a compiler.
+# pip installs what the groups pin and what constraints.txt pins below them. Resemblyzer is installed without its
+# dependencies, which need a compiler: only the weights in its wheel are used.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
-# What NVIDIA's container brings, its own Python has: there it compiles and serves, and .venv does the rest. CONTAINER_TARGETS
-# are the targets of build/targets.toml that are made of TensorRT-LLM and TensorRT.
+# In NVIDIA's container, the container's own Python has its packages: it compiles and serves, and .venv does the rest.
+# CONTAINER_TARGETS are the targets of build/targets.toml that use TensorRT-LLM and TensorRT.
 CONTAINER_TARGETS := h100 a100 l40s l4
 IN_CONTAINER := $(if $(filter $(CONTAINER_TARGETS),$(TARGET)),$(wildcard /opt/tritonserver/bin/tritonserver))
 RUN_PYTHON ?= $(if $(IN_CONTAINER),python3,$(PY))
@@ -47,14 +47,14 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 	$(if $(STREAMS),--streams $(STREAMS)) $(if $(DEVICE),--device "$$DEVICE") \
 	$(if $(IN_CONTAINER),--engine-python python3)
 
-# Folders may have any name: what holds one reaches the shell as a variable in quotes.
+# Folders may have any name: a folder's name reaches the shell as a quoted variable.
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
-# $(call explained,##) prints the targets that are explained behind this mark.
+# $(call explained,##) prints the targets that have this mark, with their explanations.
 explained = awk -F ':.* $(1) ' '/^[a-z-]+:.* $(1) /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 help: ## list these targets
@@ -76,7 +76,7 @@ $(READY): pyproject.toml constraints.txt client/pyproject.toml
 	@$(PIP) --no-deps --editable ./client
 	@touch $@
 
-demo: demo-bundle ## build the demo bundle, stream one sentence (TEXT=…) into demo.wav, and say what was heard
+demo: demo-bundle ## build the demo bundle, stream one sentence (TEXT=…) into demo.wav, and print what was heard
 	@$(PY) -m demo --bundle $(DEMO_BUNDLE) --text "$$TEXT" --out demo.wav
 
 demo-bundle: setup ### build the demo bundle only
@@ -97,7 +97,7 @@ client-wheel: setup ### build the client's wheel into WHEEL (artifacts/client)
 	@$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$(WHEEL)" ./client
 	@rm -rf client/build
 
-# A name, a Python, then what pip is asked for beside the wheel.
+# A name, a Python, then what pip installs besides the wheel.
 ENDS := oldest newest
 END_oldest := oldest $(PYTHON_OLDEST) numpy==1.24.4 soundfile==0.12.1 tritonclient[grpc]==2.51.0 pyyaml==6.0 tqdm==4.60.0
 END_newest := newest $(PYTHON_NEWEST) numpy>=2 tritonclient[grpc]>=2.73
@@ -128,7 +128,7 @@ coverage: setup ### run the fast tests and print the lines of runtime/ that they
 test-long: setup ### run the tests that take minutes each: acceptance, published layouts, a chapter, an RTX bundle
 	@$(PY) -m pytest -m long
 
-lint: setup ## ruff and mypy over every package
+lint: setup ## run ruff and mypy on every package
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -151,17 +151,17 @@ $(BENCH_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 	@$(PY) -m demo.make_checkpoint $(BENCH_CHECKPOINT) --size bench --eos-rate 0
 	@touch $@
 
-bench-lm: setup $(BENCH_CHECKPOINT)/.finished ### the language model alone: frames per second against transformers' generate
+bench-lm: setup $(BENCH_CHECKPOINT)/.finished ### measure the language model alone: frames per second against transformers' generate
 	@$(PY) -m build --target cpu --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/bundle
 	@$(PY) -m bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
 
-bench-serving: demo-bundle ### the demo bundle through Triton: first audio, real-time factor, streams
+bench-serving: demo-bundle ### measure the demo bundle through Triton: first audio, real-time factor, streams
 	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
-bench-voices: demo-bundle ### first audio with and without a known voice, and a batch against one by one, through Triton
+bench-voices: demo-bundle ### measure first audio with and without a known voice, and a batch against single requests, through Triton
 	@$(PY) -m bench.voices --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
-bench-voice: demo-bundle ### how well the demo voice speaks: word errors, lengths, cloned voices, against flite (apt install flite)
+bench-voice: demo-bundle ### measure how well the demo voice speaks: word errors, lengths, cloned voices, against flite (apt install flite)
 	@$(PY) -m bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
 demo-voice: setup ### train the demo checkpoint anew on flite's speech into artifacts/trained: about five hours, can be interrupted
@@ -176,7 +176,7 @@ true-size: setup ### export random weights of the true 5.77 B-parameter shape in
 rtx-true-size: setup ### compile random weights of the true shape (or LAYERS=2…28 of it) with TensorRT-RTX; print time and memory (28 GB of disk, 23 GiB of memory)
 	@$(PY) -m bench.rtx_true_size --out artifacts/rtx_true_size $(if $(LAYERS),--layers $(LAYERS))
 
-lock: ### write constraints.txt from what is installed
+lock: ### write constraints.txt from the installed packages
 	@$(PY) -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | grep -v '^pip==' > constraints.txt
 
 clean: ## remove everything that was built; .venv and added voices (artifacts/*.state) stay

@@ -1,1 +1,1 @@
-"""Exports to a self-contained Triton model repository for one target, with a manifest of what is in it."""
+"""Builds a self-contained Triton model repository for one target from exports, with a manifest of its contents."""

@@ -1,4 +1,4 @@
-"""`python -m build`: checkpoint to bundle for one target; whatever is up to date is left alone."""
+"""`python -m build`: builds a bundle for one target from a checkpoint; skips whatever is up to date."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # a full disk, above all, which names no file
+    except OSError as error:  # typically a full disk, where the error names no file
         print(f"build: {error.strerror or error}: {error.filename or bundle}", file=sys.stderr)
         return 1
     return 0
@@ -43,7 +43,7 @@ def _target(options: argparse.Namespace) -> Target:
         target = with_precision(target, options.precision)
     if options.streams is not None:
         if options.streams < 1:
-            raise BuildError(f"--streams is {options.streams}; a server needs 1 at least")
+            raise BuildError(f"--streams is {options.streams}; a server needs at least 1")
         target = replace(target, max_streams=options.streams)
     return target
 
@@ -51,12 +51,12 @@ def _target(options: argparse.Namespace) -> Target:
 def parser() -> argparse.ArgumentParser:
     """The command line, which bench/acceptance.py shares."""
     words = argparse.ArgumentParser(prog="python -m build", description=__doc__)
-    words.add_argument("--target", default="cpu", help="machine kind, one of build/targets.toml")
+    words.add_argument("--target", default="cpu", help="kind of machine, one of those in build/targets.toml")
     words.add_argument("--checkpoint", required=True, help="folder or hub id of the language model")
     words.add_argument("--revision", help="commit of the hub repository; required for a hub id")
     words.add_argument("--codec", help="folder or hub id of the codec; default: the one the checkpoint names")
     words.add_argument("--codec-revision", help="commit of the codec's hub repository")
-    words.add_argument("--precision", help="override the target's precision; which there are depends on its engine")
+    words.add_argument("--precision", help="override the target's precision; the choices depend on its engine")
     words.add_argument("--streams", type=int, help="override how many streams the target serves at once")
     words.add_argument("--voices", type=Path, help="folder of voice profiles: NAME.wav with NAME.txt")
     words.add_argument("--output", type=Path, help="bundle folder; default artifacts/TARGET")

@@ -1,4 +1,4 @@
-"""Checkpoint to bundle: check the machine, convert, compile, assemble; what is up to date is left alone."""
+"""From checkpoint to bundle: check the machine, convert, compile, assemble; skip what is up to date."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COMPILERS = ("torch", "transformers", "onnx", "onnxruntime", "numpy")
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be built: sources as the user named them, voices, where to, and with what."""
+    """What to build: sources as the user named them, voices, destination and tools."""
 
     checkpoint: str
     revision: str | None
@@ -46,7 +46,7 @@ class Order:
 
 
 def build(order: Order, target: Target, bundle: Path) -> None:
-    """Bring `bundle` up to date. Raises BuildError, and OSError for a disk that is full."""
+    """Bring `bundle` up to date. Raises BuildError, and OSError when the disk is full."""
     with _claimed(bundle):
         _discard(bundle)
         _build(order, target, bundle)
@@ -54,7 +54,7 @@ def build(order: Order, target: Target, bundle: Path) -> None:
 
 @contextmanager
 def _claimed(bundle: Path) -> Iterator[None]:
-    """Nobody else builds into the folder meanwhile: two would delete each other's half-made files."""
+    """Lock the folder against other builds: two would delete each other's unfinished files."""
     bundle.mkdir(parents=True, exist_ok=True)
     with ExitStack() as claim:
         try:
@@ -91,21 +91,21 @@ def _build(order: Order, target: Target, bundle: Path) -> None:
 
 
 def _prepare(order: Order, target: Target, bundle: Path) -> tuple[Gpu | None, ModelShape | None]:
-    """What is certain to go wrong is said now, before hours of work."""
+    """Report what is certain to fail now, before hours of work."""
     if not target.uses_gpu:
         return None, None
     gpu = machine.choose_gpu(target, order.device)
     machine.check_software(target, order.python)
     shape = machine.read_shape(order.checkpoint, order.revision)
     if shape is not None:
-        # The codec is not known yet, nor the length of its frames: what a clip's frames take is counted later.
+        # The codec and its frame length are not known yet: the memory for a clip's frames is counted later.
         fit(shape, target, 0.0, machine.usable_gpu_bytes(target, gpu))
         machine.check_space(target, shape, bundle)
     return gpu, shape
 
 
 def _fitted(exports: Exports, shape: ModelShape, target: Target, gpu: Gpu | None) -> tuple[Target, Built]:
-    """The target with as many streams as the memory holds, and what the manifest says of it."""
+    """The target with as many streams as the memory holds, and what the manifest says about it."""
     frames_per_second = exports.codec["sample_rate"] / exports.codec["hop_length"]
     memory = machine.usable_gpu_bytes(target, gpu)
     fitted = fit(shape, target, frames_per_second, memory)
@@ -131,7 +131,7 @@ def _assemble(
         assemble(exports, target, order.voices, fresh, bundle / "engines")
         manifest = _beside(bundle / MANIFEST_FILE, _NEW)
         write_manifest(manifest, fresh, exports, target, mark, order.python, built, seconds)
-    except BaseException:  # the bundle that was there stays; half of a new one would only hold disk space
+    except BaseException:  # keep the previous bundle; half of a new one would only waste disk space
         _discard(bundle)
         raise
     _swap(bundle)
@@ -141,8 +141,8 @@ def _assemble(
 def _swap(bundle: Path) -> None:
     """Put the new repository and manifest in the old ones' place.
 
-    The old manifest goes first and the new one comes last: wherever this is cut off, the bundle is the old one, the new
-    one, or has no manifest, which serving refuses and the next build makes good.
+    The old manifest goes first and the new one comes last: wherever this is interrupted, the bundle is the old one, the
+    new one, or has no manifest; serving refuses such a bundle and the next build repairs it.
     """
     repository, manifest = bundle / REPOSITORY, bundle / MANIFEST_FILE
     for path in (manifest, repository):
@@ -153,7 +153,7 @@ def _swap(bundle: Path) -> None:
 
 
 def _discard(bundle: Path) -> None:
-    """Remove what a swap, or one that was cut off, leaves beside the bundle."""
+    """Remove what a swap, finished or interrupted, leaves beside the bundle."""
     for suffix in (_NEW, _OLD):
         _beside(bundle / MANIFEST_FILE, suffix).unlink(missing_ok=True)
         shutil.rmtree(_beside(bundle / REPOSITORY, suffix), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`python -m build.compile`: one compile step in the Python that has the compilers, as build/engines.py orders it."""
+"""`python -m build.compile`: runs one compile step for build/engines.py, in the Python that has the compilers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main() -> int:
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # a full disk, above all, which names no file
+    except OSError as error:  # typically a full disk, where the error names no file
         print(f"build: {error.strerror or error}: {error.filename or order['folder']}", file=sys.stderr)
         return 1
     return 0

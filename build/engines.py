@@ -1,6 +1,6 @@
-"""The compiled networks of a target: which steps it takes, and what each is made of.
+"""The compiled networks of a target: the steps that compile them, and what each step depends on.
 
-Every compiler is imported inside its step: none of them need be installed for a target that does not use it.
+Every compiler is imported inside its step: a compiler need not be installed for a target that does not use it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HERE = Path(__file__).resolve().parent
 def steps(
     exports: Exports, export_mark: str, target: Target, gpu: Gpu | None, python: Interpreter, directory: Path
 ) -> list[Step]:
-    """What is to be compiled, in order; none for a target that runs the exports as they are.
+    """The compile steps, in order; none for a target that runs the exports as they are.
 
     `lm/` holds the language model's engine, `codec/` the codec's networks. `export_mark` is the exports' fingerprint,
     in which precision and positions count; the GPU counts too, as engines are tuned to the one they are built on.
@@ -58,13 +58,13 @@ def steps(
 
 
 def longest_window(exports: Exports) -> int:
-    """Frames of the longest window the codec's decoder is asked for: the longest chunk and its context."""
+    """Frames of the longest window that the codec's decoder must take: the longest chunk and its context."""
     codec = exports.codec
     return int(LONGEST_CHUNK_SECONDS * codec["sample_rate"] / codec["hop_length"]) + 2 * int(codec["context_frames"])
 
 
 def longest_clip(exports: Exports, target: Target) -> int:
-    """Frames of the longest reference clip, which is cut to whole ones."""
+    """Frames of the longest reference clip, which is cut to whole frames."""
     codec = exports.codec
     return int(target.reference_max_seconds * codec["sample_rate"] // codec["hop_length"])
 
@@ -97,7 +97,7 @@ def _codec(exports: Exports, target: Target, folder: Path) -> None:
 
     windows, clips = longest_window(exports), longest_clip(exports, target)
     frames = round(exports.codec["sample_rate"] / exports.codec["hop_length"])
-    # Kernels are chosen for a first chunk with its context, and for a clip of ten seconds.
+    # Kernels are tuned for a first chunk with its context, and for a clip of ten seconds.
     typical_window, typical_clip = min(windows, frames), min(clips, 10 * frames)
     compile_network = compile_plan if target.codec.in_triton else compile_codec
     for network, shapes in (

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class BuildError(Exception):
-    """The bundle cannot be built; says what was found and what would be right."""
+    """The bundle cannot be built; the message says what was found and what would be right."""

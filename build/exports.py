@@ -1,4 +1,4 @@
-"""What the build reads of an export: `export.json`, the plain data the converter leaves beside its files."""
+"""What the build reads from an export: `export.json`, the plain data the converter writes beside its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Large files: in two places at once, on the disk only once."""
+"""Large files: shared between two places, stored on the disk once."""
 
 from __future__ import annotations
 

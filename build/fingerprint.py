@@ -1,4 +1,4 @@
-"""Telling whether something must be made again: a hash of everything that went into it."""
+"""Decides whether something must be rebuilt, by a hash of everything that went into it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 def fingerprint(values: Iterable[object], code: Iterable[Path] = (), data: Iterable[Path] = ()) -> str:
     """A hash of plain values, of the text of all code below some folders, and of the names, sizes and times of data.
 
-    Weights are told apart by size and time, as make does: hashing gigabytes would cost more than it saves.
+    Weights are distinguished by size and time, as make does: hashing gigabytes would cost more than it saves.
     """
     digest = hashlib.sha256()
     for value in values:

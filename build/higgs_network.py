@@ -1,7 +1,8 @@
 """The network of Higgs Audio V2's language model in TensorRT-LLM 1.2.1's layers.
 
-`trtllm-build --model_cls_file build/higgs_network.py --model_cls_name HiggsAudioV2ForCausalLM` loads this file by
-itself, so it imports nothing of this project. It is the one file of `build/` that needs `tensorrt_llm` to be imported.
+`trtllm-build --model_cls_file build/higgs_network.py --model_cls_name HiggsAudioV2ForCausalLM` loads this file on its
+own, so it imports nothing of this project. It is the only file of `build/` that cannot be imported without
+`tensorrt_llm`.
 
 A token id says where a position's embedding comes from, and with it the position's modality:
 
@@ -9,14 +10,14 @@ A token id says where a position's embedding comes from, and with it the positio
   audio embeddings, written there before the step: an audio position;
 - from `vocab_size` on it is text token id - `vocab_size`, looked up in the text embedding: a text position.
 
-So no input beyond TensorRT-LLM's own tells the modality. Attention and the last norm are shared; the two norms of each
-layer exist once a modality; and the two FFNs are a mixture of two experts whose router is the modality itself, so that
-the MixtureOfExperts plugin reads the weights of those experts only that have a token in the batch. The audio head is
+So the modality needs no input beyond TensorRT-LLM's own. Attention and the last norm are shared; the two norms of each
+layer exist once per modality; and the two FFNs are a mixture of two experts whose router is the modality itself, so
+that the MixtureOfExperts plugin reads only the weights of experts that have a token in the batch. The audio head is
 `lm_head`; there is no text head.
 
-TensorRT-LLM tells each packed token's request by an input `tasks`. This network takes it from `last_token_ids`, the
-running total of the requests' lengths, instead: the runtime allocates `tasks` anew each step, which a captured CUDA
-graph could not follow.
+TensorRT-LLM gives each packed token's request in an input `tasks`. This network derives it from `last_token_ids`, the
+running total of the requests' lengths, instead: the runtime reallocates `tasks` each step, which a captured CUDA graph
+could not follow.
 """
 
 from __future__ import annotations
@@ -248,8 +249,8 @@ class HiggsAudioV2ForCausalLM(DecoderModelForCausalLM):
 
 
 def _request_of(input_ids: Tensor, last_token_ids: Tensor) -> Tensor:
-    """int32 [tokens]: the place in the batch of the request each packed token belongs to, which is how many requests
-    have ended before it."""
+    """int32 [tokens]: the index in the batch of the request that each packed token belongs to, which is the number of
+    requests that end before it."""
     tokens = functional.arange(
         functional.constant(np.array(0, dtype=np.int32)),
         functional.shape(input_ids, 0, cast_to_dtype="int32"),

@@ -1,4 +1,4 @@
-"""The Python that compiles and serves: in NVIDIA's container its own, with packages that ours cannot have."""
+"""The Python that compiles and serves: in NVIDIA's container, its own, with packages that ours cannot have."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ print(json.dumps([platform.python_version(), {name: of(name) for name in sys.arg
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python by its path or name; this process's own is asked directly."""
+    """A Python by its path or name; this process answers for its own."""
 
     path: str = sys.executable
 
@@ -47,7 +47,7 @@ class Interpreter:
         return self._ask(list(packages))[1]
 
     def run(self, module: str, order: object) -> None:
-        """Run a module of this checkout with `order` as JSON on its standard input; what it says goes to the terminal.
+        """Run a module of this checkout with `order` as JSON on its standard input; its output goes to the terminal.
 
         Raises BuildError when it fails.
         """

@@ -1,4 +1,4 @@
-"""What a target needs of the machine that builds it, asked before anything costs time: each lack is one sentence."""
+"""Checks what a target needs of the build machine, before anything costs time; each failure is one sentence."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def check_software(target: Target, python: Interpreter) -> None:
 
 
 def choose_gpu(target: Target, device: str | None) -> Gpu | None:
-    """The GPU to build on; None for targets that are compiled ahead of time, without one.
+    """The GPU to build on; None for targets that are compiled ahead of time, without a GPU.
 
-    Raises BuildError when there is none of the target's kind.
+    Raises BuildError when there is no GPU of the target's kind.
     """
     if not target.uses_container:
         return None
@@ -60,7 +60,7 @@ def check_space(target: Target, shape: ModelShape, bundle: Path) -> None:
     """Raises BuildError, with the numbers, when the disk or the memory of this machine is too small for the build."""
     weights = shape.layer_parameters * WEIGHT_BYTES[target.precision] + 2 * shape.table_parameters
     beside = min(_DISK_BESIDE, int(20 * weights))  # a checkpoint of test size has a codec of test size
-    # One file in two places is on the disk once.
+    # A file linked in two places is on the disk once.
     there = (file.stat() for file in bundle.rglob("*") if file.is_file()) if bundle.is_dir() else ()
     have = sum({status.st_ino: status.st_size for status in there}.values())
     folder = next(parent for parent in (bundle.absolute(), *bundle.absolute().parents) if parent.is_dir())
@@ -87,8 +87,8 @@ def usable_gpu_bytes(target: Target, gpu: Gpu | None) -> int:
 def read_shape(source: str, revision: str | None) -> ModelShape | None:
     """The model's shapes from its config.json, fetched alone when the checkpoint is on the hub.
 
-    None when the converter will have something to say about the source itself (no such folder, no revision).
-    Raises BuildError when the hub does not give the file, or the file does not describe the model.
+    None when the converter will report the problem with the source (no such folder, no revision).
+    Raises BuildError when the hub does not provide the file, or the file does not describe the model.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():

@@ -29,7 +29,7 @@ class Built:
 def requirements(target: Target, python: Interpreter) -> Requirements:
     """What a machine must have to serve what this one builds: what `python` has, which compiles and serves.
 
-    Raises BuildError for a package that it lacks.
+    Raises BuildError for a package that `python` lacks.
     """
     # Triton's own backend runs what the very same version has compiled, and nothing else.
     in_models = dict.fromkeys(kind.package for kind in (target.lm, target.codec) if not kind.in_triton)
@@ -45,7 +45,7 @@ def requirements(target: Target, python: Interpreter) -> Requirements:
 
 
 def is_whole(bundle: Path, repository: Path, fingerprint: str) -> bool:
-    """Whether the bundle was built from exactly this, and every file is still there in its size."""
+    """Whether the bundle was built from exactly this, and every file still exists with its size."""
     try:
         manifest = Manifest.read(bundle)
         return manifest.fingerprint == fingerprint and all(
@@ -94,5 +94,5 @@ def _versions(python: Interpreter, packages: Iterable[str]) -> dict[str, str]:
 
 
 def _files(repository: Path) -> list[Path]:
-    # Python leaves its caches beside the models once they have run.
+    # Python leaves its caches beside models that have run.
     return sorted(file for file in repository.rglob("*") if file.is_file() and "__pycache__" not in file.parts)

@@ -1,4 +1,4 @@
-"""What a target needs of a GPU's memory, from the model's shapes: plain arithmetic, nothing is measured here."""
+"""The GPU memory that a target needs, computed from the model's shapes; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.engine.delay_pattern import delayed_columns
 from runtime.engine.types import GENERATED_ROWS
 
 GIB = 2**30
-USABLE = 0.9  # of the memory; the rest is left to the driver, to fragments and to what was forgotten here
+USABLE = 0.9  # of the memory; the rest is for the driver, fragmentation and whatever this model omits
 # A byte count of the layers' weights; embeddings, head and norms stay in 16 bits, keys and values too.
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 _BF16 = 2
@@ -35,7 +35,7 @@ class ModelShape:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
-        """From transformers' config.json or Boson's. Raises BuildError that names the key which is missing."""
+        """From transformers' or Boson's config.json. Raises BuildError, which names the missing key."""
         body = config.get("text_config", config)
         try:
             heads = int(body["num_attention_heads"])
@@ -54,7 +54,7 @@ class ModelShape:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BuildError(
-                f"config.json does not describe Higgs Audio V2: {error} is missing or no number"
+                f"config.json does not describe Higgs Audio V2: {error} is missing or not a number"
             ) from error
 
     def __post_init__(self) -> None:

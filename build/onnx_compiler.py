@@ -1,8 +1,8 @@
-"""ONNX to engine, by the builder API that TensorRT and TensorRT-RTX share; which of them is the caller's choice.
+"""Compiles ONNX into an engine, with the builder API that TensorRT and TensorRT-RTX share; the caller chooses which.
 
-Networks are strongly typed: every tensor has the type the ONNX file says, and no TF32 stands in for float32. The
-engine is written as it is serialised, so it is never in memory as a whole, and appears under its name only when it is
-complete. Beside it lies a report, `ENGINE.json`, of what was compiled for which shapes: engines themselves can only be
+Networks are strongly typed: every tensor has the type in the ONNX file, and TF32 never replaces float32. The engine is
+written while it is serialised, so it is never in memory as a whole, and appears under its name only when it is
+complete. A report beside it, `ENGINE.json`, says what was compiled for which shapes: engines themselves can only be
 opened on a GPU.
 """
 
@@ -28,7 +28,7 @@ _AXIS = re.compile(r"(?:(\d+)\*)?(\w+)")
 
 @dataclass(frozen=True)
 class AxisRange:
-    """What a named axis may be in one profile; kernels are chosen for `typical`."""
+    """The range of a named axis in one profile; kernels are tuned for `typical`."""
 
     lowest: int
     typical: int
@@ -47,7 +47,7 @@ Configure = Callable[[Any, Any], None]  # (module, builder configuration)
 class EngineReport:
     """What was compiled: tensors as (type, shape with named axes), sizes in bytes, time in seconds.
 
-    `source` tells one export of a network from the next, by the ONNX file's name, size and time.
+    `source` identifies one export of a network, by the ONNX file's name, size and time.
     """
 
     source: str
@@ -63,7 +63,7 @@ class EngineReport:
 
     @classmethod
     def read(cls, engine: Path) -> EngineReport | None:
-        """The report of a finished engine; None when there is none, or the engine is not the one it describes."""
+        """The report of a finished engine; None when there is no report, or it describes another engine."""
         try:
             values = json.loads(report_path(engine).read_text())
             for tensors in (values["inputs"], values["outputs"]):
@@ -84,7 +84,7 @@ def compiler(modules: Iterable[str], missing: str) -> Any:
 
 
 def report_path(engine: Path) -> Path:
-    """Where the report of an engine lies."""
+    """The path of an engine's report."""
     return engine.with_name(f"{engine.name}.json")
 
 
@@ -98,11 +98,11 @@ def compile_onnx(
 ) -> EngineReport:
     """Compile `onnx` into `engine` with one optimization profile for each of `profiles`, and write the report.
 
-    An engine that was compiled from this very file, by this compiler, for the same shapes and card is left alone.
+    Skips an engine that was compiled from this very file, by this compiler, for the same shapes and card.
 
     Args:
         module: `tensorrt` or TensorRT-RTX's module.
-        profiles: the range of every named axis of the inputs, whatever inputs it occurs in.
+        profiles: the range of every named axis of the inputs, in whichever inputs it occurs.
         compute_capability: for the report; `configure` tells the builder.
         configure: sets what only one of the compilers knows.
 
@@ -236,10 +236,10 @@ def _describe(tensors: Sequence[Any]) -> dict[str, tuple[str, list[int | str]]]:
 
 @cache
 def _log(module: Any) -> Any:
-    """The compiler's one log: it keeps the first it is given for as long as the process lives."""
+    """The compiler's only log: it keeps the first one it is given for the life of the process."""
 
     class Log(module.ILogger):
-        """Keeps errors for our sentence and drops the rest, which is about the compiler's own insides."""
+        """Keeps errors for our message and drops the rest, which is about the compiler's internals."""
 
         def __init__(self) -> None:
             module.ILogger.__init__(self)
@@ -258,7 +258,7 @@ def _log(module: Any) -> Any:
 @cache
 def _writer(module: Any) -> Any:
     class Writer(module.IStreamWriter):
-        """Writes to a file; an error of the file ends the build and is kept, since it cannot cross the compiler."""
+        """Writes to a file; a file error ends the build and is kept here, since it cannot pass through the compiler."""
 
         def __init__(self, file: Any) -> None:
             module.IStreamWriter.__init__(self)

@@ -1,7 +1,7 @@
-"""The codec's networks to TensorRT plans for Triton's own TensorRT backend, on the data-centre card they will run on.
+"""Compiles the codec's networks into TensorRT plans for Triton's own TensorRT backend, on the data-centre card.
 
-The same builder as `build/rtx.py`, with TensorRT itself: it compiles and times kernels for the GPU it finds, so it runs
-in the GPU container, on a machine with the card of the target.
+It uses the same builder as `build/rtx.py`, with TensorRT itself, which compiles and times kernels for the GPU it finds.
+So it runs in the GPU container, on a machine with the target's card.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from build.rtx import CodecShapes, codec_profile
 def compile_plan(onnx: Path, plan: Path, shapes: CodecShapes, compute_capability: str) -> EngineReport:
     """Compile the codec's `decoder.onnx` or `encoder.onnx` for the card at hand.
 
-    compute_capability: the one of the target, which the card at hand must have; torch tells it.
+    compute_capability: the target's, which the card must have; torch reports the card's.
 
     Raises:
         BuildError: TensorRT is missing, the card is another one, or the network cannot be compiled.

@@ -1,4 +1,4 @@
-"""Assembling the Triton model repository: templates, code, exported networks and settings, nothing from outside."""
+"""Assembles the Triton model repository: templates, code, exported networks and settings; self-contained."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RUNTIME = ROOT / "runtime"
 VERSION = "1"
 ENSEMBLE = "higgs_audio_v2"
 PYTHON_MODELS = ("prompt", "codec_encoder", "lm", "codec_decoder", "voices")
-# The codec's networks where Triton's own backend runs them; the Python models of the same name ask these.
+# The codec's networks when Triton's own backend runs them; the Python models of the same name call these.
 PLAN_MODELS = ("codec_decoder_plan", "codec_encoder_plan")
 PLAN_FILE = "model.plan"
 # Where the checkpoint does not say: what the real model is usually given at a time.
@@ -39,7 +39,7 @@ _FADE_SECONDS = 0.005  # at each edge where two parts join: long enough against 
 def assemble(
     exports: Exports, target: Target, voices: Path | None, repository: Path, engines: Path | None = None
 ) -> None:
-    """Write every model, the ensemble's and `voices`, into `repository`, which must not exist yet.
+    """Write every model, those of the ensemble and `voices`, into `repository`, which must not exist yet.
 
     `engines` is the folder of the compiled networks (`build/engines.py`), for a target that has any.
     """
@@ -61,7 +61,7 @@ def assemble(
 
 
 def _place_voices(source: Path | None, repository: Path, sample_rate: int, target: Target) -> None:
-    """Into both models that read them: each is a program of its own, which Triton may load from anywhere."""
+    """Write the voices into both models that read them: each is a separate program, which Triton may load anywhere."""
     first, second = (repository / model / VERSION / "voices" for model in ("prompt", "voices"))
     write_voices(source, first, sample_rate, target)
     second.mkdir()
@@ -96,13 +96,13 @@ def _place_codec(exports: Exports, target: Target, engines: Path | None, reposit
 
 
 def _encoder_identity(repository: Path) -> str:
-    """What tells codes of one encoder from those of another: the SHA-256 of its network's file."""
+    """The identity of the encoder that made some codes: the SHA-256 of its network's file."""
     (network,) = (*repository.glob("codec_encoder*/*/encoder.*"), *repository.glob(f"codec_encoder_plan/*/{PLAN_FILE}"))
     return sha256(network)
 
 
 def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dict[str, Any]:
-    """What a model reads at its start, each value from the checkpoint or from the target. `encoder`: its identity."""
+    """The settings a model reads at start, each from the checkpoint or from the target. `encoder`: its identity."""
     codec, lm = exports.codec, exports.language_model
     layout = lm.layout
     frame_seconds = codec["hop_length"] / codec["sample_rate"]
@@ -197,7 +197,7 @@ def _codec_engine(target: Target, model: str, input_name: str, output_name: str)
 
 
 def _write_config(model: str, exports: Exports, target: Target, path: Path) -> None:
-    """The template, checked by Triton's own schema, with what only the build knows filled in."""
+    """Fill in the template with what only the build knows, and check it against Triton's own schema."""
     config = text_format.Parse((TEMPLATES / model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
     if model == ENSEMBLE:
         public = {
@@ -217,5 +217,5 @@ def _write_config(model: str, exports: Exports, target: Target, path: Path) -> N
 
 
 def _copy_runtime(destination: Path) -> None:
-    """The code that runs inside Triton, whole beside each model: Triton may load a model from anywhere."""
+    """Copy the code that runs inside Triton, whole, beside each model: Triton may load a model from anywhere."""
     shutil.copytree(RUNTIME, destination, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,9 +1,9 @@
-"""Exported networks to TensorRT-RTX engines, for GeForce and RTX cards. Needs the library, but no GPU.
+"""Compiles exported networks into TensorRT-RTX engines, for GeForce and RTX cards. Needs the library, but no GPU.
 
     python -m build.rtx EXPORTS --output DIR --compute-capability 8.9 [--streams …]
 
-`make engine TARGET=rtx4090` does the same and assembles a bundle; this command is for other cards of the kind.
-The engines hold no kernels yet: those are compiled for the card at hand when an engine is first run there.
+`make engine TARGET=rtx4090` does the same and assembles a bundle; this command is for other cards of this kind.
+The engines hold no kernels yet: a card compiles them when it first runs an engine.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def lm_profiles(shapes: LmShapes) -> list[Profile]:
     """
     none, positions = AxisRange(0, 0, 0), shapes.max_positions
     past = AxisRange(1, max(1, positions // 4), positions)
-    # For exactly one row weights are laid out another way, and would be in the engine once more.
+    # For exactly one row, weights have another layout and would be in the engine twice.
     streams = AxisRange(1, 1, max(2, shapes.max_streams))
     prompt = AxisRange(1, shapes.max_prefill, shapes.max_prefill)
     one = AxisRange(1, 1, 1)
@@ -90,7 +90,7 @@ def lm_profiles(shapes: LmShapes) -> list[Profile]:
 
 
 def codec_profile(shapes: CodecShapes) -> Profile:
-    """Kernels are chosen for one row: a lone stream's first sound is what is waited for."""
+    """A profile whose kernels are tuned for one row: the first sound of a lone stream matters most."""
     frames = AxisRange(shapes.min_frames, shapes.typical_frames, shapes.max_frames)
     return {"batch": AxisRange(1, 1, shapes.max_batch), "frames": frames}
 
@@ -120,7 +120,7 @@ def _compile(onnx: Path, engine: Path, profiles: list[Profile], compute_capabili
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compile what a conversion left; returns the exit code."""
+    """Compile the exports of a conversion; returns the exit code."""
     from build.engines import COMPILERS  # noqa: PLC0415 - whose compilers are this module's functions
 
     parser = argparse.ArgumentParser(prog="python -m build.rtx", description=__doc__.split("\n", maxsplit=1)[0])

@@ -1,4 +1,4 @@
-"""Costly steps of a build: each is made once, in a folder of its own, and again when what it is made of changes."""
+"""Costly steps of a build: each runs once, in its own folder, and again when its inputs change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Step:
     make: Callable[[Path], None]
 
     def is_done(self) -> bool:
-        """Whether the folder was made from exactly this, and every file is still there in its size."""
+        """Whether the folder was made from exactly this, and every file still exists with its size."""
         try:
             record = json.loads((self.directory / RECORD_FILE).read_text())
             return record["fingerprint"] == self.fingerprint and all(
@@ -35,7 +35,7 @@ class Step:
             return False
 
     def run(self) -> None:
-        """Make it unless it is done. A step that fails leaves what was there before, and nothing half-made."""
+        """Run the step unless it is done. A failed step leaves the previous folder, and nothing unfinished."""
         if self.is_done():
             return
         print(f"{self.title}: begun at {time.strftime('%H:%M:%S')}", flush=True)

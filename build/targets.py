@@ -1,4 +1,4 @@
-"""Targets: the few lines of data that differ from one kind of machine to the next."""
+"""Targets: the few values that differ between kinds of machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FP8_CAPABILITY = "8.9"
 
 @dataclass(frozen=True)
 class Target:
-    """One machine kind; `targets.toml` explains the fields. Durations in seconds."""
+    """One kind of machine; `targets.toml` explains the fields. Durations in seconds."""
 
     name: str
     description: str
@@ -67,12 +67,12 @@ class Target:
 
 
 def target_names() -> list[str]:
-    """Every target there is."""
+    """The names of all targets."""
     return [name for name in tomllib.loads(_FILE.read_text()) if name != _COMMON]
 
 
 def load_target(name: str) -> Target:
-    """The target of that name. Raises BuildError that lists the ones there are."""
+    """The target of that name. Raises BuildError, which lists the known targets."""
     if name not in target_names():
         raise BuildError(f"target {name!r} is unknown; there are {', '.join(target_names())}")
     tables = tomllib.loads(_FILE.read_text())

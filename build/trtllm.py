@@ -1,7 +1,7 @@
-"""Compiling a TensorRT-LLM checkpoint into an engine, with `trtllm-build` of TensorRT-LLM 1.2.1.
+"""Compiles a TensorRT-LLM checkpoint into an engine, with `trtllm-build` of TensorRT-LLM 1.2.1.
 
-It needs the GPU it builds for, and NVIDIA's Triton container that carries TensorRT-LLM 1.2.1, the last release that
-builds TensorRT engines.
+It needs the GPU it builds for, and NVIDIA's Triton container with TensorRT-LLM 1.2.1, the last release that builds
+TensorRT engines.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _CONTAINER = f"build inside NVIDIA's Triton container with TensorRT-LLM {TENSORR
 class EngineShapes:
     """What an engine is compiled for. Lengths in positions: text tokens, reference columns, generated columns.
 
-    `max_seq_len` is prompt and generated columns of one stream; `max_num_tokens` what one step reads over all streams,
-    so that longer prompts are read in several steps; `max_prompt_embedding_table_size` the frame-table rows of all
-    streams together, of which each may use as many.
+    `max_seq_len` is prompt plus generated columns of one stream; `max_num_tokens` is what one step reads over all
+    streams, so longer prompts are read in several steps; `max_prompt_embedding_table_size` is the frame-table rows of
+    all streams together, an equal share for each.
     """
 
     max_batch_size: int
@@ -150,16 +150,16 @@ def _find_tool() -> str:
     try:
         installed = version("tensorrt-llm")
     except PackageNotFoundError:
-        pass  # of another Python than this one; what it wrote is checked afterwards
+        pass  # it belongs to another Python; what it writes is checked afterwards
     else:
         _check_version(installed)
     return tool
 
 
 def _check_gpu(quant_algo: str | None) -> None:
-    """One is there, and has the arithmetic the precision needs."""
+    """Check that a GPU exists and supports the arithmetic that the precision needs."""
     probe = shutil.which("nvidia-smi")
-    # nvidia-smi lists all GPUs whatever this variable says, and trtllm-build takes the first that it leaves.
+    # nvidia-smi lists all GPUs whatever this variable says; trtllm-build takes the first GPU it allows.
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
     query = [str(probe), *(["-i", chosen] if chosen else []), "--query-gpu=compute_cap", "--format=csv,noheader"]
     asked = subprocess.run(query, check=False, capture_output=True, text=True) if probe else None

@@ -18,7 +18,7 @@ from build.targets import Target
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.voice_profile import BUNDLE, PROFILE_SUFFIX, VoiceProfile, VoiceRules
 
-# What a request or a dialogue says without meaning a profile.
+# Words that a request or a dialogue uses without meaning a profile.
 _RESERVED_NAMES = r"default|none|smart|auto|speaker\d*"
 _MAX_ADDED = 1000
 _MAX_TRANSCRIPT_CHARACTERS = 4096  # far more than the longest clip can say

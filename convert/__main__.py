@@ -1,4 +1,4 @@
-"""`python -m convert CHECKPOINT --output DIR`: export a Higgs Audio V2 checkpoint, comparing it with transformers."""
+"""`python -m convert CHECKPOINT --output DIR`: exports a Higgs Audio V2 checkpoint, comparing it with transformers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lm-format", choices=FORMATS, default="onnx", help="the engine that runs the language model")
     parser.add_argument("--precision", choices=ALL_PRECISIONS, default="fp32", help="of the linear layers' weights")
     parser.add_argument("--max-positions", type=int, default=4096, help="prompt plus generated columns of one stream")
-    parser.add_argument("--fingerprint", help="recorded in export.json for whoever asks whether it is up to date")
+    parser.add_argument("--fingerprint", help="recorded in export.json, to check whether the export is up to date")
     options = parser.parse_args(arguments)
     _silence_libraries()
     try:
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ModelLoadingError, ExportError) as error:
         print(f"convert: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # a full disk, above all, which names no file
+    except OSError as error:  # typically a full disk, where the error names no file
         print(f"convert: {error.strerror or error}: {error.filename or options.output}", file=sys.stderr)
         return 1
     record = json.loads((options.output / EXPORT_FILE).read_text())
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _silence_libraries() -> None:
-    """What torch and transformers say while exporting is about their own insides; errors still come through."""
+    """Hide what torch and transformers log about their internals while exporting; errors still come through."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     transformers_logging.set_verbosity_error()

@@ -43,7 +43,7 @@ class Checkpoint:
         return tuple(required_shapes(self.config))
 
     def tensor(self, name: str) -> torch.Tensor:
-        """The tensor transformers calls `name`, in its stored dtype. Nothing is kept: each call reads the file."""
+        """The tensor transformers calls `name`, in its stored dtype. Nothing is cached: each call reads the file."""
         parts = [read_tensor(self._tensors[stored], stored) for stored in self._stored(name)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -52,10 +52,10 @@ class Checkpoint:
         return {self._tensors[stored].dtype for name in self.names() for stored in self._stored(name)}
 
     def validate(self) -> None:
-        """Checks that every tensor the exports need is there in the right shape, from the headers alone.
+        """Checks that every tensor the exports need exists in the right shape, from the headers alone.
 
         Raises:
-            ModelLoadingError: names the first tensor that is missing or of the wrong shape, or there are more layers.
+            ModelLoadingError: a tensor is missing or has the wrong shape (names the first), or there are more layers.
         """
         for name, expected in required_shapes(self.config).items():
             shapes = [self._tensors[stored].shape for stored in self._stored(name)]

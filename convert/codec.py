@@ -26,12 +26,12 @@ _CONVOLUTIONS = (nn.Conv1d, nn.ConvTranspose1d)
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """What the rest of the bundle needs to know of the codec."""
+    """What the rest of the bundle needs to know about the codec."""
 
     sample_rate: int  # Hz
-    hop_length: int  # samples a frame
+    hop_length: int  # samples per frame
     num_codebooks: int
-    codebook_size: int  # codes a codebook, without the language model's stream BOS and EOS
+    codebook_size: int  # codes per codebook, without the language model's stream BOS and EOS
     context_frames: int  # how far the decoder looks back and ahead
 
     @classmethod
@@ -86,7 +86,7 @@ def context_frames(model: Codec) -> int:
 
 
 def _load_transformers(directory: Path) -> Codec:
-    stored = open_shards(directory)  # a damaged file is better named here than from inside transformers
+    stored = open_shards(directory)  # reports a damaged file more clearly than transformers would
     try:
         config = HiggsAudioV2TokenizerConfig.from_pretrained(directory)
         _check_quantizers(config.num_quantizers, f"{directory / CONFIG_FILE}: target_bandwidths ask for", stored)
@@ -94,10 +94,10 @@ def _load_transformers(directory: Path) -> Codec:
             codec_class()(config)
     except ModelLoadingError:
         raise
-    except Exception as error:  # whatever transformers, or torch, thinks of the values
+    except Exception as error:  # whatever transformers or torch raises for the values
         reason = " ".join(str(error).split())
         raise ModelLoadingError(f"{directory / CONFIG_FILE} describes no codec that can be made: {reason}") from error
-    # Shapes that do not fit are reported too, and refused below in one sentence instead of transformers' table.
+    # Wrong shapes are reported too, and refused below in one sentence instead of transformers' table.
     options = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     model, report = codec_class().from_pretrained(directory, dtype=torch.float32, **options)
     if report["mismatched_keys"]:

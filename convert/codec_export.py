@@ -1,4 +1,4 @@
-"""The codec as two ONNX graphs, each run in ONNX Runtime against transformers as soon as it is written."""
+"""Exports the codec as two ONNX graphs, each compared with transformers in ONNX Runtime as soon as it is written."""
 
 import copy
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from convert.codec import CodecConfig
 from convert.errors import ExportError
 from convert.torchaudio_shim import Codec, resample
 
-OPSET = 18  # the newest that both ONNX Runtime's and TensorRT's converters have had for long
+OPSET = 18  # the newest that both ONNX Runtime and TensorRT's converter have long supported
 PROTOBUF_LIMIT_BYTES = 2**31 - 1  # what a single ONNX file can hold
-# In standard deviations of the audio, as how loud a codec is says nothing about how well it was exported. ONNX Runtime
-# and torch add up convolutions in different orders, which makes 6e-4 at the real widths: at a usual deviation of 0.1
-# two steps of 16-bit PCM, far below hearing.
+# In standard deviations of the audio, since a codec's loudness says nothing about the quality of its export. ONNX
+# Runtime and torch sum convolutions in different orders, which gives 6e-4 at the real widths: at a typical deviation of
+# 0.1, two steps of 16-bit PCM, far below hearing.
 DECODER_TOLERANCE = 1e-3
-# A code is an index: there is no nearly right one. Clips are fixed, so that a tie cannot come and go between runs.
+# A code is an index: it is right or wrong. Clips are fixed, so that a tie cannot come and go between runs.
 ENCODER_EQUAL_CODES = 1.0
 DECODER_CHECKS = ((1, 1), (1, 2), (3, 14), (1, 70))  # (batch, frames)
 ENCODER_CHECKS = ((1, 1), (2, 5), (1, 25), (1, 76))
@@ -62,7 +62,7 @@ class Snake(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes to audio. The lookups, the projections behind them and fc2 are linear: one table a codebook does all."""
+    """Codes to audio. The lookups, the projections after them and fc2 are linear: one table per codebook does all."""
 
     def __init__(self, model: Codec) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which codes the codec gives silence: how the engine tells that a stream says nothing any more."""
+"""The codes that the codec gives silence: with them the engine detects that a stream has stopped speaking."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from runtime.engine.types import MAX_RAS_WINDOW, CodebookLayout
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
 TOKENIZER_FILE = "tokenizer.json"
-# Boson's configuration does not know the token by which transformers marks the delay pattern's last columns.
+# Boson's configuration lacks the token with which transformers marks the delay pattern's last columns.
 DELAY_TOKEN = "<|reserved_special_token_6|>"
 # Boson counts the codes only; each codebook has two more rows, for stream BOS and stream EOS.
 BOSON_STREAM_ROWS = 2
@@ -23,7 +23,7 @@ BOSON_UNUSED = (
     "use_rq_transformer",
 )
 LLAMA3_ROPE = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-# Repetition-aware sampling where a checkpoint says nothing of it, as Boson's own does not: a window of 7 columns and 2
+# Repetition-aware sampling for a checkpoint that does not mention it, such as Boson's own: a window of 7 columns and 2
 # repeats are the defaults in Boson's code (boson_multimodal/serve/serve_engine.py), and what transformers' conversion
 # script (convert_higgs_audio_v2_to_hf.py) writes into generation_config.json. Without it the model is known to loop.
 RAS_WINDOW, RAS_MAX_REPEATS = 7, 2
@@ -44,7 +44,7 @@ class LanguageModelConfig:
     rope_parameters: dict[str, Any]  # transformers' form: rope_type "default" or "llama3", rope_theta, …
     max_position_embeddings: int
     num_codebooks: int
-    codebook_size: int  # rows a codebook, stream BOS and EOS included: 1026 in the real model
+    codebook_size: int  # rows per codebook, stream BOS and EOS included: 1026 in the real model
     audio_token_id: int
     audio_bos_token_id: int
     audio_delay_token_id: int
@@ -52,8 +52,8 @@ class LanguageModelConfig:
     stream_eos_id: int
     ras_win_len: int  # columns; 0: the checkpoint turns repetition-aware sampling off
     ras_win_max_num_repeat: int
-    # What suits the model where a request does not say, if the checkpoint tells: the words of a part, and in view of
-    # what a turn of a dialogue is spoken, "all" or "own".
+    # Defaults for requests, if the checkpoint has them: the words of a part, and the context of a dialogue's turn,
+    # "all" or "own".
     chunk_words: int | None
     dialogue_context: str | None
 
@@ -124,7 +124,7 @@ def _body_fields(values: JsonValues) -> dict[str, Any]:
         raise ModelLoadingError(
             f"{values.where}: hidden_size {hidden_size} is not a multiple of num_attention_heads {num_heads}."
         )
-    # Llama's rules where a key is left out, as transformers itself leaves out what follows from the rest.
+    # Llama's rules for missing keys: transformers itself omits what follows from the others.
     head_dim = values.count("head_dim") if values.has("head_dim") else hidden_size // num_heads
     if head_dim % 2:
         raise ModelLoadingError(f"{values.where}: head_dim is {head_dim}, and rotary positions need an even one.")
@@ -152,7 +152,7 @@ def _rope_parameters(values: JsonValues) -> dict[str, Any]:
 
 
 def _rope_form(rope: JsonValues, beside: JsonValues) -> dict[str, Any]:
-    # Before transformers 4.43 the kind stood under `type`.
+    # Before transformers 4.43 the kind was under `type`.
     kinds = [rope.text(key) for key in ("rope_type", "type") if rope.has(key)]
     if len(set(kinds)) > 1:
         raise ModelLoadingError(f"{rope.where}: rope_type is {kinds[0]!r} and type is {kinds[1]!r}; keep one.")
@@ -175,7 +175,8 @@ def _rope_form(rope: JsonValues, beside: JsonValues) -> dict[str, Any]:
 
 
 def _repetition_fields(values: JsonValues) -> dict[str, Any]:
-    """Keys left out mean the defaults. As in Boson's code a window of null or 0 is off, as in transformers any null."""
+    """Missing keys mean the defaults. A window of null or 0 turns it off, as in Boson's code; any null does, as in
+    transformers."""
     window, repeats = RAS_WINDOW, RAS_MAX_REPEATS
     if "ras_win_len" in values.values:
         window = max(0, values.optional_integer("ras_win_len") or 0)

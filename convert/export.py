@@ -85,7 +85,7 @@ def export(
             "versions": {package: version(package) for package in _COMPILERS},
         }
         (fresh / EXPORT_FILE).write_text(json.dumps(record, indent=2) + "\n")
-    except BaseException:  # the exports that were there stay; half of new ones would only hold disk space
+    except BaseException:  # keep the previous exports; half of new ones would only waste disk space
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     shutil.rmtree(output, ignore_errors=True)
@@ -93,12 +93,12 @@ def export(
 
 
 def _check_codec_revision(source: str, revision: str | None, codec: str | None, codec_revision: str | None) -> None:
-    """Whether a codec on the hub has its revision, before the language model's gigabytes are fetched."""
+    """Check that a codec on the hub has its revision, before the language model's gigabytes are fetched."""
     if codec_revision is not None:
         return
     folder = Path(source).expanduser()
     if codec is None and folder.is_dir() and not (folder / _PROCESSOR_FILE).is_file():
-        return  # no checkpoint, or one that names no codec: opening it says which
+        return  # no checkpoint, or one that names no codec: opening it reports which
     named = codec or codec_of(resolve(source, revision, _NAMES_CODEC))
     if not Path(named).expanduser().is_dir():
         raise ModelLoadingError(
@@ -107,12 +107,12 @@ def _check_codec_revision(source: str, revision: str | None, codec: str | None, 
 
 
 def _check_tokenizer(file: Path, vocab_size: int) -> None:
-    """Whether it can be read, which the prompt model does only once it serves, and every token has an embedding."""
+    """Check that it can be read, since only the serving prompt model does, and that every token has an embedding."""
     if not file.is_file():
         raise ModelLoadingError(f"{file} is missing; the prompt cannot be encoded without it.")
     try:
         tokens = Tokenizer.from_file(str(file)).get_vocab()
-    except Exception as error:  # tokenizers has no class of its own for what it cannot read
+    except Exception as error:  # tokenizers has no exception class of its own for an unreadable file
         raise ModelLoadingError(f"{file} is damaged ({error}); download it again.") from error
     if not tokens:
         raise ModelLoadingError(f"{file} has no token; download it again.")

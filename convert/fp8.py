@@ -1,12 +1,12 @@
-"""FP8 (e4m3) for TensorRT-LLM: weights with one scale a matrix, and static scales for what the matrices multiply.
+"""FP8 (e4m3) for TensorRT-LLM: weights with one scale per matrix, and static scales for the matrices' inputs.
 
-All scales are powers of two. An e4m3 number has the same three bits of mantissa wherever it lies, so that a scale need
-not hit the largest value exactly, as an integer's must; and a power of two survives TensorRT-LLM's rounding of the
-scales to bf16 (tensorrt_llm/quantization/layers.py, `FP8Linear.forward`).
+All scales are powers of two. An e4m3 number has three bits of mantissa at any magnitude, so a scale need not match the
+largest value exactly, as an integer format's must; and a power of two survives TensorRT-LLM's rounding of the scales to
+bf16 (tensorrt_llm/quantization/layers.py, `FP8Linear.forward`).
 
-The inputs' scales are calibrated here, on the CPU, by one pass of transformers' own layers over a prompt in the form of
-Higgs Audio's: text in the checkpoint's own tokenizer and a clip of random codes. One layer is in memory at a time. What
-such a prompt cannot show (other voices, other languages) is left a factor of two of room, which costs no precision.
+The inputs' scales are calibrated here, on the CPU, by one pass of transformers' own layers over a prompt in Higgs
+Audio's format: text in the checkpoint's own tokenizer and a clip of random codes. One layer is in memory at a time. A
+factor of two of headroom covers what such a prompt cannot show (other voices, other languages) and costs no precision.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def quantize(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def round_trip(values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """float32 `values` as e4m3 with `scale` holds them: saturated, rounded, and back in float32."""
+    """float32 `values` as e4m3 with `scale` represents them: saturated, rounded, and back in float32."""
     return (values / scale).clamp(-LARGEST, LARGEST).to(DTYPE).float() * scale
 
 

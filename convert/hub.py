@@ -1,4 +1,4 @@
-"""Where a checkpoint's files lie: a local folder, or a pinned revision of a hub repository."""
+"""Finds a checkpoint's files: in a local folder, or in a pinned revision of a hub repository."""
 
 import os
 import re

@@ -1,14 +1,14 @@
 """The language model as one ONNX graph in standard operators, for TensorRT-RTX.
 
-One graph reads prompts and takes decode steps, for any batch, sequence and past length. Which feed-forward network a
+One graph reads prompts and runs decode steps, for any batch, sequence and past length. Which feed-forward network a
 position goes through is data: `text_rows` and `audio_rows` say which rows (of batch times sequence, in that order)
 each network reads, and `row_order` puts the results, text rows first, back in their places. A list may be empty: a
 decode step has no text rows, so the text network's weights are not read.
 
-The KV cache is the caller's and is only read: `past_key_i` and `past_value_i` [batch, num_kv_heads, past, head_dim]
-may be longer than what is written in them, for the row's first position says where its past ends. The new positions'
-keys and values come back in one tensor, `new_key_values`, for the caller to store. So the caller's buffers stay bound
-where they are. Past and new positions are scored apart and share one softmax: nothing of the cache is copied.
+The KV cache belongs to the caller and is only read: `past_key_i` and `past_value_i` [batch, num_kv_heads, past,
+head_dim] may be longer than the part that is filled, because the row's first position says where its past ends. The new
+positions' keys and values come back in one tensor, `new_key_values`, for the caller to store. So the caller's buffers
+stay bound in place. Past and new positions are scored separately and share one softmax: the cache is never copied.
 
 inputs:  ids, modality (0 text, 1 audio), positions int64 [batch, sequence]; columns int64 [batch, sequence,
          num_codebooks]; text_rows, audio_rows int64 [any]; row_order int64 [batch * sequence]; the past
@@ -62,7 +62,7 @@ def export(checkpoint: Checkpoint, directory: Path, precision: str, max_position
 
     Norms, rotary embedding and softmax compute in float32, everything else in `precision`, as transformers does. A
     second graph over the same weights, `check.onnx`, computes everything in float32, because ONNX Runtime has no
-    bfloat16 on a CPU: whoever compared it with transformers removes it.
+    bfloat16 on a CPU; the caller removes it after comparing it with transformers.
     """
     directory.mkdir(parents=True, exist_ok=True)
     stored = FLOAT_TYPES[precision]
@@ -78,7 +78,7 @@ def _write_weights(checkpoint: Checkpoint, weights: WeightsFile, stored: FloatTy
 
     def rounded(name: str, matrix: torch.Tensor) -> None:
         matrix = matrix.to(stored.torch).contiguous()
-        # numpy knows bfloat16 only by ml_dtypes' name, to which torch does not convert; the bytes are the same.
+        # numpy knows bfloat16 only through ml_dtypes, to which torch does not convert; the bytes are the same.
         weights.add(name, matrix.view(torch.uint8).numpy().view(stored.numpy))
 
     def linear(name: str, *sources: str) -> None:
@@ -168,7 +168,7 @@ class _Graph:
         return graph.node("Reshape", [embedded, "flat_shape"], ["residual"])
 
     def _prepare_attention(self) -> None:
-        """What all layers share: rotary factors, shapes, and the bias that hides what a query must not see."""
+        """What all layers share: rotary factors, shapes, and the bias that masks what a query must not see."""
         graph, config = self._graph, self._config
         graph.constant("head_axis", np.array([2], dtype=np.int64))
         for part in ("cos", "sin"):
@@ -189,7 +189,7 @@ class _Graph:
         query = graph.node("Unsqueeze", [tiled, "query_axes"], ["query_at"])
         key = graph.node("Unsqueeze", ["positions", "key_axes"], ["key_at"])
         new = graph.node("GreaterOrEqual", [query, key], ["sees_new"])
-        # A row's first position is the length of its past; what lies behind in its buffer is another stream's.
+        # A row's first position is the length of its past; the rest of its buffer holds another stream's data.
         graph.constant("zero", np.array([0], dtype=np.int64))
         graph.constant("one", np.array([1], dtype=np.int64))
         graph.constant("three", np.array([3], dtype=np.int64))

@@ -17,7 +17,7 @@ class OnnxExecutor:
 
     Args:
         path: the ONNX file; its cache inputs must be float32 or float16, which is what ONNX Runtime computes with.
-        limits: what it is to be used for; the graph itself has none.
+        limits: the largest shapes it will be used with; the graph itself has no limits.
         optimize: False leaves weights in the file (mapped into memory) for graphs that are too large to rearrange.
 
     Raises:
@@ -46,11 +46,11 @@ class OnnxExecutor:
 
     @property
     def cache_dtype(self) -> torch.dtype:
-        """Of the past inputs."""
+        """The dtype of the past inputs."""
         return {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}[self._inputs["past_key_0"]]
 
     def execute(self, binding: Binding) -> None:
-        """Run on the memory the binding names. Raises ValueError for a tensor that is no contiguous piece of memory."""
+        """Run on the memory the binding names. Raises ValueError for a tensor that is not contiguous."""
         bound = self._session.io_binding()
         for name in (*self._inputs, *self._outputs):
             tensor = binding.tensors[name]

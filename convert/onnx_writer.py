@@ -1,6 +1,6 @@
-"""Writing large ONNX graphs without ever holding their weights: nodes in memory, weights streamed to one file.
+"""Writes large ONNX graphs without holding their weights: nodes stay in memory, weights are streamed to one file.
 
-Several graphs may share a weights file; a weight written once is only pointed to by the next graph.
+Several graphs may share a weights file; later graphs only refer to a weight written once.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class WeightsFile:
         self._file.seek(-self._file.tell() % _ALIGNMENT, 1)
         data = np.ascontiguousarray(array)
         offset = self._file.tell()
-        self._file.write(data.reshape(-1).view(np.uint8).data)  # bfloat16 has no buffer of its own kind
+        self._file.write(data.reshape(-1).view(np.uint8).data)  # bfloat16 has no buffer format of its own
         self._stored[name] = _Stored(offset, data.nbytes, data.shape, helper.np_dtype_to_tensor_dtype(data.dtype))
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -117,6 +117,6 @@ class GraphBuilder:
             self._nodes, self.name, self._inputs, self._outputs, list(self._initializers.values())
         )
         opsets = [helper.make_opsetid("", OPSET)]
-        if any(node.domain == CONTRIB for node in self._nodes):  # other compilers need not know that name
+        if any(node.domain == CONTRIB for node in self._nodes):  # other compilers may not know that domain
             opsets.append(helper.make_opsetid(CONTRIB, 1))
         path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())

@@ -1,4 +1,4 @@
-"""Weight-only quantisation for ONNX Runtime's MatMulNBits: symmetric, rounded to nearest, one scale a block."""
+"""Weight-only quantisation for ONNX Runtime's MatMulNBits: symmetric, rounded to nearest, one scale per block."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def quantize(weight: np.ndarray, precision: Precision) -> tuple[np.ndarray, np.n
         raise ValueError(f"{columns} inputs are not a multiple of the block size {precision.block_size}")
     zero = 1 << (precision.bits - 1)
     blocks = weight.reshape(rows, columns // precision.block_size, precision.block_size)
-    # The extreme of largest magnitude maps to -zero, the one value the symmetric range has on one side only.
+    # The value of largest magnitude maps to -zero, the only level that the symmetric range has on one side only.
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
     scales = extreme / -zero
     safe = np.where(scales == 0, 1, scales)

@@ -1,4 +1,4 @@
-"""One safetensors file written tensor by tensor: first the header, from names and shapes alone, then values."""
+"""Writes one safetensors file tensor by tensor: first the header, from names and shapes alone, then the values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALIGNMENT = 8  # of the data, so that readers may map it
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor to be written: what is known of it before its values."""
+    """A tensor to write: what is known before its values."""
 
     name: str
     shape: tuple[int, ...]
@@ -72,7 +72,7 @@ class SafetensorsWriter:
 
 
 def header(specs: Sequence[TensorSpec]) -> bytes:
-    """What stands before the tensors' bytes in the file, which follow in the order of `specs`."""
+    """The file's header; the tensors' bytes follow it in the order of `specs`."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for spec in specs:

@@ -17,7 +17,7 @@ MAX_HEADER_BYTES = 100_000_000  # the limit of the format's own reader
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies and what it looks like, known without reading it."""
+    """Where a tensor is stored, with its shape and dtype, known without reading it."""
 
     file: Path
     shape: tuple[int, ...]

@@ -1,6 +1,6 @@
 """Stands in for torchaudio, which transformers' codec imports for one function: resampling.
 
-torchaudio's releases do not import beside the CPU build of torch that the bundle pins, and its resampler would not
+torchaudio's releases cannot be imported with the CPU build of torch that the bundle pins, and its resampler would not
 export to ONNX any better than this one: a band-limited interpolation written as a single strided convolution.
 """
 
@@ -44,7 +44,7 @@ def resample(waveform: torch.Tensor, orig_freq: int, new_freq: int) -> torch.Ten
 
 
 def install() -> None:
-    """Makes transformers' codec usable without torchaudio; a torchaudio that really imports stays."""
+    """Makes transformers' codec usable without torchaudio; keeps a torchaudio that can be imported."""
     if "torchaudio" not in sys.modules and not _real_one_imports():
         functional_module = _module("torchaudio.functional")
         functional_module.__dict__["resample"] = resample
@@ -52,8 +52,8 @@ def install() -> None:
         package.__dict__["functional"] = functional_module
         sys.modules |= {"torchaudio": package, "torchaudio.functional": functional_module}
     if "transformers" in sys.modules:
-        # transformers looks for torchaudio once, when it is imported, and hides the codec's class, from AutoProcessor
-        # too, if there was none then.
+        # transformers looks for torchaudio once, at import, and hides the codec's class, from AutoProcessor too, if it
+        # finds none.
         sys.modules["transformers"].__dict__[CODEC_CLASS] = codec_class()
 
 
@@ -82,7 +82,7 @@ def _module(name: str) -> ModuleType:
 
 def _filters(stride: int, phases: int) -> tuple[torch.Tensor, int]:
     """One windowed sinc per output phase, float64 [phases, 1, taps], and its reach in input samples to the left."""
-    # In numpy, so that an ONNX export sees a constant and not the way to it.
+    # In numpy, so that an ONNX export sees a constant and not its computation.
     cutoff = ROLLOFF * min(stride, phases)  # in periods per block
     reach = math.ceil(ZERO_CROSSINGS * stride / cutoff)
     taps = np.arange(-reach, reach + stride) / stride

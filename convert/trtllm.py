@@ -1,17 +1,17 @@
 """The language model as a TensorRT-LLM 1.2.1 checkpoint, which `trtllm-build` compiles with build/higgs_network.py.
 
-`config.json` and `rank0.safetensors` are TensorRT-LLM's own format. Text and audio FFN stand side by side in one tensor
+`config.json` and `rank0.safetensors` are TensorRT-LLM's own format. Text and audio FFN are side by side in one tensor
 as experts 0 and 1 of a mixture that the network routes by modality; both sets of norms are kept; the audio head is the
-`lm_head`, and the text head is dropped, for a prompt always ends where audio begins. The audio embedding is no part of
-the engine: the engine reads sums of its rows from each request's prompt table, so it lies beside it, in
+`lm_head`, and the text head is dropped, since a prompt always ends where audio begins. The audio embedding is not part
+of the engine: the engine reads sums of its rows from each request's prompt table, so it is stored beside the engine, in
 `audio_embedding.safetensors`. One tensor is in memory at a time.
 
 How each precision reaches the engine (tensorrt_llm/models/modeling_utils.py, `preprocess_weights`):
 
 - fp32, bf16: as they are.
 - int8, int4: the file holds bf16 and config.json asks for W8A16 or W4A16. TensorRT-LLM rounds the layers' weights while
-  it loads them, one scale an output channel, into a layout that depends on the GPU and is not meant to be stored.
-- fp8: the layers' weights are stored as e4m3, one scale a matrix and expert, with the static scales of their inputs,
+  it loads them, one scale per output channel, into a layout that depends on the GPU and is not meant to be stored.
+- fp8: the layers' weights are stored as e4m3, one scale per matrix and expert, with the static scales of their inputs,
   all computed here (convert/fp8.py). The loader takes them as they are.
 
 Embeddings, head and norms are never rounded below bf16.
@@ -42,7 +42,7 @@ _AUDIO_SOURCE = "model.embed_audio_tokens.embed_audio_tokens.weight"
 
 @dataclass(frozen=True)
 class Precision:
-    """`dtype` of what is not quantised, and TensorRT-LLM's name for how the layers' matrices are."""
+    """`dtype` of what is not quantised, and TensorRT-LLM's name for the quantisation of the layers' matrices."""
 
     name: str
     dtype: torch.dtype
@@ -68,7 +68,7 @@ PRECISIONS = {
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor of the checkpoint: transformers' tensors joined along dimension 0, then seen in `shape`."""
+    """A tensor of the checkpoint: transformers' tensors joined along dimension 0, then viewed in `shape`."""
 
     name: str
     shape: tuple[int, ...]
@@ -118,7 +118,7 @@ def _layer(config: LanguageModelConfig, index: int) -> list[Weight]:
 def export(checkpoint: Checkpoint, directory: Path, precision: str = "bf16", max_positions: int = 4096) -> None:
     """Write config.json, rank0.safetensors, audio_embedding.safetensors and lm.json into `directory`.
 
-    `max_positions` bounds prompt plus generated columns of one stream: the engine's rotary table is that long.
+    `max_positions` limits prompt plus generated columns of one stream: the engine's rotary table is that long.
     """
     directory.mkdir(parents=True, exist_ok=True)
     config, kind = checkpoint.config, PRECISIONS[precision]

@@ -1,8 +1,8 @@
-"""Comparing a TensorRT-LLM checkpoint with transformers: its own files run in plain torch, a layer at a time.
+"""Compares a TensorRT-LLM checkpoint with transformers: runs its own files in plain torch, a layer at a time.
 
-The forward pass reads nothing but what `trtllm-build` reads, and quantises as TensorRT-LLM does: weight-only precisions
-when a matrix is loaded, fp8 by the scales in the file. It is float32 throughout, so it shows what conversion and
-quantisation cost, and not what bf16 arithmetic adds on a GPU.
+The forward pass reads only what `trtllm-build` reads, and quantises as TensorRT-LLM does: weight-only precisions when a
+matrix is loaded, fp8 by the scales in the file. It is float32 throughout, so it shows what conversion and quantisation
+cost, but not what bf16 arithmetic adds on a GPU.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runtime.engine.types import AUDIO_EMBEDDING, AudioSegment, Segment
 # Largest and mean |logit difference|, in standard deviations of the logits. fp32 differs only by the order of
 # additions, and so does bf16 of a checkpoint that is bf16 already: then fp32's hold. The others are three times what
 # rounding costs the random weights of the twelve-layer bench checkpoint (for bf16: a float32 one); int4's mean is held
-# to 0.9, for logits that have nothing to do with each other are 1.1 apart.
+# to 0.9, since unrelated logits are 1.1 apart.
 TOLERANCES = {"fp32": (1e-4, 1e-5), "bf16": (0.15, 0.02), "fp8": (2.1, 0.4), "int8": (0.45, 0.085), "int4": (5.0, 0.9)}
 _BITS = {"W8A16": 8, "W4A16": 4}
 
@@ -137,8 +137,8 @@ class _Layer:
 
 
 def weight_only_round_trip(weight: torch.Tensor, bits: int) -> torch.Tensor:
-    """What TensorRT-LLM makes of a matrix [out, in] it quantises while loading: one bf16 scale an output channel, the
-    largest magnitude over 2^(bits-1), levels rounded to nearest and clipped (cutlass_preprocessors.cpp,
+    """A matrix [out, in] as TensorRT-LLM quantises it while loading: one bf16 scale per output channel, the largest
+    magnitude over 2^(bits-1), levels rounded to nearest and clipped (cutlass_preprocessors.cpp,
     `symmetric_quantize`)."""
     steps = 1 << (bits - 1)
     scales = weight.abs().amax(dim=-1, keepdim=True) / steps

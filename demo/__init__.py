@@ -1,1 +1,1 @@
-"""The self-made checkpoint with random weights that lets everything run with no download."""
+"""The self-made checkpoint that lets everything run without a download."""

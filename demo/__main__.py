@@ -1,4 +1,4 @@
-"""`python -m demo`: start Triton over a bundle, stream one sentence into a file, stop Triton again."""
+"""`python -m demo`: starts Triton on a bundle, streams one sentence into a file, and stops Triton again."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _speak(url: str, text: str) -> Speech:
 
 
 def _heard(text: str, speech: Speech) -> str:
-    """What an independent recogniser makes of it, as a sentence."""
+    """One sentence on what an independent recogniser heard."""
     unknown = Domain.load().unknown_words(text)
     if unknown:
         return f"the demo voice was never taught {', '.join(unknown)}; demo/domain.gram holds what it can say"

@@ -1,6 +1,6 @@
 """The made checkpoint under Boson's original names, as the hub's first revision had it.
 
-Written from the other side than convert/layouts.py reads it, so that the two check each other.
+It writes what convert/layouts.py reads, independently of it, so that the two check each other.
 
 published/ holds the configurations as Boson published them, every field: of the language model at the hub's revision
 10840182 of bosonai/higgs-audio-v2-generation-3B-base, of the codec at 9d4988fb of bosonai/higgs-audio-v2-tokenizer,

@@ -1,4 +1,4 @@
-"""Random weights for the codec: the real one's topology, narrow, and scaled to carry sound.
+"""Random weights for the codec: the real topology, narrower, and scaled to carry sound.
 
 Left as transformers initialises it, the codec is silent (its codebooks are zero) and gives every frame the same code.
 Here codebooks are filled, each quantizer is centred on what reaches it for a fixed test sound, and the decoder's
@@ -69,7 +69,7 @@ def codec_config(size: CodecSize) -> HiggsAudioV2TokenizerConfig:
         "upsampling_ratios": list(STRIDES),
         "hidden_size": size.latent_size,
     }
-    # Kernels and strides stay HuBERT base's: they make the 50 feature frames a second that fit the codec's 25.
+    # Kernels and strides stay HuBERT base's: they give the 50 feature frames per second that fit the codec's 25.
     semantic = {
         "model_type": "hubert",
         "hidden_size": size.hubert_hidden,

@@ -1,4 +1,4 @@
-"""What the demo voice can say: sentences drawn from domain.gram, told apart into training and held-out ones."""
+"""What the demo voice can say: sentences drawn from domain.gram, split into training and held-out ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GRAMMAR_FILE = Path(__file__).with_name("domain.gram")
 # Words the recogniser's dictionary lacks, in its own phones.
 PRONUNCIATIONS = {"higgs": "HH IH G Z"}
 PROPER_RULES = ("name", "city", "weekday")
-HELD_OUT_SHARE = 10  # one sentence in so many is never trained on
+HELD_OUT_SHARE = 10  # one sentence in this many is never trained on
 
 
 @dataclass(frozen=True)

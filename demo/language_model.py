@@ -1,6 +1,6 @@
 """Random weights for the language model, scaled so that it behaves like a working one.
 
-A plain random initialisation makes a useless stand-in: greedy decoding falls into a loop, stream BOS and EOS turn up
+A plain random initialisation makes a useless stand-in: greedy decoding falls into a loop, stream BOS and EOS appear
 anywhere, and attention averages the prompt away. Here
 - every branch is scaled to the size it has in a working model, and attention is peaked, so that the output depends on
   the text, the reference and the codes before;
@@ -23,7 +23,7 @@ from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_E
 from demo.tokenizer import EOS_TOKEN, token_id, write_json
 from demo.weights import write_weights
 
-LOGIT_STD = 3.0  # about ten likely codes a frame at temperature 1, and a clear first one
+LOGIT_STD = 3.0  # about ten likely codes per frame at temperature 1, and a clear first one
 SCORE_STD = 2.0  # of attention scores before the softmax: a few positions of hundreds carry the weight
 ATTENTION_VARIANCE = 0.7  # added to the residual stream by all attention branches together; embeddings have 1
 FFN_VARIANCE = 1.0
@@ -187,7 +187,7 @@ def plan(size: ModelSize) -> Iterator[TensorPlan]:
 
 def drawn(index: int, tensor: TensorPlan, seed: int, eos_rate: float) -> torch.Tensor:
     """The plan's tensor number `index`, float32; see `make_checkpoint` for the other arguments."""
-    # A stream of its own for each tensor: values do not depend on the order or layout of writing.
+    # Each tensor has its own random stream, so that values do not depend on the order or layout of writing.
     return draw(tensor, torch.Generator().manual_seed(seed * SEED_STRIDE + index), eos_rate)
 
 

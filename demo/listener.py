@@ -1,4 +1,4 @@
-"""An independent ear: PocketSphinx with the domain's grammar, which knows nothing of the model it listens to."""
+"""An independent listener: PocketSphinx with the domain's grammar, which knows nothing about the model."""
 
 from __future__ import annotations
 

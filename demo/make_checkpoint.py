@@ -2,8 +2,8 @@
 
     python -m demo.make_checkpoint OUT [--size tiny|demo|bench|true] [--layout transformers|boson]
 
-The language model lies in OUT, its codec in OUT/audio_tokenizer; Boson's layout does not say so, as the real one does
-not. The same arguments always give the same files.
+The language model is in OUT, its codec in OUT/audio_tokenizer; like the real one, Boson's layout does not name the
+codec. The same arguments always give the same files.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--layout", choices=("transformers", "boson"), default="transformers")
     parser.add_argument("--eos-rate", type=float, default=EOS_RATE, help="chance of the end per frame, 0: never")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
-    parser.add_argument("--shard-size", type=int, default=SHARD_BYTES, help="bytes a weight file may have")
+    parser.add_argument("--shard-size", type=int, default=SHARD_BYTES, help="largest size of a weight file in bytes")
     arguments = parser.parse_args()
     if not 0 <= arguments.eos_rate < 1:
         parser.error(f"--eos-rate is {arguments.eos_rate}; a chance lies in [0, 1).")

@@ -1,4 +1,4 @@
-"""How large a made checkpoint is: from unit-test size to the real model's shapes."""
+"""The sizes of generated checkpoints: from unit-test size to the real model's shapes."""
 
 from dataclasses import dataclass
 

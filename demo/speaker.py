@@ -1,6 +1,6 @@
-"""Which voice it is: GE2E speaker embeddings (Wan et al. 2018) with the weights that the Resemblyzer wheel carries.
+"""Speaker recognition: GE2E speaker embeddings (Wan et al. 2018) with the weights from the Resemblyzer wheel.
 
-Only its weights are used: its own code needs a compiler to install and does not import beside today's SciPy.
+Only its weights are used: its own code needs a compiler to install and cannot be imported with today's SciPy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PIECE = 160  # feature frames the net was trained on, 1.6 s
 
 
 class SpeakerEncoder(nn.Module):
-    """Speech to an embedding of its speaker; the cosine of two embeddings tells how alike the voices are."""
+    """Maps speech to an embedding of its speaker; the cosine of two embeddings says how alike the voices are."""
 
     def __init__(self) -> None:
         super().__init__()

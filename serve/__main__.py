@@ -52,14 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except LaunchError as error:
         return _refused(str(error))
-    except OSError as error:  # a full disk or a folder that may not be entered, above all
+    except OSError as error:  # typically a full disk or a folder without permission
         return _refused(f"{error.strerror or error}: {error.filename or options.bundle}")
     finally:
         server.stop()
 
 
 def _refused(reason: str) -> int:
-    """In one line, whatever names stand in it."""
+    """Print the reason on one line, whatever names it contains."""
     print(f"serve: {' '.join(reason.split())}", file=sys.stderr)
     return 1
 
@@ -72,7 +72,7 @@ def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonSer
 
 
 def _beside(bundle: Path, fallback: str) -> Path:
-    """A bundle folder, or the name of one beside the first."""
+    """The fallback bundle: a folder, or the name of one beside the first bundle."""
     return Path(fallback) if Path(fallback).is_dir() else bundle.parent / fallback
 
 
@@ -115,7 +115,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Leave whatever is going on, also loading or restarting; a second Ctrl-C must not cut the stopping short."""
+    """Interrupt whatever is running, even loading or restarting; a second Ctrl-C must not cut the shutdown short."""
     for each in _STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, as nvidia-smi tells, and which one of them is taken."""
+"""The GPUs of this machine, as nvidia-smi reports them, and the choice of one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Gpu:
 def query_gpus() -> list[Gpu]:
     """Every GPU of the machine; none where there is no NVIDIA driver.
 
-    Raises DeviceError when nvidia-smi is there but fails or answers what cannot be read.
+    Raises DeviceError when nvidia-smi exists but fails or its answer cannot be read.
     """
     if shutil.which("nvidia-smi") is None:
         return []
@@ -55,7 +55,7 @@ def query_gpus() -> list[Gpu]:
 
 
 def parse(answer: str) -> list[Gpu]:
-    """nvidia-smi's table without header and units, one line a GPU. Raises DeviceError with the line it cannot read."""
+    """Parse nvidia-smi's table without header and units, one line per GPU. Raises DeviceError with a malformed line."""
     gpus = []
     for line in answer.splitlines():
         if not line.strip() or "No devices were found" in line:
@@ -64,7 +64,7 @@ def parse(answer: str) -> list[Gpu]:
         try:
             index, uuid, *name, capability, total, free, driver = cells
             gpus.append(Gpu(int(index), uuid, ", ".join(name), capability, int(total) * MIB, int(free) * MIB, driver))
-        except ValueError as error:  # a driver too old for a field, or one without memory of its own, says [N/A]
+        except ValueError as error:  # [N/A] from a driver too old for a field, or a GPU without its own memory
             raise DeviceError(f"nvidia-smi's answer cannot be read: {line.strip()!r}") from error
     return gpus
 
@@ -80,12 +80,12 @@ def choose(
 
     Args:
         gpus: what query_gpus() found.
-        compute_capability: the one an engine is made for, such as "9.0".
+        compute_capability: the one the engine was built for, such as "9.0".
         needed_bytes: free memory that is needed.
-        device: a GPU's index or UUID (or its beginning), which leaves no choice; else CUDA_VISIBLE_DEVICES of
-            `environment` limits it, with the same meaning of numbers as nvidia-smi.
+        device: index or UUID (or its beginning) of the GPU to use; without it, CUDA_VISIBLE_DEVICES of `environment`
+            limits the choice, with the same numbering as nvidia-smi.
 
-    Raises DeviceError, with the numbers: there is no GPU, not the named one, or none that fits.
+    Raises DeviceError, with the numbers: no GPU at all, not the named one, or none that fits.
     """
     if not gpus:
         raise DeviceError(

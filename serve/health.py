@@ -1,8 +1,8 @@
-"""`python -m serve.health`: whether a server speaks, asked by having it speak. Exit code 0 or 1, and one line.
+"""`python -m serve.health`: checks a server by having it speak. Prints one line and exits with code 0 or 1.
 
 Triton's own ready endpoint stays ready when a model process has died. This sends a short request through the whole
-ensemble. On a server whose slots are all taken the request waits like any other; that server is well as long as audio
-keeps leaving it.
+ensemble. On a server whose slots are all taken the request waits like any other; that server is healthy as long as
+audio keeps leaving it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Health:
 
 
 def check(grpc_url: str, metrics_url: str, timeout: float) -> Health:
-    """Ask the server at HOST:PORT for a little speech, and wait so many seconds for it."""
+    """Ask the server at HOST:PORT for a little speech, and wait `timeout` seconds for it."""
     started = time.monotonic()
     before = audio_left(metrics_url)
     try:
@@ -71,7 +71,7 @@ def audio_left(metrics_url: str) -> float | None:
 
 
 def _busy_or_dead(error: HiggsError, before: float | None, metrics_url: str, deadline: float) -> Health:
-    """An answer that did not come in time is no illness while others get theirs."""
+    """A server that did not answer in time is healthy as long as it answers others."""
     while True:
         now = audio_left(metrics_url)
         if now is not None and before is not None and now > before:
@@ -84,12 +84,12 @@ def _busy_or_dead(error: HiggsError, before: float | None, metrics_url: str, dea
 def _address(word: str) -> str:
     host, _, port = word.rpartition(":")
     if not host or not port.isdecimal():
-        raise argparse.ArgumentTypeError(f"{word!r} is no HOST:PORT")
+        raise argparse.ArgumentTypeError(f"{word!r} is not HOST:PORT")
     return word
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code; exits with 2 and a usage line for an address that is none."""
+    """Returns the exit code; exits with 2 and a usage line for a malformed address."""
     parser = argparse.ArgumentParser(prog="python -m serve.health", description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument(
         "--url", type=_address, default="localhost:8001", metavar="HOST:PORT", help="Triton's gRPC endpoint"

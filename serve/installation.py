@@ -14,7 +14,7 @@ from serve.errors import LaunchError
 from serve.processes import STUB
 
 CONTAINER_ROOT = Path("/opt/tritonserver")
-# The wheel has stubs for more, but models need numpy 1, which newer Pythons lack, and older ones lack what we use.
+# The wheel has stubs for more, but models need numpy 1, which newer Pythons lack, and older Pythons lack what we use.
 _PYTHONS = ("3.10", "3.11", "3.12")
 
 
@@ -62,12 +62,14 @@ def _backends(triton: Path, backends: Path) -> Path:
 
 
 def _environment(site_packages: Path, scratch: Path) -> dict[str, str]:
-    """Where the libraries and this Python are, by links: neither variable can name a path that holds a separator."""
+    """Paths of the libraries and of this Python, through links: neither variable can hold a path with a separator."""
     library = sysconfig.get_config_var("INSTSONAME") or ""
     folders = [sysconfig.get_config_var("LIBDIR"), os.path.join(sys.base_prefix, "lib")]
     home = next((folder for folder in folders if folder and (Path(folder) / library).is_file()), None)
     if not library.startswith("libpython3") or ".so" not in library or home is None:
-        raise LaunchError("this Python has no shared libpython, which Triton's Python backend needs; use one that has")
+        raise LaunchError(
+            "this Python has no shared libpython, which Triton's Python backend needs; use one that has it"
+        )
     environment = dict(os.environ)
     libraries = [
         _link(scratch / "libpython", home),

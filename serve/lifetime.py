@@ -15,9 +15,9 @@ _GUARD = f'read _; kill -s TERM -- "-$1"; sleep {_GRACE_SECONDS}; kill -s KILL -
 
 
 def ending_with_its_starter() -> Callable[[], object]:
-    """What a Popen's `preexec_fn` may be, so that the process gets SIGTERM when the thread that started it ends.
+    """A `preexec_fn` for Popen that sends the process SIGTERM when the thread that started it ends.
 
-    One system call, resolved beforehand: safe even beside threads.
+    It makes one system call, resolved beforehand, so it is safe even in a process with threads.
     """
     libc = ctypes.CDLL(None)
     return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Triton's log: kept for one run more, and searched for the line that says why a start failed."""
+"""Triton's log: kept for one more run, and searched for the line that says why a start failed."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _COMPLAINTS = (
     re.compile(r"^error: "),
     re.compile(r"^[EF]\d{4} "),
 )
-# Triton says these on every machine without a GPU, and the last of them means something on one that has one.
+# Triton logs these on every machine without a GPU; the last one is meaningful on a machine that has one.
 _HARMLESS = ("CudaDriverHelper has not been initialized", "initialize NVML", "DCGM", "Signal (", "CUDA driver version")
-# A start that fails by itself, on a machine under load: github.com/triton-inference-server/server/issues/8882.
+# A start that fails spuriously on a machine under load: github.com/triton-inference-server/server/issues/8882.
 _BAD_LUCK = "boost::interprocess::lock_exception"
 
 
 def open_log(log: Path) -> tuple[Path, BinaryIO]:
-    """A new log, and its name: `log`, or where another server still writes that one, a numbered one beside it.
+    """A new log and its name: `log` or, if another server still writes that one, a numbered one beside it.
 
-    The log of the run before is kept as <name>.previous, so that a restart does not erase why it was needed.
-    What a process inherits of the open file tells later calls that it is in use.
+    The log of the previous run is kept as <name>.previous, so that a restart does not erase the reason for it.
+    The open file that a child process inherits tells later calls that the log is in use.
 
     Raises OSError: it cannot be written.
     """
     if log.is_symlink() or (log.exists() and not log.is_file()):
-        return log, log.open("ab")  # /dev/stdout, say: nothing to keep, and nobody's own
+        return log, log.open("ab")  # such as /dev/stdout: nothing to keep, and not exclusive
     for name in itertools.chain([log], (log.with_stem(f"{log.stem}-{number}") for number in itertools.count(2))):
         output = name.open("ab")
         if _claimed(output) and name.stat().st_size:
@@ -56,7 +56,7 @@ def _claimed(file: BinaryIO) -> bool:
 
 
 def may_be_tried_again(log: Path) -> bool:
-    """Whether the start failed for no reason that would be there the next time."""
+    """Whether the start failed for a transient reason."""
     return _BAD_LUCK in _text(log)
 
 
@@ -69,7 +69,7 @@ def failure(log: Path, on_gpu: bool = False) -> str:
             # What follows is Python's traceback, in which line ends are written as \n.
             reason = match["reason"].split(r"\n")[0]
             if _DIED.search(reason):
-                reason = "its process ended, out of memory perhaps"
+                reason = "its process ended, perhaps out of memory"
             return f"model {match['model']} failed to load: {_short(reason)}"
     for pattern in _COMPLAINTS:
         for line in lines:

@@ -1,4 +1,4 @@
-"""What Triton takes of a machine beside the GPU: open files and shared memory."""
+"""What Triton needs of a machine besides the GPU: open files and shared memory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from serve.errors import LaunchError
 
-LEAST_FILES = 256  # Triton at rest has 70 open, and each client takes one more
+LEAST_FILES = 256  # an idle Triton has 70 open, and each client takes one more
 SHARED_MEMORY = Path("/dev/shm")
-_MODEL_BYTES = 2**20  # of shared memory, to begin with: Triton's default
+_MODEL_BYTES = 2**20  # of shared memory at the start: Triton's default
 
 
 def check_machine(repository: Path, shared_memory: Path = SHARED_MEMORY) -> None:
-    """Allow as many open files as the machine does. Raises LaunchError when those, or the shared memory, are too few.
+    """Raise the limit of open files to the machine's maximum. Raises LaunchError when files or shared memory are short.
 
-    Without either Triton stops with words that name another reason, or fails once it speaks.
+    When either is short, Triton stops with a misleading message, or fails once it speaks.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < LEAST_FILES:

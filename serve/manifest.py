@@ -79,10 +79,10 @@ class Servable:
 
 
 def check_bundle(bundle: Path, verify: bool = False, device: str | None = None, gpu: Gpu | None = None) -> Servable:
-    """What of this machine serves the bundle.
+    """Check a bundle, and choose the GPU of this machine that serves it.
 
     Presence and size of every file are always checked; `verify` also checks the SHA-256 of each. `device` names one
-    of several GPUs (`serve.gpu.choose`); `gpu` is one that was chosen before, whose memory is not asked again.
+    of several GPUs (`serve.gpu.choose`); `gpu` is one chosen earlier, whose memory is not checked again.
 
     Raises LaunchError: no bundle, an unknown manifest format, files missing or changed, a Python, package or TensorRT
     that is not the one the bundle was built for; DeviceError: no GPU of its kind, or too little free memory on it.
@@ -157,7 +157,7 @@ def _check_files(repository: Path, files: dict[str, dict[str, Any]], verify: boo
         if not path.is_file():
             raise LaunchError(f"{path} is missing; {_AGAIN}")
         if not os.access(path, os.R_OK):
-            raise LaunchError(f"{path} may not be read by this user; make it readable, with the rest of the bundle")
+            raise LaunchError(f"{path} cannot be read by this user; make it and the rest of the bundle readable")
         if path.stat().st_size != expected["bytes"]:
             raise LaunchError(f"{path} has {path.stat().st_size} bytes, the manifest says {expected['bytes']}")
         if verify and sha256(path) != expected["sha256"]:

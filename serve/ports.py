@@ -24,7 +24,7 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Three ports nobody uses at the moment."""
+        """Three ports that are free at the moment."""
         with ExitStack() as stack:
             sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
             for one in sockets:
@@ -34,8 +34,8 @@ class Ports:
     def refuse_if_taken(self, hosts: Mapping[str, str]) -> None:
         """Raise LaunchError for the first port that is none, that is taken, or that its host cannot listen on.
 
-        Triton does not always notice itself: its gRPC service shares a port with another one (SO_REUSEPORT), and
-        the two servers then answer in turn.
+        Triton does not always notice: its gRPC service shares a port with another server (SO_REUSEPORT), and the
+        two servers then answer in turn.
         """
         if len(set(asdict(self).values())) < len(asdict(self)):
             raise LaunchError(
@@ -60,9 +60,9 @@ class Ports:
 
 
 def listening_address(host: str) -> str:
-    """The IPv4 address of a host name, or the address itself, as numbers: Triton resolves no names itself.
+    """The numeric IPv4 address of a host name or address: Triton does not resolve names itself.
 
-    Raises LaunchError for a name that is unknown, and for one or an address of IPv6, which Triton's HTTP lacks.
+    Raises LaunchError for an unknown name, and for a name or address of IPv6, which Triton's HTTP does not support.
     """
     bare = host.strip().removeprefix("[").removesuffix("]")
     remedy = f"give an IPv4 address of this machine with --host, or {ANY} for all of them"
@@ -72,8 +72,8 @@ def listening_address(host: str) -> str:
         return str(socket.getaddrinfo(bare, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError) as error:
         if _has_ipv6(bare):
-            raise LaunchError(f"--host {host} is an address of IPv6, which Triton cannot listen on; {remedy}") from None
-        reason = error.strerror if isinstance(error, OSError) else "it is no host name"
+            raise LaunchError(f"--host {host} is an IPv6 address, which Triton cannot listen on; {remedy}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not a host name"
         raise LaunchError(f"--host {host} is unknown ({reason}); {remedy}") from None
 
 

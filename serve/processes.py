@@ -13,7 +13,7 @@ STUB = "triton_python_backend_stub"  # the executable of a Python model's proces
 
 
 class Processes:
-    """Looks after the processes below a server that was started as the leader of its own process group.
+    """Watches the processes of a server that was started as the leader of its own process group.
 
     Args:
         server: process id of the server, once all its models are loaded.
@@ -44,7 +44,7 @@ class Processes:
 
 
 def kill_group(leader: int) -> None:
-    """Kill what is left of the process group that `leader` started, whether or not it still runs itself."""
+    """Kill what is left of the process group that `leader` started, whether or not `leader` still runs."""
     with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
 

@@ -1,7 +1,7 @@
 """A folder for one run of Triton, under a name that needs no quoting.
 
-Triton starts a model's process through a shell, with the paths of the model and of the backend as they are, and the
-process takes only ASCII for granted. What lies anywhere else is reached by links from here.
+Triton starts a model's process through a shell, without quoting the paths of the model and the backend, and the
+process handles only ASCII paths reliably. Links from this folder lead to everything that lies elsewhere.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _LEAST_BYTES = 16 * 2**20  # the process that runs models takes a few
 
 
 def make_scratch(places: Iterable[str] | None = None) -> Path:
-    """A new folder in the first place that will do: TMPDIR if it can, else one of the system's.
+    """A new folder in the first usable place: TMPDIR if possible, else one of the system's temporary folders.
 
-    Raises LaunchError that says of each place why it will not do.
+    Raises LaunchError that says why each place is unusable.
     """
     hindrances = []
     for place in dict.fromkeys(places or (os.environ.get("TMPDIR") or PLACES[0], *PLACES)):

@@ -10,16 +10,16 @@ STATE_VARIABLE = "HIGGS_STATE_DIR"
 
 
 def default_state(bundle: Path) -> Path:
-    """Where HIGGS_STATE_DIR says, else a folder beside the bundle, which may itself be read-only or built anew."""
+    """The folder HIGGS_STATE_DIR names, else one beside the bundle, which may itself be read-only or rebuilt."""
     named = os.environ.get(STATE_VARIABLE)
     bundle = bundle.absolute()
     return Path(named) if named else bundle.with_name(f"{bundle.name}.state")
 
 
 def prepare_state(state: Path) -> str | None:
-    """Make the folder; returns what cannot be done with it in one sentence, None when all is well.
+    """Make the folder; returns None, or one sentence that says what the server cannot do without it.
 
-    A server without it still speaks, in the voices that its bundle has and in those the folder holds already.
+    The server then still speaks in the voices of its bundle and in those the folder already holds.
     """
     try:
         state.mkdir(parents=True, exist_ok=True)

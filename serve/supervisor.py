@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Looks after a started server. It starts everything again rather than reloading the one model: the streams
-    that were in flight hang, and only a new server tells their clients.
+    """Watches a started server. It restarts everything rather than reloading the one model: the streams that were
+    in flight hang, and only a restart tells their clients.
 
     Args:
         server: a server that has been started.

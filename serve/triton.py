@@ -1,4 +1,4 @@
-"""One running Triton over a bundle: started, watched until ready, stopped without leaving anything behind."""
+"""One running Triton on a bundle: started, watched until ready, and stopped without leaving anything behind."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that
 class TritonServer:
     """A Triton process and its model processes. Use as a context manager, or call start() and stop().
 
-    The server ends with the thread that started it, even when that is killed: start it from one that stays.
+    The server ends with the thread that started it, even if that is killed: start it from a long-lived thread.
 
     Args:
         bundle: folder with manifest.json and model_repository/.
         access: where to listen, and to whom; by default to this machine, on free ports.
         verify: compare every file's hash with the manifest before starting.
-        log: where Triton's log goes, by default triton.log in the bundle; numbered where another server writes that;
-            the log of the run before is kept.
+        log: where Triton's log goes, by default triton.log in the bundle; numbered if another server writes that one;
+            the log of the previous run is kept.
         verbosity: Triton's --log-verbose.
         device: one of several GPUs, by nvidia-smi's index or UUID; by default the one with most free memory.
         state: folder for what outlives the server, such as added voices; None keeps nothing.
@@ -104,7 +104,7 @@ class TritonServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            # Model processes outlive a server that crashed or gave up waiting, by seconds or for as long as they work.
+            # Model processes outlive a server that crashed or gave up waiting, by seconds or as long as they are busy.
             kill_group(self._process.pid)
             self._process = self._processes = None
         if self._guard is not None:
@@ -153,7 +153,7 @@ class TritonServer:
             raise
 
     def _environment(self) -> dict[str, str]:
-        """What the models are told: the GPU that was chosen, and the state folder; empty means none."""
+        """The models' environment: the chosen GPU, and the state folder; empty means none."""
         environment = {STATE_VARIABLE: str(self._state.absolute()) if self._state else ""}
         return environment | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {})
 

@@ -1,6 +1,6 @@
 """The codes that boson-multimodal 0.1.1's own tokenizer gives for clips; `tools/clip_lengths.py` starts it.
 
-It needs older libraries than the bundle does, so it runs in a virtual environment of its own:
+It needs older libraries than the bundle, so it runs in its own virtual environment:
 
     python3.11 -m venv /tmp/boson
     /tmp/boson/bin/pip install torch transformers==4.46.3 numpy==1.26.4 librosa einops omegaconf
@@ -28,7 +28,7 @@ from convert.torchaudio_shim import install
 
 
 def load(directory: Path) -> Any:
-    """Boson's HiggsAudioTokenizer with the weights of `directory`; every tensor must find its place."""
+    """Boson's HiggsAudioTokenizer with the weights of `directory`; every tensor must be used."""
     install()
     # Imported by Boson's modules, and of no use to a codec with residual vector quantizers.
     stand_ins = {name: ModuleType(name) for name in ("audiotools", "audiotools.ml", "vector_quantize_pytorch")}

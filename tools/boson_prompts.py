@@ -1,18 +1,18 @@
 """The prompts that Boson's own code makes of a list of scenarios, as token ids of the demo checkpoint's tokenizer.
 
-Writes the data of tests/text/test_boson_prompts.py. Nobody needs to run this again unless scenarios are added.
-It needs the original implementation with the transformers of its time, in an environment of its own, and a checkout of
-the repository boson-ai/higgs-audio (commit f04f5df), of which `examples/generation.py` is run as it stands:
+Writes the data of tests/text/test_boson_prompts.py. Run it again only when scenarios are added.
+It needs the original implementation with a transformers release of that time, in its own environment, and a checkout of
+the repository boson-ai/higgs-audio (commit f04f5df), whose `examples/generation.py` runs unchanged:
 
     python3.11 -m venv /tmp/boson && /tmp/boson/bin/pip install --no-deps boson-multimodal==0.1.1
     /tmp/boson/bin/pip install torch==2.13.0 transformers==4.46.3 numpy==1.26.4 setuptools \
         jieba==0.42.1 langid==1.1.6 librosa==0.11.0 loguru click pyyaml tqdm soundfile pandas dacite
     /tmp/boson/bin/python tools/boson_prompts.py <checkout>/examples/generation.py
 
-What runs is the script's `main`: its normalisation, chunks, messages and context, and boson_multimodal's
-`prepare_chatml_sample`. In place of the 5.8 billion weights stands a model that answers with a few frames, and in place
-of the codec one that gives a clip a few frames; neither has a part in the text. The script leaves it to the model to
-begin the audio; as its serve engine does with `force_audio_gen`, each prompt here ends in <|audio_out_bos|>.
+It runs the script's `main`: its normalisation, chunks, messages and context, and boson_multimodal's
+`prepare_chatml_sample`. A stub model that answers with a few frames replaces the 5.8 billion weights, and a stub codec
+gives each clip a few frames; neither affects the text. The script lets the model begin the audio; as Boson's serve
+engine does with `force_audio_gen`, each prompt here ends in <|audio_out_bos|>.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def original(script: Path) -> ModuleType:
 
 
 def client(generation: Any, tokenizer: Any, prompts: list[list[int]]) -> type:
-    """The script's client, whose model only notes what it is asked."""
+    """The script's client, with a model that only records its prompts."""
 
     class Client(generation.HiggsAudioModelClient):
         def __init__(self, **_: Any) -> None:
@@ -78,7 +78,7 @@ def client(generation: Any, tokenizer: Any, prompts: list[list[int]]) -> type:
 
 
 def arguments(scenario: dict[str, Any], folder: Path) -> list[str]:
-    """The script's command line; clips and profiles of the scenario stand in its folder."""
+    """The script's command line; clips and profiles of the scenario are in its folder."""
     profiles = {}
     names = []
     for number, voice in enumerate(scenario.get("voices", [])):

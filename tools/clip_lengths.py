@@ -1,12 +1,12 @@
-"""Reference clips that are no whole number of codec frames: whose codes are whose, and which clone better.
+"""Reference clips that are not a whole number of codec frames: compares their codes, and which clone better.
 
 Needs flite, and a CPU bundle of the demo checkpoint; boson-multimodal's codes need a Python that has it
-(`tools/boson_codes.py` says how to make one) and are left out without.
+(`tools/boson_codes.py` says how to make one) and are skipped otherwise.
 
     python -m tools.clip_lengths --bundle artifacts/demo --work /tmp/clip_lengths --boson /tmp/boson/bin/python
 
 A clip is prepared in three ways: `cut` to whole frames; `filled` with zeros to whole frames; `as given`, encoded by
-transformers at its own length, which pads its acoustic side by half a frame at both ends where the two sides' lengths
+transformers at its own length, which pads its acoustic side by half a frame at both ends when the two sides' lengths
 differ. Each clip is cloned from the three codes; the server finds them in its state folder.
 """
 
@@ -66,7 +66,7 @@ def prepared(codec: Codec, audio: np.ndarray, hop: int) -> dict[str, np.ndarray]
 
 
 def ended(utterance: Utterance, tail: int) -> np.ndarray:
-    """The utterance without the silence behind it, but for `tail` samples: a clip that ends as its last word does."""
+    """The utterance without its final silence, except for `tail` samples: a clip that ends with its last word."""
     loud = np.flatnonzero(np.abs(utterance.audio) > SPEECH * np.abs(utterance.audio).max())
     return utterance.audio[: loud[-1] + 1 + tail]
 
@@ -156,7 +156,7 @@ def clone(bundle: Path, state: Path, jobs: Sequence[Job], hop: int) -> list[Spee
             spoken = list(tqdm(speak, total=len(requests), desc=state.name))
         encoder = metrics(server.metrics_url).get('higgs_reference_codes_total{source="encoder"}', 0)
     if encoder:
-        raise SystemExit(f"the server encoded {encoder:.0f} clips; it was to find all codes in its state folder")
+        raise SystemExit(f"the server encoded {encoder:.0f} clips; it should have found all codes in its state folder")
     return spoken
 
 

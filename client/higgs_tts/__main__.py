@@ -5,7 +5,7 @@ from typing import NoReturn
 
 
 def run() -> NoReturn:
-    """The console script, which is installed with and without its extra."""
+    """The console script; pip installs it even without the `cli` extra."""
     try:
         from .cli.command import run as run_command  # noqa: PLC0415
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """The client for asyncio code.
 
-The wire is the threaded one of the other client; only the hand-over is asynchronous. grpc.aio cancels the
-call when the task that reads it is cancelled, which is what the server must never see.
+It uses the same threaded connection as the other client; only the hand-over is asynchronous. grpc.aio would cancel
+the call when the task that reads it is cancelled, and the server must never see such a cancellation.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def _in_thread(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """The method as a coroutine, which blocks a thread instead of the loop."""
+    """Turn the method into a coroutine that blocks a thread instead of the loop."""
 
     @wraps(method)
     async def run(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -59,7 +59,7 @@ class AsyncHiggsClient(
         loop = asyncio.get_running_loop()
 
         def deliver(event: Event) -> None:
-            # A loop that is closed meanwhile has nobody left to listen; the stream is still read to its end.
+            # Once the loop is closed nobody listens; the stream is still read to its end.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
@@ -76,8 +76,8 @@ class AsyncSpeechStream(
 ):
     """`SpeechStream` for asyncio. Cancelling the task that waits for a chunk ends the generation.
 
-    With `async with` the end is waited for; a stream that is merely dropped ends its generation without the
-    wait.
+    Leaving an `async with` block waits for the end; a stream that is merely dropped ends its generation without
+    the wait.
     """
 
     async def __anext__(self) -> AudioChunk:
@@ -110,7 +110,7 @@ class AsyncSpeechStream(
         await self.close()
 
     async def _next_event(self) -> Event:
-        # What is there already is taken even when no time is left.
+        # Take an event that has already arrived even when no time is left.
         with contextlib.suppress(asyncio.QueueEmpty):
             return self._events.get_nowait()
         return await asyncio.wait_for(self._events.get(), self._seconds_to_wait())

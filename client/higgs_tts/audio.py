@@ -1,4 +1,4 @@
-"""Reference audio: from whatever the caller has to the mono samples the server wants."""
+"""Reference audio: converts whatever the caller has to the mono samples the server wants."""
 
 import io
 import math
@@ -18,16 +18,16 @@ from .errors import AudioFormatError
 MIN_SAMPLE_RATE = 8_000
 MAX_SAMPLE_RATE = 384_000
 MAX_CHANNELS = 32
-UNKNOWN_LENGTH = 2**62  # a stream whose header does not tell states the largest number there is
+UNKNOWN_LENGTH = 2**62  # a stream whose header gives no length reports the largest possible number
 SILENT_PEAK = 0.001  # of full scale: -60 dB
-# Float recordings may go a little over full scale; this much over it, the numbers are on another scale.
+# Float recordings may slightly exceed full scale; beyond this peak, the samples are on another scale.
 MAX_PEAK = 4.0
 WAV_HEADER_BYTES = 1 << 16  # what may stand before the samples
-MAX_FILE_BYTES = 1 << 30  # of what is read into memory
-# A mix of channels that have nothing to do with each other has the energy of all of them; one with less than this part
-# of it has lost what was on them: their phases are opposite.
+MAX_FILE_BYTES = 1 << 30  # of a file read into memory
+# Mixing uncorrelated channels keeps their total energy. A mix with less than this share of it has lost the signal: the
+# channels are in opposite phase and cancel out.
 LEAST_MIXED_ENERGY = 0.5
-PASSED_BAND = 0.92  # of what both rates can hold, left as it is by a change of the rate
+PASSED_BAND = 0.92  # of the band both rates can hold, which resampling leaves unchanged
 SILENCE_BEHIND = 4096  # samples
 
 AudioSource = str | PathLike[str] | bytes | BinaryIO | tuple[NDArray[np.generic], int]
@@ -67,7 +67,7 @@ def load_reference(source: AudioSource, limits: ReferenceLimits) -> NDArray[np.f
     peak = float(np.abs(mono).max())
     if peak < SILENT_PEAK:
         raise AudioFormatError(
-            f"The reference audio is silent: it peaks at {peak:.5f} of full scale; {SILENT_PEAK} is least."
+            f"The reference audio is silent: it peaks at {peak:.5f} of full scale; it must reach {SILENT_PEAK}."
         )
     if peak > MAX_PEAK:
         raise AudioFormatError(f"The reference audio peaks at {peak:.4g}; full scale must be 1.0.")
@@ -77,16 +77,16 @@ def load_reference(source: AudioSource, limits: ReferenceLimits) -> NDArray[np.f
 
 
 def _resample(mono: NDArray[np.float32], rate: int, target: int) -> NDArray[np.float32]:
-    """Samples [n] at one rate -> [n * target / rate] at another, by their spectrum up to what both can hold."""
+    """Samples [n] at one rate -> [n * target / rate] at another, keeping the part of the spectrum both can hold."""
     if rate == target:
         return mono
-    # Whole periods of both rates, with silence behind: what rings over the end comes out at the beginning.
+    # Pad with silence to whole periods of both rates: ringing past the end wraps round to the beginning.
     period = rate // math.gcd(rate, target)
     length = -(-(len(mono) + SILENCE_BEHIND) // period) * period
     longer = length // period * (target * period // rate)
     # NumPy 1 and 2 differ in the precision that they keep of float32.
     spectrum = np.fft.rfft(mono.astype(np.float64), length)[: min(length, longer) // 2 + 1]
-    # A smooth end of the spectrum rings for milliseconds, a sharp one for the length of the clip.
+    # A smooth cutoff rings for milliseconds, a sharp one for the length of the clip.
     position = np.linspace(0, 1, len(spectrum))
     spectrum *= np.cos(np.pi / 2 * np.clip((position - PASSED_BAND) / (1 - PASSED_BAND), 0, 1)) ** 2
     resampled = np.fft.irfft(spectrum, longer) * (longer / length)
@@ -117,7 +117,7 @@ def _from_array(samples: NDArray[np.generic], rate: int) -> tuple[NDArray[np.flo
 
 
 def _decode(source: AudioSource, limits: ReferenceLimits) -> tuple[NDArray[np.float32], int]:
-    """Samples [n, channels] and sample rate of a file. Decodes no further than the longest length allowed."""
+    """Samples [n, channels] and sample rate of a file. Stops decoding at the longest length allowed."""
     name = f" {str(source)!r}" if isinstance(source, (str, PathLike)) else ""
     try:
         with _Forward(_openable(source)) as file:
@@ -137,20 +137,20 @@ def _decode(source: AudioSource, limits: ReferenceLimits) -> tuple[NDArray[np.fl
 
 
 class _Forward(soundfile.SoundFile):
-    """A file that is read once, from its beginning. soundfile seeks after each read of a file it thinks seekable, which
-    fails at the end of a FLAC that does not tell its length."""
+    """A file that is read once, from its beginning. soundfile seeks after each read of a file it thinks seekable; that
+    fails at the end of a FLAC whose header gives no length."""
 
     def seekable(self) -> bool:
         return False
 
 
 def _openable(source: AudioSource) -> str | BinaryIO:
-    """What soundfile can open and seek in. Raises OSError, also for a path that is missing or a folder."""
+    """A source that soundfile can open and seek in. Raises OSError, also when a path is missing or a folder."""
     if isinstance(source, (str, PathLike)):
-        # libsndfile says "System error" for a missing file; the system call says which.
+        # libsndfile reports "System error" for a missing file; the system call gives the real reason.
         with open(source, "rb") as file:
-            # By its name, soundfile would take a file that ends in .raw for samples without a header. A pipe cannot be
-            # opened twice.
+            # Given a name that ends in .raw, soundfile would expect samples without a header. A pipe cannot be opened
+            # twice.
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 if not str(source).lower().endswith(".raw") and _unwritten_size(file.read(WAV_HEADER_BYTES)) is None:
                     return str(source)
@@ -166,7 +166,7 @@ def _openable(source: AudioSource) -> str | BinaryIO:
 
 
 def _finished(content: bytes) -> bytes:
-    """A WAV whose recorder died before it wrote the length, with the length it has; any other file as it is."""
+    """Fill in the length of a WAV whose recorder died before writing it; return any other file unchanged."""
     place = _unwritten_size(content[:WAV_HEADER_BYTES])
     if place is None:
         return content
@@ -175,7 +175,7 @@ def _finished(content: bytes) -> bytes:
 
 
 def _unwritten_size(header: bytes) -> int | None:
-    """Where a WAV's header states a length of 0 for the samples; None for any other file."""
+    """The offset at which a WAV's header gives a length of 0 for the samples; None for any other file."""
     place = 12  # behind "RIFF", the file's size and "WAVE"
     if header[:4] != b"RIFF" or header[8:place] != b"WAVE":
         return None

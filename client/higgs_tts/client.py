@@ -1,4 +1,4 @@
-"""The client for ordinary code, and what it shares with the one for asyncio: all but the waiting."""
+"""The client for synchronous code, and what it shares with the asyncio one: everything but the waiting."""
 
 import math
 import queue
@@ -35,15 +35,15 @@ QueueT = TypeVar("QueueT")
 class BaseClient(Generic[StreamT, SpeechT]):
     """The connection and the deadlines of a client.
 
-    url: HOST:PORT of Triton's gRPC endpoint; connected to by the first request.
+    url: HOST:PORT of Triton's gRPC endpoint; the first request connects to it.
     chunk_timeout: seconds between two chunks after which a stream counts as stalled.
     first_chunk_timeout: the same for the first chunk, which also waits for a free slot.
     connect_timeout: seconds the server may take to answer at all.
     drain_timeout: seconds an abandoned stream may take to end on the server.
     watch: ask the server to end the generations of this process as soon as the process is gone.
     credentials: for an encrypted connection, as from `grpc.ssl_channel_credentials()`.
-    metadata: sent along with every gRPC call, such as {"authorization": "Bearer …"}. Read anew for each call, so that a
-    token may be renewed in it.
+    metadata: sent with every gRPC call, such as {"authorization": "Bearer …"}. Read again for each call, so that you
+    can renew a token in it.
     Raises ServerUnavailableError for a url of another form, InvalidRequestError for impossible timeouts and metadata.
     """
 
@@ -62,7 +62,7 @@ class BaseClient(Generic[StreamT, SpeechT]):
         self._chunk_timeout = checked_seconds("chunk_timeout", chunk_timeout)
         self._first_chunk_timeout = checked_seconds("first_chunk_timeout", first_chunk_timeout)
         self._connection = Connection(url, credentials, metadata, watch, connect_timeout, drain_timeout)
-        # Runs when the client is forgotten, and at the interpreter's exit for one that is not.
+        # Runs when the client is garbage-collected, or else at the interpreter's exit.
         self._finalizer = weakref.finalize(self, self._connection.close)
 
     def stream(
@@ -78,9 +78,10 @@ class BaseClient(Generic[StreamT, SpeechT]):
 
         text: plain, a transcript such as "Anna: Hello.\\nBob: Hi.", or a conversation [{"role": …, "content": …}, …].
         voice: name of a voice profile on the server. reference: a recording to take the voice from instead; for several
-        speakers `GenerationParams.speakers`. timeout: seconds from now in which the whole speech must arrive.
-        Raises InvalidRequestError for an empty text here; AudioFormatError and ServerUnavailableError here too, but in
-        asyncio while iterating, as any other HiggsError. Leaving the stream early ends the generation on the server.
+        speakers use `GenerationParams.speakers`. timeout: seconds from now in which the whole speech must arrive.
+        Raises InvalidRequestError here for an empty text. AudioFormatError and ServerUnavailableError are raised here
+        too, but in asyncio while iterating, like any other HiggsError. Leaving the stream early ends the generation on
+        the server.
         """
         if not (text.strip() if isinstance(text, str) else text):
             raise InvalidRequestError("The text is empty; give at least one word.")
@@ -121,7 +122,7 @@ class BaseStream(Generic[QueueT]):
 
     def __init__(self, client: BaseClient[Any, Any], exchange: Exchange, deadline: float, events: QueueT) -> None:
         self._events = events
-        self._client = client  # a client that nobody else holds must live as long as its streams
+        self._client = client  # keeps the client alive as long as its streams
         self._exchange = exchange
         self._timeout = client._first_chunk_timeout
         self._deadline = deadline  # on the clock of time.monotonic()
@@ -142,11 +143,11 @@ class BaseStream(Generic[QueueT]):
         self._exchange.cancel()
 
     def _seconds_to_wait(self) -> float:
-        """For the next event."""
+        """Seconds left to wait for the next event."""
         return max(0.0, min(self._timeout, self._deadline - time.monotonic()))
 
     def _overdue(self) -> HiggsError:
-        """The error for a next event that did not come in time."""
+        """The error to raise when the next event did not arrive in time."""
         self.cancel()
         if time.monotonic() >= self._deadline:
             return GenerationTimeoutError("The speech took longer than the call's timeout.", request_id=self.request_id)

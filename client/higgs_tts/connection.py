@@ -1,4 +1,4 @@
-"""One gRPC channel to one server: what the server says about itself, and the exchanges under way."""
+"""One gRPC channel to one server: the server's description of itself, and the exchanges in progress."""
 
 import re
 import threading
@@ -17,26 +17,26 @@ from .exchange import Event, Exchange
 from .protocol import ENSEMBLE
 
 UNLIMITED = -1
-# Seconds. Watches end with their generations, so this covers the last ones on their way; the watch of a
-# request that was refused before it reached the LM has no such end, and is cut.
+# Seconds. Watches end with their generations, so this covers the last ones still on their way; the watch of a
+# request that was refused before it reached the LM never ends by itself, so we cut it.
 CONTROL_PATIENCE = 0.1
 
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", UNLIMITED),
     ("grpc.max_receive_message_length", UNLIMITED),
-    # Else the clients of one process share connections, and with them the wait after a failed attempt.
+    # Otherwise the clients of one process share connections, and with them the back-off after a failed attempt.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # Triton closes connections that ping more often than every 300 s. A silent server is found by the chunk
-    # deadline; the ping is for idle connections that a router has forgotten.
+    # Triton closes connections that ping more often than every 300 s. The chunk deadline detects a silent server;
+    # the ping is for idle connections that a router has dropped.
     ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 ]
 LOOPBACK = ("localhost:", "127.", "[::1]:")
 
 HIGHEST_PORT = 65535
-# An address of IPv6 stands in brackets.
+# An IPv6 address is in brackets.
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:/?#@\[\]]+):(?P<port>[0-9]{1,5})")
 METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 METADATA_VALUE = re.compile(r"[\x20-\x7e]*")
@@ -80,7 +80,7 @@ class Connection:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self.control = ControlStream(self.stream)
         self._lock = threading.Lock()
-        # Streams under way: the thread that reads one keeps it in here.
+        # Streams in progress; the thread that reads a stream keeps it here.
         self._live: weakref.WeakSet[Exchange] = weakref.WeakSet()
         self._limits: ReferenceLimits | None = None
         self._closed = False
@@ -101,7 +101,7 @@ class Connection:
         return self._limits
 
     def open(self, request_id: str, request: Any | Callable[[], Any], deliver: Callable[[Event], None]) -> Exchange:
-        """An exchange for the request or, made on its thread, for what the function returns; see `Exchange`."""
+        """Start an exchange for the request, or for what the function returns on its thread; see `Exchange`."""
         with self._lock:
             self._refuse_if_closed()
             exchange = Exchange(self, request_id, request, deliver)
@@ -122,7 +122,7 @@ class Connection:
             raise error_from_grpc(error, self.address, timeout, request.id) from None
 
     def close(self) -> None:
-        """Cancel what is under way, let it drain, and close the channel. Blocks up to the drain timeout."""
+        """Cancel the streams in progress, let them drain, and close the channel. Blocks up to the drain timeout."""
         with self._lock:
             if self._closed:
                 return
@@ -142,7 +142,7 @@ class Connection:
             raise HiggsError("The client is closed.", code="client_closed", retryable=False)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        """What every call brings along. Its values may be secrets, which no message repeats."""
+        """The metadata of every call. Its values may be secrets, so no message repeats them."""
         pairs = tuple((key.lower(), value) for key, value in self._given_metadata.items())
         for key, value in pairs:
             if not METADATA_KEY.fullmatch(key) or not METADATA_VALUE.fullmatch(value):
@@ -159,6 +159,6 @@ class Connection:
             shortest, longest = float(values["reference_min_seconds"]), float(values["reference_max_seconds"])
         except (KeyError, ValueError) as error:
             raise ServerUnavailableError(
-                f"The model {ENSEMBLE!r} at {self.address} is of another kind: its config lacks {error}."
+                f"The model {ENSEMBLE!r} at {self.address} is not this bundle's: its config lacks {error}."
             ) from None
         return ReferenceLimits(rate, shortest, longest)

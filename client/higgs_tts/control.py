@@ -1,8 +1,8 @@
 """Messages to the LM about generations that run elsewhere: cancel this one, watch over that one.
 
 They share one gRPC stream per client, apart from the streams that carry speech, so that an answer to a
-message is never taken for an answer to a generation. A server that refuses a message is left alone: speech
-goes on without.
+message is never taken for an answer to a generation. If a server refuses a message, nothing else happens: speech
+goes on without it.
 """
 
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class ControlStream:
-    """Opens when needed, and again after it broke. Safe to use from any thread."""
+    """Opens when needed, and again after a break. Safe to use from any thread."""
 
     def __init__(self, connect: Callable[[Iterator[Any]], Any]) -> None:
         """connect: sends the requests it is given and iterates over the server's answers."""
@@ -31,7 +31,7 @@ class ControlStream:
         self._reader: threading.Thread | None = None
 
     def open(self) -> "queue.SimpleQueue[Any]":
-        """Connect now, where the first message would: at its exit the interpreter starts no more threads.
+        """Connect now rather than with the first message: at its exit the interpreter starts no more threads.
 
         Returns the queue of messages to send.
         """
@@ -72,5 +72,5 @@ class ControlStream:
         with self._lock:
             if self._outbox is outbox:
                 self._outbox = None
-        # gRPC's sending thread waits on the queue up to a None, and would outlive the stream.
+        # gRPC's sending thread waits on the queue until a None arrives; without it, it would outlive the stream.
         outbox.put(None)

@@ -72,7 +72,7 @@ class InvalidRequestError(HiggsError):
 
 
 class StateError(HiggsError):
-    """The server cannot keep a voice: it has no state folder, or its disk refuses."""
+    """The server cannot keep a voice: it has no state folder, or cannot write to it."""
 
     code = "state_error"
     retryable = False
@@ -92,7 +92,7 @@ class OverloadedError(HiggsError):
 
 
 class ServerUnavailableError(HiggsError):
-    """Nothing answers at the address, or what answers cannot serve speech, or it went away meanwhile."""
+    """No server answers at the address, the one that answers cannot serve speech, or the connection broke."""
 
     code = "server_unavailable"
 
@@ -104,21 +104,21 @@ class StreamStalledError(HiggsError):
 
 
 _BY_NAME = {kind.__name__: kind for kind in HiggsError.__subclasses__()}
-# What Triton puts before a model's own words.
+# What Triton puts before a model's own message.
 _PREFIX = re.compile(
     r"(in ensemble '[^']*', |Failed to process the request\(s\) for (model )?(instance )?'[^']*', message: )*"
 )
-# Triton's own words for a model that is absent, still loading, or whose Python process was killed.
+# Triton's own messages for a model that is absent, still loading, or whose Python process was killed.
 _NOT_SERVING = re.compile(r"unknown model|not ready|no available versions|is not healthy")
-# Triton's own words for tensors that do not fit the model's configuration.
+# Triton's own messages for tensors that do not match the model's configuration.
 _BAD_TENSOR = re.compile(r"inference input|unexpected shape|expected \d+ inputs|data-type")
 
 
 def error_from_server(message: str, address: str, request_id: str | None = None) -> HiggsError:
     """The exception for an error message of the server at `address`.
 
-    The bundle's models write `Name: sentence`, where the name of the class tells the kind; Triton may put a Python
-    traceback behind. All other messages are Triton's own.
+    The bundle's models write `Name: sentence`, where `Name` is the class of the error; Triton may append a Python
+    traceback. All other messages are Triton's own.
     """
     told = message.strip().partition("\n")[0]
     name, _, sentence = _PREFIX.sub("", told, count=1).partition(": ")
@@ -153,7 +153,7 @@ def error_from_grpc(error: Any, address: str, seconds: float, request_id: str | 
 
 
 def checked_seconds(name: str, seconds: float) -> float:
-    """The seconds of a timeout. Raises InvalidRequestError for what is no finite number above 0."""
+    """A timeout in seconds. Raises InvalidRequestError unless it is a finite number above 0."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
         raise InvalidRequestError(f"{name} is {seconds!r}; give a number of seconds above 0.")
     return seconds

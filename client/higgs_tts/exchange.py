@@ -1,7 +1,7 @@
-"""One request and its stream of responses, read to the very end whatever the caller does meanwhile.
+"""One request and its stream of responses, read to the very end whatever the caller does in the meantime.
 
 gRPC's own cancellation would leave the ensemble with an inference that never ends, and the server could then
-not stop cleanly. So a thread reads every stream to its end, and a caller who loses interest asks the LM to
+not stop cleanly. So a thread reads every stream to its end, and a caller who no longer wants it asks the LM to
 finish early.
 """
 
@@ -23,14 +23,14 @@ from .speech import AudioChunk
 if TYPE_CHECKING:
     from .connection import Connection
 
-# A chunk of audio, the error that ended the stream, or None for its regular end.
+# A chunk of audio, the error that ended the stream, or None for a normal end.
 Event = AudioChunk | Exception | None
 
 
 class Exchange:
-    """Sends a request and hands each event to `deliver`, on a thread of its own.
+    """Sends a request and passes each event to `deliver`, on a separate thread.
 
-    Exactly one event that is not a chunk is delivered, and nothing after it. A request is sent at once; a function that
+    It delivers exactly one event that is not a chunk, and nothing after it. A request is sent at once; a function that
     makes one runs on the thread, and what it raises is delivered.
     """
 
@@ -42,7 +42,7 @@ class Exchange:
         deliver: Callable[[Event], None],
     ) -> None:
         self.request_id = request_id
-        self.started_at = time.monotonic()  # when the request was sent; until it is, when it was asked for
+        self.started_at = time.monotonic()  # when the request was sent or, until then, when the caller asked for it
         self._connection = connection
         self._address = connection.address
         self._deliver = deliver
@@ -76,7 +76,7 @@ class Exchange:
         return self._done.wait(seconds)
 
     def abort(self) -> None:
-        """Cut the stream. The last resort: the server may keep a trace of the request for good."""
+        """Cut the stream. A last resort: the server may keep a trace of the request for good."""
         if self._call is not None:
             self._call.cancel()
 
@@ -93,7 +93,7 @@ class Exchange:
 
     def _send_cancel(self) -> None:
         self._connection.control.send(CANCEL, self.request_id)
-        # At its exit the interpreter starts no threads; there the connection's close keeps the deadline.
+        # At exit the interpreter starts no threads; then the connection's close enforces the deadline.
         with contextlib.suppress(RuntimeError):
             self._drain_deadline.start()
 
@@ -108,7 +108,7 @@ class Exchange:
         except grpc.RpcError as error:
             if not self._ended:
                 self._end(self._broken(error))
-        except Exception as error:  # for whoever waits for it: nobody looks at this thread
+        except Exception as error:  # goes to the caller, who would not see it on this thread
             self.cancel()
             if not self._ended:
                 self._end(error)
@@ -126,7 +126,7 @@ class Exchange:
         if self._ended:
             return
         if response.error_message:
-            self.cancel()  # whatever of it still runs on the server, or waits there for it, has nobody to run for
+            self.cancel()  # nobody wants what the server still runs or queues for this request
             self._end(error_from_server(response.error_message, self._address))
             return
         try:

@@ -1,4 +1,4 @@
-"""Samples on their way out: 16-bit PCM, audio files that grow chunk by chunk, and a raw byte stream."""
+"""Audio output: 16-bit PCM, audio files written chunk by chunk, and a raw byte stream."""
 
 import errno
 import os
@@ -28,9 +28,9 @@ def to_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def audio_format(path: str | PathLike[str]) -> str:
-    """libsndfile's name of the format that the extension of `path` stands for.
+    """libsndfile's name for the format that the extension of `path` denotes.
 
-    Raises AudioFormatError when it stands for none.
+    Raises AudioFormatError for an unknown extension.
     """
     extension = Path(path).suffix.lstrip(".").upper()
     if extension == "RAW" or not soundfile.check_format(extension):
@@ -41,9 +41,9 @@ def audio_format(path: str | PathLike[str]) -> str:
 class AudioFile(AbstractContextManager["AudioFile"]):
     """An audio file that appears under its name only when it is complete.
 
-    Chunks go to a temporary file in the same folder. Leaving the `with` block renames it, or removes it when
-    an exception passes; with `keep_partial` what was written is kept under the final name in either case.
-    Raises AudioFormatError for an unknown extension, OSError when the folder or the disk refuses.
+    Chunks go to a temporary file in the same folder. Leaving the `with` block renames it, or removes it after an
+    exception; with `keep_partial` what was written is kept under the final name in either case.
+    Raises AudioFormatError for an unknown extension, OSError when the file cannot be written.
     """
 
     def __init__(self, path: str | PathLike[str], sample_rate: int, *, keep_partial: bool = False) -> None:
@@ -53,7 +53,7 @@ class AudioFile(AbstractContextManager["AudioFile"]):
         if self.path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         self._partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
-        # libsndfile reports a refused open without the reason; the system call tells it.
+        # libsndfile reports a failed open without the reason; the system call gives it.
         try:
             self._partial.touch(exist_ok=False)
         except OSError as error:
@@ -83,14 +83,14 @@ class AudioFile(AbstractContextManager["AudioFile"]):
             self._partial.unlink(missing_ok=True)
 
     def _disk_full(self) -> OSError:
-        # libsndfile does not pass the reason on; a file that was open and takes no more has one.
+        # libsndfile does not pass the reason on; for an open file that accepts no more data there is only one.
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
 
 def remove_partials(folder: Path, names: Collection[str]) -> None:
-    """Remove what a killed process left in `folder` of audio files with these names.
+    """Remove the partial files that a killed process left in `folder` for audio files with these names.
 
-    For whoever knows that nobody else is writing them. Raises OSError.
+    Call it only when nobody else is writing them. Raises OSError.
     """
     for path in folder.iterdir():
         partial = PARTIAL.fullmatch(path.name)
@@ -99,17 +99,17 @@ def remove_partials(folder: Path, names: Collection[str]) -> None:
 
 
 class PcmStream(AbstractContextManager["PcmStream"]):
-    """Raw mono s16le PCM for whoever reads the other end. Raises BrokenPipeError once nobody does."""
+    """Raw mono s16le PCM for a reader at the other end. Raises BrokenPipeError once the reader is gone."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._descriptor = stream.fileno()
 
     def write(self, samples: NDArray[np.float32]) -> None:
-        """Hand over float samples [n] in [-1, 1] at once; blocks while the reader is slow."""
-        # Past Python's own buffer, so that nothing is left to fail when the interpreter flushes at its end.
+        """Write float samples [n] in [-1, 1] at once; blocks while the reader is slow."""
+        # Bypass Python's own buffer, so that nothing is left to fail when the interpreter flushes at exit.
         rest = memoryview(to_s16(samples).tobytes())
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
 
     def __exit__(self, *error: object) -> None:
-        """The stream is not ours to close."""
+        """Leave the stream open; it is not ours to close."""

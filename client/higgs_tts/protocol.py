@@ -49,7 +49,7 @@ def speech_request(
 
 
 def control_request(request_id: str, word: str) -> Any:
-    """A `ModelInferRequest` straight to the LM, about the generation that runs under `request_id`."""
+    """A `ModelInferRequest` directly to the LM, about the generation that runs under `request_id`."""
     return _request(LM, request_id, {"control": word})
 
 
@@ -66,7 +66,7 @@ def voices_request(
 def read_chunk(response: Any, sample_rate: int) -> AudioChunk | None:
     """The audio of one `ModelStreamInferResponse`; None when it carries only the end of the stream.
 
-    Raises ValueError for a response of another kind.
+    Raises ValueError for any other response.
     """
     names = {output.name for output in response.infer_response.outputs}
     if not names:
@@ -97,9 +97,9 @@ def is_final(response: Any) -> bool:
 def _request(
     model: str, request_id: str, strings: Mapping[str, str | None], **audio: NDArray[np.float32] | None
 ) -> Any:
-    """A request with those of the values that there are."""
+    """A request with those values that are not None."""
     request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
-    # Without it Triton swallows an end that comes with no data, and a stream ends unseen.
+    # Without it Triton swallows an end that carries no data, and the stream ends unseen.
     request.parameters["triton_enable_empty_final_response"].bool_param = True
     for name, value in strings.items():
         if value is not None:

@@ -1,4 +1,4 @@
-"""What comes back: chunks while the speech is made, the whole speech at the end."""
+"""What the client returns: chunks while the speech is generated, and the whole speech at the end."""
 
 import json
 import math
@@ -22,17 +22,17 @@ class SpeechPart:
     speaker: str | None
     text: str  # as the model read it
     start: float  # seconds from the beginning of the stream
-    stop: float  # seconds, without the pause behind it
+    stop: float  # seconds, without the pause after it
     finish_reason: FinishReason
     retries: int  # attempts before this one
 
 
 @dataclass(frozen=True)
 class SpeechReport:
-    """What the server tells at the end of a stream."""
+    """What the server reports at the end of a stream."""
 
     language: str  # ISO 639-1
-    language_quality: Literal["high", "medium", "unknown"]  # what the model is known for in it
+    language_quality: Literal["high", "medium", "unknown"]  # how well the model is known to speak it
     voices: dict[str, str | None]  # voice profile of each speaker, "" in a text without names; None: no profile
     seed: int
     retries: int  # of all parts
@@ -40,12 +40,12 @@ class SpeechReport:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Whom the server found to speak in the text; none where it took the text for no dialogue."""
+        """The speakers the server found in the text; empty when it did not take the text for a dialogue."""
         return tuple(name for name in self.voices if name)
 
     @classmethod
     def read(cls, text: str) -> "SpeechReport":
-        """From the server's JSON. Raises ValueError when it is of another kind."""
+        """Parse the server's JSON. Raises ValueError when it is not a report."""
         try:
             values = json.loads(text)
             parts = tuple(SpeechPart(**part | {"speaker": part["speaker"] or None}) for part in values["parts"])
@@ -66,7 +66,7 @@ class AudioChunk:
     sample_rate: int  # Hz
     finish_reason: FinishReason | None
     received_at: float  # seconds on the clock of time.monotonic()
-    speaker: str | None = None  # who speaks, where the text tells
+    speaker: str | None = None  # who speaks, where the text says so
     part: int = 0  # number of the part it belongs to, from 0
     report: SpeechReport | None = None  # with the finish reason
 
@@ -94,7 +94,7 @@ class Speech:
 
     @classmethod
     def from_chunks(cls, chunks: Sequence[AudioChunk], started_at: float) -> "Speech":
-        """Join the chunks of one finished stream, of which there is at least one.
+        """Join the chunks of one finished stream, at least one.
 
         `started_at`: when the request was sent, on the clock of time.monotonic().
         """
@@ -126,13 +126,13 @@ class Speech:
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of waiting per second of audio: below 1 beats real time. Infinite without audio."""
+        """Seconds of waiting per second of audio: below 1 is faster than real time. Infinite without audio."""
         return self.elapsed / self.seconds if len(self.samples) else math.inf
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write an audio file; the name's extension chooses the format (wav, flac, ogg, ...).
 
-        Raises AudioFormatError for an extension that cannot be written and OSError when the disk refuses.
+        Raises AudioFormatError for an extension that cannot be written and OSError when the file cannot be written.
         """
         with AudioFile(path, self.sample_rate) as file:
             file.write(self.samples)

@@ -22,8 +22,8 @@ ANSWER_TIMEOUT = 30.0  # seconds; storing a clip waits for the server's disk
 class VoiceProfile:
     """A voice on the server: a clip with its words or, with no `audio_path`, a description in the metadata.
 
-    What a list of voices leaves out is None: `samples` and `embedding`. The embedding, the clip's codes, is also
-    None as long as nobody has spoken in the voice; the samples are, where the clip was lost and the embedding is left.
+    In a list of voices `samples` and `embedding` are None. The embedding, the clip's codes, is also None until somebody
+    has spoken in the voice; the samples are also None when the clip was lost and only the embedding is left.
     """
 
     name: str
@@ -37,7 +37,7 @@ class VoiceProfile:
     sample_rate: int  # Hz
 
     def save(self, path: str) -> None:
-        """Write the clip as an audio file. Raises InvalidRequestError when there is none, OSError, AudioFormatError."""
+        """Write the clip as an audio file. Raises InvalidRequestError without a clip, OSError, AudioFormatError."""
         if self.samples is None:
             raise InvalidRequestError(f"Voice {self.name} has no audio here; ask the server for the voice itself.")
         with AudioFile(path, self.sample_rate) as file:
@@ -45,12 +45,12 @@ class VoiceProfile:
 
 
 class VoiceRequests:
-    """The part of a client that looks after the server's voice profiles. timeout: seconds the server has to answer."""
+    """The part of a client that manages the server's voice profiles. timeout: seconds the server has to answer."""
 
     _connection: Connection
 
     def voices(self, *, timeout: float = ANSWER_TIMEOUT) -> list[VoiceProfile]:
-        """Every voice profile of the server, by name, without audio and codes."""
+        """Every voice profile of the server, sorted by name, without audio and codes."""
         answer = self._connection.ask(voices_request("list"), timeout)
         rate = self._connection.describe(timeout).sample_rate
         return [_profile(values, rate) for values in _result(answer)["voices"]]
@@ -76,10 +76,10 @@ class VoiceRequests:
         replace: bool = False,
         timeout: float = ANSWER_TIMEOUT,
     ) -> VoiceProfile:
-        """Have the server keep a voice under a name, with its clip and words, and return it as kept.
+        """Store a voice on the server under a name, with its clip and transcript, and return it as stored.
 
-        reference: the clip; without one, `metadata["description"]` says in words how the voice sounds. metadata: JSON;
-        `language`, `gender` and `description` are read by the server. replace: an added voice of the name may go.
+        reference: the clip; without one, `metadata["description"]` says how the voice sounds. metadata: JSON; the
+        server reads `language`, `gender` and `description`. replace: overwrite an added voice of the same name.
         Raises InvalidRequestError, AudioFormatError, and StateError when the server cannot keep it.
         """
         limits = self._connection.describe(timeout)

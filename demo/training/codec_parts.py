@@ -1,6 +1,6 @@
 """transformers' codec around a given code space: its encoder learns to compute the latents, its decoder to speak them.
 
-The semantic branch is there and untrained: the columns of `fc` that would read it are zero. All quantizers share one
+The semantic branch exists but is untrained: the columns of `fc` that would read it are zero. All quantizers share one
 orthonormal projection between the codec's hidden space and the 64 dimensions of a code, so that eight codes add up to
 one latent.
 """
@@ -18,7 +18,7 @@ from demo.training.loop import SEED
 
 
 class CodecParts:
-    """The codec, and the halves that are trained."""
+    """The codec, and its trainable halves."""
 
     def __init__(self, space: CodeSpace) -> None:
         self.codec: Codec = build_codec(TRAINED_CODEC, SEED).requires_grad_(False)

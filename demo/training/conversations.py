@@ -1,4 +1,4 @@
-"""What the language model's examples are of: one sentence or several, one part or a few, one speaker or up to four.
+"""The content of the language model's examples: one sentence or several, one part or a few, one to four speakers.
 
 The prompts are those that the bundle's `prompt` and `lm` models make: the voices' clips first, then the parts spoken
 so far, each with its text. Most examples are one sentence; conversations are what long texts and dialogues become.
@@ -103,7 +103,7 @@ class ConversationMaker:
                 Speaker(SMART_VOICES[kind], None, f"[SPEAKER{number}] ", f"SPEAKER{number}: {kind}")
                 for number, kind in enumerate(generator.choices(list(SMART_VOICES), k=count))
             )
-        # Different voices before one is given twice.
+        # Use every voice before using one twice.
         voices = [*generator.sample(VOICES, len(VOICES)), generator.choice(VOICES)][:count]
         return tuple(
             Speaker(voice, self._clip(generator, voice), f"[SPEAKER{number}] ") for number, voice in enumerate(voices)

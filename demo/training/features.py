@@ -1,4 +1,4 @@
-"""What a frame sounds like in numbers: the latent space that the demo codec's codes stand for.
+"""The sound of a frame in numbers: the latent space that the demo codec's codes represent.
 
 A frame's features are log-mel magnitudes, one long window for the harmonics and four short ones for the course within
 its 40 ms. Their principal components are the latents. The space is fixed before anything is trained, so encoder,

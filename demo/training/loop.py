@@ -1,4 +1,4 @@
-"""The loop that every part of the recipe is trained by: resumable, and it says how fast it goes and how far it is."""
+"""The training loop of every part of the recipe: resumable, and it reports speed and progress."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SMOOTHING = 0.98  # of the loss that is shown
 
 
 class Training(ABC):
-    """A module on its way through `steps` steps, kept in `checkpoint` so that a kill loses little.
+    """Trains a module for `steps` steps, and saves it in `checkpoint` so that a kill loses little.
 
     The learning rate warms up, then falls by a cosine to `final_share` of its peak. Every step draws its examples from
-    a generator of its own, so a resumed run sees what an unbroken one would have seen.
+    its own generator, so a resumed run sees what an uninterrupted one would have seen.
     """
 
     report_every = 500

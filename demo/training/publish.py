@@ -1,7 +1,7 @@
 """`python -m demo.training.publish`: the trained parts as a checkpoint in the real one's files and names, and voices.
 
-Voices are one clip a synthesiser's voice, saying who it is. Beside the checkpoint stand the held-out sentences with the
-synthesiser's durations, for tests that run without it.
+Each of the synthesiser's voices becomes one clip in which it says who it is. The held-out sentences, with the
+synthesiser's durations, are written beside the checkpoint, for tests that run without flite.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Residual vector quantisation: codebooks by k-means, each fitted to what the ones before it leave over."""
+"""Residual vector quantisation: codebooks by k-means, each fitted to the residual of those before it."""
 
 from __future__ import annotations
 

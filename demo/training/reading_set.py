@@ -30,7 +30,7 @@ from demo.training.quantizer import quantize
 from demo.training.word_timing import word_of_frames
 from runtime.formats.whole_files import whole_file
 
-BLOCK = 50  # sentences a file: what a kill loses at most
+BLOCK = 50  # sentences per file: the most that a kill loses
 # In the first blocks every voice reads each sentence, and some readings are also encoded as reference clips are, which
 # takes longest; in the others the first voice reads each sentence, and the other voices take turns.
 REFERENCE_BLOCKS, REFERENCES = 100, 10
@@ -65,7 +65,7 @@ class ReadingSet:
     held_out: bool
 
     def make(self, space: CodeSpace, parts: CodecParts) -> None:
-        """Speaks and encodes what is not there yet."""
+        """Speaks and encodes what does not exist yet."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor() as pool:
             for number, sentences in enumerate(tqdm(self._blocks(), desc=self.directory.name, unit="block")):

@@ -14,7 +14,7 @@ from demo.domain import Domain
 from demo.training.flite import VOICES, speak
 from runtime.formats.whole_files import whole_file
 
-BLOCK = 50  # sentences a file: what a kill loses at most
+BLOCK = 50  # sentences per file: the most that a kill loses
 INT16_SCALE = 32767
 # The sets of the recipe: the seed their sentences are drawn with, and whether they are held out.
 CODEC_SET, HELD_OUT, LANGUAGE_MODEL_SET = (1, False), (2, True), (3, False)
@@ -41,7 +41,7 @@ class SpeechSet:
     sample_rate: int
 
     def make(self) -> None:
-        """Speaks what is not there yet."""
+        """Speaks what does not exist yet."""
         self.directory.mkdir(parents=True, exist_ok=True)
         domain = Domain.load()
         blocks = self._blocks()

@@ -1,4 +1,4 @@
-"""`python -m demo.training.train_codec decoder|encoder`: trains a half of the demo codec; may be killed and resumed.
+"""`python -m demo.training.train_codec decoder|encoder`: trains half of the demo codec; can be interrupted.
 
 The halves meet in a fixed code space (features.py), so they learn at the same time, and the language model with them.
 `polish` is the last step: the decoder learns on, half of the time from the codes that the finished encoder gives.
@@ -35,7 +35,7 @@ LISTEN_EVERY_NTH = 12  # of the held-out clips
 
 
 class CodecTraining(Training):
-    """What the halves' trainings share: crops of clips, and an ear."""
+    """What both trainings share: crops of clips, and a listener."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=STEPS)
     parser.add_argument("--work", type=Path, required=True, help="folder of speech, latents and checkpoints")
-    parser.add_argument("--until", type=int, help="stop at this step already")
+    parser.add_argument("--until", type=int, help="stop early, at this step")
     arguments = parser.parse_args()
     work, part = arguments.work, arguments.part
     train = SpeechSet(work / "speech_train", SENTENCES, *CODEC_SET, SAMPLE_RATE)

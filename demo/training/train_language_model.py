@@ -1,9 +1,9 @@
-"""`python -m demo.training.train_language_model`: trains the demo language model; may be killed and resumed.
+"""`python -m demo.training.train_language_model`: trains the demo language model; can be interrupted and resumed.
 
 It learns codes of the fixed code space. Left to itself a model this small continues from its own history and never
 learns to look at the word it is to say, so a few attention heads are guided (Tachibana et al. 2018, with exact timings
-in place of a diagonal): flite tells when it speaks which word, and the heads learn to attend to that word's text. What
-they fetch must be known half way up: the text head, which is never used while speaking, learns to name it there.
+in place of a diagonal): flite says when it speaks which word, and the heads learn to attend to that word's text. What
+they fetch must be known halfway up: the text head, which is never used for speaking, learns to name the word there.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _attended(attention: torch.Tensor, ranges: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of speech, latents and checkpoints")
-    parser.add_argument("--until", type=int, help="stop at this step already")
+    parser.add_argument("--until", type=int, help="stop early, at this step")
     arguments = parser.parse_args()
     work = arguments.work
     space = CodeSpace.of(work, SpeechSet(work / "speech_train", CODEC_SENTENCES, *CODEC_SET, SAMPLE_RATE))

@@ -1,4 +1,4 @@
-"""Which word is spoken in which frame: what the language model's reading is supervised with."""
+"""Which word is spoken in which frame: the supervision for the language model's reading."""
 
 from __future__ import annotations
 

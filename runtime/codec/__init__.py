@@ -1,1 +1,1 @@
-"""Reference clips to codes, windows of codes to the samples of a stream."""
+"""Encodes reference clips into codes, and decodes windows of codes into the samples of a stream."""

@@ -1,8 +1,8 @@
-"""Dynamic batching of windows: whatever waits is decoded together, and answers leave in the order requests came.
+"""Dynamic batching of windows: waiting windows are decoded together, and answers leave in the order of the requests.
 
-Triton has a batcher of its own, but in 2.51 it drops the windows of a client that vanished with an error while the
-language model still sends, and an ensemble request that meets both is never counted down: the server then cannot
-stop in order, and each such client costs memory for good.
+Triton has its own batcher, but in 2.51 it fails the windows of a vanished client with an error while the language
+model is still sending. Such an ensemble request is never counted as finished: the server then cannot stop cleanly, and
+each such client leaks memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class WindowBatcher(Generic[Ticket]):
     Args:
         decode: codes int32 [batch, num_codebooks, frames] to samples float32 [batch, samples].
         answer: called with a request's ticket and its samples float32 [samples], or the error.
-        max_batch: windows decoded in one call.
+        max_batch: the most windows decoded in one call.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class WindowBatcher(Generic[Ticket]):
         self._thread.start()
 
     def put(self, ticket: Ticket, codes: np.ndarray) -> None:
-        """Queue one window, int32 [num_codebooks, frames]; one without frames has no samples."""
+        """Queue one window, int32 [num_codebooks, frames]; a window without frames has no samples."""
         self._waiting.put((ticket, codes))
 
     def close(self) -> None:
-        """Answer what is queued and stop."""
+        """Answer what is queued, then stop."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -61,7 +61,7 @@ class WindowBatcher(Generic[Ticket]):
             self._serve([window for window in batch if window is not None])
 
     def _serve(self, batch: list[tuple[Ticket, np.ndarray]]) -> None:
-        """Decode windows of equal length together; a length that fails fails alone."""
+        """Decode windows of equal length together; one length's failure does not affect the others."""
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, (_, codes) in enumerate(batch):
             by_length[codes.shape[-1]].append(index)

@@ -1,4 +1,4 @@
-"""What a request brings to the encoder: clips to be encoded, and among them codes that somebody knew already."""
+"""What a request sends to the encoder: clips to encode, and the known codes of other clips."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.formats.errors import InvalidRequestError
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """`samples`: float32 [samples] of each clip to encode. `known`: of every clip its codes, None: to be encoded."""
+    """`samples`: float32 [samples] of each clip to encode. `known`: the codes of every clip, None for one to encode."""
 
     samples: list[np.ndarray]
     known: list[np.ndarray | None]
@@ -34,7 +34,7 @@ def read_clips(
     frames: np.ndarray | None,
     num_codebooks: int,
 ) -> Clips:
-    """The clips of a request's tensors, copied out of them: their memory is Triton's, and goes back to it.
+    """The clips in a request's tensors, copied because Triton owns the tensors' memory and takes it back.
 
     Raises InvalidRequestError when the tensors do not fit each other.
     """
@@ -45,14 +45,16 @@ def read_clips(
     if codes is None or frames is None:
         codes, frames = np.zeros((num_codebooks, 0), np.int32), np.zeros(len(lengths), np.int32)
     if (lengths < 0).any() or lengths.sum() != samples.size:
-        raise InvalidRequestError(f"reference_samples has {samples.size} samples, and the clips {lengths.tolist()}")
+        raise InvalidRequestError(
+            f"reference_samples has {samples.size} samples, but the clips have {lengths.tolist()}"
+        )
     if codes.shape[0] != num_codebooks or (frames < 0).any() or frames.sum() != codes.shape[1]:
         raise InvalidRequestError(
             f"known_codes is {list(codes.shape)}; it must be {num_codebooks} codebooks by the frames {frames.tolist()}"
         )
     if len(frames) != len(lengths) or ((lengths > 0) == (frames > 0)).any():
         raise InvalidRequestError(
-            f"each clip has either samples or known frames, and here {lengths.tolist()} and {frames.tolist()}"
+            f"each clip must have either samples or known frames, not {lengths.tolist()} and {frames.tolist()}"
         )
     ends = np.cumsum(lengths), np.cumsum(frames)
     return Clips(

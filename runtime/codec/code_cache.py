@@ -1,4 +1,4 @@
-"""Codes of reference clips, each encoded once: found in memory, or on disk, or made by the encoder."""
+"""Codes of reference clips: found in memory or on disk, else computed once by the encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from runtime.voices.code_files import CodeFiles
 
 MEMORY, DISK, ENCODER = "memory", "disk", "encoder"
-_TOUCH_SECONDS = 60.0  # how exactly the disk knows that a clip in memory is of use
+_TOUCH_SECONDS = 60.0  # how often the use of a clip in memory is recorded on disk
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ class CodeCache:
     """The cache of one codec. Safe for any number of threads, and over one folder for any number of processes.
 
     Args:
-        max_entries: how many clips are kept in memory; the longest unused go.
-        files: what lasts longer than this process; None keeps codes in memory only.
-        count: told for every clip where its codes came from: MEMORY, DISK or ENCODER.
+        max_entries: how many clips are kept in memory; the least recently used go.
+        files: codes that outlive this process; None keeps codes in memory only.
+        count: called for every clip with the source of its codes: MEMORY, DISK or ENCODER.
     """
 
     def __init__(self, max_entries: int, files: CodeFiles | None, count: Callable[[str], None]) -> None:
@@ -42,7 +42,7 @@ class CodeCache:
         self._lock = threading.Lock()
 
     def remembered(self, keys: Sequence[str]) -> list[np.ndarray] | None:
-        """The clips' codes, int32 [num_codebooks, frames] each, if all are in memory; does not wait for anything."""
+        """The clips' codes, int32 [num_codebooks, frames] each, if all are in memory; never waits."""
         now = time.monotonic()
         stale = []
         with self._lock:
@@ -54,7 +54,7 @@ class CodeCache:
                     self._entries[key].touched_at = now
                     stale.append(key)
             codes = [self._entries[key].codes for key in keys]
-        for key in stale:  # else a clip that every request brings would count as long unused on disk
+        for key in stale:  # otherwise the disk would count a clip that every request brings as unused
             if self._files is not None:
                 self._files.touch(key)
         for _ in keys:
@@ -62,9 +62,9 @@ class CodeCache:
         return codes
 
     def codes(self, key: str, encode: Callable[[], np.ndarray]) -> np.ndarray:
-        """The clip's codes, from `encode` if nobody has them. Raises what `encode` raises, and forgets about it.
+        """The clip's codes, from `encode` if they are not stored. Raises what `encode` raises, without caching it.
 
-        Whoever else asks for the same clip meanwhile waits for the one encoding.
+        Concurrent calls for the same clip wait for the one encoding.
         """
         known = self.remembered([key])
         if known is not None:
@@ -97,7 +97,7 @@ class CodeCache:
         codes = self._files.load(key)
         if codes is None:
             with self._files.claimed(key):
-                codes = self._files.load(key)  # another process may have been at it
+                codes = self._files.load(key)  # another process may have stored them
                 if codes is None:
                     self._count(ENCODER)
                     return self._kept(key, encode())

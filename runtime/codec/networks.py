@@ -1,4 +1,4 @@
-"""The codec's networks as functions of one array, whatever runs them."""
+"""The codec's networks as functions of one array, independent of the engine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Network = Callable[[np.ndarray], np.ndarray]
 
 
 def open_network(directory: Path, name: str, settings: dict[str, Any]) -> Network:
-    """Open a network, as the setting `engine` says: `NAME.onnx` with onnxruntime (the default), `NAME.engine` with
-    tensorrt-rtx, or with tensorrt the Triton model that the setting `plan` describes.
+    """Open a network with the engine that the setting `engine` names: onnxruntime (the default) reads `NAME.onnx`,
+    tensorrt-rtx reads `NAME.engine`, and tensorrt uses the Triton model that the setting `plan` describes.
 
     Raises:
         ModelLoadingError: the engine is unknown, or its file is missing or does not fit the machine.
     """
     engine = settings.get("engine", "onnxruntime")
-    # Each imports what only it needs: a CPU has no use for torch here, and a GPU need not have ONNX Runtime.
+    # Each engine imports only what it needs: a CPU needs no torch here, and a GPU machine may lack ONNX Runtime.
     if engine == "tensorrt-rtx":
         from runtime.codec.rtx import RtxNetwork  # noqa: PLC0415
 
@@ -31,7 +31,7 @@ def open_network(directory: Path, name: str, settings: dict[str, Any]) -> Networ
 
         return PlanModel(**settings["plan"])
     if engine != "onnxruntime":
-        raise ModelLoadingError(f"the codec has no engine {engine!r}; there are onnxruntime and tensorrt, tensorrt-rtx")
+        raise ModelLoadingError(f"the codec has no engine {engine!r}; there are onnxruntime, tensorrt and tensorrt-rtx")
     from runtime.codec.onnx import session  # noqa: PLC0415
 
     opened = session(directory / f"{name}.onnx", settings["threads"])

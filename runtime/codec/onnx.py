@@ -10,10 +10,10 @@ from runtime.formats.errors import ModelLoadingError
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A session on the CPU. Raises ModelLoadingError when the file is missing or no network."""
+    """A session on the CPU. Raises ModelLoadingError when the file is missing or not a network."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Spinning threads would take the cores from the language model's.
+    # Spinning threads would take cores from the language model.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

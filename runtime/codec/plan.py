@@ -1,7 +1,7 @@
-"""A TensorRT plan behind Triton's own backend, asked by a request from within the server.
+"""A TensorRT plan behind Triton's own backend, called by a request from within the server.
 
-The clients' requests stay in the Python model in front, and only its own ones reach Triton's batcher: what `batcher.py`
-says of clients that vanish does not arise.
+The clients' requests stay in the Python model in front, and only that model's own requests reach Triton's batcher: the
+problem with vanished clients that `batcher.py` describes does not arise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import triton_python_backend_utils as pb_utils
 
 
 class PlanModel:
-    """A Triton model with one input and one output as a function from an array to an array. Safe on any thread.
+    """A Triton model with one input and one output, as a function from array to array. Safe on any thread.
 
     Args:
         model: its name.
@@ -23,7 +23,7 @@ class PlanModel:
         self._model, self._input, self._output = model, input_name, output_name
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Raises RuntimeError with Triton's own words."""
+        """Raises RuntimeError with Triton's message."""
         request = pb_utils.InferenceRequest(
             model_name=self._model,
             requested_output_names=[self._output],
@@ -33,5 +33,5 @@ class PlanModel:
         response = request.exec()
         if response.has_error():
             raise RuntimeError(response.error().message())
-        # A copy: the tensor's memory goes back to Triton with the response.
+        # Copy: the tensor's memory goes back to Triton with the response.
         return pb_utils.get_output_tensor_by_name(response, self._output).as_numpy().copy()

@@ -1,4 +1,4 @@
-"""Running a network that TensorRT-RTX compiled, with one input and one output, on the current GPU."""
+"""Runs a network compiled by TensorRT-RTX, with one input and one output, on the current GPU."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _TYPES = {"FLOAT": torch.float32, "INT32": torch.int32, "INT64": torch.int64}
 
 
 class RtxNetwork:
-    """A deserialised engine as a function from an array to an array. One thread at a time.
+    """A deserialised engine as a function from array to array. Use it from one thread at a time.
 
     Args:
         module: TensorRT-RTX.
         engine: its `ICudaEngine`, with one profile.
         device: the GPU the engine lies on.
-        runtime: what the engine came from and must not outlive.
+        runtime: the runtime that made the engine, which the engine must not outlive.
 
     Raises:
         ModelLoadingError: the engine has more than one input or output.
@@ -31,7 +31,9 @@ class RtxNetwork:
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == module.TensorIOMode.INPUT]
         if len(names) != 2 or len(inputs) != 1:
-            raise ModelLoadingError(f"the engine has the tensors {', '.join(names)}; one input and one output is right")
+            raise ModelLoadingError(
+                f"the engine has the tensors {', '.join(names)}; it must have one input and one output"
+            )
         (self._input,) = inputs
         (self._output,) = [name for name in names if name != self._input]
         self._largest = tuple(engine.get_tensor_profile_shape(self._input, 0)[2])
@@ -46,10 +48,10 @@ class RtxNetwork:
 
     @classmethod
     def load(cls, path: Path) -> RtxNetwork:
-        """Open an engine file. Raises ModelLoadingError when it, the library or a fitting GPU is missing."""
+        """Open an engine file. Raises ModelLoadingError when the file, the library or a suitable GPU is missing."""
         module = tensorrt_rtx()
         if not torch.cuda.is_available():
-            raise ModelLoadingError(f"{path.name} is an engine for a GPU, and torch sees none here")
+            raise ModelLoadingError(f"{path.name} is an engine for a GPU, but torch sees none here")
         runtime = module.Runtime(module.Logger(module.Logger.WARNING))
         try:
             engine = runtime.deserialize_cuda_engine(path.read_bytes())

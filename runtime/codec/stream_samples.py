@@ -8,10 +8,10 @@ from runtime.formats.window import Window
 
 
 def stream_samples(samples: np.ndarray, window: Window, hop_length: int, fade: int) -> np.ndarray:
-    """The new samples of a window, float32 in [-1, 1], with the pause behind them.
+    """The new samples of a window, float32 in [-1, 1], followed by the pause.
 
-    samples: float32 [frames * hop_length] of the whole window, its context included. fade: samples of each edge that
-    is faded where another part joins: each part is decoded by itself, so both edges are brought to zero.
+    samples: float32 [frames * hop_length] of the whole window, its context included. fade: samples to fade at each edge
+    where another part joins: each part is decoded on its own, so both edges fade to zero.
     """
     new = samples[window.context * hop_length : (window.context + window.count) * hop_length]
     shaped = np.pad(np.clip(new, -1.0, 1.0), (0, window.pause * hop_length))

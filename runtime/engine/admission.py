@@ -1,4 +1,4 @@
-"""Who is let into an engine, and what a request hears that is refused or runs out of time."""
+"""Which requests an engine admits, and the errors for requests that are refused or run out of time."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def admit(
 ) -> None:
     """Raise unless a request may join those with these `ids`, of which `live` have a slot and `waiting` wait for one.
 
-    A request that continues what is being heard is never refused for the number of the others.
+    A request that continues speech already being heard is never refused for overload.
 
     Raises:
         InvalidRequestError: its id is taken.
-        OverloadedError: as many wait as may.
+        OverloadedError: the queue is full.
         ModelLoadingError: the engine is stopping.
     """
     if closing:
@@ -38,7 +38,7 @@ def admit(
 
 
 def timed_out(waited: bool) -> GenerationTimeoutError:
-    """What a request hears whose time limit passed: while it still waited for a slot, or while it spoke."""
+    """The error for a request whose time limit passed, either while it waited for a slot or while it spoke."""
     where = "while it waited for a free stream" if waited else "before its speech was complete"
     return GenerationTimeoutError(f"the request's time limit passed {where}")
 

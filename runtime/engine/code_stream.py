@@ -1,4 +1,4 @@
-"""One stream's codes: collecting columns, knowing when it ends, and cutting it into windows for the codec."""
+"""One stream's codes: collects columns, detects the end, and cuts the stream into windows for the codec."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from runtime.engine.delay_pattern import complete_frames, undelay
 from runtime.engine.runaway import RunawayDetector
 from runtime.engine.types import CodebookLayout, FinishReason, FrameWindow, RunawayGuard, WindowPlan
 
-_RUNAWAY_TAIL = 5  # frames kept of what a guard ended, if they were not emitted before
+_RUNAWAY_TAIL = 5  # frames of a runaway that are still emitted, unless more were emitted before
 
 
 class CodeStream:
     """Columns in, windows out.
 
     Frames are counted from 0 here. A window leaves as soon as its last frame has `context_frames` frames after it,
-    which is what makes its decoded samples equal those of the whole stream. The stream stops once every frame before
-    the first undecodable one is complete: a frame that holds a mark (the end mark travels down the codebooks, one a
-    column) and everything after it never leaves.
+    which makes its decoded samples equal those of the whole stream. The stream stops once every frame before the first
+    undecodable one is complete: a frame that holds a mark (the end mark moves down the codebooks, one per column) and
+    everything after it is never emitted.
 
-    A stream may also be ended by its guard. Of a loop or a silence only a short tail leaves then, or what was emitted
-    before; the frames behind it are still context to the last window, so that no sample depends on where it was cut.
+    The guard may also end a stream. Then only a short tail of the loop or silence is emitted, or what was emitted
+    before; the frames after it are still context for the last window, so that no sample depends on the cut.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CodeStream:
         self._end = max_frames  # the first frame that will not be emitted
         self._emitted = 0
         self._windows = 0
-        self._wanted = 0  # frames with which the next window may leave
+        self._wanted = 0  # frames needed before the next window may leave
 
     @property
     def columns(self) -> np.ndarray:
@@ -68,7 +68,7 @@ class CodeStream:
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why generation need not go on, or None."""
+        """Why generation can stop, or None."""
         return self._end_reason if self.frames == self._end else None
 
     def append(self, column: np.ndarray) -> int:
@@ -76,7 +76,7 @@ class CodeStream:
         number, before = self._count, self.frames
         self._columns[number] = column
         self._count += 1
-        if column.max() >= self._first_mark:  # seldom: this runs for every stream at every step
+        if column.max() >= self._first_mark:  # a rare case, checked cheaply: this runs for every stream at every step
             marks = (column >= self._first_mark) & (self._codebooks < number)
             if marks.any():
                 first = number - 1 - int(self._codebooks[marks].max())
@@ -90,7 +90,7 @@ class CodeStream:
         return max(0, self.frames - before)
 
     def windows(self) -> list[FrameWindow]:
-        """The windows that became complete; the last one of the stream carries its finish reason."""
+        """The windows that are now complete; the stream's last one carries its finish reason."""
         ready: list[FrameWindow] = []
         reason = self.finish_reason
         if reason is None and self.frames < self._wanted:

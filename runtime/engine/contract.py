@@ -1,5 +1,5 @@
-"""What stands between the parts of the language-model stage: what every engine offers its caller, and what our own
-engine needs of a model.
+"""The interfaces within the language-model stage: what every engine offers its caller, and what our own engine needs
+from a model.
 
 Threads. `submit`, `cancel`, `stats` and `close` may be called from any thread. A request's events come in order, from
 one thread of the engine, which may hold the engine's lock: a listener may call the engine, but must not wait for
@@ -44,7 +44,7 @@ class SpeechEngine(Protocol):
         ...
 
     def stats(self) -> EngineStats:
-        """A snapshot of now and of the totals since the start."""
+        """A snapshot of the current state and the totals since the start."""
         ...
 
     def close(self) -> None:
@@ -62,12 +62,12 @@ class ModelRunner(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where columns are expected and logits are given."""
+        """The device that holds columns and logits."""
         ...
 
     @property
     def position_bytes(self) -> int:
-        """Keys and values of one position of a slot."""
+        """Bytes that the keys and values of one position take."""
         ...
 
     def prefill(self, slot: int, position: int, segment: Segment) -> int:
@@ -94,12 +94,12 @@ class ModelRunner(Protocol):
         ...
 
     def write(self, slot: int, start: int, values: torch.Tensor) -> None:
-        """Put what `read` gave, or the beginning of it, into a slot from position `start` on."""
+        """Write what `read` returned, or the beginning of it, into a slot from position `start` on."""
         ...
 
 
 def tell(request_id: str, on_event: Listener, event: Event) -> None:
-    """Hand an event to its listener; a listener's own failure must not end the others' streams."""
+    """Pass an event to its listener; one listener's failure must not end other streams."""
     try:
         on_event(event)
     except Exception:

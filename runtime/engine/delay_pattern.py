@@ -1,8 +1,8 @@
-"""The delay pattern: codebook k of frame f stands in column f + k, so that a column is sampled in one step.
+"""The delay pattern: codebook k of frame f is in column f + k, so that a column is sampled in one step.
 
-Columns are counted from 0; column 0 holds the stream's beginning mark in every codebook and frames are counted
-from 1 here, so frame f is complete once column f + num_codebooks - 1 exists. Numpy: this is the bookkeeping around
-the model, the masks applied to logits are in `sampler`.
+Columns are counted from 0; column 0 holds the stream's beginning mark in every codebook. Frames are counted from 1
+here, so frame f is complete once column f + num_codebooks - 1 exists. This is NumPy bookkeeping around the model; the
+masks applied to logits are in `sampler`.
 """
 
 from __future__ import annotations

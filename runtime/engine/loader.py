@@ -1,4 +1,4 @@
-"""Which engine runs the language model: a name in the settings, written by the build for its target."""
+"""Selects the engine that runs the language model: the build writes its name into the settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.formats.errors import ModelLoadingError
 
 
 def start_engine(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
-    """Start the engine that `settings["engine"]` names over the files in `weights`; onnxruntime without a name.
+    """Start the engine that `settings["engine"]` names on the files in `weights`; by default onnxruntime.
 
     Raises ModelLoadingError when the name is unknown, or what the engine needs is missing or does not fit.
     """
@@ -22,7 +22,7 @@ def start_engine(settings: dict[str, Any], weights: Path, limits: Limits) -> Spe
     return _ENGINES[name](settings, weights, limits)
 
 
-# Each imports what only it needs: a CPU has no TensorRT, and the GPU container no ONNX Runtime for the CPU.
+# Each imports only what it needs: a CPU machine has no TensorRT, and the GPU container no ONNX Runtime for the CPU.
 
 
 def _onnxruntime(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:

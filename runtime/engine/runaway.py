@@ -1,10 +1,10 @@
-"""Noticing that a stream speaks nothing any more: it repeats itself code by code, or is silent, without end.
+"""Detects that a stream no longer speaks: it repeats itself code by code, or is silent, without end.
 
-What is compared are columns, as they are sampled: a cycle of frames is the same cycle of columns, and is seen before
-its frames are complete. Speech repeats a code or two for a while, in a held vowel or a pause, but not every code of its
-first half of codebooks, which hold the coarse of the sound; the finer ones are noise even in a loop that is heard as
-one. A cycle counts by its length in time, however short it is: `loop_frames * loop_repeats` columns, each equal to the
-one a cycle before. Silence is told by the first two codebooks, each against the codes that silence was encoded in.
+Columns are compared as they are sampled: a cycle of frames is the same cycle of columns, and is seen before its frames
+are complete. Speech repeats a code or two for a while, in a held vowel or a pause, but not every code of the first half
+of the codebooks, which hold the coarse structure of the sound; the finer ones are noise even in an audible loop. A
+cycle counts by its duration, however short it is: `loop_frames * loop_repeats` columns, each equal to the one a cycle
+before. Silence is detected by the first two codebooks, each compared with the codes of encoded silence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class RunawayDetector:
     """Follows one stream. A column costs a handful of operations over `loop_frames` numbers, whatever came before.
 
     Args:
-        silence_codes: for each codebook the codes of silence; none: silence is not looked for.
+        silence_codes: for each codebook the codes of silence; if empty, silence is not detected.
     """
 
     def __init__(self, layout: CodebookLayout, guard: RunawayGuard, silence_codes: Sequence[Sequence[int]]) -> None:
@@ -41,8 +41,7 @@ class RunawayDetector:
     def append(self, column: np.ndarray) -> int | None:
         """Follow the next column after column 0, int [num_codebooks].
 
-        Returns the frame (from 0) from which on there is little but silence, or nothing but repetition; None while all
-        is well.
+        Returns the frame (from 0) at which the silence or the repetition begins; None while the stream is normal.
         """
         self._count += 1
         if self._silence_length:
@@ -64,5 +63,5 @@ class RunawayDetector:
         return None
 
     def _first_frame(self, columns: int, codebooks: int) -> int:
-        """The oldest frame that the newest columns hold any of these codebooks of."""
+        """The oldest frame of which the newest columns hold any of these codebooks."""
         return max(0, self._count - columns - (codebooks - 1))

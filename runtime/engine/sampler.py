@@ -1,7 +1,7 @@
-"""Choosing the next column of codes for every live stream at once: delay masks, temperature, top-k, top-p, RAS.
+"""Chooses the next column of codes for every live stream at once: delay masks, temperature, top-k, top-p, RAS.
 
-The only sampler there is: every engine calls it, on whatever device the logits are. All rows go through the same
-tensor operations, and off the CPU nothing waits for the device and a step costs the same for any parameters.
+This is the only sampler: every engine calls it, on whatever device holds the logits. All rows go through the same
+tensor operations. Off the CPU nothing waits for the device, and a step costs the same for any parameters.
 
 Sampling adds Gumbel noise to the log-probabilities and takes the maximum (Gumbel-max), with noise keyed by seed,
 column, codebook and code: the same request and seed draw the same noise in any batch, and rounding differences of
@@ -21,7 +21,7 @@ _UNIT = 2.0**30  # the likeliest code's weight; one that weighs less than 1 is t
 
 
 class SamplerState:
-    """What sampling remembers of each stream, one row a slot.
+    """What sampling remembers of each stream, one row per slot.
 
     `last`: int64 [slots, num_codebooks], the newest column. `column`: int64 [slots], its number. `eos_age`: int64
     [slots], columns since an end mark first appeared, 0 before. `history`: int64 [slots, max_ras_window,
@@ -63,7 +63,7 @@ class SamplerState:
         for name in ("seed", "top_k", "ras_window", "ras_max_repeats", "temperature", "top_p"):
             getattr(self, name)[slot] = getattr(parameters, name)
         unlimited = self._layout.codebook_size
-        # One more than top-k, to see whether codes tie at the k-th place.
+        # One more than top-k, to detect ties at the k-th place.
         self._candidates[slot] = 1 if parameters.temperature == 0 else (parameters.top_k or unlimited) + 1
 
     def candidates(self, n: int) -> int:
@@ -82,8 +82,8 @@ class Sampler:
     """One decode step's sampling over the first `n` slots of a state.
 
     Args:
-        asynchronous: never read a value back from the device, at the price of a second draw for every row; by default
-            wherever the device is not the CPU. The codes are the same.
+        asynchronous: never read a value back from the device, at the cost of a second draw for every row; the default
+            unless the device is the CPU. The codes are the same either way.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class Sampler:
     def step(self, state: SamplerState, logits: torch.Tensor, candidates: int | None = None) -> torch.Tensor:
         """Choose the next column of each of the first n streams and advance their state.
 
-        logits: float32 [n, num_codebooks, codebook_size]. candidates: how many of the likeliest codes to look at, no
-        fewer than the state asks for, which is the default; more of them on demand. Returns int64 [n, num_codebooks].
+        logits: float32 [n, num_codebooks, codebook_size]. candidates: how many of the likeliest codes to consider, at
+        least as many as the state asks for, which is the default; more if needed. Returns int64 [n, num_codebooks].
         """
         n, layout = len(logits), self._layout
         candidates = state.candidates(n) if candidates is None else candidates
@@ -111,7 +111,7 @@ class Sampler:
         counter = column[:, None] * layout.num_codebooks + self._codebook
         first = again = None
         if self._asynchronous:
-            # Noise for every code and both draws at once: more numbers, and half as many of the operations they cost.
+            # Noise for every code and both draws at once: more numbers, but half as many operations.
             both = torch.stack([counter, counter + _RESAMPLE])
             first, again = _gumbel(state.seed[:n, None], both, self._token).unbind()
         codes = self._draw(state, allowed, counter, candidates, first)
@@ -135,19 +135,19 @@ class Sampler:
     ) -> torch.Tensor:
         """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]. gumbel: of every code.
 
-        Of codes that are equally likely, as many are in bfloat16, the lowest goes first: it is what greedy takes and
-        what top-p keeps. Top-k keeps all that tie at the k-th place, as transformers does.
+        Of equally likely codes, which are common in bfloat16, the lowest goes first: greedy takes it and top-p keeps
+        it. Top-k keeps all codes that tie at the k-th place, as transformers does.
         """
         n = len(logits)
         if candidates == 1:
-            return torch.argmax(logits, dim=-1)  # of equals the first, as torch promises
+            return torch.argmax(logits, dim=-1)  # the first among equals, as torch guarantees
         greedy = state.temperature[:n, None, None] == 0
         temperature = torch.where(greedy, 1.0, state.temperature[:n, None, None])
         top_k = torch.where(state.top_k[:n] > 0, state.top_k[:n], logits.shape[-1])[:, None, None]
         top_k = torch.where(greedy, 1, top_k).expand(-1, logits.shape[1], 1)
 
-        # Sorting every code would cost more than the rest of the step on a CPU. On a GPU it does not, and how many
-        # codes tie cannot be asked there.
+        # On a CPU, sorting every code would cost more than the rest of the step. On a GPU it is cheap, and counting the
+        # codes that tie would mean waiting for the device.
         width = logits.shape[-1] if self._asynchronous else candidates
         scores, tokens = self._likeliest(logits, width)
         scores = scores.div_(temperature)
@@ -157,7 +157,7 @@ class Sampler:
             scores = scores.div_(temperature)
         scores = scores.masked_fill_(scores < kth, _MINUS_INFINITY)
 
-        # In integers a sum does not depend on how it is added up, nor on how many codes that weigh nothing follow.
+        # An integer sum depends neither on the order of addition nor on how many weightless codes follow.
         weights = (scores - scores[..., :1]).exp_().mul_(_UNIT).to(torch.int64)
         mass = torch.cumsum(weights, dim=-1)
         limit = torch.ceil(state.top_p[:n, None, None].to(torch.float64) * mass[..., -1:]).to(torch.int64)
@@ -171,15 +171,15 @@ class Sampler:
 
     @staticmethod
     def _likeliest(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """So many of each row's logits and their codes, the likeliest first, of equals the lowest code first.
+        """The `count` highest logits of each row and their codes, likeliest first; among equals, lowest code first.
 
-        Which of those that tie at the last place are among them is open.
+        Which codes that tie at the last place are included is unspecified.
         """
         if count == logits.shape[-1]:
             scores, tokens = torch.sort(logits, dim=-1, descending=True, stable=True)
             return scores, tokens
         scores, tokens = torch.topk(logits, count, dim=-1)
-        if bool((scores[..., 1:] == scores[..., :-1]).any()):  # seldom in float32; their order is open
+        if bool((scores[..., 1:] == scores[..., :-1]).any()):  # rare in float32; their order is unspecified
             tokens = torch.sort(tokens, dim=-1).values
             scores, order = torch.sort(torch.gather(logits, -1, tokens), dim=-1, descending=True, stable=True)
             tokens = torch.gather(tokens, -1, order)
@@ -193,7 +193,7 @@ class Sampler:
         codes: torch.Tensor,
         gumbel: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Replace codes that repeat too often by a draw from the plain distribution (RAS); int64 as `codes`."""
+        """Replace codes that repeat too often with a draw from the plain distribution (RAS); int64, like `codes`."""
         n = len(codes)
         width = state.history.shape[1]
         age = torch.arange(width, 0, -1, device=codes.device)
@@ -201,7 +201,7 @@ class Sampler:
         marks = self._layout.first_special_id
         repeats = ((state.history[:n] == codes[:, None]) & inside & (codes[:, None] < marks)).sum(dim=1)
         repeated = (repeats >= state.ras_max_repeats[:n, None]) & (state.ras_window[:n, None] > 0)
-        if gumbel is not None:  # every row, since asking which ones are meant would wait for the device
+        if gumbel is not None:  # redraw every row: finding out which ones repeat would wait for the device
             return torch.where(repeated, torch.argmax(logits + gumbel, dim=-1), codes)
         seed, counter = state.seed[:n, None].expand_as(counter)[repeated], (counter + _RESAMPLE)[repeated]
         codes[repeated] = torch.argmax(logits[repeated] + _gumbel(seed, counter, self._token), dim=-1)

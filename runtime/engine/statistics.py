@@ -1,4 +1,4 @@
-"""Counting what an engine did, for its statistics."""
+"""Counts what an engine did."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Statistics:
     _busy_since: float | None = None
 
     def busy(self, busy: bool) -> None:
-        """Note that there is work from now on, or none any more."""
+        """Record that work begins now, or that none is left."""
         now = time.monotonic()
         if self._busy_since is not None:
             self._busy_seconds += now - self._busy_since
         self._busy_since = now if busy else None
 
     def finish(self, reason: FinishReason) -> None:
-        """Count a stream that ended by itself, or by its guard."""
+        """Count a stream that ended on its own, or that its guard ended."""
         self.finished += 1
         self.runaway += reason is FinishReason.RUNAWAY
 
@@ -42,7 +42,7 @@ class Statistics:
         self.failed[type(error).__name__] += 1
 
     def snapshot(self, live_streams: int, waiting_requests: int, prefix_cache_bytes: int) -> EngineStats:
-        """A snapshot, with what is the case now."""
+        """A snapshot of the totals and the current state."""
         self.busy(self._busy_since is not None)
         return EngineStats(
             live_streams=live_streams,

@@ -1,4 +1,4 @@
-"""Every type that crosses the engine's boundary, and the configuration it is started with."""
+"""Every type that crosses the engine's boundary, and the engine's configuration."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ class Prompt:
     def tail(self) -> np.ndarray | None:
         """What repetition-aware sampling counts as already said: the newest audio columns, or None without a clip.
 
-        int64 [at most MAX_RAS_WINDOW, num_codebooks]: clips and spoken parts one behind the other, marks and corners
-        of the delay pattern among them, as transformers keeps them. So a mark takes a place in the window, though no
-        code is ever counted as its repetition.
+        int64 [at most MAX_RAS_WINDOW, num_codebooks]: clips and spoken parts one after another, including the marks and
+        corners of the delay pattern, as transformers keeps them. So a mark takes a place in the window, although no
+        code ever counts as its repetition.
         """
         newest: list[np.ndarray] = []
         missing = MAX_RAS_WINDOW
@@ -126,8 +126,8 @@ class Prompt:
 class Request:
     """One stream of speech to generate. `timeout` in seconds from submission; `max_frames` of the codec.
 
-    `continues`: its listener has begun to hear what this goes on with, so it goes before those that wait, and is not
-    refused for their number.
+    `continues`: its listener is already hearing the speech that this request continues, so it goes ahead of the queue
+    and is never refused for overload.
     """
 
     request_id: str
@@ -146,7 +146,7 @@ class Request:
 
 @dataclass(frozen=True)
 class FrameWindow:
-    """New frames with the context the codec needs to decode them as if it saw the whole stream.
+    """New frames, with the context that the codec needs to decode them as if it saw the whole stream.
 
     `codes`: int32 [num_codebooks, frames]; the new ones are `codes[:, context : context + count]`, and the first
     of them is frame `start` of the stream. `finish_reason` is set on the last window only; a last window without
@@ -163,11 +163,11 @@ class FrameWindow:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the engine admits, and what it must know of the codec.
+    """What the engine admits, and what it must know about the codec.
 
     `max_positions` counts prompt and generated columns of one stream. `prefix_cache_bytes` bounds the keys and values
-    kept for later prompts that begin alike; 0 keeps none. `context_frames`: how far the codec's decoder looks back and
-    ahead. `silence_codes`: for each codebook the codes that silence is encoded in; none: silence is not recognised.
+    kept for later prompts with the same beginning; 0 keeps none. `context_frames`: how far the codec's decoder looks
+    back and ahead. `silence_codes`: for each codebook the codes of encoded silence; if empty, silence is not detected.
     """
 
     max_streams: int
@@ -195,7 +195,7 @@ class EngineStats:
     frames: int
     busy_seconds: float
     finished: int
-    runaway: int  # of the finished
+    runaway: int  # of those finished
     cancelled: int
     refused: int
     failed: dict[str, int]  # by error class

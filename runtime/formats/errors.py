@@ -1,4 +1,4 @@
-"""The errors that one request causes. The class name travels in the message to the client."""
+"""The errors that one request can cause. The message to the client carries the class name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AudioTokenizationError(RequestError):
 
 
 class StateError(RequestError):
-    """Nothing can be kept: the server has no state folder, or its disk refuses."""
+    """Nothing can be kept: the server has no state folder, or cannot write to it."""
 
 
 class OverloadedError(RequestError):

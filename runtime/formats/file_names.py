@@ -1,7 +1,7 @@
 """Names in any script, as text and as paths.
 
-Triton's Python processes take paths for ASCII, whatever the locale; bytes beyond it they carry through as halves of
-characters (PEP 383). So the UTF-8 bytes of a name are handed to them as such, and read back from them.
+Triton's Python processes treat paths as ASCII, whatever the locale, and carry other bytes through as surrogate escapes
+(PEP 383). So they are handed the UTF-8 bytes of a name in that form, and names are read back from it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pathlib import Path
 
 
 def canonical(name: str) -> str:
-    """The one form of a name that can be written with accents of its own or put together (NFC)."""
+    """The name in NFC: an accented letter can be one character or a letter plus a combining mark; this picks one."""
     return unicodedata.normalize("NFC", name)
 
 
 def path_name(text: str) -> str:
-    """A file's name as the system's calls take it. Raises UnicodeEncodeError for what is no text."""
+    """A file name as system calls take it. Raises UnicodeEncodeError for a name that is not text."""
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def text_name(path: str | Path) -> str:
-    """What was given to `path_name`; bytes that are no UTF-8 are halves of characters."""
+    """The inverse of `path_name`; bytes that are not UTF-8 become surrogate escapes."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 

@@ -1,7 +1,7 @@
-"""The options of a request: each once, with its default, its range and what it does.
+"""The options of a request, each with its default, its range and what it does.
 
-The text stage checks requests against this table; the client's class and command line, and the page of documentation,
-are written from it by `python -m tools.options`.
+The text stage checks requests against this table, and `python -m tools.options` generates the client's class, its
+command-line options and the documentation page from it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class OptionLimits:
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of an option. `low`, `high`: both allowed; of a string or a mapping its length."""
+    """One option. `low` and `high` are inclusive; for a string or a mapping they bound its length."""
 
     meaning: str
     default: Any
@@ -68,7 +68,7 @@ class GenerationParams:
     """How to speak."""
 
     temperature: Annotated[
-        float, Option("Spread of the draw of each code; 0 takes the most likely one.", Preset(), 0.0, 2.0)
+        float, Option("Randomness of each draw; 0 always takes the most likely code.", Preset(), 0.0, 2.0)
     ]
     top_k: Annotated[int, Option("Draw from the K most likely codes; 0 is off.", 50, 0, Bundle("codebook_size"))]
     top_p: Annotated[float, Option("Draw from the most likely codes that add up to P; 1 is off.", Preset(), 0.01, 1.0)]
@@ -95,7 +95,7 @@ class GenerationParams:
     max_seconds: Annotated[
         float,
         Option(
-            "Longest speech; then the finish reason is `length`.",
+            "Longest speech; one that reaches it ends with the finish reason `length`.",
             Bundle("max_seconds"),
             Bundle("frame_seconds"),
             Bundle("max_seconds"),
@@ -136,21 +136,21 @@ class GenerationParams:
     timeout_seconds: Annotated[
         float,
         Option(
-            "Longest generation; then `GenerationTimeoutError`.",
+            "Longest generation; past it the request fails with `GenerationTimeoutError`.",
             Bundle("max_timeout_seconds"),
             0.1,
             Bundle("max_timeout_seconds"),
             "seconds",
         ),
     ]
-    # 35: the longest language tag that RFC 5646 asks everybody to take.
+    # 35: the longest language tag that RFC 5646 requires every implementation to accept.
     language: Annotated[
         str, Option("`en`, `zh`, `es` or `fr`; empty: detected from the text.", "", 0, 35, "characters")
     ]
     system: Annotated[
         str | None,
         Option(
-            'What the model is told to do, instead of what it was trained with; "" for nothing.',
+            'Instruction to the model, instead of the one it was trained with; "" for none.',
             None,
             0,
             Bundle("max_scene_characters"),
@@ -160,7 +160,7 @@ class GenerationParams:
     scene: Annotated[
         str,
         Option(
-            "Description of the recording's surroundings, and of speakers.",
+            "Description of the recording's surroundings and of the speakers.",
             "",
             0,
             Bundle("max_scene_characters"),
@@ -170,17 +170,19 @@ class GenerationParams:
     reference_place: Annotated[
         str,
         Option(
-            "Where clips stand: in `turns` of their own, or in the `system` message.", "turns", choices=REFERENCE_PLACES
+            "Where reference clips go: in `turns` of their own, or in the `system` message.",
+            "turns",
+            choices=REFERENCE_PLACES,
         ),
     ]
     speakers: Annotated[
         dict[str, str],
-        Option("Speaker to voice: a profile, or `feminine` or `masculine`.", {}, 0, MAX_SPEAKERS, "entries"),
+        Option("The voice of each speaker: a profile, or `feminine` or `masculine`.", {}, 0, MAX_SPEAKERS, "entries"),
     ]
     lexicon: Annotated[
         dict[str, str],
         Option(
-            "Readings of your own: whole words, case as written, to what is said instead.",
+            "Your own readings: maps whole words, case-sensitive, to what is said instead.",
             {},
             0,
             MAX_PRONUNCIATIONS,
@@ -190,7 +192,7 @@ class GenerationParams:
     dialogue: Annotated[
         str,
         Option(
-            "Whether labels such as `Anna:` name speakers: all do (`on`), none (`off`), or as the text shows (`auto`).",
+            "Whether labels such as `Anna:` name speakers: all do (`on`), none do (`off`), the text decides (`auto`).",
             "auto",
             choices=DIALOGUE_MODES,
         ),
@@ -198,18 +200,18 @@ class GenerationParams:
     chunk_method: Annotated[
         str,
         Option(
-            "How the text is cut into parts: turns stay whole (`speaker`), by words (`fixed`), by sentences and "
-            "paragraphs (`semantic`), not at all (`none`), or as suits it (`auto`).",
+            "How the text is cut into parts: by turns (`speaker`), by words (`fixed`), by sentences and "
+            "paragraphs (`semantic`), not at all (`none`), or as suits the text (`auto`).",
             "auto",
             choices=CHUNK_METHODS,
         ),
     ]
     chunk_words: Annotated[int, Option("About how many words a part may have.", Bundle("chunk_words"), 5, 400, "words")]
-    context_parts: Annotated[int, Option("How many of the last parts the next one is spoken in view of.", 3, 0, 16)]
+    context_parts: Annotated[int, Option("How many of the last parts the next one has as context.", 3, 0, 16)]
     dialogue_context: Annotated[
         str,
         Option(
-            "Whether a turn is spoken in view of `all` voices and turns, or of its `own` speaker's only.",
+            "Whether a turn has `all` voices and turns as context, or only those of its `own` speaker.",
             Bundle("dialogue_context"),
             choices=DIALOGUE_CONTEXTS,
         ),
@@ -220,10 +222,10 @@ class GenerationParams:
     ]
     runaway_guard: Annotated[bool, Option("End a part that is far too long, loops or falls silent.", True)]
     max_retries: Annotated[
-        int, Option("Further attempts, with other seeds, at a part that ran away or came to nothing.", 2, 0, 10)
+        int, Option("Retries, with other seeds, of a part that ran away or stopped too early.", 2, 0, 10)
     ]
     hold_parts: Annotated[
-        bool, Option("Send a part only when it is known to be good, so that it can always be tried again.", False)
+        bool, Option("Send a part only when it is known to be good, so that it can always be retried.", False)
     ]
 
 

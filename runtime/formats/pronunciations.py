@@ -1,4 +1,4 @@
-"""Readings of a user's own, `{"Higgs": "higz"}`: what they may be, and words replaced by them."""
+"""A user's own readings, `{"Higgs": "higz"}`: checks them and applies them to a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.formats.options import MAX_PRONUNCIATIONS
 
 _MAX_WORD, _MAX_READING = 60, 200  # characters
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# Sound events and labels are said to the model, not by it; an address is one word.
+# Sound events and labels are instructions to the model, not words to speak; an address is one word.
 _UNTOUCHED = (
     r"https?://[^\s<>]+|www\.[^\s<>]+|[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"
     r"|<SE(?:_[se])?>[^<>]*</SE(?:_[se])?>|\[[A-Za-z]+(?: (?:start|end))?\]|\[SPEAKER ?[0-9]+\]"
@@ -21,7 +21,7 @@ _UNTOUCHED = (
 
 
 def check_pronunciations(given: Any, name: str) -> None:
-    """Raises InvalidRequestError unless it is an object of words and readings, few and short enough, in plain text."""
+    """Raises InvalidRequestError unless `given` maps words to readings, few and short enough, all plain text."""
     if not isinstance(given, dict) or not all(isinstance(reading, str) for reading in given.values()):
         raise InvalidRequestError(f"{name} must be an object of words and their readings, not {given!r:.100}")
     if len(given) > MAX_PRONUNCIATIONS:
@@ -41,9 +41,9 @@ def check_pronunciations(given: Any, name: str) -> None:
 
 
 def pronounced(text: str, readings: Mapping[str, str]) -> str:
-    """The text with each word replaced that has a reading, where it stands alone and is written just so.
+    """Replace each word that has a reading, where it stands alone and is written the same way.
 
-    The longest wins; what was replaced is not looked at again. In scripts without spaces a word is found anywhere.
+    The longest match wins; a replacement is not matched again. In scripts without spaces a word matches anywhere.
     """
     if not readings:
         return text
@@ -62,7 +62,7 @@ def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _whole(word: str) -> str:
-    """The word's pattern. A letter or digit at its edge must not go on, but for one of a script without spaces."""
+    """The word's pattern. A letter or digit at its edge must not adjoin another, except in scripts without spaces."""
     edges = [rf"[^\W{_UNSPACED}]" if re.match(rf"[^\W{_UNSPACED}]", edge) else "" for edge in (word[0], word[-1])]
     after = f"{edges[1]}|[+#]" if len(word) == 1 and edges[1] else edges[1]  # "C" is not "C++"
     written = re.escape(word).replace(r"\ ", r"(?:[^\S\n]+|[^\S\n]*\n[^\S\n]*)").replace("'", "['’]")

@@ -1,6 +1,6 @@
-"""The speech plan: what one request speaks, part after part, as the text stage writes it and the next stage reads it.
+"""The speech plan: what one request speaks, part by part. The text stage writes it and the next stage reads it.
 
-Beside it go the clips' codes: `reference_codes` int32 [num_codebooks, frames], one clip after another, and
+The clips' codes travel beside it: `reference_codes` int32 [num_codebooks, frames], concatenated, and
 `reference_frames` int32 [clips].
 """
 
@@ -15,12 +15,12 @@ from runtime.formats.errors import InvalidRequestError, require
 
 MAX_RAS_WINDOW = 64  # columns of history kept for each stream
 MAX_WINDOW_GROWTH = 16.0
-MAX_LOOP_FRAMES = 1000  # every stream's newest columns are compared with so many before them, at every step
+MAX_LOOP_FRAMES = 1000  # at every step, each stream's newest column is compared with this many before it
 
 
 @dataclass(frozen=True)
 class SamplingParameters:
-    """How the next code of each codebook is chosen. temperature 0 is greedy; top_k 0 and top_p 1 are off.
+    """How to choose the next code of each codebook. temperature 0 is greedy; top_k 0 and top_p 1 are off.
 
     Repetition-aware sampling draws again from the unmodified distribution when the chosen code already occurs
     `ras_max_repeats` times among its codebook's last `ras_window` columns; `ras_window` 0 turns it off.
@@ -44,7 +44,7 @@ class SamplingParameters:
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """How many new frames each emitted window carries: `first`, then `growth` times more, up to `maximum`."""
+    """How many new frames each window carries: `first`, then `growth` times as many each time, up to `maximum`."""
 
     first: int
     growth: float
@@ -57,17 +57,17 @@ class WindowPlan:
 
     def size(self, index: int) -> int:
         """Frames of window `index` (from 0)."""
-        # The exponent is capped: beyond it the maximum has long been reached, and a float would overflow.
+        # Cap the exponent: the maximum is reached long before, and a larger exponent would overflow a float.
         return max(1, min(self.maximum, int(self.first * self.growth ** min(index, 64))))
 
 
 @dataclass(frozen=True)
 class RunawayGuard:
-    """When a stream is taken to have lost its text, and is ended as `runaway`. Each 0 turns its check off.
+    """When to assume that a stream has lost its text, and end it as `runaway`. A value of 0 turns its check off.
 
-    `max_frames`: a budget, which ends a stream as the engine's own limit does but under the other name. `loop_frames`:
-    a cycle of at most so many frames goes on for `loop_repeats` times that long. `silence_frames`: so many frames are
-    silence, with hardly a sound among them. The engine's `runaway.py` says what is compared.
+    `max_frames`: a frame budget, like the engine's own limit but reported as `runaway`. `loop_frames`: a cycle of at
+    most this many frames repeats for `loop_repeats` times this long. `silence_frames`: this many frames are almost all
+    silence. The engine's `runaway.py` says what is compared.
     """
 
     max_frames: int = 0
@@ -89,9 +89,9 @@ NO_GUARD = RunawayGuard()
 class PlannedPart:
     """A turn of a dialogue, or a chunk of a long text. Lengths in frames.
 
-    `ids`: its tokens, ending where its audio begins. `prefix`: the number of the prefix its prompt begins with; parts
-    of one prefix are each other's context. `cloned`: the prefix holds the speaker's voice. `pause`: silence behind it.
-    `least_frames`: if it stops with fewer, it is taken to have failed.
+    `ids`: its tokens, ending where its audio begins. `prefix`: index of the prefix its prompt begins with; parts with
+    the same prefix are each other's context. `cloned`: the prefix holds the speaker's voice. `pause`: silence after it.
+    `least_frames`: a part that stops with fewer has failed.
     """
 
     speaker: str
@@ -114,10 +114,10 @@ class PlannedPart:
 class SpeechPlan:
     """All of a request's speech.
 
-    `prefixes`: the tokens that prompts begin with, in which the reference token stands for each clip. `closing`: the
-    tokens that follow a part's audio where the part is context of a later one. `max_frames` and `timeout` (seconds)
-    are of the whole speech, the seed too. `context_parts`, `max_retries`, `hold_parts`: as the options of these names.
-    `about`: what the client is told at the end beside the parts.
+    `prefixes`: the tokens that prompts begin with; the reference token stands for each clip. `closing`: the tokens that
+    follow a part's audio when the part is context for a later one. `max_frames`, `timeout` (seconds) and the seed apply
+    to the whole speech. `context_parts`, `max_retries`, `hold_parts`: the options of the same names. `about`: what the
+    client's final report says besides the parts.
     """
 
     prefixes: tuple[tuple[int, ...], ...]
@@ -171,7 +171,7 @@ _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bo
 
 
 def _made(kind: type[Made], values: dict[str, Any]) -> Made:
-    """A dataclass of values whose simple types are checked. Raises TypeError."""
+    """Make a dataclass from values, checking their simple types. Raises TypeError."""
     for field in fields(kind):  # type: ignore[arg-type]
         allowed = _KINDS.get(str(field.type))
         if allowed and field.name in values and type(values[field.name]) not in allowed:

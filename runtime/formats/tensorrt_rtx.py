@@ -1,4 +1,4 @@
-"""Where TensorRT-RTX's Python module is: the language model and the codec run on it, the build compiles with it."""
+"""Finds TensorRT-RTX's Python module, which compiles the engines and runs the language model and the codec."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def tensorrt_rtx() -> Any:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise ModelLoadingError("TensorRT-RTX is not installed; it is the package tensorrt-rtx-cu12")
+    raise ModelLoadingError("TensorRT-RTX is not installed; install the package tensorrt-rtx-cu12")

@@ -30,7 +30,7 @@ _TEXTS = ("language", "gender", "description")  # what other stages read of the 
 
 @dataclass(frozen=True, eq=False)
 class VoiceProfile:
-    """A voice by a clip and its words, or, with no clip, described in words by `metadata["description"]`."""
+    """A voice: a clip and its transcript or, without a clip, a description in `metadata["description"]`."""
 
     name: str
     audio_path: Path | None
@@ -43,11 +43,11 @@ class VoiceProfile:
 
     @property
     def description(self) -> str:
-        """How a voice without a clip sounds, for the scene; empty for one with a clip."""
+        """How a voice without a clip sounds, for the scene; empty for a voice with a clip."""
         return "" if self.audio_path else str(self.metadata.get("description", ""))
 
     def summary(self) -> dict[str, Any]:
-        """All of it that JSON can hold; the path is only the file's name, for the folder is the server's affair."""
+        """Everything that JSON can hold; of the path only the file name, since the folder is the server's business."""
         return {
             "name": self.name,
             "origin": self.origin,
@@ -92,7 +92,7 @@ def voice_name(file_name: str) -> str:
 
 @dataclass(frozen=True)
 class VoiceRules:
-    """What profiles must be; part of the models' settings. Patterns are regular expressions for the whole name."""
+    """The rules for profiles; part of the models' settings. Patterns are regular expressions for the whole name."""
 
     name_pattern: str
     reserved_names: str
@@ -112,7 +112,7 @@ class VoiceRules:
             self.check_transcript(profile.transcript)
 
     def check_name(self, name: str) -> None:
-        """Raises InvalidRequestError for a name that could be a path, is too long, or has a meaning of its own."""
+        """Raises InvalidRequestError for a name that could be a path, is too long, or is reserved."""
         if not re.fullmatch(self.name_pattern, name):
             shown = name if len(name) <= 60 else name[:60] + "…"
             raise InvalidRequestError(f"voice name {shown!r} is not allowed; {self.name_rule}")
@@ -120,7 +120,7 @@ class VoiceRules:
             raise InvalidRequestError(f"voice name {name!r} is reserved; take another one")
 
     def check_transcript(self, transcript: str) -> None:
-        """Raises InvalidRequestError when nobody can have said it."""
+        """Raises InvalidRequestError when a transcript is empty, too long or not plain text."""
         check_plain(transcript, "transcript")
         if not any(c.isalnum() for c in transcript):
             raise InvalidRequestError("the transcript is empty; it must be the words that the clip says")
@@ -134,7 +134,7 @@ class VoiceRules:
         if not text:
             return {}
         if len(text.encode(errors="replace")) > self.max_metadata_bytes:
-            raise InvalidRequestError(f"metadata has more than {self.max_metadata_bytes} bytes, which is the most")
+            raise InvalidRequestError(f"metadata has more than {self.max_metadata_bytes} bytes, which is the limit")
         try:
             metadata = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -156,7 +156,7 @@ class VoiceRules:
         check_pronunciations(metadata.get("lexicon", {}), "metadata 'lexicon'")
 
     def check_description(self, metadata: dict[str, Any]) -> None:
-        """Raises InvalidRequestError unless the metadata describe a voice that has no clip."""
+        """Raises InvalidRequestError unless the metadata describes a voice that has no clip."""
         description = str(metadata.get("description", ""))
         check_plain(description, "description")
         if not any(c.isalnum() for c in description):
@@ -169,7 +169,7 @@ class VoiceRules:
 
 
 def check_plain(text: str, name: str) -> None:
-    """Control characters and halves of characters are no text; raises InvalidRequestError."""
+    """Raises InvalidRequestError for control characters and lone surrogates."""
     unwanted = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or 0xD800 <= ord(c) <= 0xDFFF), None)
     if unwanted is not None:
         raise InvalidRequestError(f"{name} holds the character U+{ord(unwanted):04X}; it must be plain text")

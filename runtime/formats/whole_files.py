@@ -1,6 +1,6 @@
-"""Files that several processes share: written whole or not at all, one writer at a time.
+"""Files that several processes share: written atomically, by one writer at a time.
 
-A file under way has a hidden name; what a killed writer left is swept by whoever looks after the folder.
+A file being written has a hidden name; the owner of the folder removes what a killed writer left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file, which has its name and is on the disk when the block ends; an error leaves nothing behind."""
+    """Write a file that is on the disk under its name when the block ends; an error leaves nothing behind."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as stream:
         try:
             yield stream
@@ -32,9 +32,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Alone among the processes that lock this file; the lock falls with the process, however it ends.
+    """Hold an exclusive lock on this file; the lock is released when the process ends, however it ends.
 
-    Raises BlockingIOError where another has it and it is not to be waited for, OSError where it cannot be locked.
+    Raises BlockingIOError when another process holds it and `wait` is false, OSError when it cannot be locked.
     """
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

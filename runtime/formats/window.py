@@ -1,4 +1,4 @@
-"""A window of codes on its way to the codec, and where its samples belong in the stream."""
+"""A window of codes for the codec, and where its samples belong in the stream."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ class FinishReason(str, Enum):
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """New frames with the context the codec needs to decode them as if it saw the whole stream.
+    """New frames, with the context that the codec needs to decode them as if it saw the whole stream.
 
     `codes`: int32 [num_codebooks, frames]; the new ones are `codes[:, context : context + count]`, and the first of
-    them is frame `start` of the stream. `begins`, `ends`: another part joins in front of, behind the new frames.
-    `pause`: frames of silence behind them. `part`, `speaker`: whose they are. `finish_reason` and `report` are set on
-    the last window only, which may have no new frames. `fault`: the sentence of the error that ends the stream here.
+    them is frame `start` of the stream. `begins`, `ends`: another part joins before, after the new frames. `pause`:
+    frames of silence after them. `part`, `speaker`: which part and speaker they belong to. `finish_reason` and `report`
+    are set on the last window only, which may have no new frames. `fault`: the message of the error that ends the
+    stream here.
     """
 
     codes: np.ndarray

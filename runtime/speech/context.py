@@ -1,4 +1,4 @@
-"""What the next part's prompt begins with: a prefix, and the parts spoken behind it, their words with their codes."""
+"""What the next part's prompt begins with: a prefix, then the parts already spoken, text with codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runtime.formats.speech_plan import PlannedPart, SpeechPlan
 
 @dataclass(frozen=True)
 class ContextLimits:
-    """Positions of one stream, prompt and generated columns; and how many of a prompt's may be audio."""
+    """Positions of one stream, prompt plus generated columns, and how many positions of a prompt may be audio."""
 
     max_positions: int
     max_audio_positions: int
@@ -22,17 +22,17 @@ class ContextLimits:
 
 @dataclass(frozen=True, eq=False)
 class _Spoken:
-    """A part in context. An anchor is the first of a speaker whose voice the prefix does not hold."""
+    """A part in context. An anchor is the first part of a speaker whose voice is not in the prefix."""
 
     segments: tuple[Segment, ...]
     anchor: bool
 
 
 class Context:
-    """A prefix of a plan, and behind it the last `context_parts` parts and every anchor before them.
+    """A prefix of a plan, then the last `context_parts` parts and every anchor before them.
 
-    Anchors stay for the whole request, as references do: the model chose a voice there, and keeps it only as long as it
-    sees it.
+    Anchors stay for the whole request, as references do: the model chose a voice there, and keeps it only while the
+    anchor is in its prompt.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Context:
         self._spoken = [spoken for age, spoken in enumerate(self._spoken) if spoken.anchor or age >= older]
 
     def prompt(self, part: PlannedPart, frames: int) -> Prompt:
-        """The part's prompt; drops what leaves no room for so many frames behind it."""
+        """The part's prompt; drops old context until `frames` more fit behind it."""
         while True:
             prompt = Prompt((*self._prefix, *self._segments(), _text(part.ids)))
             if not self._spoken or self._fits(prompt, frames):

@@ -19,7 +19,7 @@ def read_prefixes(
 ) -> tuple[Prefix, ...]:
     """The plan's prefixes with its clips: codes int32 [num_codebooks, frames], frames int32 [clips].
 
-    Raises InvalidRequestError when tokens or codes are none of the model's, or clips and their tokens do not agree.
+    Raises InvalidRequestError when tokens or codes are out of the model's range, or clips and their tokens differ.
     """
     for ids in (*plan.prefixes, plan.closing, *(part.ids for part in plan.parts)):
         if ids and not 0 <= min(ids) <= max(ids) < model.vocab_size:
@@ -27,7 +27,7 @@ def read_prefixes(
     waiting = _clips(codes, frames, model)
     places = sum(ids.count(model.reference_token_id) for ids in plan.prefixes)
     if places != len(frames):
-        raise InvalidRequestError(f"the prefixes have room for {places} reference clips, and {len(frames)} came")
+        raise InvalidRequestError(f"the prefixes have room for {places} reference clips, but {len(frames)} came")
     return tuple(tuple(_segments(np.array(ids, np.int64), waiting, model)) for ids in plan.prefixes)
 
 
@@ -37,7 +37,7 @@ def _clips(codes: np.ndarray, frames: np.ndarray, model: ModelDescription) -> It
     if codes.size and (codes.min() < 0 or codes.max() >= layout.first_special_id):
         raise InvalidRequestError(f"reference_codes must lie from 0 to {layout.first_special_id - 1}")
     if (frames < 1).any() or frames.sum() != codes.shape[1]:
-        raise InvalidRequestError(f"reference_codes has {codes.shape[1]} frames, and the clips {frames.tolist()}")
+        raise InvalidRequestError(f"reference_codes has {codes.shape[1]} frames, but the clips have {frames.tolist()}")
     return iter(np.split(codes, np.cumsum(frames)[:-1], axis=1))
 
 

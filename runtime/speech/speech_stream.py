@@ -1,4 +1,4 @@
-"""A speech plan on its way through the engine: part after part, each a request of its own, all of them one stream."""
+"""Runs a speech plan on the engine: one request per part, one after another, joined into one stream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BITS = 63  # of a seed
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a part was spoken, for the report. Seconds of the whole stream, without the pause behind it."""
+    """How a part was spoken, for the report. Times in seconds of the whole stream, without the pause after the part."""
 
     speaker: str
     text: str
@@ -36,12 +36,12 @@ class Outcome:
 
 @dataclass
 class _Attempt:
-    """An attempt at a part: the windows that have not left yet, and all codes so far."""
+    """An attempt at a part: the windows not sent yet, and all codes so far."""
 
     number: int
     held: list[FrameWindow] = field(default_factory=list)
     codes: list[np.ndarray] = field(default_factory=list)
-    released: int = 0  # frames that have left
+    released: int = 0  # frames sent
 
     @property
     def frames(self) -> int:
@@ -49,16 +49,16 @@ class _Attempt:
 
 
 class SpeechStream:
-    """One plan on its way through the engine.
+    """Speaks one plan.
 
-    A part that fails (the guard ends it, or it stops too early) is tried again with another seed, `max_retries` times,
-    as long as none of its audio has left; with `hold_parts` none does before the part is known to be good. A part that
-    failed for good is heard as far as it went, and never becomes context. Everything but `cancel` and `start` happens
-    on the one thread that `defer` runs things on.
+    A part that fails (the guard ends it, or it stops too early) is retried with another seed, up to `max_retries`
+    times, as long as none of its audio has been sent; with `hold_parts` no audio is sent before the part is known to be
+    good. When the retries are used up, what the last attempt spoke is sent, but never becomes context. Everything but
+    `cancel` and `start` runs on the one thread behind `defer`.
 
     Args:
         send: called with each window in order; its last call has a finish reason or is an error.
-        defer: runs a function later, in order, on a thread of its own.
+        defer: runs functions later, in order, on a separate thread.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class SpeechStream:
         self._cancelled = threading.Event()
 
     def start(self) -> None:
-        """Submit the first part. Raises what the engine refuses it with."""
+        """Submit the first part. Raises the engine's error when it refuses the part."""
         self._submit()
 
     def cancel(self) -> None:
@@ -101,7 +101,7 @@ class SpeechStream:
         return self._plan.parts[self._index]
 
     def _submit(self) -> None:
-        """Hand the present part to the engine, with the attempt's seed."""
+        """Submit the current part to the engine, with the attempt's seed."""
         part, seconds = self._part, self._deadline - time.monotonic()
         if seconds <= 0:
             raise GenerationTimeoutError("the request's time limit passed before its speech was complete")
@@ -130,7 +130,7 @@ class SpeechStream:
                 self._end_cancelled()
             else:
                 self._hear_window(event)
-        except Exception as error:  # whoever waits for the stream must hear of it
+        except Exception as error:  # the client waiting for the stream must hear of it
             self._send(classify(error))
 
     def _hear_window(self, window: FrameWindow) -> None:
@@ -168,7 +168,7 @@ class SpeechStream:
         windows[-1] = replace(windows[-1], ends=True, pause=part.pause)
         self._index, self._attempt, self._position = self._index + 1, _Attempt(0), stop + part.pause
         try:
-            self._submit()  # first: the engine reads the next prompt while these windows are on their way
+            self._submit()  # first, so that the engine reads the next prompt while these windows are being sent
         finally:
             self._release(windows)
 
@@ -194,7 +194,7 @@ class SpeechStream:
         )
 
     def _release(self, windows: list[Window]) -> None:
-        """Let windows of one attempt leave. Where they are its last, the stream may be at the next part already."""
+        """Send windows of one attempt. If they are its last, the stream may already be at the next part."""
         if windows[0].part == self._index:
             self._attempt.held.clear()
             self._attempt.released += sum(window.count for window in windows)
@@ -207,7 +207,7 @@ class SpeechStream:
         self._outcomes.append(Outcome(part.speaker, part.text, start, stop, reason, self._attempt.number))
 
     def _finish_reason(self, spoken_all: bool) -> FinishReason:
-        """The whole stream's: the worst of its parts'."""
+        """The whole stream's finish reason: the worst among its parts."""
         reasons = {outcome.finish_reason for outcome in self._outcomes}
         if FinishReason.RUNAWAY.value in reasons:
             return FinishReason.RUNAWAY
@@ -225,7 +225,7 @@ class SpeechStream:
 
 
 def part_seed(seed: int, part: int, attempt: int) -> int:
-    """The seed of one attempt at one part: the request's own for the first, and as different for all the others."""
+    """The seed of one attempt at one part: the request's own for the first, a different one for each of the others."""
     if part == attempt == 0:
         return seed
     digest = hashlib.blake2b(f"{seed} {part} {attempt}".encode(), digest_size=8).digest()

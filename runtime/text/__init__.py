@@ -1,1 +1,1 @@
-"""Text to turns, turns to parts, parts to the prompt's tokens."""
+"""Turns text into turns, turns into parts, and parts into the prompt's tokens."""

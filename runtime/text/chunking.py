@@ -1,7 +1,7 @@
-"""Cutting text into the pieces that are spoken one after another: whole sentences where they fit, in reading order.
+"""Cuts text into the pieces that are spoken one after another: whole sentences where they fit, in reading order.
 
-Sizes are counted in words. A character of a script without spaces counts as two thirds of one, which is about the time
-it takes to say; a sound event counts as one.
+Sizes are counted in words. A character of a script without spaces counts as two thirds of a word, which is about the
+time it takes to say; a sound event counts as one word.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def chunk(text: str, method: str, language: str, words: int) -> list[Chunk]:
 
 
 def _fitting(paragraph: str, language: str, most: int) -> Iterator[str]:
-    """Sentences as they are if they fit, and those that do not clause by clause, or word by word."""
+    """Sentences that fit, unchanged; the others clause by clause or word by word."""
     for sentence in sentences(paragraph, language):
         if _size(sentence) <= most:
             yield sentence
@@ -70,7 +70,7 @@ def _fitting(paragraph: str, language: str, most: int) -> Iterator[str]:
 
 
 def _words(clause: str, language: str, most: int) -> Iterator[str]:
-    """The words of a clause, with those in one that belong together; too long a row parts at its weak joints."""
+    """The words of a clause, joined where they belong together; a run that is too long is cut at its weakest joints."""
     for row in _together(_UNIT.findall(clause), language):
         if _size(row) <= most:
             yield row
@@ -80,7 +80,7 @@ def _words(clause: str, language: str, most: int) -> Iterator[str]:
 
 
 def _together(pieces: Iterable[str], language: str, loosely: bool = True) -> Iterator[str]:
-    """The pieces, with those in one that belong together; `loosely`: a number and its neighbours do in any case."""
+    """The pieces, joined where they belong together; `loosely`: always join a number and its neighbours."""
     held = ""
     for piece in pieces:
         if held and not belong_together(held, piece, language, loosely):
@@ -92,7 +92,7 @@ def _together(pieces: Iterable[str], language: str, loosely: bool = True) -> Ite
 
 
 def _packed(pieces: Iterable[str], most: int) -> Iterator[str]:
-    """Neighbouring pieces joined for as long as they fit."""
+    """Adjacent pieces, joined as long as they fit."""
     held, size = "", 0
     for piece in pieces:
         added = _size(piece)

@@ -1,7 +1,7 @@
-"""What stands in a text and is not said: invisible and control characters, entities, tags, emoji, Markdown's marks.
+"""Removes what a text contains but is not said: invisible and control characters, entities, tags, emoji, Markdown.
 
-Nothing here takes a letter or a digit that is said, nor glues two words together: what goes from between two words
-leaves a space, but for marks that only say where a word may be broken.
+Nothing here removes a spoken letter or digit, or joins two words: what is removed between two words leaves a space,
+except marks that only say where a word may be broken.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _EMOJI = re.compile(rf"\s?(?:(?![\u266d-\u266f])[{_PICTURES}]\u200d?\s?)+")
 
 
 def legible(text: str) -> str:
-    """The text without what no reader sees, in composed characters (NFC) and without HTML's entities and tags.
+    """The text without invisible characters, in composed form (NFC), and without HTML's entities and tags.
 
-    Stays as it is: the no-break spaces, by which French sets its marks off; the joiners of Persian and of India's
-    scripts; U+0000 and halves of characters, which the caller must refuse. Line and paragraph separators, form feeds
-    and the like become line breaks, other control characters, private and unassigned ones a space.
+    These stay: the no-break spaces that French puts before punctuation; the joiners of Persian and of India's scripts;
+    U+0000 and lone surrogates, which the caller must refuse. Line and paragraph separators, form feeds and the like
+    become line breaks; other control characters, private and unassigned ones become a space.
     """
     if text.isascii() and text.isprintable() and not re.search("[&<]", text):
         return text
@@ -131,10 +131,10 @@ _ESCAPED = re.compile(r"\\([\\`*_{}\[\]#+!~|>-])")
 
 
 def without_markdown(text: str) -> str:
-    """The text without Markdown's marks: of a link its words stay, of a picture what stands in its place.
+    """The text without Markdown's marks; a link leaves its words, a picture its alternative text.
 
-    Headings, list items, rows of a table and what stands around a rule become paragraphs of their own. Sound events,
-    labels of speakers and arithmetic are none of Markdown's, nor is a mark that has no partner.
+    Headings, list items, table rows and the text around a rule become separate paragraphs. Sound events, speaker labels
+    and arithmetic do not count as Markdown, nor does a mark without a partner.
     """
     if not re.search(r"[#*_`~\[|>+•‣◦▪●=\\-]", text):
         return text
@@ -156,7 +156,7 @@ def without_markdown(text: str) -> str:
 
 
 def _without_fences(text: str) -> str:
-    """What stands between two fences stays, line by line; a fence that is never closed is none."""
+    """Keep what is between two fences, line by line; a fence that is never closed does not count."""
     if "```" not in text and "~~~" not in text:
         return text
     lines, opened = text.split("\n"), ""
@@ -210,5 +210,5 @@ def _row(line: str) -> str:
 
 
 def cleaned(text: str) -> str:
-    """What of a legible text is said."""
+    """The spoken part of a legible text."""
     return without_pictures(without_markdown(text)).strip()

@@ -1,7 +1,7 @@
 """How long a text takes to say, from its syllables and pauses: the budget of the runaway guard.
 
-The rates are those of people reading aloud, pauses over 150 ms left out: the mean over the recordings of ten speakers a
-language in the published data of Coupé, Oh, Dediu and Pellegrino, "Different languages, similar encoding efficiency"
+The rates are those of people reading aloud, without pauses over 150 ms: the mean over the recordings of ten speakers
+per language in the published data of Coupé, Oh, Dediu, Pellegrino, "Different languages, similar encoding efficiency"
 (Science Advances 5, 2019, eaaw2594; InfoRateData.csv of the authors' supplementary repository, syllables divided by
 seconds). The slowest of its 17 languages is Thai; single recordings differ from their language's mean by up to 43 %.
 A synthesiser is less hurried than practised readers: the voice part of flite's sentences in

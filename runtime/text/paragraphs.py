@@ -1,8 +1,8 @@
-"""The paragraphs of a text as they are spoken: what was wrapped is one line again.
+"""The paragraphs of a text as they are spoken: wrapped lines are joined again.
 
-An empty line ends a paragraph, and so do a heading, a list's item, a line of verse and an indented beginning. Any other
-line break is there because the line was full. Two things tell which it is: how full the line was, that is whether the
-next word would have fitted into it too, and how the text goes on, in the middle of a sentence or with a new one.
+An empty line ends a paragraph, and so do a heading, a list item, a line of verse and an indented beginning. Any other
+line break is there because the line was full. Two clues decide: how full the line was, that is whether the next word
+would have fitted too, and whether the text continues in the middle of a sentence or with a new one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _RAGGED = 6  # columns, and a tenth of fewer than sixty, that people leave who w
 
 
 def paragraphs(text: str, language: str) -> list[str]:
-    """The paragraphs in order, each a line without white space around it."""
+    """The paragraphs in order, each one line, stripped of white space."""
     blocks = _BLANK_LINES.split(_LINE_BREAKS.sub("\n", text))
     return [paragraph for block in blocks for paragraph in _joined(block.expandtabs(), language)]
 

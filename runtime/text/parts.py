@@ -1,4 +1,4 @@
-"""From turns of text to the parts that are spoken one after another."""
+"""Splits turns of text into the parts that are spoken one after another."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from runtime.text.readings.normalization import normalize
 
 @dataclass(frozen=True)
 class TextPart:
-    """What is spoken in one piece, as the model reads it, and the silence behind it in seconds.
+    """What is spoken in one piece, as the model reads it, and the silence after it in seconds.
 
-    There is one turn, or a chunk of one; only a dialogue that is not cut at all has several.
+    A part is one turn, or a chunk of one; only a dialogue that is not cut at all has several turns in one part.
     """
 
     turns: tuple[DialogueTurn, ...]
@@ -42,9 +42,9 @@ def text_parts(
     language: str,
     lexicons: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[TextPart]:
-    """Every part that has something to say, in the order to speak them.
+    """Every part that has something to say, in speaking order.
 
-    As in the original only the end of the whole text gets a full stop that it lacks: what ends before goes on.
+    As in the original, only the end of the whole text gets a missing full stop: after earlier parts the text goes on.
     lexicons: readings that a speaker's voice brings, by the speaker's name; those of the request win.
     """
     parts: list[TextPart] = []

@@ -20,8 +20,8 @@ from runtime.formats.options import (
 from runtime.formats.pronunciations import check_pronunciations
 
 _NO_PENALTY = (
-    "repetition_penalty has no meaning for codes, of which good speech repeats many; "
-    "use ras_window and ras_max_repeats, which draw a code again that repeats too often"
+    "repetition_penalty has no meaning for codes, since good speech repeats many of them; "
+    "use ras_window and ras_max_repeats, which redraw a code that repeats too often"
 )
 
 

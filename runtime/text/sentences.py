@@ -1,8 +1,8 @@
-"""Where a paragraph may be cut: after its sentences, after their clauses, and where it must be, between words.
+"""Where a paragraph may be cut: after its sentences, after their clauses and, if necessary, between words.
 
-sentencex finds the sentences. Of what it finds some are none: after an abbreviation or an initial, and where the text
-goes on in small letters. And nothing is cut that is read in one: whether it is, the readings themselves are asked,
-which say something else of the whole than of its two pieces.
+sentencex finds the sentences. Some of its boundaries are wrong: after an abbreviation or an initial, and where the text
+continues in lower case. And nothing that is read as a unit is cut: the readings themselves decide, by whether they read
+the whole differently from its two pieces.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _MONTHS = {
 
 
 def sentences(paragraph: str, language: str) -> Iterator[str]:
-    """The sentences of a paragraph with the white space behind them; joined they are the paragraph."""
+    """The sentences of a paragraph with the white space after them; joined they are the paragraph."""
     small = paragraph.islower()
     begun = 0
     found = {
@@ -95,7 +95,7 @@ def ends_with_abbreviation(left: str, right: str) -> bool:
 
 
 def belong_together(left: str, right: str, language: str, loosely: bool = True) -> bool:
-    """Whether a cut between the two pieces would fall into what is read, or said, in one.
+    """Whether a cut between the two pieces would split what is read, or said, as a unit.
 
     loosely: also between a number and any word beside it.
     """

@@ -18,7 +18,7 @@ from runtime.text.dialogue.subtitles import without_times
 
 @dataclass(frozen=True)
 class Content:
-    """What there is to say, and what the text tells the model beside it."""
+    """What to say, and what else the text tells the model."""
 
     turns: Sequence[DialogueTurn]
     system: str | None = None
@@ -26,11 +26,11 @@ class Content:
 
 
 def read_text(text: str | None, max_characters: int, recognition: Recognition = AUTO) -> Content:
-    """The turns to speak, of which there is at least one.
+    """The turns to speak, at least one.
 
-    A text is taken for messages when it is a JSON list of objects; one that only looks like it is spoken as it stands.
-    What stands in it and is not said goes: the invisible and the times of subtitles before speakers are looked for,
-    Markdown and emoji after.
+    A text is read as messages when it is a JSON list of objects; a text that only looks like one is spoken as it is.
+    What is not said is removed: invisible characters and subtitle times before the search for speakers, Markdown and
+    emoji after it.
     Raises InvalidRequestError when it is empty, too long, not plain text, or messages that make no sense.
     """
     if text is None or not text.strip():
@@ -55,7 +55,7 @@ def read_text(text: str | None, max_characters: int, recognition: Recognition = 
 def told(option: str, given: str | None, in_text: str | None) -> str | None:
     """The system text or the scene, from the option of that name or from the text; None where neither has one.
 
-    Raises InvalidRequestError where both do.
+    Raises InvalidRequestError when both do.
     """
     if given is not None and in_text is not None:
         raise InvalidRequestError(f"{option} is given twice, as an option and within the text; send one of them")

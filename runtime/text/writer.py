@@ -26,7 +26,7 @@ _NO_SAMPLES = np.zeros(0, np.float32)
 
 @dataclass(frozen=True)
 class PlanLimits:
-    """What the engine has room for. Positions; `positions_beside_clip` are what a clip takes beyond its frames."""
+    """What the engine has room for, in positions; `positions_beside_clip` is what a clip takes besides its frames."""
 
     num_codebooks: int
     frame_seconds: float
@@ -38,7 +38,7 @@ class PlanLimits:
 
 @dataclass(frozen=True, eq=False)
 class WrittenPlan:
-    """A plan and its clips; of each either samples or codes, and 0 of the other.
+    """A plan and its clips; each clip has either samples or codes, and 0 of the other.
 
     float32 [samples], int32 [clips], int32 [num_codebooks, frames], int32 [clips].
     """
@@ -64,9 +64,9 @@ class PlanWriter:
         params: GenerationParams,
         language: Language,
     ) -> WrittenPlan:
-        """The plan of a request. system: None for what the model was trained to be told, "" for nothing.
+        """The plan of a request. system: None for the instruction that the model was trained with, "" for none.
 
-        Raises InvalidRequestError for a part that the engine has no room for.
+        Raises InvalidRequestError for a part that does not fit into the engine.
         """
         # Parts of one group share a prefix and are each other's context.
         apart = params.dialogue_context == "own" and params.chunk_method != "none"
@@ -160,7 +160,7 @@ class PlanWriter:
         return max(1, round(seconds / self._limits.frame_seconds))
 
     def _audio_positions(self, clips: Sequence[Reference]) -> int:
-        """What reference clips take. Raises InvalidRequestError when that is more than there is for them."""
+        """The positions that reference clips take. Raises InvalidRequestError when they exceed the engine's limit."""
         limits = self._limits
         audio = sum(self._clip_frames(clip) + limits.positions_beside_clip for clip in clips)
         if audio > limits.max_prompt_audio_positions:
@@ -174,7 +174,7 @@ class PlanWriter:
         return len(clip.samples) // self._limits.hop_length if clip.codes is None else clip.codes.shape[1]
 
     def _check_room(self, number: int, prompt: int, part: TextPart, language: Language) -> None:
-        """Whether a part, whose prompt takes so many positions, can be spoken to its end."""
+        """Check that a part, whose prompt takes `prompt` positions, can be spoken to its end."""
         limits = self._limits
         positions = prompt + limits.positions_beside_clip
         seconds = (limits.max_positions - positions) * limits.frame_seconds

@@ -1,1 +1,1 @@
-"""What Triton calls: one module a model, and their tensors, metrics and responses."""
+"""What Triton calls: one module per model, and the tensors, metrics and responses they share."""

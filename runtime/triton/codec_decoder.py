@@ -1,4 +1,4 @@
-"""Triton model `codec_decoder`: windows of codes to the samples of their streams, windows of many streams in one call.
+"""Triton model `codec_decoder`: decodes windows of codes into samples, windows of many streams in one call.
 
 in:  codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them
 out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], part int32 [1], speaker; finish_reason and report
@@ -20,7 +20,7 @@ from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, 
 from runtime.formats.window import Window
 from runtime.triton import tensors
 
-Ticket = tuple[Any, Window]  # a response sender, and what it is to be sent
+Ticket = tuple[Any, Window]  # a response sender, and the window it must answer
 
 
 class TritonPythonModel:
@@ -47,13 +47,13 @@ class TritonPythonModel:
         self._batcher.close()
 
     def _window(self, request: Any) -> Window:
-        """A window the network can decode: whoever shares its batch must not fail for it."""
+        """Read a window and check that the network can decode it: one bad window must not fail its whole batch."""
         codes = tensors.required(request, "codes")
         if codes.ndim != 3 or codes.shape[:2] != (1, self._num_codebooks):
             raise InvalidRequestError(f"codes must be [1, {self._num_codebooks}, frames]")
         if codes.size and (codes.min() < 0 or codes.max() >= self._codebook_size):
             raise InvalidRequestError(f"codes must lie from 0 to {self._codebook_size - 1}")
-        # A copy: the tensor's memory is Triton's, and goes back to it with this call.
+        # Copy: Triton owns the tensor's memory and takes it back when this call returns.
         return Window.read(codes[0].copy(), tensors.text(request, "window") or "")
 
     def _answer(self, ticket: Ticket, result: np.ndarray | Exception) -> None:

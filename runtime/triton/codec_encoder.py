@@ -1,11 +1,11 @@
-"""Triton model `codec_encoder`: reference audio to codes, each clip once; what is known already passes at once.
+"""Triton model `codec_encoder`: encodes each reference clip once; clips with known codes pass straight through.
 
-in:  reference_samples float32 [samples], the clips to encode one after another, each whole codec frames;
-     reference_lengths int32 [clips], their samples; known_codes? int32 [num_codebooks, frames], the codes of the other
-     clips; known_frames? int32 [clips], their frames. Of each clip either samples or frames are 0.
+in:  reference_samples float32 [samples], the clips to encode, concatenated, each a whole number of codec frames;
+     reference_lengths int32 [clips], samples per clip; known_codes? int32 [num_codebooks, frames], the codes of the
+     other clips; known_frames? int32 [clips], frames per clip. For each clip, either the samples or the frames are 0.
 out: reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips]
 
-Answers through response senders, so that a clip being encoded on the worker thread holds up nobody else.
+Answers through response senders, so that encoding a clip on the worker thread does not hold up other requests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runtime.triton.metrics import CodeSources, Refusals
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.state import state_directory
 
-PROFILE = "profile"  # a source of codes beside the cache's: they came with the voice
+PROFILE = "profile"  # a source of codes besides the cache: the voice profile brought them
 
 
 class TritonPythonModel:

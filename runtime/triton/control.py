@@ -1,8 +1,8 @@
-"""Control requests: a client cancels its stream, or leaves a watch that tells when it has gone away.
+"""Control requests: a client cancels its stream, or opens a watch that reveals when the client has gone away.
 
-Cancelling an ensemble request never reaches the models inside, so clients talk to this model directly, under the
-request id of the stream they mean. `cancel` ends the stream. `watch` is held open until the stream ends; when its
-client vanishes Triton marks the watch as cancelled, and the stream is ended for it.
+Cancelling an ensemble request never reaches the models inside it, so clients send control requests to this model
+directly, under the request id of the stream. `cancel` ends the stream. `watch` stays open until the stream ends; when
+its client vanishes, Triton marks the watch as cancelled, and we end the stream.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Controls:
         self._thread.start()
 
     def stream_begins(self, request_id: str, cancel: Callable[[], None]) -> bool:
-        """Note a stream and what cancels it; False when it was cancelled before it came.
+        """Register a stream and the function that cancels it; False when it was cancelled before it arrived.
 
         Raises InvalidRequestError for an id in use.
         """
@@ -56,7 +56,7 @@ class Controls:
             return True
 
     def stream_ended(self, request_id: str) -> None:
-        """Let go of whoever watches it."""
+        """Release the stream's watch."""
         with self._changed:
             self._live.pop(request_id, None)
             self._ended.add(request_id)
@@ -65,7 +65,7 @@ class Controls:
             watch.sender.send(flags=tensors.FINAL)
 
     def cancel(self, request_id: str, sender: Any) -> None:
-        """End a stream, now or when it comes; a watch over one that is not here has nothing left to watch."""
+        """End a stream, now or when it arrives; release the watch of a stream that is not here."""
         watch = None
         with self._changed:
             cancel_stream = self._live.get(request_id)
@@ -79,7 +79,7 @@ class Controls:
             answered.send(flags=tensors.FINAL)
 
     def watch(self, request_id: str, sender: Any) -> None:
-        """Hold a watch open; of two over one stream the second is let go at once."""
+        """Hold a watch open; release a second watch over the same stream at once."""
         with self._changed:
             if request_id not in self._ended and request_id not in self._watches:
                 self._watches[request_id] = _Watch(sender, time.monotonic())
@@ -88,7 +88,7 @@ class Controls:
         sender.send(flags=tensors.FINAL)
 
     def close(self) -> None:
-        """Stop looking and let every watch go."""
+        """Stop polling and release every watch."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -110,7 +110,7 @@ class Controls:
 
     def _look_at(self, request_id: str, watch: _Watch) -> None:
         with self._changed:
-            # Asking about a watch that has been answered crashes Triton: under the lock it is still registered.
+            # Polling a watch that has been answered crashes Triton; while we hold the lock it is still registered.
             if self._watches.get(request_id) is not watch:
                 return
             gone, cancel_stream = watch.sender.is_cancelled(), self._live.get(request_id)
@@ -128,7 +128,7 @@ class Controls:
 
 
 class _Recent:
-    """Ids of the last minute, and not too many of them."""
+    """Ids of the last minute, limited in number."""
 
     def __init__(self) -> None:
         self._since: OrderedDict[str, float] = OrderedDict()
@@ -140,7 +140,7 @@ class _Recent:
             self._since.popitem(last=False)
 
     def forget(self, request_id: str) -> bool:
-        """Drop an id; whether it was here."""
+        """Drop an id; returns whether it was here."""
         known = request_id in self
         self._since.pop(request_id, None)
         return known

@@ -1,4 +1,4 @@
-"""From windows to Triton responses, on a thread of its own so that no step waits for a response."""
+"""Sends windows as Triton responses, on a separate thread so that no step waits for a response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runtime.triton.engine_metrics import EngineMetrics
 
 
 class Responses:
-    """One request's way back to its client. `on_end` is called once, when its last response has left."""
+    """Sends one request's responses to its client. `on_end` is called once, after the last response is sent."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Responses:
 
 
 class Delivery:
-    """The thread on which streams go on and responses leave."""
+    """The thread that advances streams and sends responses."""
 
     def __init__(self) -> None:
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -75,11 +75,11 @@ class Delivery:
         self._thread.start()
 
     def put(self, work: Callable[[], None]) -> None:
-        """Queue something to do; it is done in the order it was put."""
+        """Queue a function to call; functions run in the order they were queued."""
         self._work.put(work)
 
     def close(self) -> None:
-        """Do what is queued and stop."""
+        """Run what is queued, then stop."""
         self._work.put(None)
         self._thread.join()
 

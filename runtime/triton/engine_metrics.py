@@ -18,17 +18,17 @@ class EngineMetrics:
 
     def __init__(self, stats: EngineStats) -> None:
         self._last = stats
-        self._families: list[Any] = []  # a family dies with its last reference
+        self._families: list[Any] = []  # Triton drops a family when its last reference goes
         self._live = self._metric("higgs_live_streams", "Streams being generated", gauge=True)
         self._waiting = self._metric("higgs_waiting_requests", "Requests waiting for a stream", gauge=True)
         self._frames = self._metric("higgs_frames_total", "Codec frames generated")
         self._steps = self._metric("higgs_steps_total", "Engine steps run")
         self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
         self._cancelled = self._metric("higgs_cancelled_total", "Streams cancelled by their clients")
-        self._finished = self._metric("higgs_finished_total", "Streams of the engine that ended by themselves")
-        self._runaway = self._metric("higgs_runaway_total", "Of these, streams that their guard ended")
+        self._finished = self._metric("higgs_finished_total", "Streams of the engine that ended on their own")
+        self._runaway = self._metric("higgs_runaway_total", "Finished streams that the runaway guard ended")
         self._reused = self._metric(
-            "higgs_prefix_positions_reused_total", "Prompt positions whose keys and values were kept from earlier ones"
+            "higgs_prefix_positions_reused_total", "Prompt positions whose keys and values came from earlier prompts"
         )
         self._prefix_bytes = self._metric(
             "higgs_prefix_cache_bytes", "Memory of keys and values kept for later prompts", gauge=True
@@ -65,17 +65,17 @@ class EngineMetrics:
             self._failed[error].increment(count - last.failed.get(error, 0))
 
     def first_window(self, seconds: float) -> None:
-        """A stream's first window left after so many seconds."""
+        """Count a stream whose first window left after so many seconds."""
         self._first_sum.increment(seconds)
         self._first_count.increment(1)
 
     def parts_ended(self, parts: int, retries: int) -> None:
-        """A script ended, with so many parts spoken and so many further attempts at them."""
+        """Count a script that ended after so many parts and so many retries."""
         self._parts.increment(parts)
         self._retries.increment(retries)
 
     def finished(self, seconds: float, audio_seconds: float) -> None:
-        """A stream ended by itself, after so many seconds, with so much audio."""
+        """Count a stream that ended on its own, after so many seconds, with so much audio."""
         if audio_seconds > 0:
             self._factor_sum.increment(seconds / audio_seconds)
             self._factor_count.increment(1)

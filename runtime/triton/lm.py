@@ -1,8 +1,7 @@
-"""Triton model `lm`: one in-flight batch for all streams; codes leave in windows the codec can decode on their own.
+"""Triton model `lm`: one in-flight batch for all streams; sends codes in windows that decode independently.
 
 in:  plan (JSON), reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], as
-     `formats/speech_plan.py` describes them; or control ("cancel" or "watch") alone, under the request id of the stream
-     it means
+     `formats/speech_plan.py` describes them; or control ("cancel" or "watch") alone, under the stream's request id
 out: codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them
 """
 

@@ -1,10 +1,10 @@
-"""Triton model `prompt`: checks a request and turns it into what the next stages need, before it costs anything.
+"""Triton model `prompt`: checks a request, before it costs anything, and turns it into what the next stages need.
 
 in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages), voice?, reference_audio?,
      reference_text?, options?
-out: plan (JSON, as `formats/speech_plan.py` describes it); of the clips whose codes are not known reference_samples
-     float32 [samples] (one after another, each whole codec frames), of the others known_codes int32 [num_codebooks,
-     frames]; reference_lengths and known_frames int32 [clips], of each clip the one or the other, and 0
+out: plan (JSON, as `formats/speech_plan.py` describes it); for clips whose codes are not known, reference_samples
+     float32 [samples] (concatenated, each a whole number of codec frames); for the others, known_codes int32
+     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TritonPythonModel:
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
         self._refusals = Refusals("prompt")
-        resolve(None, "word")  # reads the word lists, for which the first request would wait a second
+        resolve(None, "word")  # loads the word lists now; otherwise the first request would wait a second for them
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]
@@ -80,12 +80,12 @@ class TritonPythonModel:
         )
 
     def _chosen_voices(self, given: Reference | str | None, speakers: dict[str, str]) -> list[str]:
-        """The languages of the voices asked for by name."""
+        """The languages of the voices requested by name."""
         names = {given, *speakers.values()}
         return [str(one.metadata.get("language", "")) for one in self._voices.profiles() if one.name in names]
 
     def _recognition(self, params: GenerationParams) -> Recognition:
-        """Whose names a label may be: those of the request, and the voices'."""
+        """The names a label may be: those in the request, and those of the voices."""
         voices = frozenset(profile.name for profile in self._voices.profiles())
         return Recognition(params.dialogue, frozenset(params.speakers), voices)
 
@@ -107,7 +107,7 @@ class TritonPythonModel:
         return replace(clip, samples=samples)
 
     def _given(self, request: Any) -> Reference | str | None:
-        """The one voice that came with the request: a clip with its words, or the name of a profile."""
+        """The one voice the request brings: a clip with its transcript, or the name of a profile."""
         voice = tensors.text(request, "voice")
         samples = tensors.array(request, "reference_audio")
         words = tensors.text(request, "reference_text")

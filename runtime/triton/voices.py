@@ -3,7 +3,7 @@
 in:  command (list, show, add, remove), name?, audio? float32 [samples] at the codec's rate, transcript?,
      metadata? (JSON), replace? (bool: add may take the place of an added voice)
 out: result (JSON: {"voices": […]} for list, otherwise the one profile), and for show
-     audio float32 [samples] and embedding int32 [num_codebooks, frames]: the clip's codes, once it was spoken in
+     audio float32 [samples] and embedding int32 [num_codebooks, frames]: the clip's codes, once a request has used it
 """
 
 from __future__ import annotations
@@ -80,5 +80,5 @@ class TritonPythonModel:
 def _name(request: Any) -> str:
     name = tensors.text(request, "name")
     if not name:
-        raise InvalidRequestError("name is missing: which voice is meant")
+        raise InvalidRequestError("name is missing; give the name of a voice")
     return name

@@ -1,7 +1,7 @@
-"""Codes of reference clips on disk: one small file a clip, written whole or not at all, checked when read.
+"""Codes of reference clips on disk: one small file per clip, written atomically, checked when read.
 
-Several servers may share the folder. A file's modification time is when it was last of use; beyond `max_bytes` the
-longest unused go. This is the one home of codes: a voice profile's `embedding` is what is found here for its clip.
+Several servers may share the folder. A file's modification time is when it was last used; beyond `max_bytes` the least
+recently used go. Codes are stored nowhere else: a voice profile's `embedding` is what is found here for its clip.
 File: magic, SHA-256 of the rest, then num_codebooks and frames as uint32 and the codes as int32, all little-endian.
 """
 
@@ -30,20 +30,20 @@ _LOOK_SECONDS = 0.01
 
 
 def clip_digest(samples: np.ndarray) -> str:
-    """What tells a clip from others: the SHA-256 of the float32 samples of its whole codec frames."""
+    """The identity of a clip: the SHA-256 of the float32 samples of its whole codec frames."""
     return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
 
 
 def codes_key(codec: str, digest: str) -> str:
-    """What names the codes of the clip with that digest: a hash of it and of the codec that encodes it."""
+    """The name of the codes of the clip with that digest: a hash of the digest and of the codec."""
     return hashlib.sha256(f"{codec} {digest}".encode()).hexdigest()
 
 
 class CodeFiles:
-    """The folder. Safe for any number of threads and processes; what cannot be read is not there.
+    """The folder. Safe for any number of threads and processes; an unreadable file counts as absent.
 
     Args:
-        directory: made when something is first stored.
+        directory: created when something is first stored.
         max_bytes: how large all files together may be.
     """
 
@@ -51,7 +51,7 @@ class CodeFiles:
         self._directory, self._max_bytes = directory, max_bytes
 
     def load(self, key: str) -> np.ndarray | None:
-        """int32 [num_codebooks, frames], or None. A file that is torn or was damaged is removed."""
+        """int32 [num_codebooks, frames], or None. Removes a damaged file."""
         path = self._path(key)
         try:
             content = path.read_bytes()
@@ -66,12 +66,12 @@ class CodeFiles:
         return codes
 
     def touch(self, key: str) -> None:
-        """The clip was of use now."""
+        """Mark the clip as used now."""
         with suppress(OSError):
             os.utime(self._path(key))
 
     def store(self, key: str, codes: np.ndarray) -> None:
-        """Keep int32 [num_codebooks, frames], and make room for it. Raises OSError when the disk refuses."""
+        """Store int32 [num_codebooks, frames], making room if needed. Raises OSError when it cannot be written."""
         self._directory.mkdir(parents=True, exist_ok=True)
         with whole_file(self._path(key)) as file:
             file.write(_encoded(codes))
@@ -79,9 +79,9 @@ class CodeFiles:
 
     @contextmanager
     def claimed(self, key: str) -> Iterator[None]:
-        """Nobody else, in any process, is inside with the same clip: so that it is encoded once.
+        """Exclude every other holder of the same clip, in any process, so that the clip is encoded once.
 
-        A claim falls with its process. Where files cannot be locked, or the holder is stuck, it is not waited for.
+        A claim is released when its process ends. If files cannot be locked, or the holder is stuck, do not wait.
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class NewClip:
-    """A clip to keep: float32 [samples], their rate in Hz, and its digest as `code_files` has it."""
+    """A clip to store: float32 [samples], their rate in Hz, and its digest as in `code_files`."""
 
     samples: np.ndarray
     sample_rate: int
@@ -46,7 +46,7 @@ class NewClip:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A profile's file as it was when read; `profile` is None when it could not be."""
+    """A profile's file as it was when read; `profile` is None when it could not be read."""
 
     stamp: tuple[int, int, int]
     profile: VoiceProfile | None
@@ -57,7 +57,7 @@ class ProfileFolder:
 
     Args:
         origin: of its profiles: BUNDLE or ADDED.
-        rules: what profiles must be, those that were put there by hand too.
+        rules: the rules for profiles, including those put there by hand.
     """
 
     def __init__(self, directory: Path, origin: str, rules: VoiceRules) -> None:
@@ -66,7 +66,7 @@ class ProfileFolder:
         self._changed_at: int | None = None  # the folder's time when it was last read, None: read it again
 
     def profiles(self) -> dict[str, VoiceProfile]:
-        """By name, as they are now. A file that is no profile is left out, with a line in the log that says why."""
+        """By name, as they are now. Skips a file that is not a profile, and logs why."""
         try:
             changed_at = self._directory.stat().st_mtime_ns
         except OSError:
@@ -82,7 +82,8 @@ class ProfileFolder:
     ) -> VoiceProfile:
         """Store a profile; without a clip it is a voice described in words.
 
-        Raises FileExistsError unless it may replace, and OSError when the disk refuses; the folder is then as before.
+        Raises FileExistsError if it exists and may not be replaced, and OSError when it cannot be written; the folder
+        is then as before.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         with locked(self._directory / _LOCK):
@@ -102,7 +103,7 @@ class ProfileFolder:
         return profile
 
     def delete(self, name: str) -> bool:
-        """Remove a profile and its clip; False when there is none. Raises OSError when the disk refuses."""
+        """Remove a profile and its clip; False when there is none. Raises OSError when it cannot be removed."""
         if not self._directory.is_dir():
             return False
         with locked(self._directory / _LOCK):
@@ -114,7 +115,7 @@ class ProfileFolder:
         return bool(there)
 
     def sweep(self) -> None:
-        """Remove what a killed writer left, if the folder is there and lets itself be written."""
+        """Remove what a killed writer left, if the folder exists and is writable."""
         with suppress(OSError):
             if self._directory.is_dir():
                 with locked(self._directory / _LOCK):
@@ -125,7 +126,7 @@ class ProfileFolder:
             entries = list(os.scandir(self._directory))
         except OSError:
             return
-        # Of two forms of one name the later counts, which is the one that is written here.
+        # Of two Unicode forms of one name the later one counts; it is the form written here.
         for entry in sorted(entries, key=lambda entry: canonical(text_name(entry.name)) == text_name(entry.name)):
             if not entry.name.endswith(PROFILE_SUFFIX) or entry.name.startswith("."):
                 continue
@@ -155,10 +156,10 @@ class ProfileFolder:
         return path
 
     def _sweep(self) -> None:
-        """Only with the lock: then every half-written file, and every clip its profile does not name, is left over."""
+        """Call with the lock: then any half-written file, and any clip that its profile does not name, is left over."""
         for path in list(self._directory.iterdir()):
             half_written = path.name.startswith(".") and path.name != _LOCK
-            clip = _CLIP.fullmatch(path.name)  # others were put there by hand
+            clip = _CLIP.fullmatch(path.name)  # other files were put there by hand
             if half_written or (clip and not self._is_named(path, clip["voice"])):
                 with suppress(OSError):
                     path.unlink()
@@ -181,16 +182,16 @@ def _read(file: Path, origin: str, rules: VoiceRules) -> VoiceProfile | None:
         if profile.audio_path is not None:
             _check_inside(profile.audio_path)
     except (OSError, ValueError, KeyError, RecursionError, InvalidRequestError) as error:
-        logger.warning("%r is no voice profile and is left out: %r", str(file), error)
+        logger.warning("%r is not a voice profile and is skipped: %r", str(file), error)
         return None
     if profile.clip is None and profile.audio_path is not None and not os.path.isfile(profile.audio_path):
-        logger.warning("%r is left out: its clip %r is missing", str(file), profile.audio_path.name)
+        logger.warning("%r is skipped: its clip %r is missing", str(file), profile.audio_path.name)
         return None
     return profile
 
 
 def _check_inside(file: Path) -> None:
-    """Raises InvalidRequestError for a link that leads out of its folder, or round in circles."""
+    """Raises InvalidRequestError for a link that leads out of its folder, or in a loop."""
     try:
         inside = file.resolve().is_relative_to(file.parent.resolve())
     except RuntimeError:

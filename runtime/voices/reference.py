@@ -1,7 +1,7 @@
-"""What a reference clip must be, whether a request brings it or a voice profile is made of it.
+"""The rules for a reference clip, whether it comes with a request or in a voice profile.
 
-A clip is cut to whole codec frames: the codec's semantic and acoustic side see the same audio then, and the codes are
-those of transformers and of Boson's code, which pad other lengths, each in its own way.
+A clip is cut to whole codec frames: then the codec's semantic and acoustic branches see the same audio, and the codes
+equal those of transformers and of Boson's code, which pad other lengths, each in its own way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ReferenceRules:
     min_peak: float
 
     def checked(self, samples: np.ndarray) -> np.ndarray:
-        """The clip's whole codec frames, float32 [frames * hop_length], without the rest; or AudioFormatError."""
+        """The clip cut to whole codec frames, float32 [frames * hop_length]. Raises AudioFormatError."""
         samples = samples.reshape(-1)
         seconds = len(samples) / self.sample_rate
         if not np.isfinite(samples).all():
@@ -32,13 +32,13 @@ class ReferenceRules:
         shortest = max(self.min_seconds, self.hop_length / self.sample_rate)
         if not shortest <= seconds <= self.max_seconds:
             raise AudioFormatError(
-                f"the reference audio has {seconds:.2f} s; it must have {shortest} to {self.max_seconds} s"
+                f"the reference audio lasts {seconds:.2f} s; it must last {shortest} to {self.max_seconds} s"
             )
         samples = samples[: len(samples) - len(samples) % self.hop_length]
         peak = float(np.abs(samples).max())
         if peak < self.min_peak:
             raise AudioFormatError(
-                f"the reference audio is silent (peak {peak:.1e}, at least {self.min_peak} is needed)"
+                f"the reference audio is silent (peak {peak:.1e}; at least {self.min_peak} is needed)"
             )
         if peak > 1.0:
             raise AudioFormatError(f"the reference audio peaks at {peak:.2f}; samples must lie within -1 and 1")

@@ -1,4 +1,4 @@
-"""All voices of a server: those of its bundle, which nobody changes, and those added to its state folder."""
+"""All voices of a server: those of its bundle, which are read-only, and those added to its state folder."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from runtime.voices.profile_folder import NewClip, ProfileFolder
 from runtime.voices.reference import ReferenceRules
 from runtime.voices.state import STATE_VARIABLE, state_directory
 
-_ATTEMPTS = 2  # at a voice that another process is replacing
+_ATTEMPTS = 2  # at reading a voice that another process is replacing
 _CLIPS_IN_MEMORY = 32
 _DIGESTS_IN_MEMORY = 1024
 _NO_SAMPLES = np.zeros(0, np.float32)
 
 
 class VoiceStore:
-    """Sees at each call what any process added or removed meanwhile. A bundle's voice hides an added one of its name.
+    """Each call sees what any process has added or removed. A bundle's voice hides an added one of the same name.
 
-    A profile's embedding is what the code files hold for its clip: codes of this bundle's own encoder and no other.
+    A profile's embedding is what the code files hold for its clip: codes from this bundle's encoder and no other.
 
     Args:
         bundle: folder of the bundle's voices.
-        state: folder of the added ones, None: nothing can be added.
-        rules: what profiles must be.
-        limits: what their clips must be.
-        known_codes: finds the codes of a clip, by its digest, if somebody encoded it before.
+        state: folder of the added ones; None: nothing can be added.
+        rules: the rules for profiles.
+        limits: the limits for their clips.
+        known_codes: finds the codes of a clip by its digest, if the clip was encoded before.
     """
 
     def __init__(
@@ -50,13 +50,16 @@ class VoiceStore:
         self._bundle = ProfileFolder(bundle, BUNDLE, rules)
         self._added = ProfileFolder(state, ADDED, rules) if state else None
         self._state, self._rules, self._limits, self._known_codes = state, rules, limits, known_codes
-        # A clip's file name tells its content, so what was read stays right.
+        # A clip's file name identifies its content, so what was read stays valid.
         self._read = lru_cache(_CLIPS_IN_MEMORY)(self._read_clip)
         self._digest = lru_cache(_DIGESTS_IN_MEMORY)(lambda path: clip_digest(limits.checked(self._read(path))))
 
     @classmethod
     def open(cls, bundle: Path, settings: dict[str, Any]) -> VoiceStore:
-        """As the bundle's settings and the environment say. Raises ModelLoadingError when the bundle has no folder."""
+        """Open the store that the bundle's settings and the environment describe.
+
+        Raises ModelLoadingError when the bundle has no folder of voices.
+        """
         if not bundle.is_dir():
             raise ModelLoadingError(f"the bundle lacks its folder of voices, {bundle}")
         codes, state = settings["codes"], state_directory()
@@ -80,7 +83,7 @@ class VoiceStore:
         return [both[name] for name in sorted(both)]
 
     def get(self, name: str) -> VoiceProfile:
-        """The profile, or InvalidRequestError that lists the ones there are."""
+        """The profile. Raises InvalidRequestError, which lists the known voices."""
         name = canonical(name)
         profile = self._bundle.profiles().get(name) or (self._added.profiles().get(name) if self._added else None)
         if profile is None:
@@ -89,20 +92,20 @@ class VoiceStore:
         return profile
 
     def load(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
-        """What it takes to speak in a voice: the profile and, if its embedding is not known, its clip.
+        """What is needed to speak in a voice: the profile and, if its embedding is not known, its clip.
 
-        The clip is float32 [samples] at the codec's rate, 0 samples where the codes are known and of a voice described
-        in words. Raises InvalidRequestError for a voice that is not there, AudioFormatError for a clip that cannot be
+        The clip is float32 [samples] at the codec's rate, with 0 samples if the codes are known or the voice is
+        described in words. Raises InvalidRequestError for an unknown voice, AudioFormatError for a clip that cannot be
         read.
         """
         for _ in range(_ATTEMPTS):
             profile = self.get(name)
             with suppress(FileNotFoundError):  # replaced or removed this very moment
                 return self._loaded(profile)
-        raise InvalidRequestError(f"voice {name!r} has lost its clip before anybody spoke in it; add it again")
+        raise InvalidRequestError(f"voice {name!r} lost its clip before it was first used; add it again")
 
     def show(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
-        """What `load` gives, with the clip in any case if it is still there."""
+        """Like `load`, but always with the clip if it still exists."""
         profile, samples = self.load(name)
         if profile.audio_path is not None and profile.embedding is not None:
             with suppress(FileNotFoundError):
@@ -112,7 +115,7 @@ class VoiceStore:
     def add(
         self, name: str, samples: np.ndarray | None, transcript: str, metadata: dict[str, Any], replacing: bool
     ) -> VoiceProfile:
-        """Store a voice: a clip at the codec's rate and its words, or, without a clip, metadata that describe it.
+        """Store a voice: a clip at the codec's rate and its transcript or, without a clip, metadata that describes it.
 
         Raises InvalidRequestError, AudioFormatError, and StateError when it cannot be kept.
         """
@@ -122,7 +125,7 @@ class VoiceStore:
         if samples is None or samples.size == 0:
             self._rules.check_description(metadata)
             if transcript.strip():
-                raise InvalidRequestError("a transcript comes with audio, the clip that says it")
+                raise InvalidRequestError("a transcript needs audio, the clip that says it")
         else:
             digest = clip_digest(self._limits.checked(samples))
             self._rules.check_transcript(transcript)
@@ -132,16 +135,18 @@ class VoiceStore:
         added = self._writable()
         there = added.profiles()
         if name not in there and len(there) >= self._rules.max_added:
-            raise InvalidRequestError(f"there are {len(there)} added voices, which is the most; remove one first")
+            raise InvalidRequestError(f"there are {len(there)} added voices, which is the limit; remove one first")
         try:
             return added.write(name, clip, transcript.strip(), metadata, replacing)
         except FileExistsError:
-            raise InvalidRequestError(f"voice {name!r} exists; say that it is to be replaced, or remove it") from None
+            raise InvalidRequestError(
+                f"voice {name!r} already exists; ask for it to be replaced, or remove it"
+            ) from None
         except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
             raise self._refused(f"voice {name!r} cannot be kept", error) from error
 
     def remove(self, name: str) -> None:
-        """Remove an added voice. Raises InvalidRequestError for any other, and StateError when the disk refuses."""
+        """Remove an added voice. Raises InvalidRequestError for any other, StateError when it cannot be removed."""
         name = canonical(name)
         self._rules.check_name(name)
         try:
@@ -179,7 +184,7 @@ class VoiceStore:
 
     def _read_clip(self, path: Path) -> np.ndarray:
         try:
-            # A file, not its name, which libsndfile would take for text.
+            # Pass an open file: libsndfile would take the file's name for text.
             with path.open("rb") as file:
                 samples, rate = soundfile.read(file, dtype="float32")
         except FileNotFoundError:

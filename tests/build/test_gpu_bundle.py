@@ -375,7 +375,7 @@ def test_a_licence_that_was_not_accepted_is_named_with_where_to(
     "options, sentence",
     [
         (["--precision", "fp32"], "target h100 has no precision 'fp32'; it has bf16, fp8, int8, int4"),
-        (["--streams", "0"], "--streams is 0; a server needs 1 at least"),
+        (["--streams", "0"], "--streams is 0; a server needs at least 1"),
         (["--device", "5"], "--device names GPU 5, which is not here"),
     ],
 )

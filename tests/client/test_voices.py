@@ -154,7 +154,7 @@ def test_a_folder_is_imported_and_what_fails_of_it_is_said(
     assert run(server, "import", str(tmp_path)) == 1
     captured = capsys.readouterr()
     assert captured.out.splitlines() == ["deep: described: A deep voice.", "good:  2.00 s  la"]
-    assert captured.err.splitlines()[1] == "higgs-tts: slt is there already"
+    assert captured.err.splitlines()[1] == "higgs-tts: slt already exists"
     assert captured.err.startswith("higgs-tts: short: AudioFormatError: The reference audio is too short")
     assert names(client) == ["deep", "good", "slt"]
 

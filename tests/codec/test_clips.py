@@ -48,13 +48,13 @@ def test_what_is_read_outlives_the_request() -> None:
     [
         ({"samples": None}, "reference_samples and reference_lengths belong together"),
         ({"codes": None}, "known_codes and known_frames belong together"),
-        ({"lengths": ints(4, 0)}, "reference_samples has 5 samples, and the clips"),
-        ({"lengths": ints(6, -1)}, "reference_samples has 5 samples, and the clips"),
+        ({"lengths": ints(4, 0)}, "reference_samples has 5 samples, but the clips"),
+        ({"lengths": ints(6, -1)}, "reference_samples has 5 samples, but the clips"),
         ({"codes": np.zeros((3, 3), np.int32)}, "it must be 2 codebooks by the frames"),
         ({"frames": ints(0, 2)}, "it must be 2 codebooks by the frames"),
-        ({"frames": ints(3, 0)}, "each clip has either samples or known frames"),
-        ({"frames": ints(0, 3, 0)}, "each clip has either samples or known frames"),
-        ({"lengths": ints(5, 0, 0), "frames": ints(0, 3, 0)}, "each clip has either samples or known frames"),
+        ({"frames": ints(3, 0)}, "each clip must have either samples or known frames"),
+        ({"frames": ints(0, 3, 0)}, "each clip must have either samples or known frames"),
+        ({"lengths": ints(5, 0, 0), "frames": ints(0, 3, 0)}, "each clip must have either samples or known frames"),
     ],
     ids=range(9),
 )

@@ -233,7 +233,7 @@ def test_more_than_the_graph_was_compiled_for_is_refused(one_graph: Path) -> Non
 def test_without_a_gpu_the_engine_is_refused_in_one_sentence(one_graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    with pytest.raises(ModelLoadingError, match=r"lm\.engine is an engine for a GPU, and torch sees none here"):
+    with pytest.raises(ModelLoadingError, match=r"lm\.engine is an engine for a GPU, but torch sees none here"):
         RtxRunner.load(one_graph, STREAMS, POSITIONS)
     for name in ("tensorrt_rtx", "tensorrt_rtx_bindings"):
         monkeypatch.setitem(sys.modules, name, None)

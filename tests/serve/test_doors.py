@@ -94,8 +94,8 @@ def test_a_host_name_becomes_an_address_that_triton_listens_on(host: str, addres
 
 @pytest.mark.parametrize(
     ("host", "words"),
-    [("::1", "is an address of IPv6"), ("[::1]", "is an address of IPv6"), ("::", "is an address of IPv6"),
-     ("fe80::1", "is an address of IPv6"), ("no-such-host.invalid", "is unknown"), ("a" * 70, "is unknown"),
+    [("::1", "is an IPv6 address"), ("[::1]", "is an IPv6 address"), ("::", "is an IPv6 address"),
+     ("fe80::1", "is an IPv6 address"), ("no-such-host.invalid", "is unknown"), ("a" * 70, "is unknown"),
      ("http://localhost", "is unknown"), ("localhost:8000", "is unknown"), ("", "is empty")],
 )  # fmt: skip
 def test_a_host_that_triton_cannot_listen_on_is_refused(host: str, words: str) -> None:
@@ -113,7 +113,7 @@ def test_a_name_that_has_ipv6_addresses_only_is_refused_as_that(monkeypatch: pyt
         return real("::1", port, family, *more)
 
     monkeypatch.setattr(ports.socket, "getaddrinfo", only_six)
-    with pytest.raises(LaunchError, match=r"--host six is an address of IPv6"):
+    with pytest.raises(LaunchError, match=r"--host six is an IPv6 address"):
         listening_address("six")
 
 
@@ -259,7 +259,7 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, damage: Callable[[Path], 
 
 def test_a_file_that_may_not_be_read_is_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve.manifest.os.access", lambda path, mode: False)  # what others than root meet
-    with pytest.raises(LaunchError, match="may not be read by this user"):
+    with pytest.raises(LaunchError, match="cannot be read by this user"):
         check_bundle(bundle)
 
 

@@ -67,7 +67,7 @@ def test_an_address_that_is_none_is_named(option: str, address: str) -> None:
     command = [sys.executable, "-m", "serve.health", option, address, "--timeout", "1"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 2
-    assert f"argument {option}: '{address}' is no HOST:PORT" in answer.stderr
+    assert f"argument {option}: '{address}' is not HOST:PORT" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 

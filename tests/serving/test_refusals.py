@@ -73,8 +73,8 @@ def ask(server: TritonServer, **values: Any) -> None:
         ({"text": "Hi", "reference_audio": TONE * np.nan, "reference_text": "w"}, "the reference audio holds NaN"),
         ({"text": "Hi", "reference_audio": TONE * 0, "reference_text": "w"}, "the reference audio is silent"),
         ({"text": "Hi", "reference_audio": TONE * 9, "reference_text": "w"}, "the reference audio peaks at"),
-        ({"text": "Hi", "reference_audio": TONE[:2400], "reference_text": "w"}, "has 0.10 s; it must have 0.5 to"),
-        ({"text": "Hi", "reference_audio": np.tile(TONE, 20), "reference_text": "w"}, "has 40.00 s; it must have"),
+        ({"text": "Hi", "reference_audio": TONE[:2400], "reference_text": "w"}, "lasts 0.10 s; it must last 0.5 to"),
+        ({"text": "Hi", "reference_audio": np.tile(TONE, 20), "reference_text": "w"}, "lasts 40.00 s; it must last"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )  # fmt: skip

@@ -163,7 +163,7 @@ def test_a_voice_in_words_goes_into_the_scene(keeper: HiggsClient) -> None:
         ({"command": "add", "name": "x", "audio": tone(200)}, "the transcript is empty"),
         ({"command": "add", "name": "x", "transcript": WORDS}, "a voice needs audio, or a description"),
         ({"command": "add", "name": "x", "audio": tone(200) * 0, "transcript": WORDS}, "AudioFormatError: the refere"),
-        ({"command": "add", "name": "x", "audio": tone(200, 40), "transcript": WORDS}, "has 40.00 s; it must have"),
+        ({"command": "add", "name": "x", "audio": tone(200, 40), "transcript": WORDS}, "lasts 40.00 s; it must last"),
         ({"command": "add", "name": "x", "audio": tone(200), "transcript": WORDS, "metadata": "["}, "not valid JSON"),
     ],
     ids=range(13),
@@ -181,7 +181,7 @@ def test_refusals_say_why_and_leave_the_server_well(
 def test_a_name_is_taken_once(keeper: HiggsClient) -> None:
     clip = Reference((tone(200), 24000), WORDS)
     keeper.add_voice("mine", clip)
-    with pytest.raises(InvalidRequestError, match="voice 'mine' exists; say that it is to be replaced"):
+    with pytest.raises(InvalidRequestError, match="voice 'mine' already exists; ask for it to be replaced"):
         keeper.add_voice("mine", clip)
     with pytest.raises(AudioFormatError, match="too short"):
         keeper.add_voice("other", Reference((tone(200, 0.2), 24000), WORDS))

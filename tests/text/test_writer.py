@@ -255,5 +255,5 @@ def test_of_a_clip_whose_codes_are_known_only_these_go_on(encoder: PromptEncoder
 def test_clips_and_marks_must_agree(encoder: PromptEncoder) -> None:
     written = write(encoder, TWO, speakers=PROFILES)
     assert len(written.reference_samples) == 2 * len(CLIP)
-    with pytest.raises(InvalidRequestError, match="has 3 frames, and the clips"):
+    with pytest.raises(InvalidRequestError, match="has 3 frames, but the clips"):
         read(encoder, written, np.zeros((8, 3), np.int32))

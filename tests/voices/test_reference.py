@@ -43,12 +43,12 @@ def test_the_shortest_and_the_longest_clip_are_measured_as_given(samples: int, f
 
 @pytest.mark.parametrize("samples", [0, 1, 960, 11999, 720001, 720960])
 def test_other_lengths_are_refused(samples: int) -> None:
-    assert "it must have 0.5 to 30.0 s" in refusal(noise(samples))
+    assert "it must last 0.5 to 30.0 s" in refusal(noise(samples))
 
 
 def test_a_clip_has_at_least_one_frame_however_short_a_bundle_allows_it() -> None:
     assert len(checked(noise(960), min_seconds=0.0)) == 960
-    assert "it must have 0.04 to 30.0 s" in refusal(noise(959), min_seconds=0.0)
+    assert "it must last 0.04 to 30.0 s" in refusal(noise(959), min_seconds=0.0)
 
 
 def test_sound_only_in_the_rest_that_is_cut_is_silence() -> None:

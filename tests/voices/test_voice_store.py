@@ -152,8 +152,8 @@ def test_names_of_many_languages_are_names(folders: Any, name: str) -> None:
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        ({"samples": clip(seconds=0.1)}, "has 0.10 s; it must have 0.5 to 30.0 s"),
-        ({"samples": clip(seconds=31)}, "has 31.00 s"),
+        ({"samples": clip(seconds=0.1)}, "lasts 0.10 s; it must last 0.5 to 30.0 s"),
+        ({"samples": clip(seconds=31)}, "lasts 31.00 s"),
         ({"samples": clip(0.0)}, "is silent"),
         ({"samples": clip(1.5)}, "peaks at 1.50"),
         ({"samples": clip(float("nan"))}, "holds NaN"),
@@ -163,10 +163,10 @@ def test_names_of_many_languages_are_names(folders: Any, name: str) -> None:
         ({"transcript": "a\0"}, r"the character U\+0000"),
         ({"transcript": "a" * 5000}, "has 5000 characters; at most 4096"),
         ({"samples": None}, "needs audio, or a description"),
-        ({"samples": None, "metadata": {"description": "Deep."}}, "a transcript comes with audio"),
+        ({"samples": None, "metadata": {"description": "Deep."}}, "a transcript needs audio"),
         ({"samples": None, "transcript": "", "metadata": {"description": "a" * 2001}}, "description has 2001"),
         ({"name": "tone"}, "belongs to the bundle and cannot be replaced"),
-        ({"name": "there"}, "exists; say that it is to be replaced"),
+        ({"name": "there"}, "already exists; ask for it to be replaced"),
     ],
 )
 def test_what_is_no_voice_is_refused_and_changes_nothing(folders: Any, change: dict[str, Any], sentence: str) -> None:
@@ -255,7 +255,7 @@ def test_a_voice_that_lost_its_clip_speaks_by_its_codes_or_says_what_is_missing(
     assert names(store) == ["known", "tone", "unknown"]
     profile, samples = store.show("known")
     assert (profile.embedding.shape, samples.size) == ((8, 25), 0)
-    with pytest.raises(InvalidRequestError, match="voice 'unknown' has lost its clip before anybody spoke in it"):
+    with pytest.raises(InvalidRequestError, match="voice 'unknown' lost its clip before it was first used"):
         store.load("unknown")
 
 
@@ -280,7 +280,7 @@ def test_more_voices_than_allowed_are_refused(folders: Any) -> None:
     store = open_store(folders, max_added=2)
     for name in ("a", "b"):
         add(store, name)
-    with pytest.raises(InvalidRequestError, match="there are 2 added voices, which is the most"):
+    with pytest.raises(InvalidRequestError, match="there are 2 added voices, which is the limit"):
         add(store, "c")
     add(store, "a", 0.1, replacing=True)
 
@@ -323,7 +323,7 @@ def test_files_that_are_no_profiles_are_left_out(folders: Any, caplog: pytest.Lo
     }.items():
         (folders[1] / f"{name}.profile.json").write_text(content)
     assert names(open_store(folders)) == ["good", "tone"]
-    assert caplog.text.count("left out") == 5
+    assert caplog.text.count("skipped") == 5
 
 
 @pytest.mark.parametrize("replaces", [1, 2], ids=["before the clip", "before the profile"])

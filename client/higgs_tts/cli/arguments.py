@@ -1,4 +1,4 @@
-"""The words of the command line: to speak a text, and the commands `batch` and `voices`."""
+"""Command-line parsing: speaking a text, and the commands `batch` and `voices`."""
 
 import argparse
 import json
@@ -29,20 +29,20 @@ USAGE = """higgs-tts [option ...] [text]
 COMMANDS = """batch   speak every line of a manifest into an audio file of its own
 voices  list, show, add, import and remove the server's voices
 `higgs-tts COMMAND --help` tells more; `higgs-tts -- batch` speaks the word."""
-BATCH_DESCRIPTION = """Speak every line of a manifest into an audio file of its own. The same command goes on where
-a run was ended, and tries again what failed."""
+BATCH_DESCRIPTION = """Speak every line of a manifest into an audio file of its own. Run the same command again to
+continue an interrupted run and retry what failed."""
 BATCH_MANIFEST = """the manifest holds one JSON object a line:
   {"text": "Good morning.", "voice": "slt"}
   {"text": "Ein Satz.", "id": "de-0001", "reference": "me.wav", "reference_text": "What I say there.", "seed": 7}
 
-text             what to say; the only key that must be there
-id               name of the audio file; else made from what the line says
+text             what to say; the only required key
+id               name of the audio file; by default a hash of the line's content
 voice            voice profile on the server
-reference        recording whose voice to take, by a path from the manifest's folder
+reference        recording whose voice to take, relative to the manifest's folder
 reference_text   the words spoken in the recording
 further keys     %s
 
-Each finished item adds a line to results.jsonl in the folder; the last line with an id holds.
+Each finished item adds a line to results.jsonl in the folder; the last line with an id counts.
 """
 VOICES_EXAMPLES = """examples:
   higgs-tts voices list
@@ -54,7 +54,7 @@ VOICES_EXAMPLES = """examples:
 """
 VOICES_IMPORT = """Add every voice of a folder: NAME.wav (or flac, ogg, mp3) with NAME.txt and optionally NAME.json with
 metadata; profile.yaml with `profiles: {NAME: description}`; config.json with {NAME: {"transcript", "audio_file"}}.
-Voices that are there already are left alone unless --replace is given."""
+Voices that already exist are left alone unless --replace is given."""
 
 _METAVARS = {"seconds": "S", "frames": "FRAMES", "words": "N", "characters": "TEXT"}
 
@@ -62,7 +62,7 @@ _METAVARS = {"seconds": "S", "frames": "FRAMES", "words": "N", "characters": "TE
 def parse_arguments(words: list[str]) -> argparse.Namespace:
     """The parsed command line; exits with status 2 and a usage line when it makes no sense.
 
-    `command` is `batch`, `voices`, or None to speak; then every field of GenerationParams is there under its own name.
+    `command` is `batch`, `voices`, or None to speak; then every field of GenerationParams is present by name.
     """
     commands = {"batch": _batch_parser, "voices": _voices_parser}
     command = words[0] if words and words[0] in commands else None
@@ -148,7 +148,7 @@ def _batch_parser() -> argparse.ArgumentParser:
     add("--streams", type=int, default=STREAMS, metavar="N",
         help="items in flight at once; fewer when the server is full (default: %(default)s)")  # fmt: skip
     add("--retries", type=int, default=RETRIES, metavar="N",
-        help="further attempts for an item that failed (default: %(default)s)")  # fmt: skip
+        help="retries for an item that failed (default: %(default)s)")  # fmt: skip
     _add_server(parser)
     # Parts are held until they are whole, so a chunk may be as late as the first one.
     _add_run(parser, "every item's result as a line of JSON, in the manifest's order", FIRST_CHUNK_TIMEOUT)
@@ -156,7 +156,7 @@ def _batch_parser() -> argparse.ArgumentParser:
 
 
 def _voices_parser() -> argparse.ArgumentParser:
-    parser = _new_parser("higgs-tts voices", "Look after the voice profiles of a server.", VOICES_EXAMPLES)
+    parser = _new_parser("higgs-tts voices", "Manage the voice profiles of a server.", VOICES_EXAMPLES)
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|add|import|remove")
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
@@ -165,25 +165,25 @@ def _voices_parser() -> argparse.ArgumentParser:
         made.add_argument("--json", action="store_true", help="answer as JSON on standard output")
         return made
 
-    action("list", "Name the server's voices")
+    action("list", "List the server's voices")
 
-    show = action("show", "Say what is known of a voice, and fetch its clip")
+    show = action("show", "Show a voice's profile and fetch its clip")
     show.add_argument("name")
     show.add_argument("-o", "--output", metavar="FILE", help="write its clip: wav, flac, ogg or mp3 by its extension")
 
-    add = action("add", "Have the server keep a voice: a recording with its words, or a description")
+    add = action("add", "Store a voice on the server: a recording with its words, or a description")
     add.add_argument("name")
     add.add_argument("--reference", metavar="FILE", help="recording of the voice")
     add.add_argument("--reference-text", metavar="TEXT", help="the words spoken in the recording")
-    add.add_argument("--description", metavar="TEXT", help="how the voice sounds; without a recording it must be there")
+    add.add_argument("--description", metavar="TEXT", help="how the voice sounds; required without a recording")
     add.add_argument("--language", metavar="CODE", help="such as en")
     add.add_argument("--gender", metavar="WORD", help="such as female or male")
     add.add_argument("--metadata", type=Path, metavar="FILE", help="further metadata: a JSON object")
-    add.add_argument("--replace", action="store_true", help="take the place of an added voice of this name")
+    add.add_argument("--replace", action="store_true", help="replace an added voice of this name")
 
     load = action("import", VOICES_IMPORT)
     load.add_argument("folder", type=Path)
-    load.add_argument("--replace", action="store_true", help="take the place of added voices of these names")
+    load.add_argument("--replace", action="store_true", help="replace added voices of these names")
 
     action("remove", "Remove added voices").add_argument("name", nargs="+")
     return parser
@@ -207,7 +207,7 @@ def _add_option(add: Callable[..., Any], name: str, meaning: str, unit: str, on:
         add("--speaker", dest=name, action=_Pairs, metavar="NAME=VOICE", help=f"{text} Once for each.")
     elif name == "lexicon":
         add(flag, type=_lexicon, metavar="FILE", help=f'{text} A JSON file as {{"Higgs": "higz"}}.')
-    elif on is not None:  # the flag says what is not so by itself
+    elif on is not None:  # the flag inverts the default
         add(f"--no-{flag[2:]}" if on else flag, dest=name, action="store_const", const=not on,
             help=f"Do not: {text}" if on else text)  # fmt: skip
     else:

@@ -1,4 +1,4 @@
-"""A manifest's items on their way through one server: streams in flight, retries, a result for each item."""
+"""Speaks a manifest's items on one server: streams in flight, retries, a result for each item."""
 
 import queue
 import random
@@ -29,7 +29,7 @@ class Batch:
     """Speaks items into the folder of `results`, as many at a time as the server takes.
 
     file_format: wav, flac, ogg or mp3. streams: the most in flight at once. retries: further attempts for an
-    item that failed. A refusal for overload while other streams of this batch run is not the item's failure:
+    item that failed. An overload refusal while other streams of this batch run does not count as the item's failure:
     the item waits for one of them to end, and the batch runs fewer at once.
     """
 
@@ -53,16 +53,16 @@ class Batch:
         self._load_reference = lru_cache(maxsize=4)(_load_reference)
 
     def file_name(self, item: Item) -> str:
-        """Of the item's audio, in the folder."""
+        """The name of the item's audio file in the folder."""
         return f"{item.id}.{self._file_format}"
 
     def pending(self, items: Sequence[Item]) -> list[Item]:
         """The items that are not done, in the order to speak them in. Reads the audio files of the others.
 
-        Removes what a killed batch left half-written of any of them.
-        Those with the same voice and scene follow each other, so that the server finds the prefix of their
-        prompts in its cache. Those that failed before come last: an item that takes the server down must not
-        keep the others from it.
+        Removes any half-written files that a killed batch left.
+        Items with the same voice and scene follow each other, so that the server finds the prefix of their
+        prompts in its cache. Items that failed before come last: one that takes the server down must not
+        block the others.
         """
         remove_partials(self._results.folder, {self.file_name(item) for item in items})
         todo = [item for item in items if not self._results.done(item, self.file_name(item))]
@@ -74,8 +74,8 @@ class Batch:
         """Speak the items in this order; yield the result of each, already in the journal, as it is finished.
 
         Closing the iterator early ends the streams under way on the server and leaves their items undone.
-        Raises OSError when the folder or the disk refuses, and ServerUnavailableError once no retry reached
-        the server: neither is for the next item to find out again. Can be used once.
+        Raises OSError when the folder cannot be written, and ServerUnavailableError when no retry reached the
+        server: trying the next item would only fail again. Can be used once.
         """
         todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
         for item in items:
@@ -110,7 +110,7 @@ class Batch:
                 result = self._finish(item)
                 if result is None:
                     return
-                # By the thread that made it: an interrupt hits the main thread only, and would come between.
+                # By the thread that made it: an interrupt hits only the main thread and could come in between.
                 self._results.append(result)
                 outcomes.put(result)
                 if isinstance(result, Failed) and result.error == ServerUnavailableError.__name__:
@@ -143,10 +143,10 @@ class Batch:
         return None
 
     def _speak(self, item: Item, *, retries: int) -> Spoken:
-        """One attempt. Raises HiggsError; OSError when the disk refuses."""
+        """One attempt. Raises HiggsError; OSError when the file cannot be written."""
         reference = None if item.reference is None else self._load_reference(item.reference)
         name = self.file_name(item)
-        # Nobody listens meanwhile: parts that can be retried are worth more than early ones.
+        # Nobody listens while the batch runs: parts that can be retried are worth more than early ones.
         params = item.params if item.params.hold_parts is not None else replace(item.params, hold_parts=True)
         chunks = []
         with AudioFile(self._results.folder / name, self._client.sample_rate) as file:
@@ -192,12 +192,12 @@ class Batch:
 
 
 def _back_off(failures: int) -> float:
-    """Seconds to wait after so many failures in a row; by chance shorter, so that retries do not come in step."""
+    """Seconds to wait after so many failures in a row, shortened at random so that retries do not coincide."""
     return min(MAX_BACK_OFF, BACK_OFF * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)
 
 
 def _load_reference(file: ReferenceFile) -> Reference:
-    """The recording as it was when the manifest was read. Raises AudioFormatError when it is gone or another."""
+    """The recording as it was when the manifest was read. Raises AudioFormatError when it is gone or has changed."""
     try:
         content = file.path.read_bytes()
     except OSError as error:

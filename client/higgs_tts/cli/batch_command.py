@@ -1,4 +1,4 @@
-"""`higgs-tts batch` at work: a bar while items are spoken, then what failed and one line of summary."""
+"""Runs `higgs-tts batch`: a progress bar while items are spoken, then the failures and one line of summary."""
 
 import json
 import sys
@@ -24,8 +24,8 @@ BAR = "{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}"
 def speak_batch(client: HiggsClient, arguments: Namespace) -> int:
     """Speak what is not done yet; return the exit status: 0, or 1 when an item failed.
 
-    Raises HiggsError for a manifest that is wrong and for a server that went away, OSError for a folder or
-    disk that refuses; what is done by then stays done.
+    Raises HiggsError for a manifest that is wrong and for a server that went away, OSError for a folder that
+    cannot be written; what is done by then stays done.
     """
     items = read_manifest(arguments.manifest)
     with Results(arguments.out) as results:
@@ -52,11 +52,11 @@ def speak_batch(client: HiggsClient, arguments: Namespace) -> int:
 
 
 def _run_with_progress(batch: Batch, pending: Sequence[Item], *, done: int, hidden: bool) -> list[Result]:
-    """The results of what was pending. On a terminal, shows items done, their rate and the time left."""
+    """The results of the pending items. On a terminal, shows items done, their rate and the time left."""
     results: list[Result] = []
     seconds, failed = 0.0, 0
     shown: dict[str, Any] = {"total": done + len(pending), "initial": done, "unit": " items", "leave": False}
-    # Items end in bursts, as they were started: only the mean over the whole run tells the time left.
+    # Items end in bursts, as they were started: only the mean over the whole run predicts the time left.
     shown |= {"smoothing": 0, "bar_format": BAR, "disable": True if hidden else None}
     with closing(batch.run(pending)) as finished, tqdm(file=sys.stderr, **shown) as bar:
         for result in finished:

@@ -1,4 +1,4 @@
-"""The command line at work: text in, audio out as it arrives, one line of summary or of error."""
+"""Runs the command line: text in, audio out as it arrives, one line of summary or of error."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def connect(arguments: Namespace) -> HiggsClient:
-    """A client as the arguments ask for. Raises ServerUnavailableError, InvalidRequestError, OSError for its files."""
+    """The client the arguments ask for. Raises ServerUnavailableError, InvalidRequestError, OSError for its files."""
     root, certificate, key = (
         file.read_bytes() if file else None for file in (arguments.tls_root, arguments.tls_cert, arguments.tls_key)
     )
@@ -155,7 +155,7 @@ def _summary_line(output: str, speech: Speech) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Whatever file names stand in it."""
+    """The message on one line, whatever file names it contains."""
     return " ".join(message.encode(errors="backslashreplace").decode().split())
 
 

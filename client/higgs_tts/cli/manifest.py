@@ -1,4 +1,4 @@
-"""A batch's manifest: one JSON object a line, every line checked before anything is sent."""
+"""A batch's manifest: one JSON object per line, every line checked before anything is sent."""
 
 import json
 import math
@@ -24,7 +24,7 @@ OPTION_TYPES: dict[str, Any] = {name: get_args(hint)[0] for name, hint in get_ty
 
 @dataclass(frozen=True)
 class ReferenceFile:
-    """A recording whose voice an item takes. The same content is the same voice, wherever it lies."""
+    """A recording whose voice an item takes. Files with the same content are the same voice."""
 
     path: Path
     sha256: str  # of the file's bytes, when the manifest was read
@@ -44,7 +44,7 @@ class Item:
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 in hexadecimal digits of everything that makes the audio what it is; not of the id."""
+        """SHA-256, in hexadecimal, of everything that determines the audio; the id does not."""
         content = {"text": self.text, "voice": self.voice, **self.params.to_options()}
         if self.reference is not None:
             content |= {"reference": self.reference.sha256, "reference_text": self.reference.text}
@@ -57,7 +57,7 @@ class Item:
 
     @property
     def prefix(self) -> tuple[str | None, ...]:
-        """Equal for items whose prompts are the same up to the text: those of the same voices in one scene."""
+        """A key that is equal for items whose prompts are the same up to the text: same voices, same scene."""
         reference = (None, None) if self.reference is None else (self.reference.sha256, self.reference.text)
         speakers = json.dumps(self.params.speakers, sort_keys=True)
         params = self.params
@@ -77,7 +77,7 @@ def read_manifest(path: Path) -> list[Item]:
     for number, line in _lines(path):
         try:
             item = _item(number, _json_object(line), path.parent, digests)
-            # Some file systems tell names apart by neither case nor the form of their accents.
+            # Some file systems distinguish neither case nor Unicode normalization forms in names.
             name = unicodedata.normalize("NFC", item.id).casefold()
             other = lines_by_name.setdefault(name, number)
             if other != number:
@@ -92,7 +92,7 @@ def read_manifest(path: Path) -> list[Item]:
 
 
 def group_by_prefix(items: list[Item]) -> list[Item]:
-    """The items of equal prefix side by side; groups by their first item, and in a group as they were."""
+    """Put items with equal prefixes side by side; groups in the order of their first items, items in their order."""
     groups: dict[tuple[str | None, ...], list[Item]] = {}
     for item in items:
         groups.setdefault(item.prefix, []).append(item)
@@ -100,7 +100,7 @@ def group_by_prefix(items: list[Item]) -> list[Item]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of the lines that are not blank. JSON strings may hold every separator but a line feed."""
+    """Number and text of each non-blank line. JSON strings may hold every line separator but a line feed."""
     for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
             text = line.decode()
@@ -156,7 +156,7 @@ def _item(number: int, given: dict[str, Any], folder: Path, digests: dict[Path, 
 
 
 def _checked(key: str, value: Any) -> Any:
-    """The value in the type of its key; ranges are the server's to check."""
+    """The value in the type of its key; the server checks ranges."""
     kind = OPTION_TYPES.get(key, str)
     if kind is str or get_origin(kind) is Literal:
         return _checked_string(key, value)

@@ -1,8 +1,8 @@
 """A batch's journal: `results.jsonl` in its folder, one line appended for each finished item.
 
 An item is done when its latest line says so for the same content and its audio file is the one the line
-describes, byte for byte. Whatever a kill, a full disk or a power cut left half-written fails that test, so it
-is made again, and nothing else is.
+describes, byte for byte. Anything that a kill, a full disk or a power cut left half-written fails that test and is
+made again; nothing else is.
 """
 
 import fcntl
@@ -54,10 +54,10 @@ Result = Spoken | Failed
 
 
 class Results(AbstractContextManager["Results"]):
-    """The journal of one folder, which is made when missing and belongs to one process at a time.
+    """The journal of one folder, which is created when missing and belongs to one process at a time.
 
-    Raises OSError when the folder or the disk refuses, HiggsError when another batch runs in the folder or a
-    line is not a result.
+    Raises OSError when the folder cannot be written, HiggsError when another batch runs in the folder or a line is
+    not a result.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,13 +107,13 @@ class Results(AbstractContextManager["Results"]):
 
     def _claim(self) -> None:
         try:
-            # Falls with the process, however it ends.
+            # Released when the process ends, however it ends.
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HiggsError(f"Another batch is writing into {self.folder}; wait for it or give another.") from None
 
     def _read(self) -> dict[str, Result]:
-        """The last result of each id. Cuts off a last line without an end, which a crash left."""
+        """The last result of each id. Cuts off an incomplete last line, which a crash left."""
         content = self.path.read_bytes()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):

@@ -1,4 +1,4 @@
-"""Text out of bytes: UTF-8, or UTF-16 that says so by the mark at its beginning."""
+"""Decodes text: UTF-8, or UTF-16 with a byte order mark."""
 
 import codecs
 
@@ -8,7 +8,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def plain_text(content: bytes, name: str) -> str:
-    """The text, without a mark. Raises InvalidRequestError, which names the text and the byte that is none."""
+    """The text, without its byte order mark. Raises InvalidRequestError, which names the text and the bad byte."""
     encoding = "utf-16" if content.startswith(_UTF16) else "utf-8-sig"
     try:
         return content.decode(encoding)

@@ -1,4 +1,4 @@
-"""How many streams of a batch may run at once, learnt from what the server refuses."""
+"""How many streams of a batch may run at once, learnt from the server's refusals."""
 
 import threading
 
@@ -26,25 +26,25 @@ class Throttle:
             return True
 
     def release(self) -> None:
-        """A stream has ended."""
+        """Note that a stream has ended."""
         with self._changed:
             self._running -= 1
             self._changed.notify_all()
 
     def refused(self) -> bool:
-        """The server has no room for a stream that is acquired: True if others of this batch take it up."""
+        """Note that the server refused an acquired stream: True if other streams of this batch fill the server."""
         with self._changed:
             self._limit = max(1.0, min(self._limit, self._running - 1))
             return self._running > 1
 
     def succeeded(self) -> None:
-        """A stream that is acquired was spoken to its end."""
+        """Note that an acquired stream was spoken to its end."""
         with self._changed:
             self._limit = min(float(self._streams), self._limit + 1 / self._limit)
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Let nobody wait any longer."""
+        """Wake every waiting thread."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()

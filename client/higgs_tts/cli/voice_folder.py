@@ -1,8 +1,8 @@
-"""Voice profiles in a folder of files, in any of three formats that are around:
+"""Voice profiles in a folder of files, in any of three common formats:
 
 - `NAME.wav` (or flac, ogg, mp3) with `NAME.txt`, the words it says, and optionally `NAME.json` with metadata;
-- `profile.yaml`, as beside Boson's generation script: `profiles: {NAME: description}`, voices without audio;
-- `config.json`, as of Boson's vLLM server: `{NAME: {"transcript": …, "audio_file": …}}`, further keys are metadata.
+- `profile.yaml`, as with Boson's generation script: `profiles: {NAME: description}`, voices without audio;
+- `config.json`, as with Boson's vLLM server: `{NAME: {"transcript": …, "audio_file": …}}`, other keys are metadata.
 
 Nothing outside the folder is read, whatever a path or a symbolic link in it says.
 """
@@ -10,7 +10,7 @@ Nothing outside the folder is read, whatever a path or a symbolic link in it say
 import json
 import unicodedata
 from dataclasses import dataclass, field
-from os.path import isdir, isfile  # unlike pathlib's they say no to a name that no file can have
+from os.path import isdir, isfile  # unlike pathlib's, they return False for a name that no file can have
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,8 +36,8 @@ class VoiceFiles:
 def read_voice_folder(folder: Path) -> list[VoiceFiles]:
     """Every profile, by name. Does not decode the audio.
 
-    Raises VoiceFolderError, with the file and what is wrong with it in one sentence, for a folder that is missing, a
-    file that is missing, outside the folder or not what its format says, and a name that appears twice.
+    Raises VoiceFolderError, one sentence with the file and its fault, for a folder that is missing, a file that is
+    missing, outside the folder or not in its format, and a name that appears twice.
     """
     if not isdir(folder):
         raise _fault(f"There is no folder {folder} with voices.")
@@ -74,7 +74,7 @@ def _pairs(folder: Path, listed: set[Path | None]) -> list[VoiceFiles]:
 
 def _pair(clip: Path) -> VoiceFiles:
     if not _is_text(clip.name):
-        raise _fault(f"{clip} has a name that is no UTF-8 text; rename it.")
+        raise _fault(f"{clip} has a name that is not UTF-8; rename it.")
     words, details = _found(clip.with_suffix(".txt")), _found(clip.with_suffix(".json"))
     if not _is_there(clip):
         raise _fault(f"{clip} is a link to nothing.")
@@ -91,7 +91,7 @@ def _described(file: Path) -> list[VoiceFiles]:
     text = _text(file)
     try:
         content = yaml.safe_load(text)
-    except Exception as error:  # beside YAMLError, whatever the constructors of numbers and dates run into
+    except Exception as error:  # besides YAMLError, whatever the constructors of numbers and dates raise
         raise _fault(f"{file} is not valid YAML: {error}.") from None
     profiles = content.get("profiles") if isinstance(content, dict) else None
     if not isinstance(profiles, dict):
@@ -124,12 +124,12 @@ def _entry(file: Path, name: str, entry: Any) -> VoiceFiles:
 
 
 def _canonical(name: str) -> str:
-    """The one form of a name that can be written with accents of its own or put together (NFC)."""
+    """The name in NFC: an accented letter can be one character or a letter plus a combining mark; this picks one."""
     return unicodedata.normalize("NFC", name)
 
 
 def _found(file: Path) -> Path:
-    """The file, or the one beside it whose name is the same in another form, as some systems and archives change it."""
+    """The file, or the one beside it whose name differs only in Unicode normalization, as some archives change it."""
     if isfile(file) or not isdir(file.parent):
         return file
     alike = (path for path in file.parent.iterdir() if _canonical(path.name) == _canonical(file.name))
@@ -159,12 +159,12 @@ def _is_inside(path: Path, folder: Path) -> bool:
     """Whether a path, its links followed, stays in the folder."""
     try:
         return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a link to itself, a character that no path has
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a character that no path can have
         return False
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be sent: JSON, YAML and file names know halves of characters, UTF-8 does not."""
+    """Whether it can be sent: JSON, YAML and file names can hold lone surrogates, UTF-8 cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -173,9 +173,9 @@ def _is_text(value: str) -> bool:
 
 
 def _refused_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _fault(sentence: str) -> VoiceFolderError:
-    """In one line of text, whatever names stand in it."""
+    """The error, its message on one line whatever names it contains."""
     return VoiceFolderError(" ".join(sentence.encode(errors="backslashreplace").decode().split()))

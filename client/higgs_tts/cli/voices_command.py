@@ -1,4 +1,4 @@
-"""`higgs-tts voices` at work: one line a voice, or JSON."""
+"""Runs `higgs-tts voices`: one line per voice, or JSON."""
 
 import json
 import sys
@@ -16,9 +16,9 @@ _TRANSCRIPT_SHOWN = 50  # characters in a list
 
 
 def look_after_voices(client: HiggsClient, arguments: Namespace) -> int:
-    """Do one action; return the exit status: 0, or 1 when a voice of several failed.
+    """Do one action; return the exit status: 0, or 1 when some of several voices failed.
 
-    Raises HiggsError and OSError for whatever fails alone.
+    Raises HiggsError and OSError when a single voice fails.
     """
     actions = {"list": _list, "show": _show, "add": _add, "import": _import, "remove": _remove}
     return actions[arguments.action](client, arguments)
@@ -69,7 +69,7 @@ def _import(client: HiggsClient, arguments: Namespace) -> int:
     added, failed = [], 0
     for files in read_voice_folder(arguments.folder):
         if files.name in there and not arguments.replace:
-            print(f"higgs-tts: {files.name} is there already", file=sys.stderr)
+            print(f"higgs-tts: {files.name} already exists", file=sys.stderr)
             continue
         try:
             reference = Reference(files.audio, files.transcript) if files.audio else None

@@ -1,4 +1,4 @@
-"""The in-flight batching engine over a model runner: one step after another, each of them schedule, run, deliver."""
+"""The in-flight batching engine over a model runner. Each step: schedule, run, deliver."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 class Engine:
     """A `SpeechEngine` that runs on its own thread while there is work; that thread calls the runner and listeners.
 
-    One lock guards who is here: streams, scheduler and statistics. It is held while a step is scheduled and while a
-    stream leaves, never while the model runs.
+    One lock guards streams, scheduler and statistics. It is held while a step is scheduled and while a stream leaves,
+    never while the model runs.
     """
 
     def __init__(self, runner: ModelRunner, limits: Limits) -> None:
@@ -84,7 +84,7 @@ class Engine:
         return Scheduler(limits.max_streams, limits.prefill_tokens_per_step, self._reader.known)
 
     def _new_stream(self, request: Request, on_event: Listener) -> Stream:
-        # As long as a step may be made by reading, so that a step always has room for one.
+        # No piece is longer than a step's reading budget, so that a step always has room for one.
         cut = pieces(request.prompt.segments, self._limits.prefill_tokens_per_step)
         return Stream(
             request_id=request.request_id,
@@ -102,7 +102,7 @@ class Engine:
                 step = self._schedule()
                 streams = self._run(step)
                 self._deliver(streams)
-            except Exception as error:  # an error of ours: nobody may wait for ever because of it
+            except Exception as error:  # a bug of ours: nobody may wait forever because of it
                 logger.exception("a step of the engine failed")
                 self._start_over(error)
             with self._lock:
@@ -145,7 +145,7 @@ class Engine:
         except Exception as error:
             self._fail(streams, error)
             return []
-        # All columns before any event: a stream that ends moves others, whose new column must be counted by then.
+        # Append all columns before any event: a stream that ends moves others, whose new column must already count.
         frames = sum(stream.codes.append(column) for stream, column in zip(streams, columns, strict=True))
         with self._lock:
             self._statistics.frames += frames
@@ -176,7 +176,7 @@ class Engine:
                         self._end(stream, window)
 
     def _remove_leavers(self) -> None:
-        """End who ran out of time, was cancelled, or is here when the engine closes. Call with the lock."""
+        """End streams that timed out or were cancelled, and all of them when the engine closes. Call with the lock."""
         for stream in self._scheduler.expired(time.monotonic()):
             self._fail([stream], timed_out(waited=stream.slot is None))
         for stream in list(self._streams.values()):
@@ -200,7 +200,7 @@ class Engine:
         tell(stream.request_id, stream.on_event, event)
 
     def _start_over(self, error: Exception) -> None:
-        """Fail every stream and begin with an empty scheduler."""
+        """Fail every stream and start again with an empty scheduler."""
         with self._lock:
             streams, self._streams = list(self._streams.values()), {}
             self._scheduler = self._new_scheduler()

@@ -1,8 +1,8 @@
-"""Running a compiled graph on tensors that stay where they are: the one thing that needs the graph's own hardware.
+"""Runs a compiled graph on tensors that stay in place: the only part that needs the graph's own hardware.
 
-`RtxRunner` knows the language model's graph and keeps its cache; what runs the graph is one of these:
-`rtx_executor.RtxExecutor` over the engine compiled for a GPU. `convert/onnx_executor.py` has one for the
-CPU, to check an export and to test everything around the execution.
+`RtxRunner` knows the language model's graph and keeps its cache; a graph executor runs the graph:
+`rtx_executor.RtxExecutor` runs the engine compiled for a GPU. `convert/onnx_executor.py` has one for the CPU, to check
+an export and to test everything around the execution.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 
 # The shapes a graph is compiled for, in the order of the engine's optimization profiles: each kind of call reads one
-# modality, so that the compiler knows the other feed-forward network idle.
+# modality, so that the compiler knows that the other feed-forward network is idle.
 DECODE, TEXT, AUDIO = "decode", "text", "audio"
 PROFILES = (DECODE, TEXT, AUDIO)
 
@@ -30,7 +30,7 @@ class GraphLimits:
 
 @dataclass(frozen=True, eq=False)
 class Binding:
-    """Where a call's inputs and outputs lie, by the graph's names. Bound once, it can be executed many times."""
+    """The tensors of a call's inputs and outputs, by the graph's names. Bind once, execute many times."""
 
     profile: str
     tensors: Mapping[str, torch.Tensor]
@@ -46,10 +46,10 @@ class GraphExecutor(Protocol):
     @property
     def limits(self) -> GraphLimits: ...
     def execute(self, binding: Binding) -> None:
-        """Run the graph; its outputs are in place for whatever the caller does next on its current stream."""
+        """Run the graph; its outputs are ready for whatever the caller does next on its current stream."""
         ...
 
 
 def address(tensor: torch.Tensor) -> int:
-    """Where a tensor's memory begins: also an empty one's, which torch gives as 0 and runtimes refuse."""
+    """The address of a tensor's memory, also for an empty tensor: torch returns 0 there, which runtimes refuse."""
     return int(tensor.untyped_storage().data_ptr() + tensor.storage_offset() * tensor.element_size())

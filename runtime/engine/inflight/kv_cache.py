@@ -1,10 +1,10 @@
 """The KV cache of all slots for a graph that only reads it: one tensor, bound in place, as long as it needs to be.
 
-A compiled graph takes whole, contiguous tensors, and its attention costs what they are long, not what is written in
-them. So every slot is given the same length, the shortest of a few (halves of halves of the limit) that the longest
-stream fits into, and the cache is laid out anew, within the same memory, when that changes. The memory is taken once,
-at the start: a step never fails for want of it. A few lengths also mean a few shapes, which compiled kernels and
-captured graphs ask for.
+A compiled graph takes whole, contiguous tensors, and its attention costs as much as they are long, however much of them
+is filled. So every slot has the same length: the shortest of a few (the limit halved repeatedly) that fits the longest
+stream. When that length changes, the cache is laid out anew within the same memory. The memory is allocated once, at
+the start, so a step never runs out of it. Few lengths also mean few shapes, which compiled kernels and captured graphs
+need.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import torch
 
-_SHORTEST = 256  # positions; below, halving again saves less than a new shape costs
+_SHORTEST = 256  # positions; below this, halving again saves less than a new shape costs
 
 
 class KvCache:
@@ -39,7 +39,7 @@ class KvCache:
         self._layers, self._slots = 2 * num_layers, slots
         self._heads, self._head_dim = num_kv_heads, head_dim
         self._capacities = _capacities(max_positions)
-        # Zeros, never garbage: what lies behind a stream's positions is weighted with 0, and 0 times NaN is NaN.
+        # Zeros, never garbage: what follows a stream's positions is weighted with 0, and 0 times NaN is NaN.
         size = self._layers * slots * num_kv_heads * max_positions * head_dim
         self._storage = torch.zeros(size, dtype=dtype, device=device)
         self._used = [0] * slots
@@ -56,9 +56,9 @@ class KvCache:
         return self._storage.nbytes
 
     def prepare(self, slot: int, positions: list[int], free_from: int) -> None:
-        """Say that slots `slot` and following will be written up to these positions; lays out anew if that must be.
+        """Prepare slots from `slot` on to be written up to these positions; changes the layout if necessary.
 
-        free_from: slots from this one on hold no stream, whatever was in them.
+        free_from: slots from this one on hold no stream.
         """
         self._used[slot : slot + len(positions)] = positions
         self._used[free_from:] = [0] * (self._slots - free_from)
@@ -68,7 +68,7 @@ class KvCache:
         while now < wanted:
             now += 1
             self._lay_out(self._capacities[now])
-        # One length above is kept, so that streams around a boundary do not move the cache at every step.
+        # Keep one length of headroom, so that streams near a boundary do not change the layout at every step.
         while now > wanted + 1:
             now -= 1
             self._lay_out(self._capacities[now])
@@ -88,7 +88,7 @@ class KvCache:
         new: [2 * num_layers, rows, num_kv_heads, sequence, head_dim]; positions: int64 [rows, sequence].
         """
         rows = torch.arange(slot, slot + len(positions), device=positions.device)[:, None]
-        # Indices apart from each other move their axes to the front: [rows, sequence, 2 * num_layers, heads, head_dim].
+        # Non-adjacent index axes move to the front: [rows, sequence, 2 * num_layers, heads, head_dim].
         self.buffers[:, rows, :, positions] = new.permute(1, 3, 0, 2, 4)
 
     def move(self, source: int, target: int, positions: int) -> None:
@@ -124,10 +124,10 @@ class KvCache:
 
 
 def moves(blocks: int, grows: bool) -> list[slice]:
-    """In which order a row of blocks is copied within its own memory when their length is halved, doubled or more.
+    """The order in which to copy a row of blocks within its own memory when their length is halved, doubled or more.
 
-    No copy overlaps itself, nor a block that is still to be copied: growing, the last blocks go first, half of what is
-    left at once, since the upper half lands clear of itself; shrinking is the same backwards. Block 0 stays.
+    No copy overlaps itself or a block still to be copied. When growing, the last blocks go first, half of what is left
+    at a time, since the upper half does not overlap its target; shrinking is the reverse. Block 0 stays in place.
     """
     ends = [blocks]
     while ends[-1] > 1:

@@ -1,8 +1,8 @@
 """The language model on ONNX Runtime: one prefill or decode call at a time, the KV cache written in place.
 
-Knows nothing of requests, sampling or scheduling. The cache is one slot-major buffer a layer and kind,
-[slots, num_kv_heads, positions, head_dim]: a prefill writes straight into its slot, a decode step runs over the first
-n slots in one call, and freeing a slot in the middle means moving the last one into it.
+It knows nothing about requests, sampling or scheduling. The cache has one slot-major buffer per layer and kind (keys or
+values), [slots, num_kv_heads, positions, head_dim]: a prefill writes straight into its slot, a decode step runs over
+the first n slots in one call, and freeing a slot in the middle means moving the last one into it.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class OnnxRunner:
         """As `ModelRunner.decode`."""
         streams = len(positions)
         if streams not in self._steps:
-            # One row goes through other kernels than several, which round differently: what a stream says would depend
-            # on whether another one is there. So a lone stream is given company, which stays at its first position.
+            # One row goes through other kernels than several rows, and they round differently: a stream's output would
+            # depend on whether others run. So a lone stream gets a dummy row, which stays at its first position.
             company = 1 if streams == 1 else 0
             rows = company + streams
             self._steps[streams] = _DecodeStep(self._bind(self._audio, _SLOTS_FROM - company, rows), rows, self.layout)
@@ -130,7 +130,7 @@ class OnnxRunner:
 
 
 class _DecodeStep:
-    """The buffers of a decode step over so many rows, bound once: binding again would cost more than the sampling."""
+    """The buffers of a decode step over `rows` rows, bound once: binding again would cost more than the sampling."""
 
     def __init__(self, binding: onnxruntime.IOBinding, rows: int, layout: CodebookLayout) -> None:
         self.binding = binding
@@ -145,8 +145,8 @@ class _DecodeStep:
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads spin between the operators of a run, which are too short to sleep between, and stop with the run:
-    # afterwards the cores belong to the codec and to Triton's other processes.
+    # Threads spin between the operators of a run, since the gaps are too short to sleep in, and stop spinning after the
+    # run: then the cores belong to the codec and to Triton's other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3

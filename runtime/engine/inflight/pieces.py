@@ -1,9 +1,9 @@
-"""How a prompt is cut into the calls that read it: always at the same places, whatever is known of it already.
+"""How a prompt is cut into the calls that read it: always at the same places, whatever the cache already holds.
 
 The keys and values of a position may depend, in their last bits, on how many positions are read with it: runtimes
-choose kernels by shape and share rows out among threads, and where past and new positions are attended to apart, the
-border between them counts. So a prompt's calls are decided by what it consists of and by nothing else: a call reads
-one modality, and a run of it is cut every so many positions from its beginning. What is reused are whole calls.
+choose kernels by shape and split rows among threads, and when attention treats past and new positions separately, the
+border between them matters. So only a prompt's content decides its calls: a call reads one modality, and a run of one
+modality is cut at fixed intervals from its beginning. Only whole calls are reused.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from runtime.engine.types import AudioSegment, Segment, TextSegment
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What one call reads: `segment`, whose first position is the prompt's `start`-th."""
+    """What one call reads: `segment`, which begins at the prompt's position `start`."""
 
     start: int
     segment: Segment
 
     @property
     def stop(self) -> int:
-        """The prompt's position behind it."""
+        """The prompt's position after the piece."""
         return self.start + len(self.segment)
 
     @property
     def key(self) -> bytes:
-        """What it consists of, to be compared: its modality, and every id or code of every codebook as int32."""
+        """The piece's content, for comparison: its modality, and every id or code of every codebook as int32."""
         if isinstance(self.segment, TextSegment):
             return b"t" + self.segment.ids.astype(np.int32).tobytes()
         return b"a" + self.segment.columns.astype(np.int32).tobytes()
 
 
 def pieces(segments: Iterable[Segment], longest: int) -> tuple[Piece, ...]:
-    """A prompt's calls in order, of at most `longest` positions each. How it is divided into segments is no matter."""
+    """A prompt's calls in order, of at most `longest` positions each. Its division into segments does not matter."""
     cut: list[Piece] = []
     start = 0
     for _, run in groupby((segment for segment in segments if len(segment)), type):

@@ -1,12 +1,12 @@
-"""Keys and values of what was read before, for prompts that begin with the same pieces.
+"""Keys and values of earlier prompts, for prompts that begin with the same pieces.
 
 A piece (`pieces.py`) has the same keys and values, bit for bit, when everything before it was read in the same
-pieces and it is itself the same: the same text tokens, or the same code in every codebook. What is kept is therefore a
-tree: a node is a piece, its children how prompts went on, and what begins alike is held once. When room is needed, the
-leaf that was asked for longest ago goes.
+pieces and it is itself the same: the same text tokens, or the same code in every codebook. The cache is therefore a
+tree: a node is a piece, its children are the pieces that followed it, and a shared beginning is stored once. When room
+is needed, the least recently used leaf is evicted.
 
 Nothing here knows a model or a device: keys and values are copies in the host's memory, which a runner makes and
-puts back.
+writes back.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class _Node:
 
 
 class PrefixCache:
-    """A bounded tree of pieces. Not thread-safe: the engine's thread alone uses it.
+    """A bounded tree of pieces. Not thread-safe: only the engine's thread uses it.
 
     Args:
-        capacity_bytes: what keys, values and the pieces' own ids and codes may take; 0 keeps nothing.
-        position_bytes: keys and values of one position.
+        capacity_bytes: the most that keys, values and the pieces' own ids and codes may take; 0 keeps nothing.
+        position_bytes: what the keys and values of one position take.
     """
 
     def __init__(self, capacity_bytes: int, position_bytes: int) -> None:
@@ -52,7 +52,7 @@ class PrefixCache:
         """Forget everything."""
         self._held = 0
         self._root = _Node(b"", torch.empty(0), 0, None)
-        # Longest ago first. Of a node and its child the child comes first, so the first of all is a leaf.
+        # Least recently used first. A child comes before its parent, so the first node is a leaf.
         self._recent: OrderedDict[_Node, None] = OrderedDict()
 
     def known(self, pieces: Sequence[Piece]) -> int:
@@ -67,9 +67,9 @@ class PrefixCache:
         return [node.values for node in path]
 
     def store(self, pieces: Sequence[Piece], read: Callable[[int, int], torch.Tensor]) -> None:
-        """Keep these pieces, of which `read(start, stop)` copies out those that are not kept yet.
+        """Keep these pieces; `read(start, stop)` copies out those that are not kept yet.
 
-        Pieces that do not fit beside their own beginning are left out.
+        Pieces that do not fit together with the pieces before them are skipped.
         """
         path = self._walk(pieces)
         self._touch(path)
@@ -103,7 +103,7 @@ class PrefixCache:
             self._recent.move_to_end(node)
 
     def _make_room(self, nbytes: int, path: list[_Node]) -> bool:
-        """Let go of what was not asked for lately, but not of `path`; returns whether so many bytes fit now."""
+        """Evict what was not used recently, but nothing of `path`; returns whether `nbytes` more fit now."""
         while self._held + nbytes > self._capacity:
             oldest = next(iter(self._recent), None)
             if oldest is None or oldest in path:

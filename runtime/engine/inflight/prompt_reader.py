@@ -1,4 +1,4 @@
-"""Reading prompts into slots, where what other prompts began with is copied instead of read."""
+"""Reads prompts into slots; a beginning shared with earlier prompts is copied instead of read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False, kw_only=True)
 class Stream(Sequence):
-    """A sequence with what the model side needs of it. `begun`: its slot holds what `prefilled` says."""
+    """A sequence with what the model side needs. `begun`: its slot holds what `prefilled` says."""
 
     request: Request
     codes: CodeStream
@@ -40,7 +40,7 @@ class PromptReader:
 
     @property
     def kept_bytes(self) -> int:
-        """Keys and values kept for later prompts."""
+        """Bytes of keys and values kept for later prompts."""
         return self._kept.nbytes
 
     def known(self, stream: Stream) -> int:
@@ -60,7 +60,7 @@ class PromptReader:
         return copied
 
     def forget(self) -> None:
-        """Keep nothing of what was read."""
+        """Forget everything that was kept."""
         self._kept.clear()
 
     def _begin(self, stream: Stream, slot: int) -> int:

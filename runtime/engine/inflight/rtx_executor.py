@@ -1,4 +1,4 @@
-"""Executing a TensorRT-RTX engine on the current GPU: the part of the language model's runner that needs one."""
+"""Executes a TensorRT-RTX engine on the current GPU: the part of the language model's runner that needs a GPU."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 class RtxExecutor:
     """A deserialised engine with one execution context for each of its profiles.
 
-    The contexts share one piece of working memory, which is taken here: they never run at the same time, and a step
-    then never fails for want of memory. Runs happen on a stream of their own, which waits for the caller's current
-    stream and is waited for by it, so that the caller's tensor operations need no synchronisation.
+    The contexts share one block of working memory, allocated here: they never run at the same time, and no step can
+    then run out of memory. The engine runs on a separate stream, which waits for the caller's current stream, and the
+    caller's stream waits for it, so that the caller's tensor operations need no synchronisation.
 
     Args:
         module: TensorRT-RTX.
         engine: its `ICudaEngine`, compiled by `build/rtx.py` with the profiles `graph_executor.PROFILES`.
         device: the GPU the engine lies on.
-        runtime: what the engine came from and must not outlive.
+        runtime: the runtime that made the engine, which the engine must not outlive.
 
     Raises:
         ModelLoadingError: the engine has other profiles or tensors.
@@ -67,7 +67,7 @@ class RtxExecutor:
         """
         module = tensorrt_rtx()
         if not torch.cuda.is_available():
-            raise ModelLoadingError(f"{path.name} is an engine for a GPU, and torch sees none here")
+            raise ModelLoadingError(f"{path.name} is an engine for a GPU, but torch sees none here")
         runtime = module.Runtime(_log(module))
         try:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as serialized:
@@ -89,7 +89,7 @@ class RtxExecutor:
 
     @property
     def cache_dtype(self) -> torch.dtype:
-        """Of the past inputs."""
+        """The dtype of the past inputs."""
         return _CACHE_TYPES[self._engine.get_tensor_dtype("past_key_0").name]
 
     @property
@@ -103,7 +103,7 @@ class RtxExecutor:
         return GraphLimits(int(largest("ids", DECODE)[0]), int(largest("ids", AUDIO)[1]), int(past))
 
     def execute(self, binding: Binding) -> None:
-        """Enqueue the graph behind the caller's current stream; what the caller enqueues next waits for it."""
+        """Enqueue the graph after the caller's current stream; what the caller enqueues next waits for it."""
         context = self._contexts[binding.profile]
         if self._bound.get(binding.profile) is not binding:
             self._bind(context, binding)

@@ -1,9 +1,9 @@
-"""The language model as one compiled graph: prefill and decode calls over a cache that stays bound where it is.
+"""The language model as one compiled graph: prefill and decode calls over a cache that stays bound in place.
 
-Knows the graph's inputs and outputs (`convert/lm_tensorrt_rtx.py` explains them) and nothing of who executes it, nor of
-requests, sampling or scheduling. All tensors live on the executor's device. A decode step copies the newest columns and
-positions into buffers that are bound once for each number of rows and cache length, and runs; the new keys and values
-are then stored into the cache in one operation.
+It knows the graph's inputs and outputs (`convert/lm_tensorrt_rtx.py` explains them), but nothing about who executes it,
+or about requests, sampling or scheduling. All tensors live on the executor's device. A decode step copies the newest
+columns and positions into buffers that are bound once for each number of rows and cache length, and runs; the new keys
+and values are then stored in the cache in one operation.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class RtxRunner:
         )
 
     def _on_device(self, values: torch.Tensor) -> torch.Tensor:
-        """Without waiting for what the device is still doing, which a copy from ordinary memory would."""
+        """Copy to the device without waiting for its pending work, as a copy from pageable memory would."""
         if self.device.type != "cuda":
             return values
         return values.pin_memory().to(self.device, non_blocking=True)

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 class Sequence:
     """A request's place in the engine. Lengths in positions; `deadline` in seconds of the caller's clock.
 
-    `pauses`: behind how many positions of the prompt reading may pause, ascending; the last is its length.
+    `pauses`: the positions after which reading the prompt may pause, ascending; the last is the prompt's length.
     """
 
     request_id: str
@@ -76,9 +76,9 @@ class Scheduler(Generic[SequenceT]):
     Args:
         max_streams: slots.
         prefill_tokens_per_step: prompt positions read between two decode steps while streams are live, so that a
-            long prompt delays running streams by a bounded time. Nobody to delay: the whole prompt at once. No two
-            pauses of a sequence may be further apart.
-        known: of a sequence that gets its slot, how many prompt positions need not be read.
+            long prompt delays running streams by a bounded time. If no stream is live, the whole prompt is read at
+            once. No two pauses of a sequence may be further apart.
+        known: how many prompt positions of a sequence that gets its slot need not be read.
     """
 
     max_streams: int
@@ -99,7 +99,7 @@ class Scheduler(Generic[SequenceT]):
         return not (self.waiting or self.live)
 
     def submit(self, sequence: SequenceT, continues: bool = False) -> None:
-        """Let a sequence wait for its turn; one that continues what is being heard is the next."""
+        """Queue a sequence; one that continues speech already being heard goes to the front."""
         (self.waiting.appendleft if continues else self.waiting.append)(sequence)
 
     def sequences(self) -> list[SequenceT]:
@@ -122,7 +122,7 @@ class Scheduler(Generic[SequenceT]):
             remaining = sequence.prompt_length - sequence.prefilled
             count = sequence.readable(budget) if decode else remaining
             if count == 0 < remaining:
-                break  # the next piece is longer than what is left of the budget
+                break  # the next piece is longer than the rest of the budget
             prefills.append(Prefill(sequence, count))
             budget -= count
             if count < remaining:
@@ -151,7 +151,7 @@ class Scheduler(Generic[SequenceT]):
         return moves
 
     def check(self) -> None:
-        """Raise AssertionError unless slots are dense and nobody holds two places."""
+        """Raise AssertionError unless slots are dense and no sequence holds two."""
         slots = [sequence.slot for sequence in self.sequences() if sequence.slot is not None]
         assert slots == list(range(self.live)), f"slots {slots} of {self.live} live sequences are not dense"
         assert self.live <= self.max_streams, f"{self.live} sequences in {self.max_streams} slots"

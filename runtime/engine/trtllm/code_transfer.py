@@ -1,4 +1,4 @@
-"""Codes on their way from the device to the host: pinned memory and an event, so that nobody on the way waits."""
+"""Copies codes from the device to the host, with pinned memory and an event, so that the step does not wait."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Transfer:
 
 
 class CodeTransfer:
-    """Copies codes into pinned buffers, which it keeps and uses again.
+    """Copies codes into pinned buffers, which it reuses.
 
-    A buffer is taken when none is free, so a slow reader costs memory (a buffer is some kilobytes), never time.
+    It allocates a buffer when none is free, so a slow reader costs memory (a buffer is a few kilobytes), never time.
 
     Args:
         slots, num_codebooks: the largest step.

@@ -1,8 +1,9 @@
-"""From logits to the next column, in fixed buffers: the part of a step that is nothing but kernels.
+"""From logits to the next column, in fixed buffers: the part of a step that consists of kernels only.
 
-More than a hundred, most of them too short to be worth a launch of their own. On a GPU they are recorded once, for
-each number of streams, all greedy or not, as CUDA graphs; a step then costs one launch. Recording is possible because
-nothing in here waits for the device, allocates by what a value is, or changes shape with anything but those two.
+There are more than a hundred of them, most too short to be worth a launch of their own. On a GPU they are recorded once
+as CUDA graphs, for each number of streams and for all-greedy steps or not; a step then costs one launch. Recording is
+possible because nothing in here waits for the device, allocates depending on a value, or changes shape with anything
+but those two.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class ColumnStep:
     """Sampling, the frame table and the forced ids of streams in slots 0..n-1.
 
     `logits`: float32 [slots, num_codebooks, codebook_size], what `run` reads. `codes`: int64 [slots, num_codebooks]
-    and `forced`: float32 [slots, ids], the logits that make the executor take each stream's next row, what it writes.
+    and `forced`: float32 [slots, ids], the logits that make the executor take each stream's next row, are its outputs.
     """
 
     def __init__(
@@ -67,9 +68,9 @@ class ColumnStep:
 
     @torch.inference_mode()
     def record(self, record: Callable[[Kernels], Kernels]) -> None:
-        """Record a graph for every step there can be. Before the first stream: what is recorded is also run.
+        """Record a graph for every possible step. Call it before the first stream: recording also runs the kernels.
 
-        A device or driver that cannot is no reason not to serve: steps then launch their kernels one by one.
+        If the device or driver cannot record graphs, serving still works: steps launch their kernels one by one.
         """
         try:
             for width in self._widths:
@@ -80,7 +81,7 @@ class ColumnStep:
             logger.exception("the steps could not be recorded as CUDA graphs; they run without")
 
     def _width(self, n: int) -> int:
-        """How many of the likeliest codes are looked at."""
+        """How many of the likeliest codes are considered."""
         greedy, sampled = self._widths
         return greedy if self._state.candidates(n) == greedy else sampled
 
@@ -91,7 +92,7 @@ class ColumnStep:
 
 
 def cuda_graph_recorder() -> Callable[[Kernels], Kernels]:
-    """What records kernels as CUDA graphs and returns what replays them on the current stream.
+    """A function that records kernels as a CUDA graph and returns one that replays it on the current stream.
 
     All graphs take their scratch memory from one pool: no two run at a time, and nothing in it outlives a step.
     """
@@ -101,7 +102,7 @@ def cuda_graph_recorder() -> Callable[[Kernels], Kernels]:
         kernels()  # once outside a graph: libraries set up what may not be set up while recording
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        # Thread-local: what the codec or the executor calls on other threads is none of this recording's business.
+        # Thread-local: calls by the codec or the executor on other threads must not affect this recording.
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             kernels()
         replay: Kernels = graph.replay

@@ -1,4 +1,4 @@
-"""What lies on the GPU beside the executor's own: frame table, sampler, and the callback that makes rows of codes."""
+"""What we keep on the GPU beside the executor: frame table, sampler, and the callback that turns codes into rows."""
 
 from __future__ import annotations
 

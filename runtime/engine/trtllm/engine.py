@@ -1,9 +1,9 @@
 """The engine over TensorRT-LLM's executor: NVIDIA's in-flight batching and KV cache, our codes.
 
-The executor schedules, runs the network and feeds back row ids; `StepCallback` does what makes them speech. Four
-threads meet here: the caller's, the executor's (which calls the callback), one that collects codes and tells
-listeners, and one that receives the executor's final responses. Everything a listener hears of its stream it hears
-from the collecting thread, in order. The roster's lock guards which stream is where; no listener is told under it.
+The executor schedules, runs the network and feeds back row ids; `StepCallback` turns them into speech. Four threads
+meet here: the caller's, the executor's (which calls the callback), one that collects codes and tells listeners, and one
+that receives the executor's final responses. All events of a stream reach its listener from the collecting thread, in
+order. The roster's lock guards which stream is where; no listener is called while it is held.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrtllmEngine:
-    """A `SpeechEngine` of streams through one executor on one GPU.
+    """A `SpeechEngine` that runs its streams through one executor on one GPU.
 
     Args:
         directory: `lm.json`, `audio_embedding.safetensors`, and in `engine/` what trtllm-build wrote.
@@ -85,7 +85,7 @@ class TrtllmEngine:
         self._receiver.start()
 
     def submit(self, request: Request, on_event: Listener) -> None:
-        """As `SpeechEngine.submit`; also refuses clips that take more rows than the engine was built for."""
+        """Like `SpeechEngine.submit`; also refuses clips that take more rows than the engine was built for."""
         try:
             stream = TrtllmStream.of(request, on_event, next(self._keys), self._layout, self._limits, self._built)
             with self._roster.lock:
@@ -105,14 +105,14 @@ class TrtllmEngine:
         return stream is not None
 
     def stats(self) -> EngineStats:
-        """As `SpeechEngine.stats`. A stream is live while it holds a place."""
+        """Like `SpeechEngine.stats`. A stream is live while it holds a place."""
         with self._roster.lock:
             return self._roster.stats()
 
     def warm_up(self) -> None:
-        """Let as many short streams as there are places run and end one after another; none of them is counted.
+        """Run one short stream per place and let them end one after another; the statistics do not count them.
 
-        The executor thus meets every number of streams once, and records its network's CUDA graph for it.
+        So the executor meets every number of streams once, and records its network's CUDA graph for it.
         """
         events: SimpleQueue[Event] = SimpleQueue()
         for request in warm_up_requests(self._limits.max_streams, self._built.tokens_per_block):
@@ -127,7 +127,7 @@ class TrtllmEngine:
             self._roster.statistics = Statistics()
 
     def close(self) -> None:
-        """As `SpeechEngine.close`, and the executor with them."""
+        """Like `SpeechEngine.close`; also shuts down the executor."""
         with self._roster.lock:
             self._roster.closing = True
             for stream in self._roster.named.values():
@@ -140,7 +140,7 @@ class TrtllmEngine:
 
     def _feed(self) -> None:
         """Hand waiting streams to the executor while places are free. Call with the lock."""
-        while stream := self._roster.next():  # on the roster before the executor has it: it may call back at once
+        while stream := self._roster.next():  # registered before the executor has it: it may call back at once
             try:
                 table, last_column = self._device.place(stream), stream.codes.columns_needed - 1
                 order = executor_request(self._bindings, stream.tokens, table, last_column, self._layout, stream.key)
@@ -167,7 +167,7 @@ class TrtllmEngine:
             return
         going, frames = [], 0
         for stream, column in zip(streams, columns, strict=True):
-            if stream.over:  # the step was under way when it ended
+            if stream.over:  # it ended while the step was running
                 continue
             try:
                 frames += stream.codes.append(column)
@@ -205,8 +205,8 @@ class TrtllmEngine:
     def _end(self, stream: TrtllmStream, how: FinishReason | RequestError) -> bool:
         """Take a stream off the roster; False when it was off already.
 
-        One that did not finish is also cancelled in the executor, where it may be waiting, or reading its prompt, and
-        get no callback for a while.
+        A stream that did not finish is also cancelled in the executor, where it may be waiting or reading its prompt,
+        and get no callback for a while.
         """
         with self._roster.lock:
             if not self._roster.end(stream, how):
@@ -229,7 +229,7 @@ class TrtllmEngine:
             try:
                 responses = self._executor.await_responses(timeout=_PATIENCE)
             except Exception as error:
-                logger.exception("the executor does not answer any more")
+                logger.exception("the executor no longer answers")
                 self._break(error)
                 return
             for response in responses:
@@ -239,14 +239,14 @@ class TrtllmEngine:
                     self._events.put(partial(self._fail, stream, late))
 
     def _receive(self, response: Any) -> None:
-        """Free the place of a request that is over, and end its stream if nothing else did."""
+        """Free the place of a finished request, and end its stream if nothing else did."""
         stream = self._roster.in_executor.get(response.client_id)
         if stream is None or not (response.has_error() or response.result.is_final):
             return
         if response.has_error():
             error = classify(RuntimeError(response.error_msg))
         else:
-            # Behind the last codes in the queue: a stream that is complete is over by then.
+            # Queued after the last codes: a complete stream is over by then.
             reasons = ", ".join(str(reason) for reason in response.result.finish_reasons)
             error = EngineError(f"the executor ended the stream before its speech was complete ({reasons})")
         self._events.put(partial(self._fail, stream, error))
@@ -256,12 +256,12 @@ class TrtllmEngine:
             self._feed()
 
     def _reused_positions(self, response: Any) -> int:
-        """Prompt positions of a request that is over whose keys and values were those of an earlier one, in blocks."""
+        """Prompt positions, in whole blocks, for which a finished request reused an earlier one's keys and values."""
         metrics = None if response.has_error() else response.result.request_perf_metrics
         return metrics.kv_cache_metrics.num_reused_blocks * self._built.tokens_per_block if metrics else 0
 
     def _break(self, error: Exception) -> None:
-        """The executor is lost: everybody is told, and so is whoever comes later."""
+        """The executor is lost: fail every stream, and every later request."""
         with self._roster.lock:
             self._roster.broken = classify(error)
             for stream in self._roster.named.values():

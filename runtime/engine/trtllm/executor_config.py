@@ -1,4 +1,4 @@
-"""How the TensorRT-LLM executor is set up, and how a request is put to it.
+"""Configures the TensorRT-LLM executor, and builds its requests.
 
 Every name here is checked by the tests against the bindings of `tensorrt_llm.bindings.executor`
 (tests/engine/trtllm/standin/bindings.json has them, with repository, commit and path).
@@ -22,16 +22,16 @@ from runtime.formats.errors import ModelLoadingError
 BINDINGS = "tensorrt_llm.bindings.executor"
 ENGINE_CONFIG = "config.json"
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_GRAPH_POSITIONS = 256  # the executor captures a graph for each batch size and each so many positions of the longest
-_MAX_GRAPHS = 128  # kept at a time, the least recently used goes first: each takes device memory
+_GRAPH_POSITIONS = 256  # the executor captures a graph for each batch size and every this many positions of the longest
+_MAX_GRAPHS = 128  # kept at a time; the least recently used is dropped first, since each takes device memory
 
 
 @dataclass(frozen=True)
 class ExecutorOptions:
     """Choices of the deployment.
 
-    `kv_memory_fraction`: of the GPU memory free once weights and tables are loaded, what keys and values may take at
-    most; they never take more than all streams at their longest need. `reuse_blocks`: keep the keys and values of
+    `kv_memory_fraction`: the largest share of the GPU memory left after loading weights and tables that keys and values
+    may take; they never take more than all streams at their longest need. `reuse_blocks`: keep the keys and values of
     prompts, so that a voice's clip is read once.
     `cuda_graphs`: launch a step's network, and what follows it, as one graph each; docs/frame-table.md has the rule.
     `device`: where the executor's tensors are; it takes the process's first GPU.
@@ -49,7 +49,7 @@ class ExecutorOptions:
 
 @dataclass(frozen=True)
 class BuiltEngine:
-    """What `trtllm-build` wrote down of an engine, checked against what the engine is to do.
+    """What `trtllm-build` recorded about an engine, checked against what the engine must do.
 
     `rows`: rows of one request's frame table; `dtype`: of the weights, and so of the table. `tokens_per_block`:
     positions of a block of keys and values, and the unit prompts are read in.
@@ -129,7 +129,7 @@ def load_bindings() -> Any:
 def executor_config(
     bindings: Any, engine: BuiltEngine, limits: Limits, options: ExecutorOptions, callback: Callable[..., None]
 ) -> Any:
-    """In-flight batching that never evicts, prompts read in pieces, and our callback after every step."""
+    """A configuration for in-flight batching that never evicts, prompts read in pieces, and our callback every step."""
     block = engine.tokens_per_block
     piece = max(limits.prefill_tokens_per_step, block)
     all_positions = limits.max_streams * -(-limits.max_positions // block) * block
@@ -142,23 +142,23 @@ def executor_config(
         max_beam_width=1,
         batching_type=bindings.BatchingType.INFLIGHT,
         max_batch_size=limits.max_streams,
-        # One token a stream and what is left for prompts: so much later does a long prompt make the others.
+        # One token per stream, the rest for prompts: this bounds how long a long prompt delays the other streams.
         max_num_tokens=min(engine.max_num_tokens, limits.max_streams + piece),
         enable_chunked_context=True,
         scheduler_config=bindings.SchedulerConfig(
-            # A stream that was evicted would be read anew from its ids, and generated rows are long overwritten.
+            # An evicted stream would be read again from its ids, but its generated rows are long overwritten.
             capacity_scheduler_policy=bindings.CapacitySchedulerPolicy.GUARANTEED_NO_EVICT,
             context_chunking_policy=bindings.ContextChunkingPolicy.FIRST_COME_FIRST_SERVED,
         ),
         kv_cache_config=bindings.KvCacheConfig(
             enable_block_reuse=options.reuse_blocks,
-            # The smaller of the two holds: what is not needed is left to the codec, which shares the GPU.
+            # The smaller of the two applies: what is not needed is left to the codec, which shares the GPU.
             max_tokens=all_positions,
             free_gpu_memory_fraction=options.kv_memory_fraction,
         ),
         logits_post_processor_config=bindings.LogitsPostProcessorConfig(processor_batched=callback),
         extended_runtime_perf_knob_config=knobs,
-        # The next step reads what this step's callback wrote: it cannot be prepared before.
+        # The next step reads what this step's callback wrote, so it cannot be prepared earlier.
         enable_trt_overlap=False,
         # Offloading would copy the table once, when the prompt is read.
         mm_embedding_offloading=False,
@@ -170,9 +170,9 @@ def executor_config(
 def executor_request(
     bindings: Any, tokens: PromptTokens, table: torch.Tensor, max_columns: int, layout: CodebookLayout, key: int
 ) -> Any:
-    """One stream as a request: its prompt, its frame table, and at most so many generated columns.
+    """One stream as a request: its prompt, its frame table, and the most columns to generate.
 
-    Not streaming: one response when it is over, for the codes come another way; it also says what could be reused.
+    Not streaming: one response at the end, since the codes take another way; it also says what could be reused.
     """
     return bindings.Request(
         input_token_ids=tokens.ids,

@@ -1,11 +1,10 @@
-"""The frame table: how a model that reads sums of eight embeddings is fed by an executor that feeds back one token
-id.
+"""The frame table: how an executor that feeds back one token id feeds a model that reads sums of eight embeddings.
 
-Every stream owns a few rows of one table [rows, hidden], which the TensorRT-LLM executor holds by view and copies
+Every stream owns a few rows of one table [rows, hidden]; the TensorRT-LLM executor holds a view of them and copies it
 into the engine's prompt table before every step. An id below `num_codebooks * codebook_size` means that row of the
-stream's table, any other id is a text token behind that many ids. The rows are the reference clips' columns, one
-each, and then two that generated columns take turns in: column c stands in row `reference_rows + c % 2`, so the row
-written for the next step is never the one this step read. `docs/frame-table.md` has the picture and the sources.
+stream's table; any other id is a text token offset by that many ids. The rows are the reference clips' columns, one
+each, followed by two rows that generated columns alternate between: column c is in row `reference_rows + c % 2`, so the
+row written for the next step is never the one this step read. `docs/frame-table.md` has the picture and the sources.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ def end_id(layout: CodebookLayout) -> int:
 
 @dataclass(frozen=True)
 class PromptTokens:
-    """A prompt as the executor takes it, column 0 of the speech included.
+    """A prompt as the executor takes it, including column 0 of the speech.
 
-    `ids`: one a position. `extra_ids`: one a position, 0 for text, otherwise a hash of the column that the row holds,
-    which is what lets the executor reuse keys and values by id although the same id means another column in another
+    `ids`: one per position. `extra_ids`: one per position, 0 for text, otherwise a hash of the column that the row
+    holds; it lets the executor reuse keys and values by id although the same id means another column in another
     request. `columns`: int64 [reference_rows, num_codebooks], the reference clips' columns in the order of their rows.
     """
 
@@ -52,7 +51,7 @@ class PromptTokens:
 
 
 def prompt_tokens(prompt: Prompt, layout: CodebookLayout) -> PromptTokens:
-    """Number a prompt's positions, and append column 0, which is all beginning marks whatever the logits say."""
+    """Assign ids to a prompt's positions, and append column 0: all beginning marks, whatever the logits say."""
     audio = [segment.columns for segment in prompt.segments if isinstance(segment, AudioSegment)]
     columns = np.concatenate([*audio, np.zeros((0, layout.num_codebooks), np.int64)]).astype(np.int64)
     ids: list[int] = []
@@ -72,15 +71,15 @@ def prompt_tokens(prompt: Prompt, layout: CodebookLayout) -> PromptTokens:
 
 
 def _content_id(column: np.ndarray) -> int:
-    """A hash of a column that fits 64 bits and is never 0, which is what generated tokens and text have."""
+    """A hash of a column that fits 64 bits and is never 0, the value for generated tokens and text."""
     return int.from_bytes(hashlib.blake2b(column.astype("<i8").tobytes(), digest_size=8).digest(), "little") or 1
 
 
 class FrameTable:
     """All streams' tables in one tensor, and where each decoding stream writes its next column.
 
-    A `place` is a stream's share of the rows, from the moment it is handed to the executor to its last response. A
-    `slot` is its row in the batch, as in `SamplerState`, known from its first step on and changed by `move`.
+    A `place` is a stream's share of the rows, from its submission to the executor to its last response. A `slot` is its
+    row in the batch, as in `SamplerState`, known from its first step on and changed by `move`.
 
     Args:
         audio_embedding: [num_codebooks * codebook_size, hidden], of the engine's dtype and on its device.
@@ -110,12 +109,12 @@ class FrameTable:
         return table
 
     def begin(self, slot: int, place: int, reference_rows: int) -> None:
-        """Let a slot write into a place, from column 1 on."""
+        """Assign a place to a slot, which writes into it from column 1 on."""
         self._reference_rows[slot] = reference_rows
         self._place_offset[slot] = place * self._rows_each
 
     def move(self, source: int, target: int) -> None:
-        """Give what writes from slot `source` the slot `target`."""
+        """Move the stream in slot `source` to slot `target`."""
         for tensor in (self._reference_rows, self._place_offset):
             tensor[target] = tensor[source]
 

@@ -1,4 +1,4 @@
-"""Which stream is where on its way through TensorRT-LLM's executor: waiting, in the executor, over."""
+"""Tracks each stream on its way through TensorRT-LLM's executor: waiting, in the executor, over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Roster:
     def __init__(self, limits: Limits) -> None:
         self.lock = threading.Condition()
         self.closing = False
-        self.broken: RequestError | None = None  # why nobody can be served any more
+        self.broken: RequestError | None = None  # why no request can be served any more
         self.named: dict[str, TrtllmStream] = {}  # not over yet, by request id
         self.in_executor: dict[int, TrtllmStream] = {}  # by key, until the final response: over or not
         self.statistics = Statistics()
@@ -30,7 +30,7 @@ class Roster:
         self._free_places = list(range(limits.max_streams))
 
     def admit(self, stream: TrtllmStream) -> None:
-        """Let a stream wait for its turn; one that continues what is being heard is the next. Raises as `admit`."""
+        """Queue a stream; one that continues speech already being heard goes to the front. Raises like `admit`."""
         if self.broken is not None:
             raise self.broken
         admit(stream.request, self.named, len(self.in_executor), len(self._waiting), self._limits, self.closing)
@@ -38,7 +38,7 @@ class Roster:
         self.named[stream.request.request_id] = stream
 
     def next(self) -> TrtllmStream | None:
-        """The stream whose turn it is, in a place of its own; None when nobody waits or no place is free."""
+        """The next stream, with a place assigned; None when no stream waits or no place is free."""
         if not self._waiting or not self._free_places:
             return None
         stream = self._waiting.popleft()
@@ -49,16 +49,16 @@ class Roster:
         return stream
 
     def vacate(self, stream: TrtllmStream) -> None:
-        """Take the place of a stream back that has left the executor."""
+        """Free the place of a stream that has left the executor."""
         del self.in_executor[stream.key]
         self._free_places.append(stream.place)
         self.statistics.busy(bool(self.in_executor))
         self.lock.notify_all()
 
     def end(self, stream: TrtllmStream, how: FinishReason | RequestError) -> bool:
-        """Take a stream off the list, and count how it ended; False when it was off already.
+        """Remove a stream from the roster and count how it ended; False when it was removed already.
 
-        From here on the callback gives its request the end id.
+        From then on the callback gives its request the end id.
         """
         stream.over = True
         if self.named.get(stream.request.request_id) is not stream:
@@ -83,5 +83,5 @@ class Roster:
         ]
 
     def stats(self) -> EngineStats:
-        """A snapshot. What is kept for later prompts lies in the executor's own cache and is not counted."""
+        """A snapshot. The executor's own cache keeps keys and values for later prompts; they are not counted."""
         return self.statistics.snapshot(len(self.in_executor), len(self._waiting), 0)

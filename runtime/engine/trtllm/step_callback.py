@@ -1,10 +1,10 @@
-"""What the TensorRT-LLM executor calls between the network and its own sampling, once a step, for all requests at
-once.
+"""The callback that the TensorRT-LLM executor calls once per step, between the network and its own sampling, for all
+requests together.
 
-In that call, on the executor's stream and without waiting for it: let `ColumnStep` choose the next column of every
-stream and write its embedding into the stream's frame table, and overwrite the logits so that the executor's top-1
-sampling takes the id of that row. The codes leave for the host beside it. Nothing here reads a value back from the
-device; what must be known of the streams on the host (which ones, in which slot) is known without asking.
+The callback works on the executor's stream and does not wait for it. `ColumnStep` chooses the next column of every
+stream, writes its embedding into the stream's frame table, and overwrites the logits so that the executor's top-1
+sampling takes the id of that row. Meanwhile the codes are copied to the host. Nothing here reads a value back from the
+device; the host already knows what it needs (which streams run, in which slot).
 
 An exception that left this call would fail every request of the executor. None does.
 """
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False, kw_only=True)
 class SpokenStream:
-    """What the callback knows of a stream.
+    """What the callback knows about a stream.
 
     `key`: the executor's client id. `tail`: int64 [columns, num_codebooks] on the device, what repetition-aware
-    sampling counts as already said, or None. `over`: nothing more is wanted of it, so its request gets the end id;
-    set by the thread that collects codes, which is a step behind, or two. `slot`: None until its first step.
+    sampling counts as already said, or None. `over`: no more columns are wanted, so its request gets the end id; set by
+    the thread that collects codes, which is a step or two behind. `slot`: None until its first step.
     """
 
     key: int
@@ -51,10 +51,10 @@ class StepCallback(Generic[StreamT]):
 
     Args:
         streams: the streams in the executor by key; read here, written by the engine.
-        column_step: with one slot more than there can be streams, which changing places needs.
-        end_id: what ends a request.
-        on_codes: told, each step, who got codes, in the order of their rows, and where to wait for them.
-        on_error: told who fails because of what.
+        column_step: with one slot more than there can be streams, so that streams can swap slots.
+        end_id: the id that ends a request.
+        on_codes: called each step with the streams that got codes, in the order of their rows, and the transfer.
+        on_error: called with the streams that fail and the error.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class StepCallback(Generic[StreamT]):
         cuda_stream: int,
         client_ids: Sequence[int | None],
     ) -> None:
-        """One step. logits: for each request a view [1, 1, vocabulary] of the executor's own, to be overwritten."""
+        """Run one step. logits: for each request a view [1, 1, vocabulary] of the executor's logits, to overwrite."""
         try:
             with torch.inference_mode(), on_stream(self._device, cuda_stream):
                 self._step(dict(zip(client_ids, logits, strict=True)))
@@ -103,7 +103,7 @@ class StepCallback(Generic[StreamT]):
         batch = [stream for stream in self._slots[: len(speaking)] if stream is not None]
         views = [logits[stream.key] for stream in batch]
         step, n = self._column_step, len(batch)
-        # One kernel for all requests each way; a copy each would be as many launches as there are streams.
+        # One kernel for all requests in each direction; separate copies would take one launch per stream.
         torch._foreach_copy_(list(step.logits[:n].view(n, *views[0].shape).unbind()), views)
         step.run(n)
         torch._foreach_copy_(views, list(step.forced[:n].view(n, *views[0].shape).unbind()))
@@ -129,10 +129,10 @@ class StepCallback(Generic[StreamT]):
                 self._slots[slot] = None
 
     def _gather(self, speaking: Mapping[int, StreamT]) -> None:
-        """Move this step's streams into the first slots, which is where the sampler looks.
+        """Move this step's streams into the first slots, where the sampler looks.
 
-        Streams that leave make holes. A stream may also sit a step out (the executor decides who runs); it changes
-        places with one that runs, by way of the spare slot.
+        Streams that leave make holes. A stream may also sit out a step (the executor decides which run); it swaps slots
+        with one that runs, through the spare slot.
         """
         outside = [s for s in speaking.values() if s.slot is not None and s.slot >= len(speaking)]
         for target in range(len(speaking)):
@@ -157,7 +157,7 @@ class StepCallback(Generic[StreamT]):
     def _give_up(
         self, cuda_stream: int, client_ids: Sequence[int | None], logits: Sequence[torch.Tensor], error: Exception
     ) -> None:
-        """End every stream of a step that failed, if the device still does that much."""
+        """End every stream of a failed step, if the device can still do that."""
         streams = [self._streams[key] for key in client_ids if key is not None and key in self._streams]
         for stream in streams:
             stream.over = True

@@ -22,10 +22,10 @@ _WARM_UP_SECONDS = 300.0
 
 @dataclass(eq=False, kw_only=True)
 class TrtllmStream(SpokenStream):
-    """Waiting without a place, then in the executor under its key, then over.
+    """A stream that first waits without a place, then is in the executor under its key, then is over.
 
-    `deadline`: of time.monotonic(). `table`: kept as long as the executor may have it, so that the executor's thread,
-    which may hold locks of its own then, is never the last to let go of a Python object.
+    `deadline`: on the clock of time.monotonic(). `table`: kept as long as the executor may have it, so that the
+    executor's thread, which may hold its own locks then, never drops the last reference to a Python object.
     """
 
     request: Request
@@ -76,10 +76,10 @@ class TrtllmStream(SpokenStream):
 
 
 def warm_up_requests(count: int, positions: int) -> list[Request]:
-    """Greedy streams of growing length over a prompt of so many positions.
+    """Greedy streams of growing length over a prompt of `positions` positions.
 
-    Started together, they end one after another, two steps apart: every number of streams runs twice, so that what the
-    first such step sets up the second one uses.
+    Started together, they end one after another, two steps apart: every number of streams runs twice, so that the
+    second step can use what the first one set up.
     """
     prompt = Prompt((TextSegment(np.zeros(positions, np.int64)),))
     sampling = SamplingParameters(temperature=0.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)

@@ -1,7 +1,7 @@
-"""Labels without a colon, each form found by itself, for each is believed on evidence of its own.
+"""Labels without a colon. Each form is found separately, since each needs its own evidence.
 
-- brackets: `[Name] words`, `<nick> words`, with a time stamp before, as chats are logged;
-- stamps: `Name 0:02` on a line of its own, as services that transcribe write;
+- brackets: `[Name] words`, `<nick> words`, with a time stamp before, as in chat logs;
+- stamps: `Name 0:02` on a line of its own, as transcription services write;
 - cues, as in a screenplay: a name on a line of its own with speech right below;
 - plays: `NAME. Words`, `NAME.— Words`, `NAME, laughing. — Words`, `NAME — Words`.
 """
@@ -66,7 +66,7 @@ _PLAY = re.compile(
 
 
 def find_brackets(text: str) -> list[Label]:
-    """The names in brackets, square ones or a chat's pointed ones."""
+    """The names in square brackets or in a chat's angle brackets."""
     labels = []
     for match in _NICK.finditer(text) if "<" in text and "</" not in text else ():
         if not _HTML.fullmatch(match["name"]):
@@ -86,7 +86,7 @@ def find_stamped(text: str) -> list[Label]:
 
 
 def find_cues(text: str) -> list[Label]:
-    """The names in capitals that stand alone on the first line of a paragraph."""
+    """The names in capitals that are alone on the first line of a paragraph."""
     return [
         label
         for match, label in _cues(text)
@@ -95,7 +95,7 @@ def find_cues(text: str) -> list[Label]:
 
 
 def find_loose_cues(text: str) -> list[Label]:
-    """The names of people that stand alone on a line, in small letters too or without an empty line before."""
+    """The names of people that are alone on a line, even in lower case or without an empty line before."""
     return [label for _, label in _cues(text) if label.names_a_person]
 
 
@@ -111,7 +111,7 @@ def _follows_a_gap(text: str, match: re.Match[str]) -> bool:
 
 
 def find_plays(text: str) -> list[Label]:
-    """The names with a full stop or a dash behind them at the start of a line: in capitals, or people's with a dash."""
+    """The names at the start of a line with a full stop or a dash after them: in capitals, or people's with a dash."""
     labels = []
     for match in _PLAY.finditer(text):
         name = shown(match["name"])
@@ -127,7 +127,7 @@ def find_plays(text: str) -> list[Label]:
 
 
 def has_scene_headings(text: str) -> bool:
-    """Whether it is a script by its headings: `INT. KITCHEN - NIGHT`."""
+    """Whether its headings show that it is a script: `INT. KITCHEN - NIGHT`."""
     return bool(_SCENE_HEADING.search(text))
 
 

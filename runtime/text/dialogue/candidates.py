@@ -1,4 +1,4 @@
-"""One possible label of a text with what would be said under it, and what that says for itself."""
+"""One possible label of a text, what would be said under it, and whether that looks like speech."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HIDDEN = re.compile(f"[{HIDDEN}]")
 
 
 def words_of(text: str) -> str:
-    """The text without white space around it; nothing where there is only what nobody sees."""
+    """The text without surrounding white space; empty if it has only invisible characters."""
     return text.strip() if _HIDDEN.sub("", text).strip() else ""
 
 
@@ -30,7 +30,7 @@ def said_under(text: str, labels: Sequence[Label]) -> list[tuple[Label, str]]:
 class Candidate:
     """A possible label and what would be said under it.
 
-    `is_given`: the request has a voice for it. `is_voice`: a voice is called so. `is_known`: it is somebody's name.
+    `is_given`: the request has a voice for it. `is_voice`: a voice has this name. `is_known`: it is a person's name.
     """
 
     label: Label
@@ -79,7 +79,7 @@ def returning(turns: Sequence[Candidate]) -> set[str]:
 
 
 def speaking_headings(others: Sequence[Candidate], headings: Sequence[Candidate]) -> list[Candidate]:
-    """Those headings that speak here, there being talk: "Author" in an interview, April with her friends."""
+    """The headings that are speakers, since the text is talk: "Author" in an interview, April with her friends."""
     turns = sorted([*others, *headings], key=lambda one: one.label.start)
     if not any(turn.is_lively for turn in turns):
         return []

@@ -1,8 +1,8 @@
-"""The prompt as token ids: Higgs Audio V2's chat format, with what the user wrote kept apart from its marks.
+"""The prompt as token ids: Higgs Audio V2's chat format, with the user's text kept apart from the format's marks.
 
 A prompt is a prefix (system text, scene, reference clips with their words or in the scene), any number of turns already
-spoken, and the turn to speak. What stands between them is the same everywhere, so that the pieces can be made once and
-joined later.
+spoken, and the turn to speak. What separates them is always the same, so that the pieces can be made once and joined
+later.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLIPS_COME_ALONG = (
     "gets one stream of audio"
 )
 _WORDS_ARE_GIVEN = "the model cannot be asked to make up the words; give the words to be spoken"
-# What the original's prompts ask for with a mark, and this bundle does not do.
+# What the original's prompts request with a mark, and this bundle does not do.
 _UNSUPPORTED = {
     "generation_instruction_start": _WORDS_ARE_GIVEN,
     "generation_instruction_end": _WORDS_ARE_GIVEN,
@@ -43,7 +43,7 @@ _MARK = re.compile(r"<\|(\w+)\|>")
 
 
 def check_marks(text: str, name: str) -> None:
-    """Raises InvalidRequestError for a mark of the model that asks for what there is not; others are just text."""
+    """Raises InvalidRequestError for a mark of the model that requests something unsupported; others are just text."""
     for mark in _MARK.finditer(text):
         if mark[1] in _UNSUPPORTED:
             raise InvalidRequestError(f"{name} holds {mark[0]}: {_UNSUPPORTED[mark[1]]}")
@@ -78,7 +78,7 @@ class PromptEncoder:
     ) -> np.ndarray:
         """int32 ids of everything before the first turn to speak; without system and scene there is no system message.
 
-        scene: its pieces, with a clip between each two. references: the words of each clip that has a turn of its own.
+        scene: its pieces, with a clip between each pair. references: the words of each clip that has its own turn.
         A clip itself is one REFERENCE_MARK for the engine to fill.
         """
         return np.fromiter(self._prefix(system.strip(), scene, references), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""The types that a dialogue is told in: its turns, and what the reader of a text knows about its speakers."""
+"""The types for a dialogue: its turns, and what the reader of a text knows about its speakers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DialogueTurn:
 
 @dataclass(frozen=True)
 class Recognition:
-    """How speakers are recognised. `mode`: whether a text is a transcript is found out (auto), so (on) or not so (off).
+    """How to recognise speakers. `mode`: a text is a transcript if it looks like one (auto), always (on), never (off).
 
     `given`: the speakers that the request has voices for. `voices`: names of voices, which may be a speaker's too.
     """

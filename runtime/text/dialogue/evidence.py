@@ -29,11 +29,11 @@ class Evidence:
     text: str
     candidates: list[Candidate]
     headings: int
-    others: int  # what has the form of a label and is none, headings included
+    others: int  # what looks like a label but is not, headings included
 
     @classmethod
     def of(cls, text: str, labels: Sequence[Label], recognition: Recognition) -> Evidence:
-        """From everything that has the form of a label."""
+        """From everything that looks like a label."""
         given = {speaker_key(name) for name in recognition.given}
         voices = {speaker_key(name) for name in recognition.voices}
         found: list[Candidate] = []
@@ -54,10 +54,10 @@ class Evidence:
         if either and (people := speaking_headings(found, either)):
             found = sorted([*found, *people], key=lambda one: one.label.start)
             headings -= len(people)
-        # Behind a sentence many words have a colon; they are names where others are that surely are.
+        # After a sentence many words have a colon; they count as names if others surely are names.
         run_on = any(one.is_known and not one.label.opens and one.label.style == "colon" for one in found)
         candidates = [one for one in found if one.label.opens or one.is_known or run_on]
-        # Who asks and answers is nobody, unless somebody does it who has a name, or one asks about the other.
+        # "Question" and "Answer" are not speakers, unless a named person speaks too, or one asks about the other.
         asking = all(one.label.key in ASKING_WORDS and not one.is_sure for one in candidates)
         if asking and not is_interview(*([one.said for one in candidates[place::2]] for place in (0, 1))):
             candidates, headings = [], headings + len(candidates)
@@ -65,7 +65,7 @@ class Evidence:
 
     @cached_property
     def is_sure(self) -> bool:
-        """Whether there is a tag, or somebody whom the request has a voice for."""
+        """Whether there is a tag, or a speaker for whom the request has a voice."""
         return any(candidate.is_sure for candidate in self.candidates)
 
     @cached_property
@@ -83,7 +83,7 @@ class Evidence:
 
     @property
     def is_believed(self) -> bool:
-        """Whether the labels name who speaks, each form of label on evidence of its own."""
+        """Whether the labels name speakers; each form of label needs its own evidence."""
         if self.is_sure or not self.candidates:
             return self.is_sure
         style = self.candidates[0].label.style
@@ -210,7 +210,7 @@ class Evidence:
 
     @cached_property
     def is_screenplay(self) -> bool:
-        """Whether the cues are those of at least two who speak in turn, or of one who does again and again."""
+        """Whether the cues belong to at least two who speak in turn, or to one who speaks again and again."""
         known = {cue.label.key for cue in self.candidates if cue.is_known}
         again = self.returning or (len(self.candidates) > 2 and len(self.speakers) == 1)
         return (
@@ -221,7 +221,7 @@ class Evidence:
 
     @cached_property
     def is_loose_screenplay(self) -> bool:
-        """The same for cues that are not set off as a screenplay's are."""
+        """The same for cues that are not set off like a screenplay's."""
         return (
             bool(self.returning)
             and len(self.speakers) > 1

@@ -1,4 +1,4 @@
-"""The pieces that labels of speakers are written with, as regular expressions, and how a numbered speaker is spelt."""
+"""Regular expressions for the parts of speaker labels, and the spelling of a numbered speaker."""
 
 from __future__ import annotations
 

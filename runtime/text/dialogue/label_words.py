@@ -1,6 +1,6 @@
-"""Words that stand before a colon and name nobody: notes, headings, fields of a form, headers of a mail, days.
+"""Words before a colon that do not name a speaker: notes, headings, form fields, mail headers, days.
 
-Latin letters stand without accents, lower-case.
+Latin letters are lower-case and without accents.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NUMBER_WORDS = words(
     "one two three four five six seven eight nine ten uno dos tres cuatro cinco un deux trois quatre cinq"
 )
 
-# Who asks and who answers where nobody is named: labels in an interview in which somebody else is.
+# Labels for the asking and answering sides of an interview in which somebody else is named.
 ASKING_WORDS = words("q a question answer p r pregunta respuesta reponse f frage antwort 问 答 問 в о")
 
 # How something is said: "ANNA: (whispering) Hello."

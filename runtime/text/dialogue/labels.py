@@ -1,12 +1,12 @@
 """Where a text may name a speaker: every spot that looks like a label, whoever or whatever it names.
 
-A label is one of these, with a time stamp or Markdown's marks around it, an aside in brackets behind the name, white
-space of any kind, and invisible characters anywhere:
+A label is one of these, optionally with a time stamp or Markdown's marks around it, an aside in brackets after the
+name, white space of any kind, and invisible characters anywhere:
 - a tag: `[SPEAKER0]`, `[S1]` anywhere, `SPEAKER_00:` at the start of a line;
-- a name and a colon, `Name:` or `Name：`, at the start of a line, which a list may have numbered, or behind the end of
-  a sentence; or a number and a colon, `1:`, at the start of a line;
-- what has no colon (`bare_labels.py`): `[Name]`, `<nick>`, a name on a line of its own, `NAME.` in a play.
-Whether the text is a transcript, and which of these are labels then, is `transcript.py`'s question.
+- a name and a colon, `Name:` or `Name：`, at the start of a line (also of a numbered list item) or after the end of a
+  sentence; or a number and a colon, `1:`, at the start of a line;
+- a label without a colon (`bare_labels.py`): `[Name]`, `<nick>`, a name on a line of its own, `NAME.` in a play.
+`transcript.py` decides whether the text is a transcript, and which of these are then labels.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from runtime.text.languages import is_a_word
 from runtime.text.readings.word_sets import words
 
 _MOST_WORDS, _MOST_CHARACTERS, _MOST_HAN = 4, 40, 8
-_NAMES = 1024  # a long transcript has the same ones again and again
-# What stands before reported speech: "Anna said: I will come." is read out whole.
+_NAMES = 1024  # a long transcript repeats the same names
+# What precedes reported speech: "Anna said: I will come." is read out whole.
 _SAYING = words(
     "said says asked asks replied replies answered wrote writes added adds shouted cried whispered dijo dice preguntó "
     "respondió contestó escribió añadió dit demanda répondit écrivit ajouta sagte fragte disse"
@@ -79,7 +79,7 @@ class Label:
 
     @property
     def names_a_person(self) -> bool:
-        """Whether it is surely somebody's name, or what people are called."""
+        """Whether it is surely a person's name, or a word for a person."""
         return _names_a_person(self.name)
 
     @property
@@ -99,12 +99,12 @@ class Label:
 
     @property
     def is_made_of_words(self) -> bool:
-        """Whether it consists of common words, or of no Latin letters, which tell nothing."""
+        """Whether it consists of common words, or has no Latin letters, so that it is no evidence."""
         return not any(c.isdigit() for c in self.name) and all(map(is_a_word, re.findall(r"[^\W\d_]+", self.name)))
 
     @property
     def is_a_heading(self) -> bool:
-        """Whether it is one of the words that stand before a colon and name nobody."""
+        """Whether it is one of the words that precede a colon but do not name a speaker."""
         return _is_a_heading(self.name)
 
 
@@ -117,7 +117,7 @@ def speaker_key(name: str) -> str:
 
 
 def find_labels(text: str) -> list[Label]:
-    """Everything in the text that has the form of a label, in order and apart from each other, cues left out."""
+    """Everything in the text that looks like a label, in order and without overlaps, except cues."""
     found = _tags(text) if "[" in text else []
     if ":" in text or "：" in text:
         found += [*_named(text, _AT_LINE, True), *_named(text, _IN_LINE, False)]
@@ -159,14 +159,14 @@ def speaker_number(name: str) -> int | None:
 
 
 def shown(name: str) -> str:
-    """The name without what hides in it and the full stop that a play may set behind it."""
+    """The name without invisible characters and without the full stop that a play may put after it."""
     seen = _TO_ALL.sub(r"\1", " ".join(_INVISIBLE.sub("", name).strip("_").split()))
     return seen[:-1] if re.search(r"[^\W.]{4}\.$", seen) else seen
 
 
 @lru_cache(_NAMES)
 def is_name(name: str) -> bool:
-    """Whether somebody may be called that: a few words of letters, in capitals where the script has them."""
+    """Whether it can be a name: a few words of letters, capitalised if the script has capitals."""
     parts = name.split()
     if not 1 <= len(parts) <= _MOST_WORDS or len(name) > _MOST_CHARACTERS:
         return False

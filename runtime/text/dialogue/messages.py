@@ -1,4 +1,4 @@
-"""Conversations: OpenAI-style messages and ChatML, as how to speak, where, and the turns of who speaks."""
+"""Conversations: reads OpenAI-style messages and ChatML into system text, scene and the speakers' turns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Messages:
 
 
 def parse_text(text: str, recognition: Recognition = AUTO) -> Messages:
-    """What a text says: ChatML with all that messages can hold, or the turns of a transcript.
+    """Parse a text: ChatML with everything that messages can hold, or the turns of a transcript.
 
     Raises InvalidRequestError for broken ChatML, and what parse_messages refuses.
     """

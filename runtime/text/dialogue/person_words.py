@@ -1,7 +1,7 @@
-"""Words that tell a person: first names, what people are called, titles.
+"""Words that identify a person: first names, words for people, titles.
 
-Latin letters stand without accents, lower-case. Names that are as well a place, a month or a word ("Paris", "May",
-"Hope") are left out: as labels they say nothing.
+Latin letters are lower-case and without accents. Names that are also a place, a month or a word ("Paris", "May",
+"Hope") are omitted: as labels they are no evidence.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the scene says about the speakers. What the user wrote there about a speaker wins over what would be chosen.
+"""What the scene says about the speakers. What the user wrote there about a speaker overrides what would be chosen.
 
-A speaker is described by its number, in whatever spelling: `SPEAKER0: …`, `speaker 0 ：…`, `- [SPEAKER1] …`,
-`**Speaker 2** is …`; or by the name that the text gives it, at the start of a line: `Anna: …`. That two speakers are
-named together (`SPEAKER0 and SPEAKER1 argue`) describes neither.
+The scene describes a speaker by its number, in any spelling: `SPEAKER0: …`, `speaker 0 ：…`, `- [SPEAKER1] …`,
+`**Speaker 2** is …`; or by its name in the text, at the start of a line: `Anna: …`. A line that names two speakers
+together (`SPEAKER0 and SPEAKER1 argue`) describes neither.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Subtitles (SubRip, WebVTT): what is said in them, without their numbers and times."""
+"""Subtitles (SubRip, WebVTT): their text, without numbers and times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _END_OF_VOICE = re.compile(r"</v>", re.IGNORECASE)
 
 
 def without_times(text: str) -> str:
-    """What subtitles say, a line under the other, for a sentence may go on in the next; another text as it is."""
+    """The text of subtitles, line by line, since a sentence may continue in the next; any other text unchanged."""
     if "-->" not in text or not _TIMED.search(text):
         return text
     return _END_OF_VOICE.sub("", _TIMED.sub("\n", _HEADER.sub("", text, count=1))).strip()

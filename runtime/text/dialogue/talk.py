@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from runtime.text.readings.word_sets import words
 
-_FEW = 400  # characters of a turn that are looked at
+_FEW = 400  # characters of a turn to examine
 _I = words(
     "i i'm i'd i'll i've me my mine mí mi yo conmigo soy estoy tengo voy je j'ai j'en j'y moi mon ma mes ich mich mir "
     "mein meine io mio eu meu minha jag mig ik я меня мне мой εγώ أنا मैं मुझे मेरा मेरी 나 저 내 제가 내가 ja mnie"
@@ -71,17 +71,17 @@ def exclaims(turn: str) -> bool:
 
 
 def is_sentence(turn: str) -> bool:
-    """Whether it ends as sentences do."""
+    """Whether it ends like a sentence."""
     return bool(_LAST.search(turn[-_FEW:]))
 
 
 def describes(turn: str) -> bool:
-    """Whether it begins as one tells who somebody is: "A fisherman from Galilee."."""
+    """Whether it begins like a description of a person: "A fisherman from Galilee."."""
     return bool(_DESCRIPTION.match(turn))
 
 
 def instructs(turn: str) -> bool:
-    """Whether it begins as rules do: "You must log in first."."""
+    """Whether it begins like a rule: "You must log in first."."""
     return bool(_INSTRUCTION.match(turn))
 
 

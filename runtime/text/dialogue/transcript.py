@@ -1,10 +1,10 @@
 """Whether a text is a transcript, and who says what in it.
 
-It is decided once for the whole text: a transcript of which some labels are read out is worse than one that is read out
-whole. Tags (`[SPEAKER0]`, `SPEAKER_00:`, `[S1]`) and names that the request has voices for are always labels. Other
-names are believed for what they are (a first name, what people are called, a voice), for coming back, and for talk
-behind them; words that are headings ("Note", "Ingredients", "周一") never are, whatever stands behind them. A text
-that only might be a transcript is read out as it stands: that way nothing is lost.
+The decision is made once for the whole text: reading out some labels of a transcript is worse than reading out all of
+them. Tags (`[SPEAKER0]`, `SPEAKER_00:`, `[S1]`) and names for which the request has voices are always labels. The
+evidence for other names is what they are (a first name, a word for a person, a voice), that they return, and that talk
+follows them; words that are headings ("Note", "Ingredients", "周一") are never labels, whatever follows them. A text
+that only might be a transcript is read out unchanged: that way nothing is lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runtime.text.dialogue.label_parts import MARKS
 from runtime.text.dialogue.label_words import MANNER_WORDS
 from runtime.text.dialogue.labels import Label, find_labels, speaker_key
 
-# In the order in which they are looked for: one form for all of a text.
+# In search order: one form for the whole text.
 _FORMS = (find_labels, find_brackets, find_stamped, find_cues, find_plays, find_loose_cues)
 # How something is said, behind the colon: "ANNA: (whispering) Hello." Other words in brackets are spoken.
 _FURTHER = r"(?:(?<=ing|ndo|ant)(?:,? [^\W\d_]+){1,3})?"
@@ -37,10 +37,10 @@ _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
 def parse_transcript(text: str, recognition: Recognition) -> list[DialogueTurn]:
-    """The turns of a transcript in order; a single turn of nobody where it names no speaker.
+    """The turns of a transcript in order; a single turn without a speaker if the text names none.
 
-    A label with nothing behind it is no turn, so that there may be none at all. Lines without a label go on with the
-    turn before; below a screenplay's cue it ends with the paragraph, for then comes what is done.
+    A label with nothing after it is not a turn, so there may be no turn at all. Lines without a label continue the turn
+    before; a turn under a screenplay's cue ends with the paragraph, since stage directions follow.
     """
     labels = labels_of(text, recognition)
     given = {speaker_key(name): name for name in sorted(recognition.given)}
@@ -59,7 +59,7 @@ def parse_transcript(text: str, recognition: Recognition) -> list[DialogueTurn]:
 
 
 def labels_of(text: str, recognition: Recognition) -> list[Label]:
-    """The labels of the text, in order; none where it is no transcript."""
+    """The labels of the text, in order; none if it is not a transcript."""
     if recognition.mode == "off":
         return []
     given = {speaker_key(name) for name in recognition.given}

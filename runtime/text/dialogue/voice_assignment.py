@@ -1,7 +1,7 @@
 """Who speaks in a request, and in which voice: a clip to imitate, a description in the scene, or the model's choice.
 
-The format is the original's for several speakers: each has a number, `[SPEAKERn] ` stands before its words and before
-those of its clip, and voices without a clip have a line `SPEAKERn: …` at the end of the scene.
+The format is the original's for several speakers: each has a number, `[SPEAKERn] ` precedes its words and those of its
+clip, and voices without a clip have a line `SPEAKERn: …` at the end of the scene.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.dialogue.scene import described, with_numbers
 from runtime.text.dialogue.voice_choice import assign_voices
 
-# What the model was trained to be told where it is to choose the voices of several speakers.
+# The instruction that the model was trained with for choosing the voices of several speakers.
 SMART_SYSTEM_TEXT = (
     "You are an AI assistant designed to convert text into speech.\n"
     "If the user's message includes a [SPEAKER*] tag, do not read out the tag and generate speech for the following "
     "text, using the specified voice.\n"
     "If no speaker tag is present, select a suitable voice on your own."
 )
-# The voices that it may be asked for instead of a profile; where nothing is asked they take turns.
+# The voices that a request may ask for instead of a profile; if it asks for none, they alternate.
 SMART_VOICES = ("feminine", "masculine")
 _NUMBERED = re.compile(r"SPEAKER(\d{1,3})", re.IGNORECASE)
 
 
 class Voices(Protocol):
-    """Where profiles are found (name, transcript, metadata, description, embedding).
+    """A source of profiles (name, transcript, metadata, description, embedding).
 
-    `load` gives one with its clip, float32 [samples], if its embedding is not known.
+    `load` returns one with its clip, float32 [samples], if its embedding is not known.
     """
 
     def profiles(self) -> Sequence[Any]: ...
@@ -44,9 +44,9 @@ class Voices(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A clip to imitate, float32 [samples], and its words; `name` of its profile, "" for one that came along.
+    """A clip to imitate, float32 [samples], and its words; `name` of its profile, "" for a clip in the request.
 
-    With `codes`, int32 [num_codebooks, frames], nobody has to encode it, and it may have no samples.
+    With `codes`, int32 [num_codebooks, frames], it need not be encoded and may have no samples.
     """
 
     samples: np.ndarray
