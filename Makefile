@@ -18,6 +18,7 @@ TEXT ?= The speech is streamed out of Triton.
 URL ?= localhost:8001
 OUT ?= speech.wav
 REPORTS ?= artifacts/acceptance
+QUICK ?=
 LAYERS ?=
 WORKERS ?= 2
 WHEEL ?= artifacts/client
@@ -134,7 +135,9 @@ soak: setup ### speak a chapter of 30,000 characters in whole parts and watch th
 	@HIGGS_SOAK_PART_SECONDS=10 $(PY) -m pytest tests/serving/test_long_text.py -k flat_memory
 
 acceptance: setup ## build, serve and test TARGET on this machine; print a report and write it into REPORTS (artifacts/acceptance)
-	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output "$$BUNDLE" --run-python "$$RUN_PYTHON" --out "$$REPORTS"
+	@started=$$(date +%s); $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE" && \
+		$(PY) -m pytest tests/acceptance --verbose --bundle "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(QUICK),--quick) \
+			--run-python "$$RUN_PYTHON" --report "$$REPORTS" --build-seconds $$(($$(date +%s) - started))
 
 bench: bench-lm bench-serving bench-voices ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 

@@ -6,14 +6,15 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 
+from serve.errors import DeviceError
+from serve.gpu import query_gpus
 from serve.ports import Ports
 from serve.triton import START_SECONDS, STOP_SECONDS
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 class ServeError(Exception):
@@ -21,7 +22,7 @@ class ServeError(Exception):
 
 
 class ServedBundle:
-    """A server on free ports. Use as a context manager, or call start() and stop()."""
+    """A server on free ports."""
 
     def __init__(self, python: str, bundle: Path, options: list[str] | None = None) -> None:
         self._ports = Ports.free()
@@ -82,14 +83,6 @@ class ServedBundle:
         family = psutil.Process(self._process.pid).children(recursive=True)
         return sum(process.memory_info().rss for process in family if process.is_running())
 
-    def __enter__(self) -> ServedBundle:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
@@ -97,3 +90,11 @@ class ServedBundle:
             if line.startswith("ready:"):
                 self._ready.set()
         self._ready.set()
+
+
+def gpu_bytes() -> dict[str, int]:
+    """Memory in use on each GPU by its UUID, whoever uses it."""
+    try:
+        return {gpu.uuid: gpu.total_bytes - gpu.free_bytes for gpu in query_gpus()}
+    except DeviceError:
+        return {}
