@@ -148,28 +148,28 @@ $(BENCH_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 
 bench-lm: setup $(BENCH_CHECKPOINT)/.finished ### the language model alone: frames per second against transformers' generate
 	@$(PY) -m build --target cpu --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/bundle
-	@$(PY) -m bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
+	@$(PY) -m tools.bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
 
 bench-serving: demo-bundle ### the demo bundle through Triton: first audio, real-time factor, streams
-	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
+	@$(PY) -m tools.bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
 bench-voices: demo-bundle ### first audio with and without a known voice, and a batch against one by one, through Triton
-	@$(PY) -m bench.voices --bundle $(DEMO_BUNDLE) --out artifacts/bench
+	@$(PY) -m tools.bench.voices --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
 bench-voice: demo-bundle ### how well the demo voice speaks: word errors, lengths, cloned voices, against flite (apt install flite)
-	@$(PY) -m bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
+	@$(PY) -m tools.bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
 demo-voice: setup ### train the demo checkpoint anew on flite's speech into artifacts/trained: about five hours, can be interrupted
 	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
 
 arithmetic: setup ### compute bytes and operations of a decode step on GPUs, and write them into docs/gpu-arithmetic.md
-	@$(PY) -m bench.arithmetic --out docs/gpu-arithmetic.md
+	@$(PY) -m tools.bench.arithmetic --out docs/gpu-arithmetic.md
 
 true-size: setup ### export random weights of the true 5.77 B-parameter shape in int4; print time and memory (25 GB of disk)
-	@$(PY) -m bench.true_size --out artifacts/true_size
+	@$(PY) -m tools.bench.true_size --out artifacts/true_size
 
 rtx-true-size: setup ### compile random weights of the true shape (or LAYERS=2…28 of it) with TensorRT-RTX; print time and memory (28 GB of disk, 23 GiB of memory)
-	@$(PY) -m bench.rtx_true_size --out artifacts/rtx_true_size $(if $(LAYERS),--layers $(LAYERS))
+	@$(PY) -m tools.bench.rtx_true_size --out artifacts/rtx_true_size $(if $(LAYERS),--layers $(LAYERS))
 
 lock: ### write constraints.txt from what is installed
 	@$(PY) -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | grep -v '^pip==' > constraints.txt

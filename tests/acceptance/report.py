@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.report import table
-from bench.serving import Level, level_table
 from serve.errors import DeviceError
 from serve.gpu import query_gpus
+from tools.bench.report import table
+from tools.bench.serving import Level, level_table
 
 _ROOT = Path(__file__).resolve().parents[2]
 _WORDS = {True: "PASS", False: "FAIL", None: "only measured"}

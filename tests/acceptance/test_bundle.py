@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from higgs_tts import GenerationParams, HiggsClient, Reference, Speech
 
-from bench.serving import Level, measure
-from bench.triton_models import metrics
 from convert.checkpoint import Checkpoint
 from serve import health
 from tests.acceptance import parity
 from tests.acceptance.report import FIGURES, LEVELS
 from tests.acceptance.served import ServedBundle, gpu_bytes
+from tools.bench.serving import Level, measure
+from tools.bench.triton_models import metrics
 
 Record = Callable[[str, object], None]
 

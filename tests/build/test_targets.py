@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.arithmetic import GPUS, Weights
 from build.bundle import LM_FORMATS
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
@@ -22,6 +21,7 @@ from demo.codec import STRIDES
 from demo.language_model import config_json, plan
 from demo.sizes import SIZES
 from runtime.engine.trtllm.frame_table import GENERATED_ROWS
+from tools.bench.arithmetic import GPUS, Weights
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES_PER_SECOND = 25.0

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from bench.listening import listen
 from convert.onnx_executor import OnnxExecutor
 from runtime.engine.delay_pattern import delay
 from runtime.engine.inflight.engine import Engine, Event, ModelRunner
@@ -35,6 +34,7 @@ from runtime.engine.types import (
     WindowPlan,
 )
 from runtime.formats.errors import GenerationTimeoutError, RequestError
+from tools.bench.listening import listen
 
 STREAMS, POSITIONS, BUDGET = 4, 1024, 32
 THREADS = 2  # rows are shared out among threads, so that with one much is equal that is not with two

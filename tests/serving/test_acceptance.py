@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import torch
 
-from bench.serving import Level
 from convert.checkpoint import Checkpoint
 from serve.gpu import GIB, Gpu
 from serve.triton import TritonServer
@@ -24,6 +23,7 @@ from tests.acceptance import parity, report, served
 from tests.acceptance import test_bundle as checks
 from tests.acceptance.conftest import levels_up_to
 from tests.serve.small import write_manifest
+from tools.bench.serving import Level
 
 pytestmark = pytest.mark.long
 

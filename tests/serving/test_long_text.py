@@ -13,13 +13,13 @@ import psutil
 import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
-from bench.triton_models import metrics
 from build.exports import Exports
 from build.interpreter import Interpreter
 from build.manifest import MANIFEST_FILE, write_manifest
 from build.repository import assemble
 from build.targets import load_target
 from serve.triton import TritonServer
+from tools.bench.triton_models import metrics
 
 SENTENCE = "Sentence number {} of the chapter says a little more than the one before it. "
 CHARACTERS = 30_000

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.listening import listen
 from runtime.engine.contract import Event
 from runtime.engine.delay_pattern import delay
 from runtime.engine.trtllm.engine import TrtllmEngine
@@ -41,6 +40,7 @@ from runtime.formats.errors import (
 from tests.engine.trtllm.conftest import ROWS, Start, engine_config, until
 from tests.engine.trtllm.standin.executor import Executor
 from tests.engine.trtllm.standin.network import Network
+from tools.bench.listening import listen
 
 LIMITS = Limits(max_streams=3, max_waiting=2, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
 SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)
