@@ -94,7 +94,7 @@ def server(request: pytest.FixtureRequest, gpu_bytes_before: dict[str, int]) -> 
     option = request.config.getoption
     device = ["--device", option("--device")] if option("--device") else []
     try:
-        running = ServedBundle(option("--run-python"), option("--bundle"), device).start()
+        running = ServedBundle(option("--run-python"), option("--bundle"), device)
     except ServeError as error:
         pytest.fail(str(error), pytrace=False)
     yield running
