@@ -18,6 +18,7 @@ TEXT ?= The speech is streamed out of Triton.
 URL ?= localhost:8001
 OUT ?= speech.wav
 REPORTS ?= artifacts/acceptance
+QUICK ?=
 LAYERS ?=
 WORKERS ?= 2
 WHEEL ?= artifacts/client
@@ -142,7 +143,9 @@ soak: setup ### speak a chapter of 30,000 characters in whole parts and watch th
 	@HIGGS_SOAK_PART_SECONDS=10 $(PY) -m pytest tests/serving/test_long_text.py -k flat_memory
 
 acceptance: setup ## build, serve and test TARGET on this machine; print a report and write it into REPORTS (artifacts/acceptance)
-	@$(PY) -m bench.acceptance $(BUILD_OPTIONS) --output "$$BUNDLE" --run-python "$$RUN_PYTHON" --out "$$REPORTS"
+	@started=$$(date +%s); $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE" && \
+		$(PY) -m pytest tests/acceptance --verbose --bundle "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(QUICK),--quick) \
+			--run-python "$$RUN_PYTHON" --report "$$REPORTS" --build-seconds $$(($$(date +%s) - started))
 
 bench: bench-lm bench-serving bench-voices ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 
@@ -153,28 +156,28 @@ $(BENCH_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 
 bench-lm: setup $(BENCH_CHECKPOINT)/.finished ### measure the language model alone: frames per second against transformers' generate
 	@$(PY) -m build --target cpu --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/bundle
-	@$(PY) -m bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
+	@$(PY) -m tools.bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
 
 bench-serving: demo-bundle ### measure the demo bundle through Triton: first audio, real-time factor, streams
-	@$(PY) -m bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
+	@$(PY) -m tools.bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
 bench-voices: demo-bundle ### measure first audio with and without a known voice, and a batch against single requests, through Triton
-	@$(PY) -m bench.voices --bundle $(DEMO_BUNDLE) --out artifacts/bench
+	@$(PY) -m tools.bench.voices --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
 bench-voice: demo-bundle ### measure how well the demo voice speaks: word errors, lengths, cloned voices, against flite (apt install flite)
-	@$(PY) -m bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
+	@$(PY) -m tools.bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
 demo-voice: setup ### train the demo checkpoint anew on flite's speech into artifacts/trained: about five hours, can be interrupted
 	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
 
 arithmetic: setup ### compute bytes and operations of a decode step on GPUs, and write them into docs/gpu-arithmetic.md
-	@$(PY) -m bench.arithmetic --out docs/gpu-arithmetic.md
+	@$(PY) -m tools.bench.arithmetic --out docs/gpu-arithmetic.md
 
 true-size: setup ### export random weights of the true 5.77 B-parameter shape in int4; print time and memory (25 GB of disk)
-	@$(PY) -m bench.true_size --out artifacts/true_size
+	@$(PY) -m tools.bench.true_size --out artifacts/true_size
 
 rtx-true-size: setup ### compile random weights of the true shape (or LAYERS=2…28 of it) with TensorRT-RTX; print time and memory (28 GB of disk, 23 GiB of memory)
-	@$(PY) -m bench.rtx_true_size --out artifacts/rtx_true_size $(if $(LAYERS),--layers $(LAYERS))
+	@$(PY) -m tools.bench.rtx_true_size --out artifacts/rtx_true_size $(if $(LAYERS),--layers $(LAYERS))
 
 lock: ### write constraints.txt from the installed packages
 	@$(PY) -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//' | grep -v '^pip==' > constraints.txt

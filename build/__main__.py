@@ -15,7 +15,7 @@ from build.targets import Target, load_target, with_precision
 
 def main(arguments: list[str] | None = None) -> int:
     """Build and report; returns the exit code."""
-    options = parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     bundle = options.output or Path("artifacts") / options.target
     order = Order(
         options.checkpoint,
@@ -48,8 +48,7 @@ def _target(options: argparse.Namespace) -> Target:
     return target
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line, which bench/acceptance.py shares."""
+def _parser() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(prog="python -m build", description=__doc__)
     words.add_argument("--target", default="cpu", help="kind of machine, one of those in build/targets.toml")
     words.add_argument("--checkpoint", required=True, help="folder or hub id of the language model")

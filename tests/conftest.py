@@ -98,6 +98,14 @@ def voices() -> Path:
 
 
 @pytest.fixture(scope="session")
+def clip() -> np.ndarray:
+    """Two seconds to imitate: a gliding tone with noise, float32 at 24 kHz, a whole number of frames."""
+    seconds = np.arange(48000) / 24000
+    noise = np.random.default_rng(0).standard_normal(48000) * 0.02
+    return (0.3 * np.sin(2 * np.pi * (150 + 100 * seconds) * seconds) + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
 def bundle(checkpoint: Path, voices: Path) -> Path:
     """The CPU bundle of the demo checkpoint, built by the command users run."""
     return built("bundle", checkpoint, voices)

@@ -25,9 +25,6 @@ import torch
 from higgs_tts import GenerationParams, HiggsClient, Reference, Speech
 from tqdm import tqdm
 
-from bench.report import table
-from bench.triton_models import metrics
-from bench.voice import LONGEST, SENTENCES, Ears
 from build.repository import VERSION
 from convert.codec import load_codec
 from convert.torchaudio_shim import Codec
@@ -38,6 +35,9 @@ from demo.tokenizer import write_json
 from demo.training.speech_set import HELD_OUT, SpeechSet, Utterance
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from serve.triton import TritonServer
+from tools.bench.report import table
+from tools.bench.triton_models import metrics
+from tools.bench.voice import LONGEST, SENTENCES, Ears
 
 CLIPS, SEEDS = 60, 1
 TAKEN_EVERY = 40  # samples between the rests that are compared

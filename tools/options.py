@@ -10,7 +10,6 @@ import textwrap
 from pathlib import Path
 from typing import Any, get_args
 
-from bench.report import table
 from runtime.formats.options import (
     AUDIO_QUALITY_PRESETS,
     DEFAULT_PRESET,
@@ -21,6 +20,7 @@ from runtime.formats.options import (
     Option,
     Preset,
 )
+from tools.bench.report import table
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENT, PAGE = ROOT / "client" / "higgs_tts" / "params.py", ROOT / "docs" / "options.md"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import arithmetic
-from bench.arithmetic import BEGIN, BF16, END, FP8, GPUS, Weights
 from demo.language_model import plan
 from demo.sizes import SIZES
+from tools.bench import arithmetic
+from tools.bench.arithmetic import BEGIN, BF16, END, FP8, GPUS, Weights
 
 SIZE = SIZES["true"]
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "gpu-arithmetic.md"

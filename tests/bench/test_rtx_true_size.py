@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from bench.rtx_true_size import DrawnCheckpoint
 from convert.checkpoint import Checkpoint, required_shapes
 from demo.make_checkpoint import make_checkpoint
 from demo.sizes import SIZES
+from tools.bench.rtx_true_size import DrawnCheckpoint
 
 
 def test_drawn_weights_are_those_of_the_checkpoint(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.arithmetic import GPUS, Weights
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
 from build.targets import Target, load_target, target_names, with_precision
@@ -21,6 +20,7 @@ from demo.codec import STRIDES
 from demo.language_model import config_json, plan
 from demo.sizes import SIZES
 from runtime.engine.types import GENERATED_ROWS
+from tools.bench.arithmetic import GPUS, Weights
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES_PER_SECOND = 25.0

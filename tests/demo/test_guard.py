@@ -11,7 +11,6 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from bench.listening import listen
 from convert.torchaudio_shim import install
 from runtime.engine.inflight.engine import Engine
 from runtime.engine.inflight.onnx_runner import OnnxRunner
@@ -29,6 +28,7 @@ from runtime.engine.types import (
     WindowPlan,
 )
 from tests.demo.conftest import CHECKPOINT
+from tools.bench.listening import listen
 
 install()
 

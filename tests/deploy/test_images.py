@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import tomllib
 
-from bench.acceptance import COMMIT_VARIABLE
 from build.container import IMAGE
+from tests.acceptance.report import COMMIT_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from bench.listening import listen
 from runtime.engine.inflight.engine import Engine, Event
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import (
@@ -34,6 +33,7 @@ from runtime.formats.errors import (
     OverloadedError,
     RequestError,
 )
+from tools.bench.listening import listen
 
 LIMITS = Limits(max_streams=4, max_waiting=4, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
 SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)

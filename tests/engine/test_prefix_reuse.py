@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from bench.listening import listen
 from convert.onnx_executor import OnnxExecutor
 from runtime.engine.delay_pattern import delay
 from runtime.engine.inflight.engine import Engine, Event, ModelRunner
@@ -35,6 +34,7 @@ from runtime.engine.types import (
     WindowPlan,
 )
 from runtime.formats.errors import GenerationTimeoutError, RequestError
+from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,6 @@ import pytest
 import tensorrt_rtx_bindings as library
 import torch
 
-from bench.listening import listen
 from build.rtx import LmShapes, lm_profiles
 from convert.onnx_executor import OnnxExecutor
 from runtime.engine.inflight.engine import Engine
@@ -35,6 +34,7 @@ from runtime.engine.types import (
 )
 from runtime.formats.errors import CUDAFailureError, ModelLoadingError
 from tests.engine import rtx_standin
+from tools.bench.listening import listen
 
 SHAPES = LmShapes(max_streams=4, max_prefill=24, max_positions=1024)
 LIMITS = Limits(4, 8, 1024, prefill_tokens_per_step=32, context_frames=10)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from bench.listening import listen
 from convert.onnx_executor import OnnxExecutor
 from runtime.engine.delay_pattern import delay
 from runtime.engine.inflight.engine import Engine
@@ -33,6 +32,7 @@ from runtime.engine.types import (
 )
 from runtime.formats.errors import ModelLoadingError
 from tests.serving.higgs import Higgs
+from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
 

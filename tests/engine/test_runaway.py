@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.listening import listen
 from runtime.engine.inflight.engine import Engine
 from runtime.engine.runaway import RunawayDetector
 from runtime.engine.types import (
@@ -28,6 +27,7 @@ from runtime.engine.types import (
     TextSegment,
     WindowPlan,
 )
+from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from bench.listening import listen
 from build.rtx import LM_ENGINE, CodecShapes, LmShapes, compile_codec, compile_lm
 from convert import lm_tensorrt_rtx
 from convert.checkpoint import Checkpoint
@@ -19,6 +18,7 @@ from runtime.engine.inflight.engine import Engine, ModelRunner
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.inflight.rtx_runner import RtxRunner
 from runtime.engine.types import AudioSegment, Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
+from tools.bench.listening import listen
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

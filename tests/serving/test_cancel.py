@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
-from bench.triton_models import metrics
 from serve.triton import TritonServer
+from tools.bench.triton_models import metrics
 
 LONG = GenerationParams(
     temperature=0.0,

@@ -12,11 +12,11 @@ import pytest
 from higgs_tts import AudioChunk, GenerationParams, HiggsClient, SpeechReport
 from tritonclient.utils import InferenceServerException
 
-from bench.triton_models import infer, written
 from runtime.formats.speech_plan import SpeechPlan
 from serve.triton import TritonServer
 from tests.conftest import VOICE_TRANSCRIPT
 from tests.serving.higgs import Higgs
+from tools.bench.triton_models import infer, written
 
 TRANSCRIPT = """Anna: Good morning, Bob.
 Bob: Good morning.

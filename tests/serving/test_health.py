@@ -13,11 +13,11 @@ import psutil
 import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
-from bench.triton_models import metrics
 from serve.health import audio_left, check
 from serve.ports import Ports
 from serve.processes import STUB
 from serve.triton import TritonServer
+from tools.bench.triton_models import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 # Chunks of a quarter of a second: audio leaves a busy server all the time.

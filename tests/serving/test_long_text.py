@@ -13,7 +13,6 @@ import psutil
 import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
-from bench.triton_models import metrics
 from build.exports import Exports
 from build.interpreter import Interpreter
 from build.manifest import write_manifest
@@ -21,6 +20,7 @@ from build.repository import assemble
 from build.targets import load_target
 from serve.manifest import MANIFEST_FILE
 from serve.triton import TritonServer
+from tools.bench.triton_models import metrics
 
 SENTENCE = "Sentence number {} of the chapter says a little more than the one before it. "
 CHARACTERS = 30_000

@@ -15,7 +15,6 @@ from google.protobuf import text_format
 from higgs_tts import AudioTokenizationError, GenerationParams, HiggsClient, Reference
 from tritonclient.grpc import model_config_pb2
 
-from bench.triton_models import infer, metrics, whole_window
 from build.exports import Exports
 from build.repository import assemble
 from build.targets import load_target
@@ -23,6 +22,7 @@ from serve.triton import TritonServer
 from tests.serve.small import write_manifest
 from tests.serving import test_cancel
 from tests.serving.plans import make_plan_bundle
+from tools.bench.triton_models import infer, metrics, whole_window
 
 GREEDY = GenerationParams(temperature=0.0, ras_window=0, max_seconds=3.0, runaway_guard=False)
 

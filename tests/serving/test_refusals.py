@@ -19,9 +19,9 @@ from higgs_tts import (
 )
 from tritonclient.utils import InferenceServerException
 
-from bench.triton_models import codes_of, infer, metrics, one_part, stream, whole_window
 from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
+from tools.bench.triton_models import codes_of, infer, metrics, one_part, stream, whole_window
 
 OUTPUTS = ["audio", "start_sample", "finish_reason"]
 TONE = (0.3 * np.sin(np.arange(48000) * 0.05)).astype(np.float32)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
-from bench.triton_models import metrics
 from runtime.speech.speech_stream import part_seed
 from serve.triton import TritonServer
+from tools.bench.triton_models import metrics
 
 TEXT = "Short words."
 # Greedy and without repetition-aware sampling random weights never end: every attempt is the same.

@@ -18,11 +18,11 @@ import pytest
 from higgs_tts import HiggsClient
 from safetensors.torch import load_file, save_file
 
-from bench.triton_models import codes_of, metrics, one_part
 from serve.triton import TritonServer
 from tests.engine.trtllm.conftest import engine_config
 from tests.serving.higgs import Higgs
 from tests.serving.test_parity import GREEDY, TEXT, WINDOWS, WORDS, marked
+from tools.bench.triton_models import codes_of, metrics, one_part
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FRAMES = 60

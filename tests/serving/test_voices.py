@@ -21,8 +21,8 @@ from higgs_tts import (
     StateError,
 )
 
-from bench.triton_models import infer, metrics
 from serve.triton import TritonServer
+from tools.bench.triton_models import infer, metrics
 
 GREEDY = GenerationParams(temperature=0.0, ras_window=0, max_seconds=1.0)
 WORDS = "the very same words"

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.listening import listen
 from runtime.engine.contract import Event
 from runtime.engine.delay_pattern import delay
 from runtime.engine.trtllm.engine import TrtllmEngine
@@ -41,6 +40,7 @@ from runtime.formats.errors import (
 from tests.engine.trtllm.conftest import ROWS, Start, engine_config, until
 from tests.engine.trtllm.standin.executor import Executor
 from tests.engine.trtllm.standin.network import Network
+from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.listening import listen
 from runtime.engine.delay_pattern import delay
 from runtime.engine.inflight.engine import Engine
 from runtime.engine.inflight.onnx_runner import OnnxRunner
@@ -36,6 +35,7 @@ from runtime.engine.types import (
 from tests.engine.trtllm.conftest import Start, until
 from tests.engine.trtllm.standin.executor import BLOCK
 from tests.serving.higgs import Generated, Higgs
+from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,6 @@ import numpy as np
 import pytest
 import torch
 
-from bench.listening import listen
 from build import engines, repository
 from build.exports import Exports
 from build.targets import Target, load_target
@@ -39,6 +38,7 @@ from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.network import KeysAndValues, Part
 from tests.engine.trtllm.test_parity import TEXT, WORDS, codes, invite_visitors, order, prompt_of, random_prompt
 from tests.serving.higgs import Higgs
+from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""`python -m bench.serving`: what clients see of a bundle behind a real Triton, for growing numbers of streams."""
+"""`python -m tools.bench.serving`: what clients see of a bundle behind a real Triton, for more and more streams."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
-from bench.report import lines, table, write
 from serve.triton import TritonServer
+from tools.bench.report import lines, table, write
 
 LEVELS = (1, 2, 4, 8, 16, 32, 64)
 MIN_RUNS = 8
@@ -95,7 +95,7 @@ def level_table(levels: Sequence[Level]) -> str:
 
 def main() -> None:
     """Measure, print, and write the figures and a plot."""
-    parser = argparse.ArgumentParser(prog="python -m bench.serving", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.serving", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

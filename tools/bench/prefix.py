@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.listening import listen
 from build.memory import ModelShape
 from runtime.engine.inflight.engine import Engine
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
+from tools.bench.listening import listen
 
 POSITIONS = 1000  # a reference clip of 30 s and two sentences
 ROUNDS = 5

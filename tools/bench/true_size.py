@@ -1,4 +1,4 @@
-"""`python -m bench.true_size`: export random weights of the true shape, and print what it took.
+"""`python -m tools.bench.true_size`: export random weights of the true shape, and print what it took.
 
 Proves that a 5.77 B-parameter checkpoint streams through the converter in far less memory than it has, and what a
 step of the result costs on this machine. Leaves 11.5 GB of checkpoint and about 4 GB of exports in the folder.
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from bench.report import table, write
 from runtime.engine.inflight.onnx_runner import OnnxRunner
+from tools.bench.report import table, write
 
 STEPS = 8
 
@@ -43,7 +43,7 @@ def step_milliseconds(directory: Path, streams: int) -> float:
 
 def main() -> None:
     """Measure, print, and write the figures."""
-    parser = argparse.ArgumentParser(prog="python -m bench.true_size", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.true_size", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--precision", default="int4")
     options = parser.parse_args()

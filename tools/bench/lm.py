@@ -1,6 +1,6 @@
-"""`python -m bench.lm`: frames per second of the engine against transformers' generate, in one run, as ratios.
+"""`python -m tools.bench.lm`: frames per second of the engine against transformers' generate, in one run, as ratios.
 
-Then what reusing a prompt saves (`bench/prefix.py`), which transformers has nothing to set against.
+Then what reusing a prompt saves (`tools/bench/prefix.py`), which transformers has nothing to set against.
 
 Both run the same float32 weights with the same number of threads. transformers runs in its best plain setting on a
 CPU (eager attention, KV cache); the engine is the one the `lm` model serves, with sampling and windowing, but reads
@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from transformers import HiggsAudioV2ForConditionalGeneration
 
-from bench.listening import listen
-from bench.prefix import prefix_rows, prefix_saving
-from bench.report import bars, table, write
 from runtime.engine.inflight.engine import Engine
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
+from tools.bench.listening import listen
+from tools.bench.prefix import prefix_rows, prefix_saving
+from tools.bench.report import bars, table, write
 
 FRAMES = 120
 PROMPT_POSITIONS = 80
@@ -94,7 +94,7 @@ class Contenders:
 
 def main() -> None:
     """Measure, print, and write the figures and a plot."""
-    parser = argparse.ArgumentParser(prog="python -m bench.lm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.lm", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

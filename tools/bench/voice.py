@@ -1,4 +1,4 @@
-"""`python -m bench.voice`: what independent ears make of the demo voice, on sentences it was never trained on.
+"""`python -m tools.bench.voice`: what independent ears make of the demo voice, on sentences it was never trained on.
 
 PocketSphinx counts words, a published speaker encoder tells voices apart, flite (which must be installed) speaks the
 same sentences for comparison. Everything is asked of a real Triton, with default settings and fixed seeds.
@@ -18,7 +18,6 @@ import onnxruntime
 from higgs_tts import GenerationParams, HiggsClient, Reference, Speech
 from tqdm import tqdm
 
-from bench.report import spectrograms, table, write
 from build.repository import VERSION
 from demo.codec import SAMPLE_RATE, STRIDES
 from demo.listener import Listener, word_error_rate
@@ -27,6 +26,7 @@ from demo.training import flite
 from demo.training.flite import VOICES
 from demo.training.speech_set import HELD_OUT, SpeechSet, Utterance
 from serve.triton import TritonServer
+from tools.bench.report import spectrograms, table, write
 
 SENTENCES, CLIPS = 100, 30
 LONGEST = 1.3  # times the synthesiser's duration
@@ -146,7 +146,7 @@ def pictured(client: HiggsClient) -> list[tuple[str, np.ndarray]]:
 
 def main() -> None:
     """Measure, print, and write the figures and a picture."""
-    parser = argparse.ArgumentParser(prog="python -m bench.voice", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.voice", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for flite's speech")
     parser.add_argument("--out", type=Path, required=True)

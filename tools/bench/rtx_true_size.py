@@ -1,4 +1,4 @@
-"""`python -m bench.rtx_true_size`: compile a language model of the true shape with TensorRT-RTX; print what it took.
+"""`python -m tools.bench.rtx_true_size`: compile a model of the true shape with TensorRT-RTX; print what it took.
 
 Random weights are drawn straight into the export, compiled for the target `rtx4090`, and the graph is compared with
 transformers' layers over the same weights, each in a process of its own. What is finished is kept, so the command may
@@ -19,7 +19,6 @@ from pathlib import Path
 import psutil
 import torch
 
-from bench.report import table, write
 from build.errors import BuildError
 from build.machine import check_space
 from build.memory import ModelShape
@@ -32,6 +31,7 @@ from convert.config import LanguageModelConfig
 from convert.lm_check import compare_tensorrt_rtx
 from demo.language_model import config_json, drawn, plan, write_configs
 from demo.sizes import SIZES, ModelSize
+from tools.bench.report import table, write
 
 TRUE = SIZES["true"]
 TARGET = load_target("rtx4090")
@@ -110,7 +110,7 @@ def measured(folder: Path, name: str, command: list[str]) -> dict[str, float]:
 
 def main() -> int:
     """Measure, print, and write the figures; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.rtx_true_size", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.rtx_true_size", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--layers", type=int, default=TRUE.num_layers, help="fewer take less time and disk")
     parser.add_argument("--stage", choices=STAGES, help="this one only, unmeasured")
@@ -130,7 +130,8 @@ def main() -> int:
         except BuildError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 1
-    command = [sys.executable, "-m", "bench.rtx_true_size", "--out", str(options.out), "--layers", str(options.layers)]
+    command = [sys.executable, "-m", "tools.bench.rtx_true_size", "--out", str(options.out)]
+    command += ["--layers", str(options.layers)]
     figures: dict[str, float] = {"layers": size.num_layers}
     for name in STAGES:
         figures |= measured(folder, name, command)

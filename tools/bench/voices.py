@@ -1,4 +1,4 @@
-"""`python -m bench.voices`: what a known voice saves until the first audio, and a batch against one item by one."""
+"""`python -m tools.bench.voices`: what a known voice saves until the first audio, and what a batch saves."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import numpy as np
 from higgs_tts import GenerationParams, HiggsClient, Reference
 from higgs_tts.cli.command import main as higgs_tts
 
-from bench.report import table, write
-from bench.triton_models import metrics
 from serve.triton import TritonServer
+from tools.bench.report import table, write
+from tools.bench.triton_models import metrics
 
 RUNS = 12
 ITEMS = 24
@@ -115,7 +115,7 @@ def _seeded(seed: int) -> GenerationParams:
 def _voice_names(client: HiggsClient) -> list[str]:
     names = [voice.name for voice in client.voices() if voice.audio_path]
     if not names:
-        raise SystemExit("bench.voices: the bundle has no voice with a clip; build it with --voices voices")
+        raise SystemExit("bench: the bundle has no voice with a clip; build it with --voices voices")
     return names
 
 
@@ -124,7 +124,7 @@ def _expect(server: TritonServer, encoder: int) -> None:
     time.sleep(0.6)  # Triton publishes metrics four times a second
     found = metrics(server.metrics_url)[_SOURCES.format("encoder")]
     if found != encoder:
-        raise SystemExit(f"bench.voices: {found:.0f} clips were encoded, {encoder} were expected")
+        raise SystemExit(f"bench: {found:.0f} clips were encoded, {encoder} were expected")
 
 
 def first_audio_table(figures: Mapping[str, FirstAudio]) -> str:
@@ -135,7 +135,7 @@ def first_audio_table(figures: Mapping[str, FirstAudio]) -> str:
 
 def main() -> None:
     """Measure, print, and write the figures."""
-    parser = argparse.ArgumentParser(prog="python -m bench.voices", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.voices", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

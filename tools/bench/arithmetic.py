@@ -1,4 +1,4 @@
-"""`python -m bench.arithmetic`: what a decode step must read and compute on a GPU, and the speech that allows.
+"""`python -m tools.bench.arithmetic`: what a decode step must read and compute on a GPU, and the speech that allows.
 
 No measurement: bytes and operations follow from the model's shapes, the GPUs' figures from NVIDIA's data sheets (dense,
 without sparsity). A step can be no faster than the slower of the two; how near an engine comes is for a GPU to show.
@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.report import table
 from demo.codec import SAMPLE_RATE, STRIDES
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, ModelSize
+from tools.bench.report import table
 
 GIB = 2**30
 FRAMES_PER_SECOND = SAMPLE_RATE / math.prod(STRIDES)
@@ -23,7 +23,7 @@ MEAN_POSITIONS = int(15 * FRAMES_PER_SECOND) + 100
 PROMPT_POSITIONS = int(10 * FRAMES_PER_SECOND) + 100
 FIRST_FRAMES, LOOKAHEAD = 10, 18  # a first chunk of 0.4 s leaves with column n + 18
 BF16, FP8 = 2.0, 1.0
-BEGIN, END = "<!-- python -m bench.arithmetic -->", "<!-- end -->"
+BEGIN, END = "<!-- python -m tools.bench.arithmetic -->", "<!-- end -->"
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def tables(size: ModelSize) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.arithmetic", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.arithmetic", description=__doc__)
     parser.add_argument("--out", type=Path, help="write the tables into this page, between its marks")
     options = parser.parse_args()
     text = tables(SIZES["true"])
