@@ -38,7 +38,9 @@ ENGINES = {
         "tensorrt_llm", "", "tensorrt-llm", ("bf16", "fp8", "int8", "int4"), ("trtllm.py", "higgs_network.py"),
         table_copies=2, host_memory=(1.0, 4 * 2**30), in_container=True,
     ),
-    "tensorrt": EngineKind("tensorrt", ".plan", sources=("plan.py", *_ONNX), in_container=True, in_triton=True),
+    "tensorrt": EngineKind(
+        "tensorrt", ".plan", sources=("tensorrt_plan.py", *_ONNX), in_container=True, in_triton=True
+    ),
     "tensorrt-rtx": EngineKind(
         "tensorrt-rtx-cu12-bindings", ".engine", "tensorrt-rtx", ("bf16", "fp16"), _ONNX, host_memory=(1.85, 2**29)
     ),

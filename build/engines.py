@@ -92,8 +92,8 @@ def _tensorrt_rtx(exports: Exports, target: Target, folder: Path) -> None:
 
 
 def _codec(exports: Exports, target: Target, folder: Path) -> None:
-    from build.plan import compile_plan  # noqa: PLC0415
     from build.rtx import CodecShapes, compile_codec  # noqa: PLC0415
+    from build.tensorrt_plan import compile_plan  # noqa: PLC0415
 
     windows, clips = longest_window(exports), longest_clip(exports, target)
     frames = round(exports.codec["sample_rate"] / exports.codec["hop_length"])

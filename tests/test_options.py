@@ -10,7 +10,7 @@ from higgs_tts.cli import arguments
 from runtime.formats import options
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.options import GenerationParams, Option, OptionLimits
-from runtime.text.requested import parse_options
+from runtime.text.request_options import parse_options
 from tools.options import CLIENT, client_class, formatted, page_table
 
 LIMITS = OptionLimits(1026, 0.04, 7200.0, 120.0, 7200.0, 7, 2, 64, 60, "all", 2000)

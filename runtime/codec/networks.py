@@ -27,7 +27,7 @@ def open_network(directory: Path, name: str, settings: dict[str, Any]) -> Networ
 
         return RtxNetwork.load(directory / f"{name}.engine")
     if engine == "tensorrt":
-        from runtime.codec.plan import PlanModel  # noqa: PLC0415
+        from runtime.codec.tensorrt_plan import PlanModel  # noqa: PLC0415
 
         return PlanModel(**settings["plan"])
     if engine != "onnxruntime":

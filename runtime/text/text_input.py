@@ -10,10 +10,10 @@ from typing import Any
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.voice_profile import check_plain
 from runtime.text.cleaning import cleaned, legible
-from runtime.text.dialogue.chatml import check_marks
 from runtime.text.dialogue.dialogue import AUTO, DialogueTurn, Recognition
 from runtime.text.dialogue.messages import parse_messages, parse_text
 from runtime.text.dialogue.subtitles import without_times
+from runtime.text.prompt_encoder import check_marks
 
 
 @dataclass(frozen=True)

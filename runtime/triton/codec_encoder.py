@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.codec.clips import Clips, read_clips
+from runtime.codec.clip_tensors import Clips, read_clips
 from runtime.codec.code_cache import DISK, ENCODER, MEMORY, CodeCache
 from runtime.codec.networks import open_network
 from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError

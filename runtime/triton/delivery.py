@@ -15,7 +15,7 @@ from runtime.engine.types import CodebookLayout
 from runtime.formats.errors import RequestError, sentence
 from runtime.formats.window import FinishReason, Window
 from runtime.triton import tensors
-from runtime.triton.engine_metrics import EngineMetrics
+from runtime.triton.metrics import LmMetrics
 
 
 class Responses:
@@ -24,7 +24,7 @@ class Responses:
     def __init__(
         self,
         sender: Any,
-        metrics: EngineMetrics,
+        metrics: LmMetrics,
         layout: CodebookLayout,
         frame_seconds: float,
         on_end: Callable[[], None],

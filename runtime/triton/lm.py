@@ -22,10 +22,9 @@ from runtime.speech.context import ContextLimits
 from runtime.speech.prompts import read_prefixes
 from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
-from runtime.triton.control import Controls
+from runtime.triton.cancelling import Controls
 from runtime.triton.delivery import Delivery, Responses
-from runtime.triton.engine_metrics import EngineMetrics
-from runtime.triton.metrics import Refusals
+from runtime.triton.metrics import LmMetrics, Refusals
 
 _METRICS_SECONDS = 0.25
 
@@ -39,7 +38,7 @@ class TritonPythonModel:
         weights = tensors.version_directory(args) / "weights"
         self._model = ModelDescription.read(weights / ModelDescription.FILE)
         self._engine = start_engine(settings, weights, limits)
-        self._metrics = EngineMetrics(self._engine.stats())
+        self._metrics = LmMetrics(self._engine.stats())
         self._refusals = Refusals("lm")
         self._frame_seconds: float = settings["frame_seconds"]
         self._context_limits = ContextLimits(limits.max_positions, settings["max_prompt_audio_positions"])

@@ -1,10 +1,13 @@
-"""The bundle's own metrics, on Triton's metrics port beside Triton's own."""
+"""All metrics that the bundle publishes, on Triton's metrics port beside Triton's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import triton_python_backend_utils as pb_utils
+
+from runtime.engine.types import EngineStats
 
 
 class CodeSources:
@@ -42,3 +45,85 @@ class Refusals:
         if name not in self._counters:
             self._counters[name] = self._family.Metric(labels={"stage": self._stage, "error": name})
         self._counters[name].increment(1)
+
+
+class LmMetrics:
+    """Those of the language-model stage. Gauges follow the engine's snapshot; counters only ever grow.
+
+    Time to first audio and real-time factor are published as sum and count: the average over any time span is the
+    ratio of their increases.
+    """
+
+    def __init__(self, stats: EngineStats) -> None:
+        self._last = stats
+        self._families: list[Any] = []  # Triton drops a family when its last reference goes
+        self._live = self._metric("higgs_live_streams", "Streams being generated", gauge=True)
+        self._waiting = self._metric("higgs_waiting_requests", "Requests waiting for a stream", gauge=True)
+        self._frames = self._metric("higgs_frames_total", "Codec frames generated")
+        self._steps = self._metric("higgs_steps_total", "Engine steps run")
+        self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
+        self._cancelled = self._metric("higgs_cancelled_total", "Streams cancelled by their clients")
+        self._finished = self._metric("higgs_finished_total", "Streams of the engine that ended on their own")
+        self._runaway = self._metric("higgs_runaway_total", "Finished streams that the runaway guard ended")
+        self._reused = self._metric(
+            "higgs_prefix_positions_reused_total", "Prompt positions whose keys and values came from earlier prompts"
+        )
+        self._prefix_bytes = self._metric(
+            "higgs_prefix_cache_bytes", "Memory of keys and values kept for later prompts", gauge=True
+        )
+        self._parts = self._metric("higgs_parts_total", "Parts of scripts spoken: turns, chunks of long texts")
+        self._retries = self._metric("higgs_retries_total", "Further attempts at parts that failed")
+        self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
+        self._failed: dict[str, Any] = {}
+        self._first_sum = self._metric(
+            "higgs_time_to_first_audio_seconds_sum", "Arrival to first window, summed over streams"
+        )
+        self._first_count = self._metric("higgs_time_to_first_audio_seconds_count", "Streams with a first window")
+        self._factor_sum = self._metric(
+            "higgs_real_time_factor_sum", "Seconds taken per second of audio, summed over finished streams"
+        )
+        self._factor_count = self._metric("higgs_real_time_factor_count", "Finished streams with audio")
+
+    def follow(self, stats: EngineStats) -> None:
+        """Publish the engine's snapshot."""
+        self._live.set(stats.live_streams)
+        self._waiting.set(stats.waiting_requests)
+        self._prefix_bytes.set(stats.prefix_cache_bytes)
+        last, self._last = self._last, stats
+        self._frames.increment(stats.frames - last.frames)
+        self._steps.increment(stats.steps - last.steps)
+        self._busy.increment(stats.busy_seconds - last.busy_seconds)
+        self._cancelled.increment(stats.cancelled - last.cancelled)
+        self._finished.increment(stats.finished - last.finished)
+        self._runaway.increment(stats.runaway - last.runaway)
+        self._reused.increment(stats.prefix_positions_reused - last.prefix_positions_reused)
+        for error, count in stats.failed.items():
+            if error not in self._failed:
+                self._failed[error] = self._failures.Metric(labels={"error": error})
+            self._failed[error].increment(count - last.failed.get(error, 0))
+
+    def first_window(self, seconds: float) -> None:
+        """Count a stream whose first window left after so many seconds."""
+        self._first_sum.increment(seconds)
+        self._first_count.increment(1)
+
+    def parts_ended(self, parts: int, retries: int) -> None:
+        """Count a script that ended after so many parts and so many retries."""
+        self._parts.increment(parts)
+        self._retries.increment(retries)
+
+    def finished(self, seconds: float, audio_seconds: float) -> None:
+        """Count a stream that ended on its own, after so many seconds, with so much audio."""
+        if audio_seconds > 0:
+            self._factor_sum.increment(seconds / audio_seconds)
+            self._factor_count.increment(1)
+
+    def _metric(self, name: str, description: str, gauge: bool = False) -> Any:
+        family = self._family(name, description, gauge)
+        self._families.append(family)
+        return family.Metric(labels={})
+
+    @staticmethod
+    def _family(name: str, description: str, gauge: bool = False) -> Any:
+        kind = pb_utils.MetricFamily.GAUGE if gauge else pb_utils.MetricFamily.COUNTER
+        return pb_utils.MetricFamily(name=name, description=description, kind=kind)

@@ -18,14 +18,14 @@ import triton_python_backend_utils as pb_utils
 from runtime.formats.errors import InvalidRequestError, RequestError
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
-from runtime.text.dialogue.chatml import PromptEncoder, check_marks
 from runtime.text.dialogue.dialogue import Recognition
 from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment, assign
 from runtime.text.languages import likely_languages, resolve
 from runtime.text.parts import text_parts
-from runtime.text.requested import parse_options
+from runtime.text.plan_writer import PlanLimits, PlanWriter
+from runtime.text.prompt_encoder import PromptEncoder, check_marks
+from runtime.text.request_options import parse_options
 from runtime.text.text_input import Content, read_text, told
-from runtime.text.writer import PlanLimits, PlanWriter
 from runtime.triton import tensors
 from runtime.triton.metrics import Refusals
 from runtime.voices.reference import ReferenceRules

@@ -112,14 +112,14 @@ def workshop(tmp_path: Path, bundle: Path, checkpoint: Path, monkeypatch: pytest
     shapes_kind = namedtuple_class("max_batch", "min_frames", "typical_frames", "max_frames")
     fakes = {
         "build.trtllm": SimpleNamespace(build_engine=build_engine, EngineShapes=SimpleNamespace),
-        "build.plan": SimpleNamespace(compile_plan=compile_plan),
+        "build.tensorrt_plan": SimpleNamespace(compile_plan=compile_plan),
         "build.rtx": SimpleNamespace(CodecShapes=shapes_kind, compile_codec=None),
     }
     for name, fake in fakes.items():
         monkeypatch.setitem(sys.modules, name, fake)
     sources = tmp_path / "sources"
     sources.mkdir()
-    for name in ("trtllm.py", "higgs_network.py", "plan.py", "rtx.py", "onnx_compiler.py"):
+    for name in ("trtllm.py", "higgs_network.py", "tensorrt_plan.py", "rtx.py", "onnx_compiler.py"):
         (sources / name).write_text(name)
     monkeypatch.setattr(engines, "_HERE", sources)
     return made

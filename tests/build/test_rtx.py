@@ -21,8 +21,8 @@ from build import onnx_compiler, plan, rtx
 from build.errors import BuildError
 from build.fingerprint import fingerprint
 from build.onnx_compiler import AxisRange, EngineReport
-from build.plan import compile_plan
 from build.rtx import CodecShapes, LmShapes, compile_codec, compile_lm, lm_profiles
+from build.tensorrt_plan import compile_plan
 from convert import lm_tensorrt_rtx
 from convert.checkpoint import Checkpoint
 from convert.codec_export import export_decoder

@@ -31,8 +31,8 @@ from demo.training.quantizer import fit_codebooks, quantize
 from demo.training.reading_set import Reading
 from demo.training.vocabulary import trained_tokenizer
 from demo.training.word_timing import word_of_frames
-from runtime.text.dialogue.chatml import SYSTEM_TEXT
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT
+from runtime.text.prompt_encoder import SYSTEM_TEXT
 
 FRAMES = 60
 TIE = 1e-5  # of a latent's length: float32's rounding of sums of 64 squares

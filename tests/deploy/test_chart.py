@@ -179,7 +179,7 @@ def test_it_runs_as_nobody_and_only_peers_reach_it(chart: Any, case: str) -> Non
 
 def test_scaling_follows_a_metric_the_server_publishes(chart: Any) -> None:
     metric = "higgs_waiting_requests"
-    assert f'"{metric}"' in (ROOT / "runtime" / "triton" / "engine_metrics.py").read_text()
+    assert f'"{metric}"' in (ROOT / "runtime" / "triton" / "metrics.py").read_text()
     hpa = render(chart, CASES["hpa"])["HorizontalPodAutoscaler"]
     assert hpa["spec"]["metrics"][0]["pods"]["metric"]["name"] == metric
     assert hpa["spec"]["maxReplicas"] == 8

@@ -16,15 +16,15 @@ from tokenizers import Tokenizer
 
 from runtime.engine.types import AudioSegment, CodebookLayout, Prompt
 from runtime.speech.context import Context, ContextLimits
-from runtime.text.dialogue.chatml import PromptEncoder
 from runtime.text.dialogue.voice_assignment import assign
 from runtime.text.languages import resolve
 from runtime.text.parts import text_parts
-from runtime.text.requested import parse_options
+from runtime.text.plan_writer import PlanWriter
+from runtime.text.prompt_encoder import PromptEncoder
+from runtime.text.request_options import parse_options
 from runtime.text.text_input import read_text
-from runtime.text.writer import PlanWriter
+from tests.text.test_plan_writer import LIMITS, OPTION_LIMITS, TOKENIZER, prefixes
 from tests.text.test_voice_assignment import Profile, Voices
-from tests.text.test_writer import LIMITS, OPTION_LIMITS, TOKENIZER, prefixes
 
 DATA = Path(__file__).with_name("data")
 DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "against-the-original.md"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.text.dialogue.chatml import EVENT_TAG
 from runtime.text.languages import LANGUAGES
+from runtime.text.prompt_encoder import EVENT_TAG
 from runtime.text.readings.normalization import normalize
 from tests.text.growth import assert_linear
 

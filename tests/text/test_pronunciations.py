@@ -11,8 +11,8 @@ from runtime.formats.errors import InvalidRequestError
 from runtime.formats.pronunciations import check_pronunciations, pronounced
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.parts import text_parts
-from runtime.text.requested import parse_options
-from tests.text.test_writer import OPTION_LIMITS
+from runtime.text.request_options import parse_options
+from tests.text.test_plan_writer import OPTION_LIMITS
 
 
 @pytest.mark.parametrize(

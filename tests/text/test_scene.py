@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runtime.formats.errors import InvalidRequestError
-from runtime.text.dialogue.chatml import SYSTEM_TEXT, check_marks
 from runtime.text.dialogue.scene import described, with_numbers
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT, Reference, assign
+from runtime.text.prompt_encoder import SYSTEM_TEXT, check_marks
 from runtime.text.text_input import read_text
 from tests.text.test_voice_assignment import CLIP, NOBODY, THREE, turns
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from runtime.formats.errors import InvalidRequestError
-from runtime.text.dialogue.chatml import SYSTEM_TEXT
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT, Reference, VoiceAssignment, assign
+from runtime.text.prompt_encoder import SYSTEM_TEXT
 
 CLIP = np.ones(960, np.float32)
 

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from runtime.formats.errors import InvalidRequestError
-from runtime.text.dialogue.chatml import SYSTEM_TEXT
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.dialogue.scene import described, with_numbers
 from runtime.text.dialogue.voice_choice import assign_voices
+from runtime.text.prompt_encoder import SYSTEM_TEXT
 
 # The instruction that the model was trained with for choosing the voices of several speakers.
 SMART_SYSTEM_TEXT = (

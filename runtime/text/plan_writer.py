@@ -9,18 +9,14 @@ import numpy as np
 
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.options import GenerationParams
-from runtime.formats.speech_plan import NO_GUARD, PlannedPart, RunawayGuard, SamplingParameters, SpeechPlan, WindowPlan
-from runtime.text.dialogue.chatml import PromptEncoder
+from runtime.formats.speech_plan import NO_GUARD, PlannedPart, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment
 from runtime.text.duration import estimate
 from runtime.text.languages import Language
 from runtime.text.parts import TextPart
+from runtime.text.prompt_encoder import PromptEncoder
+from runtime.text.runaway_limits import runaway_limits
 
-# A part that stops before this share of its shortest plausible duration was not spoken.
-_LEAST_SHARE = 0.5
-# Held notes and breaths are shorter.
-_LOOP_SECONDS, _LOOP_REPEATS = 0.8, 4
-_SILENCE_SECONDS = 4.0
 _NO_SAMPLES = np.zeros(0, np.float32)
 
 
@@ -108,14 +104,7 @@ class PlanWriter:
     ) -> PlannedPart:
         guard, least_frames = NO_GUARD, 0
         if params.runaway_guard:
-            duration = estimate(part.text, language.code)
-            guard = RunawayGuard(
-                max_frames=self._frames(duration.longest),
-                loop_frames=self._frames(_LOOP_SECONDS),
-                loop_repeats=_LOOP_REPEATS,
-                silence_frames=self._frames(_SILENCE_SECONDS),
-            )
-            least_frames = round(_LEAST_SHARE * duration.shortest / self._limits.frame_seconds)
+            guard, least_frames = runaway_limits(part.text, language.code, self._limits.frame_seconds)
         return PlannedPart(
             speaker=part.speaker,
             text=part.text,

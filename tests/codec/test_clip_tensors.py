@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.codec.clips import read_clips
+from runtime.codec.clip_tensors import read_clips
 from runtime.formats.errors import InvalidRequestError
 
 SAMPLES = np.arange(5, dtype=np.float32)

@@ -15,13 +15,13 @@ from runtime.formats.errors import InvalidRequestError
 from runtime.formats.options import OptionLimits
 from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.prompts import Prefix, read_prefixes
-from runtime.text.dialogue.chatml import PromptEncoder
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.dialogue.voice_assignment import assign
 from runtime.text.languages import LANGUAGES
 from runtime.text.parts import text_parts
-from runtime.text.requested import parse_options
-from runtime.text.writer import PlanLimits, PlanWriter, WrittenPlan
+from runtime.text.plan_writer import PlanLimits, PlanWriter, WrittenPlan
+from runtime.text.prompt_encoder import PromptEncoder
+from runtime.text.request_options import parse_options
 from tests.text.test_voice_assignment import CLIP, THREE, Profile, Voices
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "demo" / "checkpoint" / "tokenizer.json"
