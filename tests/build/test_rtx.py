@@ -17,7 +17,7 @@ import pytest
 import tensorrt_rtx_bindings
 from onnx import TensorProto, helper, numpy_helper
 
-from build import onnx_compiler, plan, rtx
+from build import onnx_compiler, rtx
 from build.errors import BuildError
 from build.fingerprint import fingerprint
 from build.onnx_compiler import AxisRange, EngineReport
@@ -243,10 +243,10 @@ def test_a_plan_is_built_by_the_same_calls_on_the_targets_card_only(
         BuildError, match=r"plans for compute capability 9\.0 must be built on such a card; .* has no GPU"
     ):
         compile_plan(true_decoder, tmp_path / "model.plan", WINDOWS, "9.0")
-    monkeypatch.setattr(plan, "card", lambda: "8.0")
+    monkeypatch.setattr(tensorrt_plan, "card", lambda: "8.0")
     with pytest.raises(BuildError, match=r"this machine has 8\.0"):
         compile_plan(true_decoder, tmp_path / "model.plan", WINDOWS, "9.0")
-    monkeypatch.setattr(plan, "card", lambda: "9.0")
+    monkeypatch.setattr(tensorrt_plan, "card", lambda: "9.0")
     asked: list[tuple[object, ...]] = []
     monkeypatch.setattr(
         onnx_compiler,

@@ -11,7 +11,7 @@ from runtime.text.readings.chinese_counting import counting_rules, is_year
 from runtime.text.readings.contexts import is_single
 from runtime.text.readings.dates import is_of_no_date
 from runtime.text.readings.lexicon import alternatives, any_case
-from runtime.text.readings.money import money_rules
+from runtime.text.readings.money import money_rules, per_unit
 from runtime.text.readings.numerals import cardinal, ordinal, year
 from runtime.text.readings.reading_rules import END, LETTER, OUTSIDE, START, Rule, hidden
 
