@@ -17,7 +17,7 @@ import pytest
 import tensorrt_rtx_bindings
 from onnx import TensorProto, helper, numpy_helper
 
-from build import onnx_compiler, rtx
+from build import onnx_compiler, rtx, tensorrt_plan
 from build.errors import BuildError
 from build.fingerprint import fingerprint
 from build.onnx_compiler import AxisRange, EngineReport
