@@ -29,7 +29,7 @@ from serve.manifest import MANIFEST_FILE, REPOSITORY
 
 LOCK_FILE = ".lock"
 _NEW, _OLD = ".new", ".old"  # beside the bundle's own files, while they are exchanged
-_COMPILERS = ("torch", "transformers", "onnx", "onnxruntime", "numpy")
+_COMPILERS = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
 @dataclass(frozen=True)

@@ -98,14 +98,14 @@ class GenerationParams:
     timeout_seconds: float | None = field(
         default=None,
         metadata=told(
-            "Longest generation; past it the request fails with `GenerationTimeoutError`.",
+            "Longest time for waiting and speaking together; past it the request fails with `GenerationTimeoutError`.",
             unit="seconds",
         ),
     )
     language: str | None = field(
         default=None,
         metadata=told(
-            "`en`, `zh`, `es` or `fr`; empty: detected from the text.",
+            "`en`, `zh`, `es` or `fr`, also with a region (`en-US`); empty: detected from the text.",
             unit="characters",
         ),
     )

@@ -136,7 +136,7 @@ class GenerationParams:
     timeout_seconds: Annotated[
         float,
         Option(
-            "Longest generation; past it the request fails with `GenerationTimeoutError`.",
+            "Longest time for waiting and speaking together; past it the request fails with `GenerationTimeoutError`.",
             Bundle("max_timeout_seconds"),
             0.1,
             Bundle("max_timeout_seconds"),
@@ -145,7 +145,14 @@ class GenerationParams:
     ]
     # 35: the longest language tag that RFC 5646 requires every implementation to accept.
     language: Annotated[
-        str, Option("`en`, `zh`, `es` or `fr`; empty: detected from the text.", "", 0, 35, "characters")
+        str,
+        Option(
+            "`en`, `zh`, `es` or `fr`, also with a region (`en-US`); empty: detected from the text.",
+            "",
+            0,
+            35,
+            "characters",
+        ),
     ]
     system: Annotated[
         str | None,

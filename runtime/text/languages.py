@@ -103,15 +103,15 @@ _LINKING = re.compile(
 
 
 def resolve(requested: str | None, text: str, likely: Collection[str] = ()) -> Language:
-    """The language asked for, or the one the text is in; `likely` are the codes of those the rest of the request is in.
+    """The language asked for, with or without a region, or the one the text is in; `likely` are the codes of those the rest of the request is in.
 
     Raises InvalidRequestError for one asked for that the table does not have.
     """
     if requested:
-        if requested not in LANGUAGES:
+        if _primary(requested) not in LANGUAGES:
             known = ", ".join(f"{language.code} ({language.name})" for language in LANGUAGES.values())
             raise InvalidRequestError(f"language {requested!r} is not supported; there are {known}")
-        return LANGUAGES[requested]
+        return LANGUAGES[_primary(requested)]
     code = _detect(unicodedata.normalize("NFC", _TAG.sub(" ", text[:_MOST_CHARACTERS])).replace("’", "'"), likely)
     return LANGUAGES.get(code) or Language(code, _OTHERS[code], "unknown")
 
@@ -121,9 +121,14 @@ def likely_languages(voices: Sequence[str], texts: Sequence[str]) -> list[str]:
 
     English texts tell nothing: the system text is mostly English, whatever is spoken.
     """
-    tags = (tag.split("-")[0].casefold() for tag in voices)
+    tags = map(_primary, voices)
     told = (resolve(None, text).code for text in texts if text)
     return [*(tag for tag in tags if tag in LANGUAGES or tag in _OTHERS), *(code for code in told if code != "en")]
+
+
+def _primary(tag: str) -> str:
+    """Of a BCP 47 tag the language: "en" of "en-US" and "EN"."""
+    return tag.split("-")[0].casefold()
 
 
 def _detect(text: str, likely: Collection[str]) -> str:

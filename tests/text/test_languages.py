@@ -314,3 +314,8 @@ def test_a_language_that_is_not_in_the_table_is_refused_with_the_ones_that_are()
         InvalidRequestError, match=r"'de'.*en \(English\), zh \(Chinese\), es \(Spanish\), fr \(French\)"
     ):
         resolve("de", "Guten Tag")
+
+
+@pytest.mark.parametrize(("tag", "code"), [("en-US", "en"), ("EN", "en"), ("zh-Hant-TW", "zh"), ("es-419", "es")])
+def test_a_language_may_be_asked_for_with_its_region(tag: str, code: str) -> None:
+    assert resolve(tag, "Hi") == LANGUAGES[code]

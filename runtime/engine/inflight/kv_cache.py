@@ -3,8 +3,7 @@
 A compiled graph takes whole, contiguous tensors, and its attention costs as much as they are long, however much of them
 is filled. So every slot has the same length: the shortest of a few (the limit halved repeatedly) that fits the longest
 stream. When that length changes, the cache is laid out anew within the same memory. The memory is allocated once, at
-the start, so a step never runs out of it. Few lengths also mean few shapes, which compiled kernels and captured graphs
-need.
+the start, so a step never runs out of it. Few lengths also mean few shapes, which compiled kernels need.
 """
 
 from __future__ import annotations
