@@ -103,7 +103,9 @@ _LINKING = re.compile(
 
 
 def resolve(requested: str | None, text: str, likely: Collection[str] = ()) -> Language:
-    """The language asked for, with or without a region, or the one the text is in; `likely` are the codes of those the rest of the request is in.
+    """The language asked for, with or without a region, or the one the text is in.
+
+    likely: codes of the languages that the rest of the request is in.
 
     Raises InvalidRequestError for one asked for that the table does not have.
     """
@@ -128,7 +130,7 @@ def likely_languages(voices: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 def _primary(tag: str) -> str:
     """Of a BCP 47 tag the language: "en" of "en-US" and "EN"."""
-    return tag.split("-")[0].casefold()
+    return tag.partition("-")[0].casefold()
 
 
 def _detect(text: str, likely: Collection[str]) -> str:
