@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from build.engines import longest_clip, longest_window
 from build.exports import Exports
 from build.files import place
 from build.memory import prompt_audio_positions
@@ -154,6 +155,8 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
             "nice": target.lm_nice,
             "frame_seconds": frame_seconds,
             "max_prompt_audio_positions": audio_positions,
+            "max_window_frames": longest_window(exports),
+            "max_timeout_seconds": target.max_timeout_seconds,
             "limits": {
                 "max_streams": target.max_streams,
                 "max_waiting": target.max_waiting,
@@ -169,6 +172,9 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
             "threads": target.codec_threads,
             **_codec_engine(target, model, "audio", "codes"),
             "num_codebooks": codec["num_codebooks"],
+            "hop_length": codec["hop_length"],
+            "max_clip_frames": longest_clip(exports, target),
+            "max_frames": audio_positions,
             "cache_entries": target.reference_cache_entries,
             "codes": codes,
         }
@@ -176,6 +182,7 @@ def _settings(model: str, exports: Exports, target: Target, encoder: str) -> dic
         "threads": target.codec_threads,
         **_codec_engine(target, model, "codes", "audio"),
         "max_batch": target.max_decode_batch,
+        "max_frames": longest_window(exports),
         "num_codebooks": codec["num_codebooks"],
         "codebook_size": codec["codebook_size"],
         "hop_length": codec["hop_length"],

@@ -1,4 +1,7 @@
-"""Dynamic batching of windows: waiting windows are decoded together, and answers leave in the order of the requests.
+"""Fair batching of windows: one of each waiting stream at a time, decoded together; answers keep a stream's order.
+
+The language model may be far ahead of the codec. First come first served, a short request's first window would then
+wait for all that long ones have queued; served in turn, it waits for one batch.
 
 Triton has its own batcher, but in 2.51 it fails the windows of a vanished client with an error while the language
 model is still sending. Such an ensemble request is never counted as finished: the server then cannot stop cleanly, and
@@ -9,9 +12,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -23,7 +25,7 @@ Ticket = TypeVar("Ticket")
 
 
 class WindowBatcher(Generic[Ticket]):
-    """A queue and the thread that empties it.
+    """A queue for each stream and the thread that empties them.
 
     Args:
         decode: codes int32 [batch, num_codebooks, frames] to samples float32 [batch, samples].
@@ -35,30 +37,46 @@ class WindowBatcher(Generic[Ticket]):
         self, decode: Decode, answer: Callable[[Ticket, np.ndarray | Exception], None], max_batch: int
     ) -> None:
         self._decode, self._answer, self._max_batch = decode, answer, max_batch
-        self._waiting: SimpleQueue[tuple[Ticket, np.ndarray] | None] = SimpleQueue()
+        self._waiting: dict[str, deque[tuple[Ticket, np.ndarray]]] = {}
+        self._served: dict[str, int] = {}  # frames of each stream since its queue was last empty
+        self._changed = threading.Condition()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="codec", daemon=True)
         self._thread.start()
 
-    def put(self, ticket: Ticket, codes: np.ndarray) -> None:
-        """Queue one window, int32 [num_codebooks, frames]; a window without frames has no samples."""
-        self._waiting.put((ticket, codes))
+    def put(self, stream: str, ticket: Ticket, codes: np.ndarray) -> None:
+        """Queue one window of a stream, int32 [num_codebooks, frames]; a window without frames has no samples."""
+        with self._changed:
+            self._waiting.setdefault(stream, deque()).append((ticket, codes))
+            self._changed.notify()
 
     def close(self) -> None:
         """Answer what is queued, then stop."""
-        self._waiting.put(None)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        closing = False
-        while not closing:
-            batch = [self._waiting.get()]
-            while batch[-1] is not None and len(batch) < self._max_batch:
-                try:
-                    batch.append(self._waiting.get_nowait())
-                except Empty:
-                    break
-            closing = batch[-1] is None
-            self._serve([window for window in batch if window is not None])
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                if not self._waiting:
+                    return
+                batch = self._next_batch()
+            self._serve(batch)
+
+    def _next_batch(self) -> list[tuple[Ticket, np.ndarray]]:
+        """The oldest window of each of the streams that were served least."""
+        batch = []
+        for stream in sorted(self._waiting, key=lambda name: self._served.get(name, 0))[: self._max_batch]:
+            queue = self._waiting[stream]
+            batch.append(queue.popleft())
+            self._served[stream] = self._served.get(stream, 0) + batch[-1][1].shape[-1]
+            if not queue:
+                del self._waiting[stream], self._served[stream]
+        return batch
 
     def _serve(self, batch: list[tuple[Ticket, np.ndarray]]) -> None:
         """Decode windows of equal length together; one length's failure does not affect the others."""

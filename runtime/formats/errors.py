@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_MOST_REPEATED = 200
+
 
 class RequestError(Exception):
     """Base of every error that ends one request and leaves the others alone."""
@@ -65,7 +67,12 @@ def sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def shortened(text: str) -> str:
+    """As much of what a request brought as a message repeats."""
+    return text if len(text) <= _MOST_REPEATED else f"{text[:_MOST_REPEATED]}…"
+
+
 def require(condition: bool, name: str, value: object) -> None:
     """Raise InvalidRequestError for a value that is out of range unless `condition` holds."""
     if not condition:
-        raise InvalidRequestError(f"{name} is {value!r}, which is out of range")
+        raise InvalidRequestError(f"{name} is {shortened(repr(value))}, which is out of range")

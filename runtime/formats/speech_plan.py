@@ -15,6 +15,7 @@ from runtime.formats.errors import InvalidRequestError, require
 
 MAX_RAS_WINDOW = 64  # columns of history kept for each stream
 MAX_WINDOW_GROWTH = 16.0
+MAX_PAUSE_FRAMES = 1000
 MAX_LOOP_FRAMES = 1000  # at every step, each stream's newest column is compared with this many before it
 
 
@@ -108,6 +109,7 @@ class PlannedPart:
         require(len(self.ids) > 0, "ids", self.ids)
         for name, least in (("prefix", 0), ("pause", 0), ("max_frames", 1), ("least_frames", 0)):
             require(getattr(self, name) >= least, name, getattr(self, name))
+        require(self.pause <= MAX_PAUSE_FRAMES, "pause", self.pause)
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,15 @@ class SpeechPlan:
         """What `write` wrote. Raises InvalidRequestError for anything else."""
         try:
             values = json.loads(text)
-            return _made(
+            return made(
                 cls,
                 values
                 | {
                     "prefixes": tuple(_ids(prefix) for prefix in values["prefixes"]),
                     "closing": _ids(values["closing"]),
                     "parts": tuple(_part(part) for part in values["parts"]),
-                    "sampling": _made(SamplingParameters, values["sampling"]),
-                    "windows": _made(WindowPlan, values["windows"]),
+                    "sampling": made(SamplingParameters, values["sampling"]),
+                    "windows": made(WindowPlan, values["windows"]),
                     "about": dict(values["about"]),
                 },
             )
@@ -170,7 +172,7 @@ Made = TypeVar("Made")
 _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
 
-def _made(kind: type[Made], values: dict[str, Any]) -> Made:
+def made(kind: type[Made], values: dict[str, Any]) -> Made:
     """Make a dataclass from values, checking their simple types. Raises TypeError."""
     for field in fields(kind):  # type: ignore[arg-type]
         allowed = _KINDS.get(str(field.type))
@@ -180,7 +182,7 @@ def _made(kind: type[Made], values: dict[str, Any]) -> Made:
 
 
 def _part(values: dict[str, Any]) -> PlannedPart:
-    return _made(PlannedPart, values | {"ids": _ids(values["ids"]), "guard": _made(RunawayGuard, values["guard"])})
+    return made(PlannedPart, values | {"ids": _ids(values["ids"]), "guard": made(RunawayGuard, values["guard"])})
 
 
 def _ids(values: list[Any]) -> tuple[int, ...]:

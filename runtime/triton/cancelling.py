@@ -29,9 +29,14 @@ class _Watch:
 
 
 class Controls:
-    """Matches control requests with streams; either may arrive first."""
+    """Matches control requests with streams; either may arrive first.
 
-    def __init__(self) -> None:
+    Args:
+        most_watches: how many may be open without a stream; each is polled.
+    """
+
+    def __init__(self, most_watches: int) -> None:
+        self._most_watches = most_watches
         self._watches: dict[str, _Watch] = {}
         self._live: dict[str, Callable[[], None]] = {}
         self._ended = _Recent()
@@ -79,13 +84,23 @@ class Controls:
             answered.send(flags=tensors.FINAL)
 
     def watch(self, request_id: str, sender: Any) -> None:
-        """Hold a watch open; release a second watch over the same stream at once."""
+        """Hold a watch open; release a second watch over the same stream at once.
+
+        Where too many are open, the oldest whose stream never came is released for it.
+        """
+        released: Any = sender
         with self._changed:
             if request_id not in self._ended and request_id not in self._watches:
+                released = self._displaced() if len(self._watches) >= self._most_watches else None
                 self._watches[request_id] = _Watch(sender, time.monotonic())
                 self._changed.notify()
-                return
-        sender.send(flags=tensors.FINAL)
+        if released is not None:
+            released.send(flags=tensors.FINAL)
+
+    def _displaced(self) -> Any:
+        """The sender of the oldest watch without a stream, which is a watch no more; None if all have one."""
+        idle = next((request_id for request_id in self._watches if request_id not in self._live), None)
+        return self._watches.pop(idle).sender if idle is not None else None
 
     def close(self) -> None:
         """Stop polling and release every watch."""

@@ -29,6 +29,7 @@ class TritonPythonModel:
         decoder = open_network(tensors.version_directory(args), "decoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
         self._codebook_size: int = settings["codebook_size"]
+        self._max_frames: int = settings["max_frames"]
         self._hop_length: int = settings["hop_length"]
         self._fade_samples: int = settings["fade_samples"]
         self._batcher = WindowBatcher[Ticket](decoder, self._answer, settings["max_batch"])
@@ -41,7 +42,7 @@ class TritonPythonModel:
             except InvalidRequestError as error:
                 tensors.refuse(sender, error)
                 continue
-            self._batcher.put((sender, window), window.codes)
+            self._batcher.put(request.request_id(), (sender, window), window.codes)
 
     def finalize(self) -> None:
         self._batcher.close()
@@ -51,6 +52,8 @@ class TritonPythonModel:
         codes = tensors.required(request, "codes")
         if codes.ndim != 3 or codes.shape[:2] != (1, self._num_codebooks):
             raise InvalidRequestError(f"codes must be [1, {self._num_codebooks}, frames]")
+        if codes.shape[2] > self._max_frames:
+            raise InvalidRequestError(f"codes has {codes.shape[2]} frames; a window has at most {self._max_frames}")
         if codes.size and (codes.min() < 0 or codes.max() >= self._codebook_size):
             raise InvalidRequestError(f"codes must lie from 0 to {self._codebook_size - 1}")
         # Copy: Triton owns the tensor's memory and takes it back when this call returns.

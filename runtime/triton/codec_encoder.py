@@ -34,6 +34,8 @@ class TritonPythonModel:
         settings = tensors.settings(args)
         self._encoder = open_network(tensors.version_directory(args), "encoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
+        self._max_clip_samples: int = settings["max_clip_frames"] * settings["hop_length"]
+        self._max_samples: int = settings["max_frames"] * settings["hop_length"]
         self._codec: str = settings["codes"]["codec"]
         state, max_bytes = state_directory(), settings["codes"]["max_bytes"]
         files = CodeFiles(state / "codes", max_bytes) if state else None
@@ -67,7 +69,14 @@ class TritonPythonModel:
             tensors.array(request, name)
             for name in ("reference_samples", "reference_lengths", "known_codes", "known_frames")
         )
-        return read_clips(samples, lengths, codes, frames, self._num_codebooks)
+        clips = read_clips(samples, lengths, codes, frames, self._num_codebooks)
+        longest, total = max(map(len, clips.samples), default=0), sum(map(len, clips.samples))
+        if longest > self._max_clip_samples or total > self._max_samples:
+            raise InvalidRequestError(
+                f"clips to encode have at most {self._max_clip_samples} samples, and together {self._max_samples}, "
+                f"not {longest} and {total}"
+            )
+        return clips
 
     def _encode_all(self, sender: Any, keys: list[str], clips: Clips) -> None:
         try:

@@ -16,7 +16,7 @@ import torch
 
 from runtime.engine.loader import start_engine
 from runtime.engine.types import Limits, ModelDescription
-from runtime.formats.errors import InvalidRequestError, RequestError, classify
+from runtime.formats.errors import InvalidRequestError, RequestError, classify, require
 from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.context import ContextLimits
 from runtime.speech.prompts import read_prefixes
@@ -27,6 +27,7 @@ from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.metrics import LmMetrics, Refusals
 
 _METRICS_SECONDS = 0.25
+_LONGEST_ID = 256
 
 
 class TritonPythonModel:
@@ -42,8 +43,10 @@ class TritonPythonModel:
         self._refusals = Refusals("lm")
         self._frame_seconds: float = settings["frame_seconds"]
         self._context_limits = ContextLimits(limits.max_positions, settings["max_prompt_audio_positions"])
+        self._max_window_frames: int = settings["max_window_frames"]
+        self._max_timeout: float = settings["max_timeout_seconds"]
         self._delivery = Delivery()
-        self._controls = Controls()
+        self._controls = Controls(most_watches=2 * (limits.max_streams + limits.max_waiting))
         self._closing = threading.Event()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
         self._publisher.start()
@@ -52,6 +55,7 @@ class TritonPythonModel:
         for request in requests:
             sender = request.get_response_sender()
             try:
+                require(len(request.request_id()) <= _LONGEST_ID, "the request id", request.request_id())
                 control = tensors.text(request, "control")
                 if control is None:
                     self._speak(request, sender)
@@ -76,6 +80,8 @@ class TritonPythonModel:
         if codes is None or frames is None or written is None:
             raise InvalidRequestError("plan, reference_codes and reference_frames belong together; one is missing")
         plan, layout = SpeechPlan.read(written), self._model.layout
+        require(plan.timeout <= self._max_timeout, "timeout", plan.timeout)
+        require(plan.windows.maximum <= self._max_window_frames, "maximum", plan.windows.maximum)
         responses = Responses(
             sender, self._metrics, layout, self._frame_seconds, lambda: self._controls.stream_ended(request_id)
         )

@@ -35,7 +35,7 @@ def test_waiting_windows_are_decoded_together_and_answered_in_order(max_batch: i
     batcher = WindowBatcher[int](decoder, lambda ticket, result: answers.append((ticket, result)), max_batch)
     lengths = [20, 20, 30, 20, 13, 30, 20, 13, 0, 20, 20]
     for ticket, frames in enumerate(lengths):
-        batcher.put(ticket, window(ticket, frames))
+        batcher.put(str(ticket), ticket, window(ticket, frames))
     decoder.go.set()
     batcher.close()
     assert [ticket for ticket, _ in answers] == list(range(len(lengths)))
@@ -47,3 +47,30 @@ def test_waiting_windows_are_decoded_together_and_answered_in_order(max_batch: i
     assert max(shape[0] for shape in decoder.batches) <= max_batch
     if max_batch == 16:
         assert len(decoder.batches) <= 4, "one call for the first, then one a length"
+
+
+def test_a_stream_with_little_waits_for_one_batch_however_much_others_have_queued() -> None:
+    decoder, answers = Decoder(), []
+    batcher = WindowBatcher[tuple[str, int]](decoder, lambda ticket, _: answers.append(ticket), 4)
+    for number in range(20):
+        for stream in ("long", "longer"):
+            batcher.put(stream, (stream, number), window(0, 20))
+    batcher.put("short", ("short", 0), window(0, 20))
+    decoder.go.set()
+    batcher.close()
+    assert answers.index(("short", 0)) <= 4, "behind the window that was being decoded and one of each stream"
+    for stream in ("long", "longer"):
+        assert [number for name, number in answers if name == stream] == list(range(20))
+    assert all(shape[0] <= 3 for shape in decoder.batches), "one window of a stream at a time"
+
+
+def test_of_more_streams_than_fit_a_batch_those_served_least_come_first() -> None:
+    decoder, answers = Decoder(), []
+    batcher = WindowBatcher[tuple[str, int]](decoder, lambda ticket, _: answers.append(ticket), 2)
+    for stream in "abcdef":
+        for number in range(3):
+            batcher.put(stream, (stream, number), window(0, 20))
+    decoder.go.set()
+    batcher.close()
+    rounds = [number for _, number in answers[1:]]  # the first left alone, before the others came
+    assert max(abs(number - index // 6) for index, number in enumerate(rounds)) <= 1

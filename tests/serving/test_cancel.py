@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tritonclient.grpc as triton_grpc
 from higgs_tts import GenerationParams, HiggsClient
 
 from serve.triton import TritonServer
@@ -120,3 +123,21 @@ def test_a_cancelled_stream_says_so_and_others_go_on(client: HiggsClient) -> Non
     reasons = [chunk.finish_reason for chunk in stream]
     assert reasons[-1] == "cancelled"
     assert [chunk.finish_reason for chunk in other][-1] in ("length", "stop")
+
+
+def test_watches_without_streams_are_limited_and_the_oldest_go_first(own_server: TritonServer, bundle: Path) -> None:
+    limits = json.loads((bundle / "model_repository" / "lm" / "1" / "settings.json").read_text())["limits"]
+    most, more = 2 * (limits["max_streams"] + limits["max_waiting"]), 50
+    control = triton_grpc.InferInput("control", [1], "BYTES")
+    control.set_data_from_numpy(np.array([b"watch"], object))
+    ended: list[str] = []
+    with triton_grpc.InferenceServerClient(own_server.grpc_url) as connection:
+        connection.start_stream(lambda result, error: result and ended.append(result.get_response().id))
+        for number in range(most + more):
+            connection.async_stream_infer("lm", [control], request_id=f"w{number}", enable_empty_final_response=True)
+        wait_for(lambda: len(ended) >= more, 30)
+        time.sleep(0.2)
+        assert sorted(ended) == sorted(f"w{number}" for number in range(more))
+        connection.stop_stream(cancel_requests=True)
+    with HiggsClient(own_server.grpc_url) as client:
+        assert client.synthesize("Still here.", params=GenerationParams(max_seconds=0.4)).seconds > 0

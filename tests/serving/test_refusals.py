@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict
 from typing import Any
@@ -136,8 +137,29 @@ WHOLE = asdict(GOOD)
         (json.dumps(WHOLE | {"windows": {"first": 1, "growth": 1e300, "maximum": 5}}), "growth is 1e+300, which is"),
         (json.dumps(WHOLE | {"sampling": WHOLE["sampling"] | {"top_p": 0}}), "top_p is 0, which is out of range"),
         (json.dumps(WHOLE | {"prefixes": [[10**6]]}), "token ids must lie from 0 to"),
+        (json.dumps(WHOLE | {"timeout": 1e15}), "timeout is 1000000000000000.0, which is out of range"),
+        (json.dumps(WHOLE | {"windows": {"first": math.inf, "growth": 1.0, "maximum": math.inf}}), "first is inf"),
+        (json.dumps(WHOLE | {"windows": {"first": 1, "growth": 1.0, "maximum": 10**6}}), "maximum is 1000000, which"),
+        (json.dumps(WHOLE | {"sampling": WHOLE["sampling"] | {"top_k": 60.5}}), "top_k is 60.5"),
+        (json.dumps(WHOLE | {"parts": [WHOLE["parts"][0] | {"pause": 100_000}]}), "pause is 100000, which is out of"),
+        (json.dumps(WHOLE | {"parts": [WHOLE["parts"][0] | {"ids": [1.5]}]}), "token ids are whole numbers"),
     ],
-    ids=["no JSON", "deep JSON", "frames", "timeout", "window", "growth", "top_p", "ids"],
+    ids=[
+        "no JSON",
+        "deep JSON",
+        "frames",
+        "timeout",
+        "window",
+        "growth",
+        "top_p",
+        "ids",
+        "long timeout",
+        "infinite",
+        "large window",
+        "half a top_k",
+        "pause",
+        "half an id",
+    ],
 )
 def test_nonsense_sent_to_the_inner_models_ends_there(server: TritonServer, plan: str, words: str) -> None:
     with pytest.raises(InferenceServerException, match="InvalidRequestError") as refusal:
@@ -145,6 +167,28 @@ def test_nonsense_sent_to_the_inner_models_ends_there(server: TritonServer, plan
     assert words in str(refusal.value)
     codes, _ = codes_of(server.grpc_url, GOOD, NO_CLIP)
     assert codes.shape == (8, 10), "the engine serves on"
+
+
+def test_a_request_id_without_end_is_refused_and_not_repeated(server: TritonServer) -> None:
+    with pytest.raises(InferenceServerException, match="the request id is 'aaa") as refusal:
+        stream(server.grpc_url, "lm", {"control": "watch"}, [], request_id="a" * 2**21)
+    assert len(str(refusal.value)) < 400
+
+
+def test_a_clip_longer_than_any_request_may_have_is_not_encoded(server: TritonServer) -> None:
+    for lengths in ([600 * 24000], [24000 * 29] * 40):
+        values = {
+            "reference_samples": np.zeros(sum(lengths), np.float32),
+            "reference_lengths": np.array(lengths, np.int32),
+        }
+        with pytest.raises(InferenceServerException, match="clips to encode have at most"):
+            stream(server.grpc_url, "codec_encoder", values, ["reference_codes"])
+
+
+def test_codes_longer_than_any_window_are_not_decoded(server: TritonServer) -> None:
+    codes = np.zeros((1, 8, 10_000), np.int32)
+    with pytest.raises(InferenceServerException, match="codes has 10000 frames; a window has at most"):
+        infer(server.grpc_url, "codec_decoder", {"codes": codes, "window": whole_window(codes)}, ["audio"])
 
 
 @pytest.mark.parametrize("codes", [np.full((1, 8, 5), 1024), np.zeros((1, 3, 5)), np.zeros((2, 8, 5))])
@@ -159,13 +203,37 @@ NOTHING = json.loads(whole_window(np.zeros((1, 8, 5))))
 
 @pytest.mark.parametrize(
     "window",
-    ["", "{}", "[]", json.dumps(NOTHING | {"count": 6}), json.dumps(NOTHING | {"context": -1})],
-    ids=["empty", "no field", "list", "too many frames", "frames below none"],
+    [
+        "",
+        "{}",
+        "[]",
+        json.dumps(NOTHING | {"count": 6}),
+        json.dumps(NOTHING | {"context": -1}),
+        json.dumps(NOTHING | {"pause": 100_000}),
+        json.dumps(NOTHING | {"count": 2.5}),
+        json.dumps(NOTHING | {"start": 10**30}),
+        json.dumps(NOTHING | {"part": 2**40}),
+        json.dumps(NOTHING | {"report": "x"}),
+        json.dumps(NOTHING | {"speaker": 7}),
+    ],
+    ids=[
+        "empty",
+        "no field",
+        "list",
+        "too many frames",
+        "frames below none",
+        "pause",
+        "half a frame",
+        "start",
+        "part",
+        "report",
+        "speaker",
+    ],
 )
 def test_windows_that_make_no_sense_are_refused(server: TritonServer, window: str) -> None:
     values = {"codes": np.zeros((1, 8, 5), np.int32), "window": window}
     with pytest.raises(
-        InferenceServerException, match=r"InvalidRequestError: (the window|window|context and count) is"
+        InferenceServerException, match=r"InvalidRequestError: (the window|window|context and count|pause|report) is"
     ):
         infer(server.grpc_url, "codec_decoder", values, ["audio"])
 
