@@ -1,4 +1,4 @@
-"""Decides whether something must be rebuilt, by a hash of everything that went into it."""
+"""A hash of everything that something is made from; its callers list what that is."""
 
 from __future__ import annotations
 

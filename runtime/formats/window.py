@@ -30,7 +30,7 @@ class Window:
     them is frame `start` of the stream. `begins`, `ends`: another part joins before, after the new frames. `pause`:
     frames of silence after them. `part`, `speaker`: which part and speaker they belong to. `finish_reason` and `report`
     are set on the last window only, which may have no new frames. `fault`: the message of the error that ends the
-    stream here.
+    stream here. `stream`: which stream the codec counts it to.
     """
 
     codes: np.ndarray
@@ -45,6 +45,7 @@ class Window:
     finish_reason: FinishReason | None = None
     report: dict[str, Any] | None = None
     fault: str = ""
+    stream: str = ""
 
     def write(self) -> str:
         """Everything but the codes as JSON."""

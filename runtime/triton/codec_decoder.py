@@ -42,7 +42,7 @@ class TritonPythonModel:
             except InvalidRequestError as error:
                 tensors.refuse(sender, error)
                 continue
-            self._batcher.put(request.request_id(), (sender, window), window.codes)
+            self._batcher.put(window.stream, (sender, window), window.codes)
 
     def finalize(self) -> None:
         self._batcher.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,13 +24,14 @@ class Responses:
 
     def __init__(
         self,
+        stream: str,
         sender: Any,
         metrics: LmMetrics,
         layout: CodebookLayout,
         frame_seconds: float,
         on_end: Callable[[], None],
     ) -> None:
-        self._sender, self._metrics, self._on_end = sender, metrics, on_end
+        self._stream, self._sender, self._metrics, self._on_end = stream, sender, metrics, on_end
         self._frame_seconds = frame_seconds
         self._no_codes = np.zeros((layout.num_codebooks, 0), np.int32)
         self._arrived = time.monotonic()
@@ -52,7 +54,7 @@ class Responses:
             tensors.refuse(self._sender, error)
             return
         # In band, so that it stays behind the audio already on its way (see the codec's model).
-        self._sender.send(_response(Window(self._no_codes, fault=sentence(error))), flags=tensors.FINAL)
+        self._deliver(Window(self._no_codes, fault=sentence(error)), last=True)
 
     def _send_window(self, window: Window) -> None:
         elapsed = time.monotonic() - self._arrived
@@ -63,7 +65,10 @@ class Responses:
             self._metrics.parts_ended(len(window.report["parts"]), window.report["retries"])
         if window.finish_reason not in (None, FinishReason.CANCELLED):
             self._metrics.finished(elapsed, self._sent_frames * self._frame_seconds)
-        self._sender.send(_response(window), flags=tensors.FINAL if window.finish_reason else 0)
+        self._deliver(window, last=window.finish_reason is not None)
+
+    def _deliver(self, window: Window, last: bool) -> None:
+        self._sender.send(_response(replace(window, stream=self._stream)), flags=tensors.FINAL if last else 0)
 
 
 class Delivery:

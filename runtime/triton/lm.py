@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -82,9 +83,8 @@ class TritonPythonModel:
         plan, layout = SpeechPlan.read(written), self._model.layout
         require(plan.timeout <= self._max_timeout, "timeout", plan.timeout)
         require(plan.windows.maximum <= self._max_window_frames, "maximum", plan.windows.maximum)
-        responses = Responses(
-            sender, self._metrics, layout, self._frame_seconds, lambda: self._controls.stream_ended(request_id)
-        )
+        ended = partial(self._controls.stream_ended, request_id)
+        responses = Responses(request_id, sender, self._metrics, layout, self._frame_seconds, ended)
         stream = SpeechStream(
             request_id,
             plan,

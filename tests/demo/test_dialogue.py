@@ -16,6 +16,8 @@ from demo.listener import Listener, word_error_rate
 from demo.speaker import SpeakerEncoder
 from tests.demo.conftest import VOICES, WORD_ERROR_RATE, parts_of, words_of
 
+pytestmark = pytest.mark.long
+
 SPEAKERS = {"Anna": "slt", "Peter": "awb", "David": "rms", "Lucy": "slt"}
 TRANSCRIPT = """Anna: My name is Anna and I live in London.
 Peter: The train to London leaves on Monday.

@@ -65,8 +65,8 @@ def one_part(ids: Sequence[int], sampling: SamplingParameters, windows: WindowPl
 
 
 def whole_window(codes: np.ndarray) -> str:
-    """What goes with codes int [1, num_codebooks, frames] that are all to be heard."""
-    return Window(codes[0], 0, codes.shape[-1]).write()
+    """What goes with codes int [1, num_codebooks, frames], the whole of a stream of their own."""
+    return Window(codes[0], 0, codes.shape[-1], stream=uuid4().hex).write()
 
 
 def written(answer: dict[str, np.ndarray]) -> SpeechPlan:
