@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+_END_SECONDS = 2.0  # for killed processes to be gone; what the kernel does not let go of meanwhile is not waited for
 STUB = "triton_python_backend_stub"  # the executable of a Python model's process
 
 
@@ -44,9 +45,21 @@ class Processes:
 
 
 def kill_group(leader: int) -> None:
-    """Kill what is left of the process group that `leader` started, whether or not `leader` still runs."""
+    """Kill what is left of the process group that `leader` started, whether or not the leader itself still runs.
+
+    Returns when its processes have let go of what they held: the log, shared memory, a GPU's memory.
+    """
+    left = [process for process in psutil.process_iter() if _group(process) == leader]
     with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
+    psutil.wait_procs(left, _END_SECONDS)
+
+
+def _group(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None
 
 
 def _executable(process: psutil.Process) -> str:

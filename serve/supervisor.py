@@ -44,7 +44,7 @@ class Supervisor:
         """The first attempt comes at once, each further one in a row after a pause twice as long."""
         while True:
             if self._in_a_row == self._allowed:
-                raise LaunchError(f"{ailment}, after {self._allowed} restarts in a row; giving up")
+                raise LaunchError(f"{ailment}; giving up, after --restarts {self._allowed} in a row")
             logger.warning("%s; restarting", ailment)
             self._server.stop(grace=0)  # whoever waits for a process that hangs would never end
             time.sleep(min(2 ** (self._in_a_row - 1), LONGEST_PAUSE_SECONDS) if self._in_a_row else 0)

@@ -129,8 +129,8 @@ def likely_languages(voices: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 
 def _primary(tag: str) -> str:
-    """Of a BCP 47 tag the language: "en" of "en-US" and "EN"."""
-    return tag.partition("-")[0].casefold()
+    """Of a BCP 47 tag, or a locale's name, the language: "en" of "en-US", "EN" and "en_US"."""
+    return tag.replace("_", "-").partition("-")[0].casefold()
 
 
 def _detect(text: str, likely: Collection[str]) -> str:

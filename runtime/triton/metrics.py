@@ -71,7 +71,7 @@ class LmMetrics:
         self._prefix_bytes = self._metric(
             "higgs_prefix_cache_bytes", "Memory of keys and values kept for later prompts", gauge=True
         )
-        self._parts = self._metric("higgs_parts_total", "Parts of scripts spoken: turns, chunks of long texts")
+        self._parts = self._metric("higgs_parts_total", "Parts spoken: turns, chunks of long texts")
         self._retries = self._metric("higgs_retries_total", "Further attempts at parts that failed")
         self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
         self._failed: dict[str, Any] = {}

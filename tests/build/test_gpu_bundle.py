@@ -13,8 +13,7 @@ import shutil
 import sys
 from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +26,6 @@ from build import bundle as building
 from build import engines, machine
 from build.container import IMAGE
 from build.errors import BuildError
-from build.interpreter import Interpreter
 from build.memory import GIB, ModelShape
 from build.targets import load_target
 from demo.language_model import config_json
@@ -385,26 +383,3 @@ def test_nonsense_is_refused(
     assert workshop.build(*options) == 1
     assert sentence in capsys.readouterr().err
     assert workshop.conversions == [], "said before hours of work"
-
-
-def test_compilers_may_live_in_another_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """As in NVIDIA's container. Versions are asked of it, and each step runs in it."""
-    elsewhere = tmp_path / "python3"
-    elsewhere.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    elsewhere.chmod(0o755)
-    python = Interpreter(str(elsewhere))
-    assert not python.is_this
-    assert python.python == Interpreter().python
-    asked = ("numpy", "no-such-package")
-    assert (
-        python.versions(asked) == Interpreter().versions(asked) == {"numpy": version("numpy"), "no-such-package": None}
-    )
-    target = asdict(load_target("h100"))
-    order = {"compiler": "codec", "exports": str(tmp_path / "none"), "folder": str(tmp_path), "target": target}
-    with pytest.raises(BuildError, match=r"-m build\.compile failed; its message is above"):
-        python.run("build.compile", order)
-    said = capfd.readouterr().err
-    assert said.startswith(f"build: {tmp_path}/none/export.json cannot be read")
-    assert said.count("\n") == 1
-    with pytest.raises(BuildError, match="the Python no-such-python cannot be run"):
-        Interpreter("no-such-python").versions(asked)

@@ -316,6 +316,14 @@ def test_a_language_that_is_not_in_the_table_is_refused_with_the_ones_that_are()
         resolve("de", "Guten Tag")
 
 
-@pytest.mark.parametrize(("tag", "code"), [("en-US", "en"), ("EN", "en"), ("zh-Hant-TW", "zh"), ("es-419", "es")])
+@pytest.mark.parametrize(
+    ("tag", "code"), [("en-US", "en"), ("EN", "en"), ("zh-Hant-TW", "zh"), ("es-419", "es"), ("fr_CA", "fr")]
+)
 def test_a_language_may_be_asked_for_with_its_region(tag: str, code: str) -> None:
     assert resolve(tag, "Hi") == LANGUAGES[code]
+
+
+@pytest.mark.parametrize("tag", ["de", "pt-BR", "-", "english", "e n", "en\u200b"])
+def test_a_language_that_is_not_read_is_refused_with_or_without_a_region(tag: str) -> None:
+    with pytest.raises(InvalidRequestError, match="is not supported"):
+        resolve(tag, "Hi")

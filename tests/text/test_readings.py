@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from runtime.text.languages import LANGUAGES
 from runtime.text.readings.normalization import normalize
 from runtime.text.readings.readings import read_numbers
-from tests.text.growth import assert_linear
 
 FILES = Path(__file__).with_name("readings")
 EXAMPLES = [
@@ -69,37 +68,6 @@ def test_any_text_is_read(text: str, language: str) -> None:
 @given(st.text("abcdefg ñé,.;!?-'()今天好", max_size=60), st.sampled_from([*LANGUAGES]))
 def test_a_text_without_digits_comes_back_as_it_is(text: str, language: str) -> None:
     assert read_numbers(text, language) == text
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("language", [*LANGUAGES])
-@pytest.mark.parametrize(
-    "repeated",
-    [
-        "1",
-        "1,",
-        "1/",
-        "100 ",
-        "1.",
-        "1-",
-        "1:",
-        "won 1-",
-        "(1",
-        "$1",
-        "1e-",
-        "1x",
-        "a@a.",
-        "www.",
-        "第1",
-        "June 1-",
-        '1" ',
-        "$1 ",
-        "1' ",
-        "a 8) ",
-    ],
-)
-def test_the_longest_text_takes_no_longer_than_its_length(repeated: str, language: str) -> None:
-    assert_linear(lambda text: read_numbers(text, language), repeated)
 
 
 def test_hard_spaces_group_digits_as_spaces_do() -> None:

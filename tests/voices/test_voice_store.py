@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-import unicodedata
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,74 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from build.targets import load_target
-from build.voices import voice_rules
 from runtime.formats.errors import InvalidRequestError, RequestError, StateError
-from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
-from runtime.voices.reference import ReferenceRules
-from runtime.voices.store import VoiceStore
+from runtime.voices.code_files import clip_digest
 from tests.voices.conftest import Run
-
-RATE = 24000
-RULES = voice_rules(load_target("cpu"))
-LIMITS = {"sample_rate": RATE, "hop_length": 960, "min_seconds": 0.5, "max_seconds": 30.0, "min_peak": 1e-3}
-# argv: bundle's folder, state's folder, and what is needed to open a store over them.
-OPEN = f"""
-import json, os, signal, sys
-from dataclasses import replace
-from pathlib import Path
-import numpy as np
-from runtime.formats.errors import RequestError
-from runtime.voices.reference import ReferenceRules
-from runtime.formats.voice_profile import VoiceRules
-from runtime.voices.store import VoiceStore
-
-store = VoiceStore(Path(sys.argv[1]), Path(sys.argv[2]), {RULES!r}, ReferenceRules(**{LIMITS!r}))
-def clip(level):
-    return np.full({RATE}, level, np.float32)
-"""
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """A bundle with the voice `tone`, and a place for the state."""
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    soundfile.write(bundle / "tone.wav", clip(0.25), RATE, subtype="FLOAT")
-    profile = {"transcript": "a tone", "audio": "tone.wav", "seconds": 1.0, "metadata": {"language": "en"}}
-    (bundle / "tone.profile.json").write_text(json.dumps(profile))
-    return bundle, tmp_path / "state" / "voices"
-
-
-def clip(level: float = 0.5, seconds: float = 1.0) -> np.ndarray:
-    return np.full(int(seconds * RATE), level, np.float32)
-
-
-def open_store(folders: tuple[Path, Path], codec: str = "codec", **settings: Any) -> Any:
-    """The codes of one codec's clips are found in `codes` beside the state's voices."""
-    rules = replace(RULES, **settings)
-    files = code_files(folders)
-    return VoiceStore(
-        folders[0], folders[1], rules, ReferenceRules(**LIMITS), lambda digest: files.load(codes_key(codec, digest))
-    )
-
-
-def code_files(folders: tuple[Path, Path]) -> Any:
-    return CodeFiles(folders[0].parent / "codes", 2**20)
-
-
-def encode(folders: tuple[Path, Path], samples: np.ndarray, codes: np.ndarray, codec: str = "codec") -> None:
-    """What `codec_encoder` keeps when it has encoded a clip."""
-    code_files(folders).store(codes_key(codec, clip_digest(samples)), codes)
-
-
-def add(store: Any, name: str, level: float = 0.5, replacing: bool = False) -> Any:
-    """A voice whose transcript tells the clip's level."""
-    return store.add(name, clip(level), f"level {level}", {"gender": "none"}, replacing)
-
-
-def names(store: Any) -> list[str]:
-    return [profile.name for profile in store.profiles()]
+from tests.voices.stores import OPEN, RATE, add, clip, encode, names, open_store
 
 
 def test_an_added_voice_is_seen_by_a_store_that_was_open_before_and_by_one_opened_later(folders: Any) -> None:
@@ -123,30 +55,6 @@ def test_nothing_is_read_while_nothing_changes(folders: Any, monkeypatch: pytest
     assert store.load("mine")[0].transcript == "level 0.5"
     assert names(store) == ["mine", "tone"]
     assert reads == []
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["", "../up", "a/b", ".hidden", "-dash", "_low", "a b", "a\n", "a\0b", "x" * 49, "/etc/passwd", "..", "\ud800"],
-)
-def test_names_that_could_be_more_than_a_name_are_refused(folders: Any, name: str) -> None:
-    store = open_store(folders)
-    for action in (lambda: add(store, name), lambda: store.remove(name)):
-        with pytest.raises(InvalidRequestError, match="is not allowed; a name is 1 to 48 letters"):
-            action()
-    assert not folders[1].exists()
-
-
-@pytest.mark.parametrize("name", ["default", "None", "SPEAKER0", "speaker12", "auto", "Smart"])
-def test_names_with_a_meaning_are_reserved(folders: Any, name: str) -> None:
-    with pytest.raises(InvalidRequestError, match="is reserved"):
-        add(open_store(folders), name)
-
-
-@pytest.mark.parametrize("name", ["a", "en_man_1", "李雷", "zoë.v2-b", "7of9", "x" * 48, "语" * 48])
-def test_names_of_many_languages_are_names(folders: Any, name: str) -> None:
-    add(open_store(folders), name)
-    assert open_store(folders).load(name)[0].name == name
 
 
 @pytest.mark.parametrize(
@@ -410,45 +318,3 @@ for n in range(40):
     assert [writer.returncode for writer in writers] == [0, 0], [writer.communicate() for writer in writers]
     assert len(seen) > 2, "the reader saw nothing of the writing"
     assert len(list(folders[1].glob("*.wav"))) == 1
-
-
-SCRIPTS = ("José", "小美", "Арина", "ज़ोया", "สมศรี", "علی‌رضا", "Zoë")
-
-
-def test_names_of_any_script_are_kept_where_paths_are_ascii(folders: Any) -> None:
-    """As in Triton's processes, which know no other locale."""
-    code = f"""{OPEN}
-assert sys.getfilesystemencoding() == "ascii"
-for number, name in enumerate({SCRIPTS!a}):
-    made = store.add(name, clip(0.1 * (number + 1)), "words", {{}}, False)
-    json.dumps(made.summary(), ensure_ascii=False).encode()
-    assert store.load(name)[1][0] == np.float32(0.1 * (number + 1))
-store.remove({SCRIPTS[0]!a})
-"""
-    state = folders[1].parent / "état" / "voices"
-    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": "."}
-    root = Path(__file__).resolve().parents[2]
-    subprocess.run([sys.executable, "-c", code, folders[0], state], cwd=root, env=os.environ | ascii_only, check=True)
-    assert names(open_store((folders[0], state))) == sorted([*SCRIPTS[1:], "tone"])
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_a_profile_put_there_in_another_form_of_its_name_is_that_voice(folders: Any, name: str) -> None:
-    store = open_store(folders)
-    add(store, name, 0.25)
-    composed = folders[1] / f"{unicodedata.normalize('NFC', name)}.profile.json"
-    assert composed.is_file()
-    composed.rename(folders[1] / f"{unicodedata.normalize('NFD', name)}.profile.json")
-    again = open_store(folders)
-    assert names(again) == sorted([unicodedata.normalize("NFC", name), "tone"])
-    add(again, name, 0.5, replacing=True)
-    assert again.get(unicodedata.normalize("NFD", name)).transcript == "level 0.5"
-    assert len(list(folders[1].glob("*.profile.json"))) == 1
-    again.remove(name)
-    assert names(again) == ["tone"]
-
-
-@pytest.mark.parametrize("name", ["\u0301a", "a\u200d", "\u200cab", "Jo\u200dse", "小\u200d", "😀", "a’b"])
-def test_marks_and_joiners_make_no_name_by_themselves(folders: Any, name: str) -> None:
-    with pytest.raises(InvalidRequestError, match="is not allowed"):
-        add(open_store(folders), name)

@@ -26,7 +26,7 @@ def money_rules(amounts: Amounts) -> Iterator[Rule]:
         magnitude = rf"(?: ?({alternatives(words.magnitudes)})(?![A-Za-z]))?"
     slash = rf"(?:(?: ?/ ?| per )(?P<word>{alternatives(words.per_words)})(?![{LETTER}]))?"
     tail = rf"{slash}(?:/(?P<unit>{alternatives(words.units)})(?![{LETTER}]))?"
-    end = rf"(?![{LETTER}_0-9])(?![.,:/'’·–—-][0-9{CURRENCY}])(?!/[{LETTER}])(?!-[0-9])(?![\^=*+%#])"
+    end = rf"(?![{LETTER}_0-9{CURRENCY}])(?![.,:/'’·–—-][0-9{CURRENCY}])(?!/[{LETTER}])(?!-[0-9])(?![\^=*+%#])"
 
     def money(match: re.Match[str], symbol: str, written: str, large: str | None) -> str:
         if symbol == "$" and is_parameter(match, written):

@@ -36,6 +36,7 @@ _BLANKS = re.compile(
     r"(?<=\n)[^\S\n]+|[^\S\n]+(?=\n)|[^\S\n\u00a0\u202f\u2009]+"
 )  # not those that hold a number together
 EVENT_TAG = re.compile(r"(</?SE(?:_[se])?>)")
+_MOST_ROUNDS = 4
 _ENDINGS = (*".!?,;\"'।॥؟۔؛。！？»”’›", "</SE_e>", "</SE>")
 
 
@@ -44,9 +45,12 @@ def normalize(text: str, language: str = "en", closed: bool = True) -> str:
 
     Numbers and what belongs to them are written out in English, Chinese, Spanish and French; any other `language` keeps
     them. `closed`: it gets a full stop, unless it has an ending of its own. Repeated until nothing changes, so that a
-    normalised text is its own normalisation.
+    normalised text is its own normalisation; but not for ever, since of "5kg,5kg,…" each time reads only the last.
     """
-    while (normalized := _normalized_once(text, language, closed)) != text:
+    for _ in range(_MOST_ROUNDS):
+        normalized = _normalized_once(text, language, closed)
+        if normalized == text:
+            break
         text = normalized
     return text
 

@@ -383,13 +383,6 @@ def test_an_engine_that_does_not_fit_is_refused(
         TrtllmEngine(tmp_path, LIMITS, ExecutorOptions(device="cpu"), bindings=object())
 
 
-def test_missing_files_and_a_missing_tensorrt_llm_are_named(trtllm_directory: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelLoadingError, match=r"lm\.json"):
-        TrtllmEngine(tmp_path, LIMITS, ExecutorOptions(device="cpu"), bindings=object())
-    with pytest.raises(ModelLoadingError, match=r"needs TensorRT-LLM 1\.2\.1"):
-        TrtllmEngine(trtllm_directory, LIMITS, ExecutorOptions(device="cpu"))
-
-
 def test_a_stream_over_its_guards_budget_ends_as_runaway_and_its_place_is_free(
     running: tuple[TrtllmEngine, Executor],
 ) -> None:

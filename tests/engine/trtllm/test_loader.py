@@ -11,6 +11,8 @@ import pytest
 from runtime.engine import loader
 from runtime.engine.inflight.engine import Engine
 from runtime.engine.trtllm import executor_config
+from runtime.engine.trtllm.engine import TrtllmEngine
+from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import Limits
 from runtime.formats.errors import ModelLoadingError
 from tests.engine.trtllm.standin.bindings import standin_bindings
@@ -46,3 +48,10 @@ def test_what_is_missing_or_unknown_is_said(trtllm_directory: Path) -> None:
         loader.start_engine({"engine": "vllm"}, trtllm_directory, LIMITS)
     with pytest.raises(ModelLoadingError, match="TensorRT-LLM"):
         loader.start_engine({"engine": "tensorrt-llm"}, trtllm_directory, LIMITS)
+
+
+def test_missing_files_and_a_missing_tensorrt_llm_are_named(trtllm_directory: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadingError, match=r"lm\.json"):
+        TrtllmEngine(tmp_path, LIMITS, ExecutorOptions(device="cpu"), bindings=object())
+    with pytest.raises(ModelLoadingError, match=r"needs TensorRT-LLM 1\.2\.1"):
+        TrtllmEngine(trtllm_directory, LIMITS, ExecutorOptions(device="cpu"))
