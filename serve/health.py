@@ -12,7 +12,9 @@ import http.client
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+import grpc
 from higgs_tts import (
     GenerationParams,
     GenerationTimeoutError,
@@ -37,13 +39,20 @@ class Health:
     reason: str
 
 
-def check(grpc_url: str, metrics_url: str, timeout: float) -> Health:
+def check(
+    grpc_url: str, metrics_url: str, timeout: float, credentials: grpc.ChannelCredentials | None = None
+) -> Health:
     """Ask the server at HOST:PORT for a little speech, and wait `timeout` seconds for it."""
     started = time.monotonic()
     before = audio_left(metrics_url)
     try:
         with HiggsClient(
-            grpc_url, timeout, first_chunk_timeout=timeout, connect_timeout=timeout, drain_timeout=_DRAIN_SECONDS
+            grpc_url,
+            timeout,
+            first_chunk_timeout=timeout,
+            connect_timeout=timeout,
+            drain_timeout=_DRAIN_SECONDS,
+            credentials=credentials,
         ) as client:
             speech = client.synthesize(TEXT, params=GenerationParams(max_seconds=SECONDS, timeout_seconds=timeout))
     except (OverloadedError, StreamStalledError, GenerationTimeoutError) as error:
@@ -98,8 +107,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--metrics-url", type=_address, default="localhost:8002", metavar="HOST:PORT", help="its metrics endpoint"
     )
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds the speech may take")
+    parser.add_argument("--tls-root", type=Path, metavar="PEM", help="who signed the server's certificate; encrypts")
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="the check's own certificate, with --tls-key")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM", help="its private key")
     options = parser.parse_args(arguments)
-    health = check(options.url, options.metrics_url, options.timeout)
+    credentials = None
+    if options.tls_root:
+        files = (options.tls_root, options.tls_key, options.tls_cert)
+        try:
+            credentials = grpc.ssl_channel_credentials(*(file and file.read_bytes() for file in files))
+        except OSError as error:
+            parser.error(f"cannot read {error.filename} ({error.strerror})")
+    health = check(options.url, options.metrics_url, options.timeout, credentials)
     print(f"{'healthy' if health.well else 'unhealthy'}: {health.reason}")
     return 0 if health.well else 1
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,17 +16,20 @@ from typing import IO
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that is on the disk under its name when the block ends; an error leaves nothing behind."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as stream:
+    """Write a file that is on the disk under its name when the block ends; an error leaves nothing behind.
+
+    Who may read it follows the process's umask: in Triton, which the launcher starts with 077, its user alone.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    with temporary.open("xb") as stream:
         try:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            os.chmod(stream.name, 0o644)
-            os.replace(stream.name, path)
+            os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
-                os.unlink(stream.name)
+                os.unlink(temporary)
             raise
 
 

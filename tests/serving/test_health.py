@@ -13,10 +13,12 @@ import psutil
 import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
+from serve.access import Access, Tls
 from serve.health import audio_left, check
 from serve.ports import Ports
 from serve.processes import STUB
 from serve.triton import TritonServer
+from tests.certificates import make_certificates
 from tools.bench.triton_models import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,3 +105,17 @@ def stub(server: TritonServer, model: str) -> psutil.Process:
         if words and STUB in words[0] and f"/{model}/" in words[1]:
             return process
     raise AssertionError(f"no process of {model}")
+
+
+def test_a_server_behind_tls_is_asked_with_certificates(bundle: Path, tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    ca, key, certificate = (tmp_path / name for name in ("ca.pem", "client.key", "client.pem"))
+    tls = Tls(tmp_path / "server.pem", tmp_path / "server.key", ca)
+    with TritonServer(bundle, Access(tls=tls)) as server:
+        command = [sys.executable, "-m", "serve.health", "--url", server.grpc_url, "--metrics-url", server.metrics_url]
+        for words, status in (
+            (["--tls-root", ca, "--tls-key", key, "--tls-cert", certificate], 0),
+            (["--tls-root", ca], 1),
+            (["--tls-root", tmp_path / "none.pem"], 2),
+        ):
+            assert subprocess.run([*command, *map(str, words)], capture_output=True, check=False).returncode == status

@@ -71,7 +71,7 @@ def grown(server: TritonServer, before: dict[str, float]) -> dict[str, float]:
 
 
 def test_a_voice_that_is_added_speaks_at_once_and_as_its_clip_in_a_request_does(
-    keeping: TritonServer, keeper: HiggsClient
+    keeping: TritonServer, keeper: HiggsClient, state: Path
 ) -> None:
     clip = Reference((tone(180), 24000), WORDS)
     running = keeper.stream("I am speaking meanwhile.", params=GenerationParams(seed=3, max_seconds=3.0))
@@ -85,6 +85,8 @@ def test_a_voice_that_is_added_speaks_at_once_and_as_its_clip_in_a_request_does(
     assert grown(keeping, before) == {"encoder": 1, "memory": 1}
     np.testing.assert_array_equal(spoken.samples, say(keeper, "mine").samples)
     assert grown(keeping, before) == {"encoder": 1, "memory": 1, "profile": 1}, "its codes are kept with it"
+    kept = [file for file in state.rglob("*") if file.is_file()]
+    assert kept and all(file.stat().st_mode & 0o077 == 0 for file in kept), "no other user of the machine reads them"
     voice = keeper.voice("mine")
     assert voice.embedding is not None and voice.samples is not None
     assert voice.embedding.shape == (8, 50)
