@@ -207,7 +207,7 @@ def test_of_any_text_every_letter_and_digit_stays(text: str) -> None:
     fillers = "".join(
         c for c in text if not re.match("[\u115f\u1160\u3164\uffa0\u17b4\u17b5\u2300-\u2bff\U0001f000-\U0001faff]", c)
     )
-    if not re.search(r"```|~~~", text):
+    if not re.search(r"```|~~~|<!--", text):  # code and comments are not said
         assert alnum(cleaned(legible(fillers))) == alnum(fillers)
     once = legible(text)
     assert legible(once) == once
