@@ -53,15 +53,16 @@ class SamplerState:
         tail: int64 [columns, num_codebooks], what RAS counts as already said (`Prompt.tail`); or None.
         """
         width = self.history.shape[1]
-        self.history[slot] = self._layout.stream_bos_id
+        # fill_ takes a number along; `tensor[slot] = number` would copy it from the host and wait for the device.
+        self.history[slot].fill_(self._layout.stream_bos_id)
         if tail is not None and width > 1:
             recent = tail[-(width - 1) :]
             self.history[slot, width - 1 - len(recent) : width - 1] = recent.to(self.history.device)
-        self.last[slot] = self._layout.stream_bos_id
-        self.column[slot] = 0
-        self.eos_age[slot] = 0
+        self.last[slot].fill_(self._layout.stream_bos_id)
+        self.column[slot].zero_()
+        self.eos_age[slot].zero_()
         for name in ("seed", "top_k", "ras_window", "ras_max_repeats", "temperature", "top_p"):
-            getattr(self, name)[slot] = getattr(parameters, name)
+            getattr(self, name)[slot].fill_(getattr(parameters, name))
         unlimited = self._layout.codebook_size
         # One more than top-k, to detect ties at the k-th place.
         self._candidates[slot] = 1 if parameters.temperature == 0 else (parameters.top_k or unlimited) + 1

@@ -17,7 +17,8 @@ from convert.checkpoint import Checkpoint
 from tests.acceptance.report import Report
 from tests.acceptance.served import ServedBundle, ServeError, gpu_bytes
 
-OF_A_CARD = Path(__file__).resolve().parents[1] / "gpu"
+GPU_TESTS = Path(__file__).resolve().parents[1] / "gpu"
+OF_AN_ENGINE = {"tensorrt-rtx": "test_rtx.py", "tensorrt-llm": "test_trtllm.py"}
 FULL_SECONDS, QUICK_SECONDS = 9.6, 2.4
 QUICK_STREAMS = (1, 4)
 
@@ -37,8 +38,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """The report is of one bundle; a bundle of TensorRT-RTX is tested by what tests its card, too."""
     config = session.config
     manifest = manifest_of(config)
-    if manifest["limits"]["lm_engine"] == "tensorrt-rtx":
-        config.args.append(str(OF_A_CARD))
+    if (of_the_engine := OF_AN_ENGINE.get(manifest["limits"]["lm_engine"])) is not None:
+        config.args.append(str(GPU_TESTS / of_the_engine))
     report = Report(manifest, config.getoption("--report"), config.getoption("--build-seconds"))
     config.pluginmanager.register(report)
 

@@ -13,7 +13,9 @@ def on_stream(device: torch.device, pointer: int) -> AbstractContextManager[obje
     """Let torch work on the CUDA stream at `pointer`, a cudaStream_t; on a CPU there are no streams."""
     if device.type != "cuda":
         return nullcontext()
-    return torch.cuda.stream(torch.cuda.ExternalStream(pointer, device))
+    # A null pointer means the default stream to CUDA, but to torch a new one that nothing waits for.
+    stream = torch.cuda.ExternalStream(pointer, device) if pointer else torch.cuda.default_stream(device)
+    return torch.cuda.stream(stream)
 
 
 class Transfer:

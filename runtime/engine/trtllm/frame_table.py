@@ -110,8 +110,8 @@ class FrameTable:
 
     def begin(self, slot: int, place: int, reference_rows: int) -> None:
         """Assign a place to a slot, which writes into it from column 1 on."""
-        self._reference_rows[slot] = reference_rows
-        self._place_offset[slot] = place * self._rows_each
+        self._reference_rows[slot].fill_(reference_rows)
+        self._place_offset[slot].fill_(place * self._rows_each)
 
     def move(self, source: int, target: int) -> None:
         """Move the stream in slot `source` to slot `target`."""

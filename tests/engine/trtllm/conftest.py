@@ -31,8 +31,11 @@ def network(checkpoint: Path) -> Network:
 
 @pytest.fixture(scope="session")
 def trtllm_directory(checkpoint: Path, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("trtllm"), checkpoint, network)
+
+
+def written(directory: Path, checkpoint: Path, network: Network) -> Path:
     """What the TensorRT-LLM bundle's `lm` has, with the engine itself left out: only its config.json is read here."""
-    directory = tmp_path_factory.mktemp("trtllm")
     lm.describe(Checkpoint.open(str(checkpoint)).config, 4096).write(directory / ModelDescription.FILE)
     save_file({"weight": network.audio_embedding.clone()}, directory / AUDIO_EMBEDDING)
     (directory / ENGINE).mkdir()
@@ -74,7 +77,7 @@ def start(network: Network, trtllm_directory: Path) -> Iterator[Start]:
 
     def start(limits: Limits, options: ExecutorOptions | None = None) -> tuple[TrtllmEngine, Executor]:
         bindings = standin_bindings(network)
-        options = replace(options or ExecutorOptions(), device="cpu")
+        options = replace(options or ExecutorOptions(), device=network.device.type)
         engine = TrtllmEngine(trtllm_directory, limits, options, bindings=bindings)
         running.append(engine)
         return engine, bindings.executors[0]

@@ -17,32 +17,23 @@ import pytest
 from runtime.engine.delay_pattern import delay
 from runtime.engine.inflight.engine import Engine
 from runtime.engine.inflight.onnx_runner import OnnxRunner
-from runtime.engine.trtllm.engine import TrtllmEngine
 from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import (
     AudioSegment,
     CodebookLayout,
     FinishReason,
-    FrameWindow,
-    Limits,
     Prompt,
-    Request,
-    SamplingParameters,
     Segment,
     TextSegment,
-    WindowPlan,
 )
 from tests.engine.trtllm.conftest import Start, until
+from tests.engine.trtllm.orders import FRAMES, GREEDY, LIMITS, SAMPLING, codes, invite_visitors, order, random_prompt
 from tests.engine.trtllm.standin.executor import BLOCK
 from tests.serving.higgs import Generated, Higgs
 from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
 
-FRAMES = 100
-LIMITS = Limits(max_streams=8, max_waiting=8, max_positions=2048, prefill_tokens_per_step=32, context_frames=10)
-GREEDY = SamplingParameters(temperature=0.0, top_k=0, top_p=1.0, ras_window=0, ras_max_repeats=1, seed=0)
-SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=11)
 TEXT, WORDS = "The parity test reads this sentence aloud.", "A tone that glides."
 
 
@@ -81,23 +72,6 @@ def prompt_of(generated: Generated, higgs: Higgs, layout: CodebookLayout) -> Pro
     return Prompt((TextSegment(ids[: audio[0]]), AudioSegment(columns), TextSegment(ids[audio[-1] + 1 :])))
 
 
-def order(name: str, prompt: Prompt, sampling: SamplingParameters = GREEDY, frames: int = FRAMES) -> Request:
-    return Request(name, prompt, sampling, WindowPlan(2, 1.5, 20), frames, timeout=300.0)
-
-
-def codes(windows: list[FrameWindow]) -> np.ndarray:
-    return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in windows], axis=1)
-
-
-def random_prompt(number: int, layout: CodebookLayout, clip_frames: int = 0) -> Prompt:
-    random = np.random.default_rng(number)
-    text = TextSegment(random.integers(0, 256, 20 + number))
-    if not clip_frames:
-        return Prompt((text,))
-    spoken = delay(random.integers(0, layout.first_special_id, (layout.num_codebooks, clip_frames)), layout)
-    return Prompt((text, AudioSegment(spoken), TextSegment(random.integers(0, 256, 11))))
-
-
 @pytest.mark.parametrize("company", [False, True], ids=["alone", "among others"])
 @pytest.mark.parametrize("case", ["plain", "cloned"])
 def test_greedy_codes_equal_transformers(
@@ -121,14 +95,6 @@ def test_greedy_codes_equal_transformers(
         assert len(sizes) >= 4, f"the others must join and leave while the stream runs; batches had {sizes}"
     where = "among fourteen that join and leave" if company else "alone"
     figure(f"TensorRT-LLM engine over the stand-in, {case}, {where}", f"{actual.shape[1]} frames x 8, all equal")
-
-
-def invite_visitors(engine: TrtllmEngine) -> None:
-    """More streams than there are places, short and long, with clips and without: they join as others end."""
-    for number in range(14):
-        sampling = replace(SAMPLING, seed=number)
-        prompt = random_prompt(number, engine.description.layout, clip_frames=(number % 3) * 7)
-        engine.submit(order(f"visitor{number}", prompt, sampling, frames=3 + 9 * (number % 7)), lambda event: None)
 
 
 @pytest.fixture(scope="module")

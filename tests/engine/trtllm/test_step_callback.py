@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from runtime.engine.sampler import Sampler, SamplerState
-from runtime.engine.trtllm.code_transfer import CodeTransfer, Transfer
-from runtime.engine.trtllm.column_step import ColumnStep, Kernels
-from runtime.engine.trtllm.frame_table import FrameTable, end_id, table_ids
-from runtime.engine.trtllm.step_callback import SpokenStream, StepCallback
-from runtime.engine.types import CodebookLayout, SamplingParameters
-
-LAYOUT = CodebookLayout(num_codebooks=8, codebook_size=1026, stream_bos_id=1024, stream_eos_id=1025)
-SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)
-PLACES, ROWS, HIDDEN = 8, 40, 16
-WIDTH = table_ids(LAYOUT)
+from runtime.engine.trtllm.code_transfer import CodeTransfer
+from runtime.engine.trtllm.column_step import Kernels
+from runtime.engine.trtllm.frame_table import end_id
+from runtime.engine.types import SamplingParameters
+from tests.engine.trtllm.stage import LAYOUT, PLACES, WIDTH, Stage
 
 
 class NoWaiting(TorchDispatchMode):
@@ -47,60 +41,13 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@dataclass
-class NoTransfer:
-    """Takes the place of the one declared copy to the host."""
+class NoNumbers(TorchFunctionMode):
+    """Fails on `tensor[index] = number`: for one element of a GPU's tensor torch copies the number there, and waits."""
 
-    sent: list[torch.Tensor] = field(default_factory=list)
-
-    def send(self, codes: torch.Tensor) -> None:
-        self.sent.append(codes.clone())
-
-
-@dataclass
-class Stage:
-    """A callback with its streams, and what came out of it."""
-
-    device: str = "cpu"
-    transfer: Any = field(default_factory=NoTransfer)
-    streams: dict[int, SpokenStream] = field(default_factory=dict)
-    errors: list[tuple[list[int], Exception]] = field(default_factory=list)
-    batches: list[list[int]] = field(default_factory=list)
-    pending: list[Transfer] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        device = torch.device(self.device)
-        embedding = torch.zeros(WIDTH, HIDDEN, device=device)
-        self.sampler = Sampler(LAYOUT, device, asynchronous=True)
-        self.table = FrameTable(embedding, LAYOUT, PLACES, ROWS, PLACES + 1)
-        state = SamplerState(PLACES + 1, LAYOUT, 64, device)
-        self.column_step = ColumnStep(LAYOUT, self.sampler, state, self.table, device)
-        self.callback = StepCallback(
-            self.streams,
-            self.column_step,
-            end_id(LAYOUT),
-            self.transfer,
-            device,
-            self.on_codes,
-            lambda streams, error: self.errors.append(([s.key for s in streams], error)),
-        )
-
-    def on_codes(self, streams: list[SpokenStream], transfer: Transfer) -> None:
-        self.batches.append([stream.key for stream in streams])
-        self.pending.append(transfer)
-
-    def join(self, key: int, **changes: Any) -> SpokenStream:
-        tail = torch.zeros(5, 8, dtype=torch.int64, device=self.device)
-        values = {"sampling": SAMPLING, "tail": tail, "place": key % PLACES, "reference_rows": key} | changes
-        self.streams[key] = SpokenStream(key=key, **values)
-        return self.streams[key]
-
-    def step(self, *keys: int | None) -> list[torch.Tensor]:
-        """One call; returns the logits it left behind."""
-        logits = torch.randn(len(keys), 1, WIDTH, device=self.device)
-        views = [logits[i : i + 1] for i in range(len(keys))]
-        self.callback(list(range(len(keys))), views, [[[]] for _ in keys], 0, list(keys))
-        return views
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__setitem__:
+            assert isinstance(args[2], torch.Tensor), f"{args[2]} is copied to the device"
+        return func(*args, **(kwargs or {}))
 
 
 def forced(logits: torch.Tensor) -> int:
@@ -118,7 +65,7 @@ def test_no_step_waits_for_the_device(figure: Callable[[str, str], None]) -> Non
     counts = {}
     for streams in (1, PLACES):
         stage = Stage("meta")
-        with NoWaiting("meta") as watch:
+        with NoNumbers(), NoWaiting("meta") as watch:
             for key in range(streams):
                 stage.join(key)
                 stage.step(*range(key + 1))

@@ -76,6 +76,8 @@ class Sequence(KeysAndValues):
 class CompiledNetwork:
     """build/higgs_network.py with the converter's weights, run as TensorRT-LLM's runtime runs an engine."""
 
+    device = torch.device("cpu")
+
     def __init__(self, checkpoint: Path, engine: Path) -> None:
         build = json.loads((engine / "config.json").read_text())["build_config"]
         models = sys.modules["tensorrt_llm.models"]

@@ -172,10 +172,15 @@ class Executor:
         if not scheduled:
             return
         table, stride = self._fill([running for running, _ in scheduled])
-        logits = torch.full((len(scheduled), 1, self.network.table_ids), float("nan"))
+        device = self.network.device
+        logits = torch.full((len(scheduled), 1, self.network.table_ids), float("nan"), device=device)
         asked: list[tuple[int, _Running]] = []
         parts = [
-            (torch.tensor(running.tokens[running.read :][:count]), table[index * stride :][:stride], running.cache)
+            (
+                torch.tensor(running.tokens[running.read :][:count], device=device),
+                table[index * stride :][:stride],
+                running.cache,
+            )
             for index, (running, count) in enumerate(scheduled)
         ]
         computed = self.network.step(parts)
@@ -192,7 +197,7 @@ class Executor:
             [running.id for _, running in asked],
             [logits[index : index + 1] for index, _ in asked],
             [[list(running.tokens)] for _, running in asked],
-            0,
+            torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0,
             [running.request.client_id for _, running in asked],
         )
         for index, running in asked:
@@ -201,7 +206,9 @@ class Executor:
     def _fill(self, scheduled: list[_Running]) -> tuple[torch.Tensor, int]:
         """Copy every scheduled request's table, as it is now, into one buffer; returns it and each one's share."""
         stride = max(len(r.request.prompt_tuning_config.embedding_table) for r in scheduled)
-        buffer = torch.zeros(len(scheduled) * stride, self.network.hidden_size, dtype=self.network.dtype)
+        buffer = torch.zeros(
+            len(scheduled) * stride, self.network.hidden_size, dtype=self.network.dtype, device=self.network.device
+        )
         for index, running in enumerate(scheduled):
             own = running.request.prompt_tuning_config.embedding_table
             assert own.dtype == buffer.dtype

@@ -49,14 +49,16 @@ Part = tuple[torch.Tensor, torch.Tensor, KeysAndValues]
 
 
 class Network:
-    """A checkpoint's language model in float32."""
+    """A checkpoint's language model in float32 on `device`."""
 
     dtype = torch.float32
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
+        self.device = torch.device(device)
         model: Any = HiggsAudioV2ForConditionalGeneration.from_pretrained(
             checkpoint, dtype=torch.float32, attn_implementation="eager"
         ).eval()
+        model.to(self.device)
         self._model, self._head = model.model, model.audio_lm_head
         config = model.config
         self.num_layers, self.hidden_size = config.num_hidden_layers, config.hidden_size
@@ -82,8 +84,8 @@ class Network:
         hidden = self._model.embed_tokens((ids - self.table_ids).clamp(min=0))
         hidden[is_audio] = rows[ids[is_audio]]
         past, count = cache.positions, len(ids)
-        position_ids = torch.arange(past, past + count)[None]
-        mask = torch.full((count, past + count), float("-inf")).triu(past + 1)[None, None]
+        position_ids = torch.arange(past, past + count, device=self.device)[None]
+        mask = torch.full((count, past + count), float("-inf"), device=self.device).triu(past + 1)[None, None]
         hidden = hidden[None]
         rotary = self._model.rotary_emb(hidden, position_ids)
         for layer in self._model.layers:
