@@ -219,3 +219,10 @@ def test_the_errors_are_those_of_the_server() -> None:
         and [base.id for base in node.bases if isinstance(base, ast.Name)] == ["RequestError"]
     }
     assert {row[0].strip("`") for row in rows(PAGE, "class")} == classes
+
+
+def test_client_chart_and_changelog_have_one_version() -> None:
+    client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]["version"]
+    chart = (ROOT / "deploy" / "helm" / "higgs-tts" / "Chart.yaml").read_text()
+    assert re.findall(r"^(?:version|appVersion): \"?([\d.]+)", chart, re.MULTILINE) == [client, client]
+    assert re.findall(r"the version in the tree is\s+([\d.]+\d)", (ROOT / "CHANGELOG.md").read_text()) == [client]
