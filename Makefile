@@ -52,7 +52,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak torture lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-fairness bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
@@ -147,6 +147,11 @@ acceptance: setup ## build, serve and test TARGET on this machine; print a repor
 	@started=$$(date +%s); $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE" && \
 		$(PY) -m pytest tests/acceptance --verbose --bundle "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(QUICK),--quick) \
 			--run-python "$$RUN_PYTHON" --report "$$REPORTS" --build-seconds $$(($$(date +%s) - started))
+
+TORTURE ?= --requests 1600 --cancels 1000 --vanishing 500 --breakdowns 20 --minutes 60
+
+torture: demo-bundle ### attack the demo bundle for hours beside a bystander, and print what it noticed; TORTURE= sets the counts
+	@$(PY) -m tools.torture --bundle $(DEMO_BUNDLE) --log artifacts/torture.log $(TORTURE)
 
 bench: bench-lm bench-serving bench-voices ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 

@@ -1,0 +1,1 @@
+"""Attacks on a running bundle beside somebody who listens: `python -m tools.torture`."""
