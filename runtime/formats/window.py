@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.formats.errors import InvalidRequestError, require
+from runtime.formats.errors import InvalidRequestError, require, shortened
 from runtime.formats.speech_plan import MAX_PAUSE_FRAMES, made
 
 
@@ -60,7 +60,9 @@ class Window:
             window = made(cls, values | {"codes": codes, "finish_reason": FinishReason(reason) if reason else None})
             least, last = min(window.context, window.count, window.start, window.pause), window.context + window.count
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InvalidRequestError(f"the window is not what the language model's stage writes: {error!r}") from error
+            raise InvalidRequestError(
+                f"the window is not what the language model's stage writes: {shortened(repr(error))}"
+            ) from error
         require(least >= 0 and 0 <= window.part < 2**31 and window.start < 2**53, "window", text)
         require(window.report is None or isinstance(window.report, dict), "report", window.report)
         require(window.pause <= MAX_PAUSE_FRAMES, "pause", window.pause)
