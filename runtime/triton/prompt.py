@@ -4,7 +4,8 @@ in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages
      reference_text?, options?
 out: plan (JSON, as `formats/speech_plan.py` describes it); for clips whose codes are not known, reference_samples
      float32 [samples] (concatenated, each a whole number of codec frames); for the others, known_codes int32
-     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip
+     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip;
+     clips_signature over all of them. The plan begins with its signature (`formats/signing.py`)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError
+from runtime.formats.errors import InvalidRequestError, classify
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.dialogue import Recognition
@@ -42,6 +43,7 @@ class TritonPythonModel:
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
         self._refusals = Refusals("prompt")
+        self._seal = tensors.seal(args)
         resolve(None, "word")  # loads the word lists now; otherwise the first request would wait a second for them
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -50,9 +52,10 @@ class TritonPythonModel:
     def _answer(self, request: Any) -> Any:
         try:
             return self._write(request)
-        except RequestError as error:
-            self._refusals.count(error)
-            return tensors.refusal(error)
+        except Exception as error:
+            refusal = classify(error, "reading the text")
+            self._refusals.count(refusal)
+            return tensors.refusal(refusal)
 
     def _write(self, request: Any) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)
@@ -69,14 +72,17 @@ class TritonPythonModel:
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
         written = self._writer.write(parts, made, system, params, language)
+        request_id = request.request_id()
+        clips = [
+            tensors.tensor("reference_samples", written.reference_samples, np.float32),
+            tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
+            tensors.tensor("known_codes", written.known_codes, np.int32),
+            tensors.tensor("known_frames", written.known_frames, np.int32),
+        ]
+        signature = self._seal.sealed("clips", "", request_id, *(clip.as_numpy() for clip in clips))
+        plan = self._seal.sealed("speech plan", written.plan.write(), request_id)
         return pb_utils.InferenceResponse(
-            [
-                tensors.tensor("reference_samples", written.reference_samples, np.float32),
-                tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
-                tensors.tensor("known_codes", written.known_codes, np.int32),
-                tensors.tensor("known_frames", written.known_frames, np.int32),
-                tensors.string_tensor("plan", written.plan.write()),
-            ]
+            [*clips, tensors.string_tensor("clips_signature", signature), tensors.string_tensor("plan", plan)]
         )
 
     def _chosen_voices(self, given: Reference | str | None, speakers: dict[str, str]) -> list[str]:
