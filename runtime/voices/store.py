@@ -193,10 +193,9 @@ class VoiceStore:
         return self._added
 
     def _refused(self, what: str, error: OSError | RuntimeError) -> StateError:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        folder = shown(self._state) if self._state else None
-        logger.warning("%s: %s cannot be written (%s)", what, folder, reason)
-        return StateError(f"{what}: the server cannot write its state folder")
+        logger.warning("%s: %s", what, error)  # which may name a folder, as no message to a client does
+        reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        return StateError(f"{what}: the server cannot write its state folder ({reason})")
 
     def _read_clip(self, path: Path) -> np.ndarray:
         try:
