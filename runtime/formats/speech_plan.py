@@ -7,7 +7,7 @@ The clips' codes travel beside it: `reference_codes` int32 [num_codebooks, frame
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from runtime.formats.errors import InvalidRequestError, quoted, require, shortened
@@ -146,7 +146,7 @@ class SpeechPlan:
 
     def write(self) -> str:
         """The plan as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(self, default=vars, ensure_ascii=False)
 
     @classmethod
     def read(cls, text: str) -> SpeechPlan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -49,7 +49,7 @@ class Window:
 
     def write(self) -> str:
         """Everything but the codes as JSON."""
-        return json.dumps(asdict(replace(self, codes=None)), ensure_ascii=False)  # type: ignore[arg-type]
+        return json.dumps(vars(self) | {"codes": None}, ensure_ascii=False)
 
     @classmethod
     def read(cls, codes: np.ndarray, text: str) -> Window:

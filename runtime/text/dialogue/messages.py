@@ -10,8 +10,12 @@ from runtime.formats.errors import InvalidRequestError, quoted
 from runtime.text.dialogue.dialogue import AUTO, DialogueTurn, Recognition
 from runtime.text.dialogue.transcript import parse_transcript
 
-_CHATML = re.compile(r"<\|im_start\|>[ \t]*(\w+)(?:[ \t]+name=([^\n]+))?[ \t]*\n(.*?)<\|im_end\|>\s*", re.DOTALL)
-_SCENE = re.compile(r"<\|scene_desc_start\|>(.*?)<\|scene_desc_end\|>", re.DOTALL)
+_CHATML = re.compile(
+    r"<\|im_start\|>[ \t]*(\w+)(?:[ \t]+name=([^\n]+))?[ \t]*\n"
+    r"((?:(?!<\|im_start\|>).)*?)<\|im_end\|>\s*",
+    re.DOTALL,
+)
+_SCENE = re.compile(r"<\|scene_desc_start\|>((?:(?!<\|scene_desc_start\|>).)*?)<\|scene_desc_end\|>", re.DOTALL)
 _SYSTEM_ROLES = ("system", "developer")
 _SPEAKING_ROLES = ("user", "assistant")
 
