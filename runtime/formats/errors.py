@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _MOST_REPEATED = 100  # characters; a sentence repeats two things at most
+_MOST_OF_A_LIBRARY = 200
 _LONGEST_SENTENCE = 1000  # what it lists, such as a server's voices, may be cut
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _FOLDER = re.compile(r"(?<![\w.])(?:/[^\s/'\"<>:,;()]+)+/(?=[^\s/])")
@@ -58,8 +59,8 @@ def classify(error: Exception, step: str = "the generation step") -> RequestErro
     """Give an error of a model runtime, which came up in that step, its class: clients and metrics tell them apart."""
     if isinstance(error, RequestError):
         return error
-    text = f"{type(error).__name__}: {error}"
-    lowered = text.lower()
+    lowered = f"{type(error).__name__}: {error}".lower()
+    text = _cut(f"{type(error).__name__}: {error}", _MOST_OF_A_LIBRARY)
     if isinstance(error, MemoryError) or "out of memory" in lowered or "failed to allocate" in lowered:
         return MemoryExhaustionError(f"{step} needed more memory than is free ({text})")
     if "cuda" in lowered or "cudnn" in lowered or "tensorrt" in lowered:
