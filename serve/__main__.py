@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
 
-from serve.access import Access, Tls
+from serve.access import READ_ONLY, VOICES_VARIABLE, WRITABLE, Access, Tls
 from serve.errors import DeviceError, LaunchError
 from serve.ports import LOOPBACK, Ports
 from serve.state import STATE_VARIABLE, default_state, prepare_state
@@ -67,7 +68,7 @@ def _refused(reason: str) -> int:
 def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonServer:
     ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
     tls = Tls(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None
-    access = Access(ports, options.host, options.http_host, tls)
+    access = Access(ports, options.host, options.http_host, tls, options.voices)
     return TritonServer(bundle, access, options.verify, options.log, options.log_verbose, options.device, state)
 
 
@@ -100,6 +101,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=Path,
         metavar="DIR",
         help=f"folder for added voices and codes of clips; default: ${STATE_VARIABLE}, else BUNDLE.state, beside it",
+    )
+    parser.add_argument(
+        "--voices",
+        choices=(WRITABLE, READ_ONLY),
+        default=os.environ.get(VOICES_VARIABLE) or WRITABLE,
+        help=f"whether clients may add, replace and remove voices; default: ${VOICES_VARIABLE}, else {WRITABLE}",
     )
     parser.add_argument("--verify", action="store_true", help="check the hash of every file before starting")
     parser.add_argument("--timeout", type=float, default=START_SECONDS, help="seconds the models may take to load")

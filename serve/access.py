@@ -1,7 +1,8 @@
-"""Who may reach what: addresses, protocols and certificates, as arguments of Triton."""
+"""Who may reach and do what: addresses, protocols and certificates as arguments of Triton, keys in its environment."""
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from serve.errors import LaunchError
 from serve.ports import ANY, LOOPBACK, Ports, listening_address
 
+KEY_VARIABLE = "HIGGS_SIGNING_KEY"  # with it models sign what they write for each other
+VOICES_VARIABLE = "HIGGS_VOICES"
+WRITABLE, READ_ONLY = "writable", "read-only"
 # No client of ours uses these; they let a stranger read other programs' shared memory, unload models or fill the disk.
 _OPERATORS_ONLY = ("shared-memory", "model-repository", "statistics", "trace", "logging")
 # A client whose network was cut is noticed within the sum of both; gRPC's default is two hours.
@@ -46,12 +50,14 @@ class Access:
         http_host: the same for HTTP. Triton's HTTP has faults that let anybody end the server (SECURITY.md): a proxy in
             front of it must refuse chunked bodies.
         tls: gRPC is encrypted with these.
+        voices: WRITABLE lets clients add, replace and remove voices, READ_ONLY does not.
     """
 
     ports: Ports = field(default_factory=Ports.free)
     host: str = LOOPBACK
     http_host: str = LOOPBACK
     tls: Tls | None = None
+    voices: str = WRITABLE
 
     def url(self, service: str) -> str:
         """HOST:PORT by which this machine reaches a service.
@@ -60,6 +66,10 @@ class Access:
         """
         host = listening_address(self.http_host if service == "http" else self.host)
         return f"{LOOPBACK if host == ANY else host}:{getattr(self.ports, service)}"
+
+    def environment(self) -> dict[str, str]:
+        """What only the models are told, and no command line shows: a key of this start, or the operator's own."""
+        return {KEY_VARIABLE: os.environ.get(KEY_VARIABLE) or secrets.token_hex(32), VOICES_VARIABLE: self.voices}
 
     def arguments(self) -> list[str]:
         """Raises LaunchError: an address is none, or a port is taken."""

@@ -153,9 +153,9 @@ class TritonServer:
             raise
 
     def _environment(self) -> dict[str, str]:
-        """The models' environment: the chosen GPU, and the state folder; empty means none."""
+        """The models' environment: who may do what, the chosen GPU, and the state folder; empty means none."""
         environment = {STATE_VARIABLE: str(self._state.absolute()) if self._state else ""}
-        return environment | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {})
+        return environment | self.access.environment() | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {})
 
     def _launch(
         self, repository: Path, listening: list[str], scratch: Path, shared: SharedMemory

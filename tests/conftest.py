@@ -5,6 +5,8 @@ Tests run in several processes (`make test`): whoever comes first makes what all
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from hypothesis import settings
 
 from build.fingerprint import fingerprint
 from demo.make_checkpoint import make_checkpoint
+from runtime.formats.signing import KEY_VARIABLE
 
 FIGURE = "figure"  # the user property that carries a measured value to the process that prints it
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +31,9 @@ KEPT = ROOT / "artifacts" / "test"
 VOICE_TRANSCRIPT = "a rising tone"
 SLOW_ROOMS = ("build", "client", "convert", "demo", "serve", "serving")
 LONG_SECONDS = 3600  # a long test's limit
+
+# The key of every server that tests start: some speak to single models, which take only what is signed with it.
+os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
 
 # The same examples in every run, so that a run is red for what it tests; `make test-long` looks for new ones.
 settings.register_profile("steady", derandomize=True)

@@ -11,6 +11,7 @@ from runtime.formats.errors import (
     InvalidRequestError,
     ModelLoadingError,
     OverloadedError,
+    quoted,
 )
 
 
@@ -29,7 +30,7 @@ def admit(
     if closing:
         raise ModelLoadingError("the engine is stopping")
     if request.request_id in ids:
-        raise InvalidRequestError(f"a request with the id {request.request_id!r} is already being served")
+        raise InvalidRequestError(f"a request with the id {quoted(request.request_id)} is already being served")
     free = limits.max_streams - live
     if not request.continues and waiting >= limits.max_waiting + free:
         raise OverloadedError(

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-_MOST_REPEATED = 200
+import re
+
+_MOST_REPEATED = 100  # characters; a sentence repeats two things at most
+_MOST_OF_A_LIBRARY = 200
+_LONGEST_SENTENCE = 1000  # what it lists, such as a server's voices, may be cut
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_FOLDER = re.compile(r"(?<![\w.])(?:/[^\s/'\"<>:,;()]+)+/(?=[^\s/])")
 
 
 class RequestError(Exception):
@@ -49,30 +55,40 @@ class ModelLoadingError(RequestError):
     """A file of the bundle is missing, unreadable, or does not fit what reads it."""
 
 
-def classify(error: Exception) -> RequestError:
-    """Give an error of a model runtime its class, so that clients and metrics can tell them apart."""
+def classify(error: Exception, step: str = "the generation step") -> RequestError:
+    """Give an error of a model runtime, which came up in that step, its class: clients and metrics tell them apart."""
     if isinstance(error, RequestError):
         return error
-    text = f"{type(error).__name__}: {error}"
-    lowered = text.lower()
+    lowered = f"{type(error).__name__}: {error}".lower()
+    text = _cut(f"{type(error).__name__}: {error}", _MOST_OF_A_LIBRARY)
     if isinstance(error, MemoryError) or "out of memory" in lowered or "failed to allocate" in lowered:
-        return MemoryExhaustionError(f"the step needed more memory than is free ({text})")
+        return MemoryExhaustionError(f"{step} needed more memory than is free ({text})")
     if "cuda" in lowered or "cudnn" in lowered or "tensorrt" in lowered:
         return CUDAFailureError(f"the GPU step failed ({text})")
-    return EngineError(f"the generation step failed ({text})")
+    return EngineError(f"{step} failed ({text})")
 
 
 def sentence(error: Exception) -> str:
-    """What the client reads: the class, then what was wrong."""
-    return f"{type(error).__name__}: {error}"
+    """What the client reads: the class, then what was wrong, on one line and without the server's folders."""
+    words = _FOLDER.sub("…/", _CONTROL.sub(" ", str(error)))
+    return _cut(f"{type(error).__name__}: {words}", _LONGEST_SENTENCE)
 
 
 def shortened(text: str) -> str:
     """As much of what a request brought as a message repeats."""
-    return text if len(text) <= _MOST_REPEATED else f"{text[:_MOST_REPEATED]}…"
+    return _cut(text, _MOST_REPEATED)
+
+
+def quoted(value: object) -> str:
+    """A value that a request brought, as a message repeats it."""
+    return shortened(repr(value))
 
 
 def require(condition: bool, name: str, value: object) -> None:
     """Raise InvalidRequestError for a value that is out of range unless `condition` holds."""
     if not condition:
-        raise InvalidRequestError(f"{name} is {shortened(repr(value))}, which is out of range")
+        raise InvalidRequestError(f"{name} is {quoted(value)}, which is out of range")
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"

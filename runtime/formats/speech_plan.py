@@ -7,12 +7,13 @@ The clips' codes travel beside it: `reference_codes` int32 [num_codebooks, frame
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from runtime.formats.errors import InvalidRequestError, require
+from runtime.formats.errors import InvalidRequestError, quoted, require, shortened
 
+MAX_COUNT = 2**31 - 1  # of anything, so that every number fits where an engine keeps it
+MAX_TEMPERATURE = 100.0
 MAX_RAS_WINDOW = 64  # columns of history kept for each stream
 MAX_WINDOW_GROWTH = 16.0
 MAX_PAUSE_FRAMES = 1000
@@ -35,11 +36,11 @@ class SamplingParameters:
     seed: int
 
     def __post_init__(self) -> None:
-        require(0 <= self.temperature < math.inf, "temperature", self.temperature)
-        require(self.top_k >= 0, "top_k", self.top_k)
+        require(0 <= self.temperature <= MAX_TEMPERATURE, "temperature", self.temperature)
+        require(0 <= self.top_k <= MAX_COUNT, "top_k", self.top_k)
         require(0 < self.top_p <= 1, "top_p", self.top_p)
         require(0 <= self.ras_window <= MAX_RAS_WINDOW, "ras_window", self.ras_window)
-        require(self.ras_max_repeats >= 1, "ras_max_repeats", self.ras_max_repeats)
+        require(1 <= self.ras_max_repeats <= MAX_COUNT, "ras_max_repeats", self.ras_max_repeats)
         require(0 <= self.seed < 2**63, "seed", self.seed)
 
 
@@ -54,7 +55,7 @@ class WindowPlan:
     def __post_init__(self) -> None:
         require(self.first >= 1, "first", self.first)
         require(1 <= self.growth <= MAX_WINDOW_GROWTH, "growth", self.growth)
-        require(self.maximum >= self.first, "maximum", self.maximum)
+        require(self.first <= self.maximum <= MAX_COUNT, "maximum", self.maximum)
 
     def size(self, index: int) -> int:
         """Frames of window `index` (from 0)."""
@@ -78,9 +79,9 @@ class RunawayGuard:
 
     def __post_init__(self) -> None:
         for name in ("max_frames", "loop_frames", "silence_frames"):
-            require(getattr(self, name) >= 0, name, getattr(self, name))
+            require(0 <= getattr(self, name) <= MAX_COUNT, name, getattr(self, name))
         require(self.loop_frames <= MAX_LOOP_FRAMES, "loop_frames", self.loop_frames)
-        require(self.loop_repeats >= 1, "loop_repeats", self.loop_repeats)
+        require(1 <= self.loop_repeats <= MAX_COUNT, "loop_repeats", self.loop_repeats)
 
 
 NO_GUARD = RunawayGuard()
@@ -108,7 +109,7 @@ class PlannedPart:
     def __post_init__(self) -> None:
         require(len(self.ids) > 0, "ids", self.ids)
         for name, least in (("prefix", 0), ("pause", 0), ("max_frames", 1), ("least_frames", 0)):
-            require(getattr(self, name) >= least, name, getattr(self, name))
+            require(least <= getattr(self, name) <= MAX_COUNT, name, getattr(self, name))
         require(self.pause <= MAX_PAUSE_FRAMES, "pause", self.pause)
 
 
@@ -136,16 +137,16 @@ class SpeechPlan:
 
     def __post_init__(self) -> None:
         require(len(self.parts) > 0, "parts", self.parts)
-        require(self.max_frames >= 1, "max_frames", self.max_frames)
-        require(0 < self.timeout < math.inf, "timeout", self.timeout)
-        require(self.context_parts >= 0, "context_parts", self.context_parts)
-        require(self.max_retries >= 0, "max_retries", self.max_retries)
+        require(1 <= self.max_frames <= MAX_COUNT, "max_frames", self.max_frames)
+        require(0 < self.timeout <= MAX_COUNT, "timeout", self.timeout)
+        require(0 <= self.context_parts <= MAX_COUNT, "context_parts", self.context_parts)
+        require(0 <= self.max_retries <= MAX_COUNT, "max_retries", self.max_retries)
         for part in self.parts:
             require(part.prefix < len(self.prefixes), "prefix", part.prefix)
 
     def write(self) -> str:
         """The plan as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(self, default=vars, ensure_ascii=False)
 
     @classmethod
     def read(cls, text: str) -> SpeechPlan:
@@ -161,23 +162,30 @@ class SpeechPlan:
                     "parts": tuple(_part(part) for part in values["parts"]),
                     "sampling": made(SamplingParameters, values["sampling"]),
                     "windows": made(WindowPlan, values["windows"]),
-                    "about": dict(values["about"]),
                 },
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            raise InvalidRequestError(f"the speech plan is not what the text stage writes: {error!r}") from error
+            raise InvalidRequestError(
+                f"the speech plan is not what the text stage writes: {shortened(repr(error))}"
+            ) from error
 
 
 Made = TypeVar("Made")
-_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "dict[str, Any]": (dict,),
+}
 
 
 def made(kind: type[Made], values: dict[str, Any]) -> Made:
-    """Make a dataclass from values, checking their simple types. Raises TypeError."""
+    """Make a dataclass from values, checking their types but not those within tuples. Raises TypeError."""
     for field in fields(kind):  # type: ignore[arg-type]
         allowed = _KINDS.get(str(field.type))
         if allowed and field.name in values and type(values[field.name]) not in allowed:
-            raise TypeError(f"{field.name} is {values[field.name]!r}")
+            raise TypeError(f"{field.name} is {quoted(values[field.name])}")
     return kind(**values)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, quoted
 from runtime.formats.file_names import canonical, path_name, text_name
 from runtime.formats.pronunciations import check_pronunciations
 
@@ -79,7 +79,7 @@ class VoiceProfile:
         if clip is not None and not (isinstance(clip, str) and _DIGEST.fullmatch(clip)):
             raise InvalidRequestError(f"{_DIGEST_KEY} must be the SHA-256 of a clip's whole frames")
         if audio is not None and (not isinstance(audio, str) or Path(audio).name != audio or audio == ".."):
-            raise InvalidRequestError(f"{audio!r} is not the name of a file beside it")
+            raise InvalidRequestError(f"{quoted(audio)} is not the name of a file beside it")
         path = None if audio is None else file.with_name(path_name(audio))
         name, digest = voice_name(file.name), clip if path else None
         return cls(name, path, transcript, values["metadata"], float(seconds), origin, digest)
@@ -114,10 +114,9 @@ class VoiceRules:
     def check_name(self, name: str) -> None:
         """Raises InvalidRequestError for a name that could be a path, is too long, or is reserved."""
         if not re.fullmatch(self.name_pattern, name):
-            shown = name if len(name) <= 60 else name[:60] + "…"
-            raise InvalidRequestError(f"voice name {shown!r} is not allowed; {self.name_rule}")
+            raise InvalidRequestError(f"voice name {quoted(name)} is not allowed; {self.name_rule}")
         if re.fullmatch(self.reserved_names, name, re.IGNORECASE):
-            raise InvalidRequestError(f"voice name {name!r} is reserved; take another one")
+            raise InvalidRequestError(f"voice name {quoted(name)} is reserved; take another one")
 
     def check_transcript(self, transcript: str) -> None:
         """Raises InvalidRequestError when a transcript is empty, too long or not plain text."""
@@ -152,7 +151,7 @@ class VoiceRules:
             raise InvalidRequestError(f"metadata is not valid JSON: {error}") from error
         for key in _TEXTS:
             if not isinstance(metadata.get(key, ""), str):
-                raise InvalidRequestError(f"metadata {key!r} must be text, not {metadata[key]!r}")
+                raise InvalidRequestError(f"metadata {quoted(key)} must be text, not {quoted(metadata[key])}")
         check_pronunciations(metadata.get("lexicon", {}), "metadata 'lexicon'")
 
     def check_description(self, metadata: dict[str, Any]) -> None:

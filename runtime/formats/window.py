@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
-from runtime.formats.errors import InvalidRequestError, require
+from runtime.formats.errors import InvalidRequestError, require, shortened
 from runtime.formats.speech_plan import MAX_PAUSE_FRAMES, made
 
 
@@ -49,7 +49,7 @@ class Window:
 
     def write(self) -> str:
         """Everything but the codes as JSON."""
-        return json.dumps(asdict(replace(self, codes=None)), ensure_ascii=False)  # type: ignore[arg-type]
+        return json.dumps(vars(self) | {"codes": None}, ensure_ascii=False)
 
     @classmethod
     def read(cls, codes: np.ndarray, text: str) -> Window:
@@ -60,7 +60,9 @@ class Window:
             window = made(cls, values | {"codes": codes, "finish_reason": FinishReason(reason) if reason else None})
             least, last = min(window.context, window.count, window.start, window.pause), window.context + window.count
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InvalidRequestError(f"the window is not what the language model's stage writes: {error!r}") from error
+            raise InvalidRequestError(
+                f"the window is not what the language model's stage writes: {shortened(repr(error))}"
+            ) from error
         require(least >= 0 and 0 <= window.part < 2**31 and window.start < 2**53, "window", text)
         require(window.report is None or isinstance(window.report, dict), "report", window.report)
         require(window.pause <= MAX_PAUSE_FRAMES, "pause", window.pause)

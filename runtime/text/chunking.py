@@ -18,13 +18,14 @@ from runtime.text.sentences import OPENING, belong_together, clauses, sentences
 _CHARACTER = "\u3040-\u30ff\u3400-\u9fff"
 _EVENT = "|".join([r"<SE>[^<>]*</SE>|<SE_s>[^<>]*</SE_s>|<SE_e>[^<>]*</SE_e>", *map(re.escape, EVENTS)])
 _OPENS = re.escape(OPENING)
-_IDEOGRAPH = re.compile(rf"[{_OPENS}]*[{_CHARACTER}]")
+_MOST_OPENING = 9  # marks in front of a character that cling to it
+_IDEOGRAPH = re.compile(rf"[{_OPENS}]{{0,{_MOST_OPENING}}}[{_CHARACTER}]")
 # What is never cut: an event, a character with the punctuation that clings to it, or a run without spaces; and the
 # white space after it. French sets its marks off by a space.
 _SET_OFF = r"(?:\s+[?!;:»]+[,.…]*(?=\s|$))*"
 _UNIT = re.compile(
-    rf"(?:«\s+)?(?:{_EVENT}|[{_OPENS}]*[{_CHARACTER}](?:(?!{_EVENT})[^\w\s{_OPENS}])*"
-    rf"|(?:(?!{_EVENT}|[{_OPENS}]+[{_CHARACTER}])[^\s{_CHARACTER}])+){_SET_OFF}\s*"
+    rf"(?:«\s+)?(?:{_EVENT}|{_IDEOGRAPH.pattern}(?:(?!{_EVENT})[^\w\s{_OPENS}])*"
+    rf"|(?:(?!{_EVENT}|[{_OPENS}]{{1,{_MOST_OPENING}}}[{_CHARACTER}])[^\s{_CHARACTER}])+){_SET_OFF}\s*"
 )
 
 

@@ -125,7 +125,7 @@ _HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(\S[^\n]*)$", re.MULTILINE)
 _CLOSING_HASHES = re.compile(r"(?<=[ \t])#+$")
 _QUOTE = re.compile(r"^[ \t]*>(?:[ \t]?>)*(?:[ \t]|(?=[^\W\d_])|$)", re.MULTILINE)
 _ITEM = re.compile(r"^[ \t]*[-*+•‣◦▪●][ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)", re.MULTILINE)
-_TABLE_RULE = re.compile(r"[ \t]*(?=[^\n]*-)(?=[^\n]*\|)[-|: \t]+")
+_TABLE_RULE = re.compile(r"(?=[^\n]*-)(?=[^\n]*\|)[-|: \t]+")
 _HARD_BREAK = re.compile(r"(?<![\\:])\\(?=\n)")
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]#+!~|>-])")
 
@@ -194,6 +194,8 @@ def _without_tables(text: str) -> str:
         return text
     rows: set[int] = set()
     for rule in rules:
+        if rule in rows:  # of a table that another rule has begun
+            continue
         start = rule - 1 if rule and "|" in lines[rule - 1] else rule
         stop = rule + 1
         while stop < len(lines) and "|" in lines[stop]:

@@ -24,7 +24,7 @@ _EVENT_SECONDS = 1.5
 _FASTEST, _SLOWEST = 0.33, 3.2  # times the expected
 _SPARE = 2.0  # seconds that `longest` adds: a breath before, a laugh after
 
-_EVENT = re.compile(r"<SE(?:_[se])?>.*?</SE(?:_[se])?>")
+_EVENT = re.compile(r"<SE(?:_[se])?>[^<>\n]*</SE(?:_[se])?>")
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _VOWELS = re.compile(r"[aeiouyàáâäãåæèéêëìíîïòóôöõøùúûüýœаеёиоуыэюя]+")

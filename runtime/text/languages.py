@@ -18,7 +18,7 @@ from math import log
 
 from wordfreq import get_frequency_dict
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, quoted
 from runtime.text.readings.borrowed_phrases import BORROWED
 
 
@@ -112,7 +112,7 @@ def resolve(requested: str | None, text: str, likely: Collection[str] = ()) -> L
     if requested:
         if _primary(requested) not in LANGUAGES:
             known = ", ".join(f"{language.code} ({language.name})" for language in LANGUAGES.values())
-            raise InvalidRequestError(f"language {requested!r} is not supported; there are {known}")
+            raise InvalidRequestError(f"language {quoted(requested)} is not supported; there are {known}")
         return LANGUAGES[_primary(requested)]
     code = _detect(unicodedata.normalize("NFC", _TAG.sub(" ", text[:_MOST_CHARACTERS])).replace("’", "'"), likely)
     return LANGUAGES.get(code) or Language(code, _OTHERS[code], "unknown")

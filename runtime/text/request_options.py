@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, quoted, shortened
 from runtime.formats.options import (
     AUDIO_QUALITY_PRESETS,
     DEFAULT_PRESET,
@@ -30,12 +30,12 @@ def parse_options(text: str | None, limits: OptionLimits) -> GenerationParams:
     given = _json_object(text)
     preset = given.pop("preset", DEFAULT_PRESET)
     if not isinstance(preset, str) or preset not in AUDIO_QUALITY_PRESETS:
-        raise InvalidRequestError(f"preset {preset!r} is unknown; there are {', '.join(AUDIO_QUALITY_PRESETS)}")
+        raise InvalidRequestError(f"preset {quoted(preset)} is unknown; there are {', '.join(AUDIO_QUALITY_PRESETS)}")
     for key in given:
         if key == "repetition_penalty":
             raise InvalidRequestError(_NO_PENALTY)
         if key not in OPTIONS:
-            raise InvalidRequestError(f"option {key!r} is unknown; there are preset, {', '.join(OPTIONS)}")
+            raise InvalidRequestError(f"option {quoted(key)} is unknown; there are preset, {', '.join(OPTIONS)}")
     checked = {key: _TYPES[KINDS[key]](key, value) for key, value in given.items()}
     for key, value in checked.items():
         _check_range(key, value, limits)
@@ -67,31 +67,31 @@ def _of(limits: OptionLimits, value: Any) -> Any:
 
 def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidRequestError(f"{key} must be a number, not {value!r}")
+        raise InvalidRequestError(f"{key} must be a number, not {quoted(value)}")
     return value
 
 
 def _integer(key: str, value: Any) -> int:
     if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
-        raise InvalidRequestError(f"{key} must be an integer, not {value!r}")
+        raise InvalidRequestError(f"{key} must be an integer, not {quoted(value)}")
     return int(value)
 
 
 def _boolean(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InvalidRequestError(f"{key} must be true or false, not {value!r}")
+        raise InvalidRequestError(f"{key} must be true or false, not {quoted(value)}")
     return value
 
 
 def _string(key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidRequestError(f"{key} must be a string, not {value!r}")
+        raise InvalidRequestError(f"{key} must be a string, not {quoted(value)}")
     return value
 
 
 def _mapping(key: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise InvalidRequestError(f"{key} must be an object of strings, not {value!r}")
+        raise InvalidRequestError(f"{key} must be an object of strings, not {quoted(value)}")
     return value
 
 
@@ -108,7 +108,7 @@ _TYPES: dict[Any, Callable[[str, Any], Any]] = {
 def _check_range(key: str, value: Any, limits: OptionLimits) -> None:
     one = OPTIONS[key]
     if one.choices and value not in one.choices:
-        raise InvalidRequestError(f"{key} {value!r} is unknown; there are {', '.join(one.choices)}")
+        raise InvalidRequestError(f"{key} {quoted(value)} is unknown; there are {', '.join(one.choices)}")
     if one.low is None:
         return
     low, high = _of(limits, one.low), _of(limits, one.high)
@@ -116,4 +116,4 @@ def _check_range(key: str, value: Any, limits: OptionLimits) -> None:
     measured = len(value) if length else value
     if not low <= measured <= high:  # also refuses NaN
         unit = f" {one.unit}" if length else ""
-        raise InvalidRequestError(f"{key} is {measured}{unit}; it must be from {low} to {high}")
+        raise InvalidRequestError(f"{key} is {shortened(str(measured))}{unit}; it must be from {low} to {high}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import accumulate
 
 import sentencex
@@ -18,6 +19,7 @@ from runtime.text.readings.readings import read_numbers
 
 _WORDS_ACROSS = 6  # on either side of a cut; no reading rule spans more
 _SEEN = 80  # characters
+_PIECE, _SURE = 4096, 3072  # characters
 OPENING = "“‘«「『（(【《〈[{¿¡"
 CLOSING = "»”’」』）)】》〉]}"
 _SPACED = re.compile(r"[?!;:%»”’」』）)\]…]")  # French has a space before some of these
@@ -61,11 +63,7 @@ def sentences(paragraph: str, language: str) -> Iterator[str]:
     """The sentences of a paragraph with the white space after them; joined they are the paragraph."""
     small = paragraph.islower()
     begun = 0
-    found = {
-        *accumulate(map(len, sentencex.segment(language, paragraph))),
-        *map(re.Match.end, _MISSED.finditer(paragraph)),
-    }
-    for end in sorted(found):
+    for end in sorted({*_found(paragraph, language), *map(re.Match.end, _MISSED.finditer(paragraph))}):
         cut = _beside_marks(paragraph, end)
         if cut > begun and (
             cut == len(paragraph) or _ends(paragraph[begun:cut], paragraph[cut : cut + _SEEN], language, small)
@@ -74,6 +72,22 @@ def sentences(paragraph: str, language: str) -> Iterator[str]:
             begun = cut
     if begun < len(paragraph):
         yield paragraph[begun:]
+
+
+def _found(paragraph: str, language: str) -> Iterator[int]:
+    """Where sentencex sees sentences end.
+
+    Its time grows with the square of what it is given: it is given pieces, each from where a sentence begins, and what
+    it says of the last part of a piece, whose quotations may be cut, does not count.
+    """
+    start = 0
+    while start < len(paragraph):
+        piece = paragraph[start : start + _PIECE]
+        last = start + len(piece) == len(paragraph)
+        ends = [start + end for end in accumulate(map(len, sentencex.segment(language, piece)))]
+        sure = ends if last else [end for end in ends if end <= start + _SURE]
+        yield from sure
+        start = len(paragraph) if last else sure[-1] if sure else start + _SURE
 
 
 def clauses(sentence: str) -> Iterator[str]:
@@ -110,6 +124,11 @@ def belong_together(left: str, right: str, language: str, loosely: bool = True) 
         return True
     if not _READ.search(left) and not _READ.search(right):
         return False
+    return _read_as_one(left, right, language)
+
+
+@lru_cache(4096)
+def _read_as_one(left: str, right: str, language: str) -> bool:
     return read_numbers(left + right, language) != read_numbers(left, language) + read_numbers(right, language)
 
 

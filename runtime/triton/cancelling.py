@@ -3,6 +3,9 @@
 Cancelling an ensemble request never reaches the models inside it, so clients send control requests to this model
 directly, under the request id of the stream. `cancel` ends the stream. `watch` stays open until the stream ends; when
 its client vanishes, Triton marks the watch as cancelled, and we end the stream.
+
+The id is the owner's secret: a long random one, which no message, metric or other client ever learns. A stream with a
+shorter id can be controlled by nobody, and control requests under one are answered as if there were no stream.
 """
 
 from __future__ import annotations
@@ -14,12 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, quoted
 from runtime.triton import tensors
 
 _LOOK_SECONDS = 0.01  # Triton has no callback for a vanished client; only asking tells
 _EARLY_SECONDS = 60.0  # how long a control request may be ahead of its stream
 _REMEMBERED = 4096
+_SHORTEST_SECRET = 32  # characters, as many as a random UUID has
+
+
+def is_secret(request_id: str) -> bool:
+    """Whether an id is long enough to be known to its stream's owner only."""
+    return len(request_id) >= _SHORTEST_SECRET
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Controls:
         """
         with self._changed:
             if request_id in self._live:
-                raise InvalidRequestError(f"a request with the id {request_id!r} is already being served")
+                raise InvalidRequestError(f"a request with the id {quoted(request_id)} is already being served")
             self._ended.forget(request_id)
             if self._cancelled_early.forget(request_id):
                 return False

@@ -1,6 +1,7 @@
 """Triton model `codec_decoder`: decodes windows of codes into samples, windows of many streams in one call.
 
-in:  codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them
+in:  codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them; in front of the
+     window stands the signature of `lm` over both (`formats/signing.py`)
 out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], part int32 [1], speaker; finish_reason and report
      (JSON) on the last window only
 """
@@ -16,7 +17,7 @@ import triton_python_backend_utils as pb_utils
 from runtime.codec.batcher import WindowBatcher
 from runtime.codec.networks import open_network
 from runtime.codec.stream_samples import stream_samples
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError
+from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, classify
 from runtime.formats.window import Window
 from runtime.triton import tensors
 
@@ -32,6 +33,7 @@ class TritonPythonModel:
         self._max_frames: int = settings["max_frames"]
         self._hop_length: int = settings["hop_length"]
         self._fade_samples: int = settings["fade_samples"]
+        self._seal = tensors.seal(args)
         self._batcher = WindowBatcher[Ticket](decoder, self._answer, settings["max_batch"])
 
     def execute(self, requests: list[Any]) -> None:
@@ -39,8 +41,8 @@ class TritonPythonModel:
             sender = request.get_response_sender()
             try:
                 window = self._window(request)
-            except InvalidRequestError as error:
-                tensors.refuse(sender, error)
+            except Exception as error:
+                tensors.refuse(sender, classify(error, "reading a window"))
                 continue
             self._batcher.put(window.stream, (sender, window), window.codes)
 
@@ -54,10 +56,11 @@ class TritonPythonModel:
             raise InvalidRequestError(f"codes must be [1, {self._num_codebooks}, frames]")
         if codes.shape[2] > self._max_frames:
             raise InvalidRequestError(f"codes has {codes.shape[2]} frames; a window has at most {self._max_frames}")
+        written = self._seal.opened("window", tensors.text(request, "window", tensors.LONGEST_OF_OURS), codes)
         if codes.size and (codes.min() < 0 or codes.max() >= self._codebook_size):
             raise InvalidRequestError(f"codes must lie from 0 to {self._codebook_size - 1}")
         # Copy: Triton owns the tensor's memory and takes it back when this call returns.
-        return Window.read(codes[0].copy(), tensors.text(request, "window") or "")
+        return Window.read(codes[0].copy(), written)
 
     def _answer(self, ticket: Ticket, result: np.ndarray | Exception) -> None:
         sender, window = ticket

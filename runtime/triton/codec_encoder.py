@@ -3,7 +3,8 @@
 in:  reference_samples float32 [samples], the clips to encode, concatenated, each a whole number of codec frames;
      reference_lengths int32 [clips], samples per clip; known_codes? int32 [num_codebooks, frames], the codes of the
      other clips; known_frames? int32 [clips], frames per clip. For each clip, either the samples or the frames are 0.
-out: reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips]
+     clips_signature: of `prompt` over all of them (`formats/signing.py`)
+out: reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], codes_signature over both
 
 Answers through response senders, so that encoding a clip on the worker thread does not hold up other requests.
 """
@@ -20,7 +21,7 @@ import triton_python_backend_utils as pb_utils
 from runtime.codec.clip_tensors import Clips, read_clips
 from runtime.codec.code_cache import DISK, ENCODER, MEMORY, CodeCache
 from runtime.codec.networks import open_network
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError
+from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, classify
 from runtime.triton import tensors
 from runtime.triton.metrics import CodeSources, Refusals
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
@@ -35,7 +36,8 @@ class TritonPythonModel:
         self._encoder = open_network(tensors.version_directory(args), "encoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
         self._max_clip_samples: int = settings["max_clip_frames"] * settings["hop_length"]
-        self._max_samples: int = settings["max_frames"] * settings["hop_length"]
+        self._max_frames: int = settings["max_frames"]
+        self._max_samples: int = self._max_frames * settings["hop_length"]
         self._codec: str = settings["codes"]["codec"]
         state, max_bytes = state_directory(), settings["codes"]["max_bytes"]
         files = CodeFiles(state / "codes", max_bytes) if state else None
@@ -43,42 +45,45 @@ class TritonPythonModel:
         self._cache = CodeCache(settings["cache_entries"], files, self._count)
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._refusals = Refusals("codec_encoder")
+        self._seal = tensors.seal(args)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
             sender = request.get_response_sender()
             try:
                 clips = self._read(request)
-            except InvalidRequestError as refusal:
-                self._refuse(sender, refusal)
+            except Exception as error:
+                self._refuse(sender, classify(error, "reading the clips"))
                 continue
             for _ in range(clips.num_known):
                 self._count(PROFILE)
             keys = [codes_key(self._codec, clip_digest(samples)) for samples in clips.samples]
             codes = self._cache.remembered(keys)
             if codes is not None:
-                self._respond(sender, clips.with_codes(codes))
+                self._respond(sender, request.request_id(), clips.with_codes(codes))
             else:
-                self._worker.submit(self._encode_all, sender, keys, clips)
+                self._worker.submit(self._encode_all, sender, request.request_id(), keys, clips)
 
     def finalize(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, request: Any) -> Clips:
-        samples, lengths, codes, frames = (
-            tensors.array(request, name)
-            for name in ("reference_samples", "reference_lengths", "known_codes", "known_frames")
-        )
-        clips = read_clips(samples, lengths, codes, frames, self._num_codebooks)
-        longest, total = max(map(len, clips.samples), default=0), sum(map(len, clips.samples))
+        samples = tensors.array(request, "reference_samples")
+        lengths = tensors.array(request, "reference_lengths", self._max_frames)
+        frames = tensors.array(request, "known_frames", self._max_frames)
+        codes = tensors.array(request, "known_codes", self._num_codebooks * self._max_frames)
+        longest = 0 if lengths is None else int(lengths.max(initial=0))
+        total = 0 if samples is None else samples.size
         if longest > self._max_clip_samples or total > self._max_samples:
             raise InvalidRequestError(
                 f"clips to encode have at most {self._max_clip_samples} samples, and together {self._max_samples}, "
                 f"not {longest} and {total}"
             )
-        return clips
+        signed = [value for value in (samples, lengths, codes, frames) if value is not None]
+        self._seal.opened("clips", tensors.text(request, "clips_signature"), request.request_id(), *signed)
+        return read_clips(samples, lengths, codes, frames, self._num_codebooks)
 
-    def _encode_all(self, sender: Any, keys: list[str], clips: Clips) -> None:
+    def _encode_all(self, sender: Any, request_id: str, keys: list[str], clips: Clips) -> None:
         try:
             codes = [
                 self._cache.codes(key, partial(self._encode, samples))
@@ -87,7 +92,7 @@ class TritonPythonModel:
         except Exception as error:
             self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
             return
-        self._respond(sender, clips.with_codes(codes))
+        self._respond(sender, request_id, clips.with_codes(codes))
 
     def _encode(self, clip: np.ndarray) -> np.ndarray:
         return self._encoder(clip[None])[0].astype(np.int32)
@@ -96,12 +101,12 @@ class TritonPythonModel:
         self._refusals.count(refusal)
         tensors.refuse(sender, refusal)
 
-    def _respond(self, sender: Any, codes: list[np.ndarray]) -> None:
+    def _respond(self, sender: Any, request_id: str, codes: list[np.ndarray]) -> None:
         joined = np.concatenate([np.zeros((self._num_codebooks, 0), np.int32), *codes], axis=1)
-        response = pb_utils.InferenceResponse(
-            [
-                tensors.tensor("reference_codes", joined, np.int32),
-                tensors.tensor("reference_frames", [clip.shape[1] for clip in codes], np.int32),
-            ]
-        )
+        answer = [
+            tensors.tensor("reference_codes", joined, np.int32),
+            tensors.tensor("reference_frames", [clip.shape[1] for clip in codes], np.int32),
+        ]
+        signature = self._seal.sealed("codes", "", request_id, *(one.as_numpy() for one in answer))
+        response = pb_utils.InferenceResponse([*answer, tensors.string_tensor("codes_signature", signature)])
         sender.send(response, flags=tensors.FINAL)

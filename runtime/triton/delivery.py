@@ -14,6 +14,7 @@ import triton_python_backend_utils as pb_utils
 
 from runtime.engine.types import CodebookLayout
 from runtime.formats.errors import RequestError, sentence
+from runtime.formats.signing import Seal
 from runtime.formats.window import FinishReason, Window
 from runtime.triton import tensors
 from runtime.triton.metrics import LmMetrics
@@ -26,12 +27,14 @@ class Responses:
         self,
         stream: str,
         sender: Any,
+        seal: Seal,
         metrics: LmMetrics,
         layout: CodebookLayout,
         frame_seconds: float,
         on_end: Callable[[], None],
     ) -> None:
-        self._stream, self._sender, self._metrics, self._on_end = stream, sender, metrics, on_end
+        self._stream, self._sender, self._seal = stream, sender, seal
+        self._metrics, self._on_end = metrics, on_end
         self._frame_seconds = frame_seconds
         self._no_codes = np.zeros((layout.num_codebooks, 0), np.int32)
         self._arrived = time.monotonic()
@@ -68,7 +71,10 @@ class Responses:
         self._deliver(window, last=window.finish_reason is not None)
 
     def _deliver(self, window: Window, last: bool) -> None:
-        self._sender.send(_response(replace(window, stream=self._stream)), flags=tensors.FINAL if last else 0)
+        codes = tensors.tensor("codes", window.codes[None], np.int32)
+        rest = self._seal.sealed("window", replace(window, stream=self._stream).write(), codes.as_numpy())
+        response = pb_utils.InferenceResponse([codes, tensors.string_tensor("window", rest)])
+        self._sender.send(response, flags=tensors.FINAL if last else 0)
 
 
 class Delivery:
@@ -94,8 +100,3 @@ class Delivery:
                 work()
             except Exception as error:  # one broken response must not silence the other streams
                 pb_utils.Logger.log_error(f"a response could not be sent: {error!r}")
-
-
-def _response(window: Window) -> Any:
-    codes, rest = tensors.tensor("codes", window.codes[None], np.int32), tensors.string_tensor("window", window.write())
-    return pb_utils.InferenceResponse([codes, rest])

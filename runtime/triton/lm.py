@@ -1,8 +1,11 @@
 """Triton model `lm`: one in-flight batch for all streams; sends codes in windows that decode independently.
 
 in:  plan (JSON), reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], as
-     `formats/speech_plan.py` describes them; or control ("cancel" or "watch") alone, under the stream's request id
+     `formats/speech_plan.py` describes them, and codes_signature over the last two (`formats/signing.py`); or control
+     ("cancel" or "watch") alone, under the stream's request id
 out: codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them
+
+Plan and window begin with their signatures.
 """
 
 from __future__ import annotations
@@ -17,13 +20,13 @@ import torch
 
 from runtime.engine.loader import start_engine
 from runtime.engine.types import Limits, ModelDescription
-from runtime.formats.errors import InvalidRequestError, RequestError, classify, require
+from runtime.formats.errors import InvalidRequestError, classify, quoted, require
 from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.context import ContextLimits
 from runtime.speech.prompts import read_prefixes
 from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
-from runtime.triton.cancelling import Controls
+from runtime.triton.cancelling import Controls, is_secret
 from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.metrics import LmMetrics, Refusals
 
@@ -42,8 +45,10 @@ class TritonPythonModel:
         self._engine = start_engine(settings, weights, limits)
         self._metrics = LmMetrics(self._engine.stats())
         self._refusals = Refusals("lm")
+        self._seal = tensors.seal(args)
         self._frame_seconds: float = settings["frame_seconds"]
-        self._context_limits = ContextLimits(limits.max_positions, settings["max_prompt_audio_positions"])
+        self._max_clip_frames: int = settings["max_prompt_audio_positions"]
+        self._context_limits = ContextLimits(limits.max_positions, self._max_clip_frames)
         self._max_window_frames: int = settings["max_window_frames"]
         self._max_timeout: float = settings["max_timeout_seconds"]
         self._delivery = Delivery()
@@ -63,7 +68,7 @@ class TritonPythonModel:
                 else:
                     self._control(control, request.request_id(), sender)
             except Exception as error:
-                refusal = error if isinstance(error, RequestError) else classify(error)
+                refusal = classify(error)
                 self._refusals.count(refusal)
                 tensors.refuse(sender, refusal)
 
@@ -75,16 +80,20 @@ class TritonPythonModel:
         self._publisher.join()
 
     def _speak(self, request: Any, sender: Any) -> None:
-        request_id = request.request_id() or uuid4().hex
-        codes, frames = (tensors.array(request, name) for name in ("reference_codes", "reference_frames"))
-        written = tensors.text(request, "plan")
+        request_id = request.request_id() if is_secret(request.request_id()) else uuid4().hex
+        codes = tensors.array(request, "reference_codes", self._model.layout.num_codebooks * self._max_clip_frames)
+        frames = tensors.array(request, "reference_frames", self._max_clip_frames)
+        written = tensors.text(request, "plan", tensors.LONGEST_OF_OURS)
         if codes is None or frames is None or written is None:
             raise InvalidRequestError("plan, reference_codes and reference_frames belong together; one is missing")
-        plan, layout = SpeechPlan.read(written), self._model.layout
+        signature = tensors.text(request, "codes_signature")
+        self._seal.opened("codes", signature, request.request_id(), codes, frames)
+        plan = SpeechPlan.read(self._seal.opened("speech plan", written, request.request_id()))
+        layout = self._model.layout
         require(plan.timeout <= self._max_timeout, "timeout", plan.timeout)
         require(plan.windows.maximum <= self._max_window_frames, "maximum", plan.windows.maximum)
         ended = partial(self._controls.stream_ended, request_id)
-        responses = Responses(request_id, sender, self._metrics, layout, self._frame_seconds, ended)
+        responses = Responses(request_id, sender, self._seal, self._metrics, layout, self._frame_seconds, ended)
         stream = SpeechStream(
             request_id,
             plan,
@@ -107,13 +116,15 @@ class TritonPythonModel:
 
     def _control(self, control: str, request_id: str, sender: Any) -> None:
         if not request_id:
-            raise InvalidRequestError(f"control {control!r} needs the request id of the stream it means")
-        if control == "cancel":
+            raise InvalidRequestError("control needs the request id of the stream it means")
+        if control not in ("cancel", "watch"):
+            raise InvalidRequestError(f"control {quoted(control)} is unknown; there are cancel and watch")
+        if not is_secret(request_id):
+            sender.send(flags=tensors.FINAL)
+        elif control == "cancel":
             self._controls.cancel(request_id, sender)
-        elif control == "watch":
-            self._controls.watch(request_id, sender)
         else:
-            raise InvalidRequestError(f"control {control!r} is unknown; there are cancel and watch")
+            self._controls.watch(request_id, sender)
 
     def _publish(self) -> None:
         while not self._closing.wait(_METRICS_SECONDS):

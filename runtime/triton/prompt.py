@@ -4,18 +4,25 @@ in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages
      reference_text?, options?
 out: plan (JSON, as `formats/speech_plan.py` describes it); for clips whose codes are not known, reference_samples
      float32 [samples] (concatenated, each a whole number of codec frames); for the others, known_codes int32
-     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip
+     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip;
+     clips_signature over all of them. The plan begins with its signature (`formats/signing.py`)
+
+Each request is read by a thread of its own. They share one interpreter, which goes from one to the next every few
+milliseconds: a short text waits for slices of the long ones that others sent, and for none of them whole.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError
+from runtime.formats.errors import InvalidRequestError, RequestError, classify
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.dialogue import Recognition
@@ -31,6 +38,28 @@ from runtime.triton.metrics import Refusals
 from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
 
+_MOST_AT_ONCE = 32
+_SLICE_SECONDS = 0.001
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What a request brought: copies, because Triton takes its memory back when `execute` returns."""
+
+    request_id: str
+    text: str | None
+    voice: str | None
+    reference_audio: np.ndarray | None
+    reference_text: str | None
+    options: str | None
+
+    @classmethod
+    def read(cls, request: Any) -> _Asked:
+        """Raises InvalidRequestError for what is no string."""
+        samples = tensors.array(request, "reference_audio")
+        strings = {name: tensors.text(request, name) for name in ("text", "voice", "reference_text", "options")}
+        return cls(request.request_id(), reference_audio=None if samples is None else samples.copy(), **strings)
+
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
@@ -42,25 +71,52 @@ class TritonPythonModel:
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
         self._refusals = Refusals("prompt")
+        self._seal = tensors.seal(args)
+        sys.setswitchinterval(_SLICE_SECONDS)
+        self._room = threading.Semaphore(_MOST_AT_ONCE)
+        self._readers = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="reader")
         resolve(None, "word")  # loads the word lists now; otherwise the first request would wait a second for them
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        return [self._answer(request) for request in requests]
+    def execute(self, requests: list[Any]) -> None:
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                asked = _Asked.read(request)
+            except Exception as error:
+                tensors.refuse(sender, self._refused(error))
+                continue
+            self._room.acquire()  # so that what is too much for us waits in Triton, outside our memory
+            self._readers.submit(self._serve, asked, sender)
 
-    def _answer(self, request: Any) -> Any:
+    def finalize(self) -> None:
+        self._readers.shutdown()
+
+    def _serve(self, asked: _Asked, sender: Any) -> None:
         try:
-            return self._write(request)
-        except RequestError as error:
-            self._refusals.count(error)
-            return tensors.refusal(error)
+            sender.send(self._answer(asked), flags=tensors.FINAL)
+        except Exception as error:
+            pb_utils.Logger.log_error(f"a plan could not be sent: {error!r}")
+        finally:
+            self._room.release()
 
-    def _write(self, request: Any) -> Any:
-        params = parse_options(tensors.text(request, "options"), self._options)
+    def _answer(self, asked: _Asked) -> Any:
+        try:
+            return self._write(asked)
+        except Exception as error:
+            return tensors.refusal(self._refused(error))
+
+    def _refused(self, error: Exception) -> RequestError:
+        refusal = classify(error, "reading the text")
+        self._refusals.count(refusal)
+        return refusal
+
+    def _write(self, asked: _Asked) -> Any:
+        params = parse_options(asked.options, self._options)
         for name, told_model in (("system", params.system or ""), ("scene", params.scene)):
             check_plain(told_model, name)
             check_marks(told_model, name)
-        content = read_text(tensors.text(request, "text"), self._max_characters, self._recognition(params))
-        given = self._given(request)
+        content = read_text(asked.text, self._max_characters, self._recognition(params))
+        given = self._given(asked)
         system = told("system", params.system, content.system)
         likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
@@ -69,14 +125,16 @@ class TritonPythonModel:
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
         written = self._writer.write(parts, made, system, params, language)
+        clips = [
+            tensors.tensor("reference_samples", written.reference_samples, np.float32),
+            tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
+            tensors.tensor("known_codes", written.known_codes, np.int32),
+            tensors.tensor("known_frames", written.known_frames, np.int32),
+        ]
+        signature = self._seal.sealed("clips", "", asked.request_id, *(clip.as_numpy() for clip in clips))
+        plan = self._seal.sealed("speech plan", written.plan.write(), asked.request_id)
         return pb_utils.InferenceResponse(
-            [
-                tensors.tensor("reference_samples", written.reference_samples, np.float32),
-                tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
-                tensors.tensor("known_codes", written.known_codes, np.int32),
-                tensors.tensor("known_frames", written.known_frames, np.int32),
-                tensors.string_tensor("plan", written.plan.write()),
-            ]
+            [*clips, tensors.string_tensor("clips_signature", signature), tensors.string_tensor("plan", plan)]
         )
 
     def _chosen_voices(self, given: Reference | str | None, speakers: dict[str, str]) -> list[str]:
@@ -106,11 +164,9 @@ class TritonPythonModel:
         samples = clip.samples if clip.codes is not None else self._references.checked(clip.samples)
         return replace(clip, samples=samples)
 
-    def _given(self, request: Any) -> Reference | str | None:
+    def _given(self, asked: _Asked) -> Reference | str | None:
         """The one voice the request brings: a clip with its transcript, or the name of a profile."""
-        voice = tensors.text(request, "voice")
-        samples = tensors.array(request, "reference_audio")
-        words = tensors.text(request, "reference_text")
+        voice, samples, words = asked.voice, asked.reference_audio, asked.reference_text
         if voice and samples is not None:
             raise InvalidRequestError("voice and reference_audio exclude each other; send one of them")
         if samples is not None:

@@ -10,8 +10,11 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from runtime.formats.errors import InvalidRequestError, sentence
+from runtime.formats.signing import KEY_VARIABLE, Seal
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+_LONGEST_OF_A_CLIENT = 2**20  # bytes of a string
+LONGEST_OF_OURS = 2**25  # of a plan or a window: the longest text makes less than a third
 
 
 def settings(args: dict[str, str]) -> dict[str, Any]:
@@ -24,10 +27,28 @@ def version_directory(args: dict[str, str]) -> Path:
     return Path(args["model_repository"]) / args["model_version"]
 
 
-def array(request: Any, name: str) -> np.ndarray | None:
-    """An input tensor, or None when the request does not have it."""
+def seal(args: dict[str, str]) -> Seal:
+    """What signs for the models of this server and checks what they signed; the log tells where nothing does."""
+    made = Seal.from_environment()
+    if not made:
+        pb_utils.Logger.log_warn(
+            f"{args['model_name']} takes and sends what is not signed: {KEY_VARIABLE} is not set, as serve would"
+        )
+    return made
+
+
+def array(request: Any, name: str, most: int | None = None) -> np.ndarray | None:
+    """An input tensor, or None when the request does not have it.
+
+    Raises InvalidRequestError when it has more than `most` values.
+    """
     tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return None if tensor is None else tensor.as_numpy()
+    if tensor is None:
+        return None
+    value = tensor.as_numpy()
+    if most is not None and value.size > most:
+        raise InvalidRequestError(f"{name} has {value.size} values; at most {most} are allowed")
+    return value
 
 
 def required(request: Any, name: str) -> np.ndarray:
@@ -38,14 +59,19 @@ def required(request: Any, name: str) -> np.ndarray:
     return value
 
 
-def text(request: Any, name: str) -> str | None:
-    """A string input of one element, or None. Raises InvalidRequestError when it is not UTF-8 or not one string."""
+def text(request: Any, name: str, most_bytes: int = _LONGEST_OF_A_CLIENT) -> str | None:
+    """A string input of one element, or None.
+
+    Raises InvalidRequestError when it is not UTF-8, not one string or longer than `most_bytes`.
+    """
     value = array(request, name)
     if value is None:
         return None
     if value.size != 1:
         raise InvalidRequestError(f"{name} must be one string, not {value.size}")
     content = value.reshape(-1)[0]
+    if len(content) > most_bytes:
+        raise InvalidRequestError(f"{name} has {len(content)} bytes; at most {most_bytes} are allowed")
     try:
         return content.decode("utf-8") if isinstance(content, bytes) else str(content)
     except UnicodeDecodeError as error:

@@ -9,12 +9,13 @@ out: result (JSON: {"voices": […]} for list, otherwise the one profile), and f
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError
+from runtime.formats.errors import InvalidRequestError, classify, quoted
 from runtime.triton import tensors
 from runtime.triton.metrics import Refusals
 from runtime.voices.store import VoiceStore
@@ -34,13 +35,17 @@ class TritonPythonModel:
 
     def _answer(self, request: Any) -> Any:
         try:
-            command = tensors.text(request, "command") or ""
-            if command not in self._commands:
-                raise InvalidRequestError(f"command {command!r} is unknown; there are {', '.join(self._commands)}")
-            return self._commands[command](request)
-        except RequestError as error:
-            self._refusals.count(error)
-            return tensors.refusal(error)
+            return self._command(request)(request)
+        except Exception as error:
+            refusal = classify(error, "looking after the voices")
+            self._refusals.count(refusal)
+            return tensors.refusal(refusal)
+
+    def _command(self, request: Any) -> Callable[[Any], Any]:
+        command = tensors.text(request, "command") or ""
+        if command not in self._commands:
+            raise InvalidRequestError(f"command {quoted(command)} is unknown; there are {', '.join(self._commands)}")
+        return self._commands[command]
 
     def _list(self, request: Any) -> Any:
         return self._response({"voices": [profile.summary() for profile in self._store.profiles()]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -12,18 +13,20 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from runtime.formats.errors import AudioFormatError, InvalidRequestError, ModelLoadingError, StateError
+from runtime.formats.errors import AudioFormatError, InvalidRequestError, ModelLoadingError, StateError, quoted
 from runtime.formats.file_names import canonical, shown
 from runtime.formats.voice_profile import ADDED, BUNDLE, VoiceProfile, VoiceRules
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.profile_folder import NewClip, ProfileFolder
 from runtime.voices.reference import ReferenceRules
-from runtime.voices.state import STATE_VARIABLE, state_directory
+from runtime.voices.state import STATE_VARIABLE, state_directory, voices_are_read_only
 
 _ATTEMPTS = 2  # at reading a voice that another process is replacing
 _CLIPS_IN_MEMORY = 32
 _DIGESTS_IN_MEMORY = 1024
 _NO_SAMPLES = np.zeros(0, np.float32)
+
+logger = logging.getLogger(__name__)
 
 
 class VoiceStore:
@@ -37,6 +40,7 @@ class VoiceStore:
         rules: the rules for profiles.
         limits: the limits for their clips.
         known_codes: finds the codes of a clip by its digest, if the clip was encoded before.
+        read_only: nothing can be added, replaced or removed.
     """
 
     def __init__(
@@ -46,7 +50,9 @@ class VoiceStore:
         rules: VoiceRules,
         limits: ReferenceRules,
         known_codes: Callable[[str], np.ndarray | None] = lambda digest: None,
+        read_only: bool = False,
     ) -> None:
+        self._read_only = read_only
         self._bundle = ProfileFolder(bundle, BUNDLE, rules)
         self._added = ProfileFolder(state, ADDED, rules) if state else None
         self._state, self._rules, self._limits, self._known_codes = state, rules, limits, known_codes
@@ -70,6 +76,7 @@ class VoiceStore:
             VoiceRules(**settings["voices"]),
             ReferenceRules(**settings["reference"]),
             lambda digest: files.load(codes_key(codes["codec"], digest)) if files else None,
+            voices_are_read_only(),
         )
 
     @property
@@ -88,7 +95,7 @@ class VoiceStore:
         profile = self._bundle.profiles().get(name) or (self._added.profiles().get(name) if self._added else None)
         if profile is None:
             known = ", ".join(profile.name for profile in self.profiles()) or "none on this server"
-            raise InvalidRequestError(f"voice {name!r} is unknown; there are: {known}")
+            raise InvalidRequestError(f"voice {quoted(name)} is unknown; there are: {known}")
         return profile
 
     def load(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
@@ -102,7 +109,7 @@ class VoiceStore:
             profile = self.get(name)
             with suppress(FileNotFoundError):  # replaced or removed this very moment
                 return self._loaded(profile)
-        raise InvalidRequestError(f"voice {name!r} lost its clip before it was first used; add it again")
+        raise InvalidRequestError(f"voice {quoted(name)} lost its clip before it was first used; add it again")
 
     def show(self, name: str) -> tuple[VoiceProfile, np.ndarray]:
         """Like `load`, but always with the clip if it still exists."""
@@ -119,6 +126,7 @@ class VoiceStore:
 
         Raises InvalidRequestError, AudioFormatError, and StateError when it cannot be kept.
         """
+        self._refuse_if_read_only()
         name = canonical(name)
         self._rules.check_name(name)
         clip = None
@@ -131,7 +139,9 @@ class VoiceStore:
             self._rules.check_transcript(transcript)
             clip = NewClip(samples.reshape(-1).astype(np.float32), self._limits.sample_rate, digest)
         if name in self._bundle.profiles():
-            raise InvalidRequestError(f"voice {name!r} belongs to the bundle and cannot be replaced; take another name")
+            raise InvalidRequestError(
+                f"voice {quoted(name)} belongs to the bundle and cannot be replaced; take another name"
+            )
         added = self._writable()
         there = added.profiles()
         if name not in there and len(there) >= self._rules.max_added:
@@ -140,22 +150,23 @@ class VoiceStore:
             return added.write(name, clip, transcript.strip(), metadata, replacing)
         except FileExistsError:
             raise InvalidRequestError(
-                f"voice {name!r} already exists; ask for it to be replaced, or remove it"
+                f"voice {quoted(name)} already exists; ask for it to be replaced, or remove it"
             ) from None
         except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
-            raise self._refused(f"voice {name!r} cannot be kept", error) from error
+            raise self._refused(f"voice {quoted(name)} cannot be kept", error) from error
 
     def remove(self, name: str) -> None:
         """Remove an added voice. Raises InvalidRequestError for any other, StateError when it cannot be removed."""
+        self._refuse_if_read_only()
         name = canonical(name)
         self._rules.check_name(name)
         try:
             if self._added and self._added.delete(name):
                 return
         except OSError as error:
-            raise self._refused(f"voice {name!r} cannot be removed", error) from error
+            raise self._refused(f"voice {quoted(name)} cannot be removed", error) from error
         self.get(name)
-        raise InvalidRequestError(f"voice {name!r} belongs to the bundle and cannot be removed")
+        raise InvalidRequestError(f"voice {quoted(name)} belongs to the bundle and cannot be removed")
 
     def sweep(self) -> None:
         """Remove what a killed writer left."""
@@ -170,6 +181,10 @@ class VoiceStore:
             return replace(profile, embedding=codes), _NO_SAMPLES
         return profile, self._read(profile.audio_path)
 
+    def _refuse_if_read_only(self) -> None:
+        if self._read_only:
+            raise StateError("the voices of this server are read-only; only its operator adds, replaces or removes one")
+
     def _writable(self) -> ProfileFolder:
         if self._added is None:
             raise StateError(
@@ -178,9 +193,9 @@ class VoiceStore:
         return self._added
 
     def _refused(self, what: str, error: OSError | RuntimeError) -> StateError:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        folder = shown(self._state) if self._state else None
-        return StateError(f"{what}: the server cannot write its state folder {folder} ({reason})")
+        logger.warning("%s: %s", what, error)  # which may name a folder, as no message to a client does
+        reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        return StateError(f"{what}: the server cannot write its state folder ({reason})")
 
     def _read_clip(self, path: Path) -> np.ndarray:
         try:

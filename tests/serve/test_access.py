@@ -18,7 +18,10 @@ import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
 
-from serve.access import Access, Tls
+from runtime.formats import signing
+from runtime.voices import state
+from serve.__main__ import _parse, _server
+from serve.access import KEY_VARIABLE, READ_ONLY, VOICES_VARIABLE, WRITABLE, Access, Tls
 from serve.errors import LaunchError
 from serve.ports import Ports
 from serve.shared_memory import FOLDER
@@ -90,6 +93,42 @@ def test_kubernetes_own_probe_is_answered(server: TritonServer) -> None:
     with grpc.insecure_channel(server.grpc_url) as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
         assert check(b"", timeout=5) == b"\x08\x01", "SERVING"
+
+
+def test_the_models_key_stands_in_their_environment_and_in_no_command_line(server: TritonServer) -> None:
+    key = os.environ[KEY_VARIABLE]  # the tests' own: else it is made for each start
+    (triton,) = (
+        one for one in psutil.Process().children() if f"--http-port={server.access.ports.http}" in one.cmdline()
+    )
+    models = triton.children()
+    assert models and all(model.environ()[KEY_VARIABLE] == key for model in models)
+    assert not any(key in word for process in (triton, *models) for word in process.cmdline())
+
+
+def test_each_start_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEY_VARIABLE)
+    keys = {Access().environment()[KEY_VARIABLE] for _ in range(3)}
+    assert len(keys) == 3 and all(len(key) == 64 for key in keys)
+    assert KEY_VARIABLE == signing.KEY_VARIABLE
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "told"),
+    [
+        ([], None, WRITABLE),
+        (["--voices", "read-only"], None, READ_ONLY),
+        ([], READ_ONLY, READ_ONLY),
+        (["--voices", "writable"], READ_ONLY, WRITABLE),
+    ],
+)
+def test_models_are_told_whether_clients_may_change_the_voices(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], variable: str | None, told: str
+) -> None:
+    monkeypatch.setenv(VOICES_VARIABLE, variable or "")
+    server = _server(_parse(["bundle", *words]), Path("bundle"), Path("state"))
+    assert server.access.environment()[VOICES_VARIABLE] == told
+    monkeypatch.setenv(state.VOICES_VARIABLE, told)
+    assert state.voices_are_read_only() == (told == READ_ONLY)
 
 
 def test_no_other_user_of_the_machine_reads_the_shared_memory(server: TritonServer) -> None:

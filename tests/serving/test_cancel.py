@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import tritonclient.grpc as triton_grpc
 from higgs_tts import GenerationParams, HiggsClient
 
 from serve.triton import TritonServer
-from tools.bench.triton_models import metrics
+from tools.bench.triton_models import metrics, stream
 
 LONG = GenerationParams(
     temperature=0.0,
@@ -93,8 +94,8 @@ def test_a_hundred_cancelled_streams_leave_nothing_behind(
 
 
 def abandon(client: HiggsClient) -> None:
-    with client.stream("Nobody will hear the end of this.", params=LONG) as stream:
-        next(stream)
+    with client.stream("Nobody will hear the end of this.", params=LONG) as left:
+        next(left)
 
 
 def test_a_killed_client_frees_its_slot_and_the_server_still_stops_cleanly(own_server: TritonServer) -> None:
@@ -117,12 +118,23 @@ def test_a_killed_client_frees_its_slot_and_the_server_still_stops_cleanly(own_s
 
 def test_a_cancelled_stream_says_so_and_others_go_on(client: HiggsClient) -> None:
     other = client.stream("I keep speaking.", params=GenerationParams(seed=2, max_seconds=3.0, runaway_guard=False))
-    stream = client.stream("I am cut short.", params=LONG)
-    next(stream)
-    stream.cancel()
-    reasons = [chunk.finish_reason for chunk in stream]
+    cut = client.stream("I am cut short.", params=LONG)
+    next(cut)
+    cut.cancel()
+    reasons = [chunk.finish_reason for chunk in cut]
     assert reasons[-1] == "cancelled"
     assert [chunk.finish_reason for chunk in other][-1] in ("length", "stop")
+
+
+def test_nobody_ends_a_stream_by_guessing_its_id_and_a_short_one_is_nobodys_alone(server: TritonServer) -> None:
+    options = json.dumps({"max_seconds": 2.0, "runaway_guard": False, "first_chunk_seconds": 0.04})
+    values, url = {"text": "I am number one.", "options": options}, server.grpc_url
+    with ThreadPoolExecutor() as pool:
+        streams = [pool.submit(stream, url, "higgs_audio_v2", values, ["finish_reason"], "1") for _ in range(2)]
+        wait_for(lambda: metrics(server.metrics_url)["higgs_live_streams"] == 2, 5)
+        for control in ("cancel", "watch"):
+            assert stream(url, "lm", {"control": control}, [], "1") == [], "as if there were no such stream"
+        assert [answers.result()[-1]["finish_reason"].item() for answers in streams] == [b"length"] * 2
 
 
 def test_watches_without_streams_are_limited_and_the_oldest_go_first(own_server: TritonServer, bundle: Path) -> None:
@@ -134,10 +146,10 @@ def test_watches_without_streams_are_limited_and_the_oldest_go_first(own_server:
     with triton_grpc.InferenceServerClient(own_server.grpc_url) as connection:
         connection.start_stream(lambda result, error: result and ended.append(result.get_response().id))
         for number in range(most + more):
-            connection.async_stream_infer("lm", [control], request_id=f"w{number}", enable_empty_final_response=True)
+            connection.async_stream_infer("lm", [control], request_id=f"{number:032}", enable_empty_final_response=True)
         wait_for(lambda: len(ended) >= more, 30)
         time.sleep(0.2)
-        assert sorted(ended) == sorted(f"w{number}" for number in range(more))
+        assert sorted(ended) == [f"{number:032}" for number in range(more)]
         connection.stop_stream(cancel_requests=True)
     with HiggsClient(own_server.grpc_url) as client:
         assert client.synthesize("Still here.", params=GenerationParams(max_seconds=0.4)).seconds > 0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from higgs_tts import GenerationParams, HiggsClient, Speech
+
+from serve.triton import TritonServer
+from tools.bench.triton_models import infer, written
 
 STREAMS = 64
 
@@ -36,3 +41,17 @@ def test_seeds_change_the_speech_and_nothing_else_does(client: HiggsClient) -> N
     np.testing.assert_array_equal(first.samples, again.samples)
     assert len(first.samples) == len(other.samples)
     assert np.abs(first.samples - other.samples).max() > 0.01
+
+
+def test_a_short_text_is_read_beside_long_ones_and_not_behind_them(server: TritonServer) -> None:
+    options = json.dumps({"language": "en", "chunk_method": "semantic"})
+    numbers = " ".join(f"It weighs {number} kg, or ${number}.50." for number in range(1000, 1400))
+    costly = {"text": numbers, "options": options}  # about a second of work
+    with ThreadPoolExecutor() as pool:
+        long = [pool.submit(infer, server.grpc_url, "prompt", costly, ["plan"]) for _ in range(3)]
+        time.sleep(0.3)
+        short = infer(server.grpc_url, "prompt", {"text": "Hello.", "options": options}, ["plan"])
+        assert not any(one.done() for one in long)
+        assert written(short).parts[0].text == "Hello."
+        plans = {one.result()["plan"].item() for one in long}
+    assert len(plans) == 1, "side by side they are read as they are alone"

@@ -20,6 +20,7 @@ from higgs_tts import (
 )
 from tritonclient.utils import InferenceServerException
 
+from runtime.formats.signing import KEY_VARIABLE
 from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
 from tools.bench.triton_models import codes_of, infer, metrics, one_part, stream, whole_window
@@ -167,6 +168,33 @@ def test_nonsense_sent_to_the_inner_models_ends_there(server: TritonServer, plan
     assert words in str(refusal.value)
     codes, _ = codes_of(server.grpc_url, GOOD, NO_CLIP)
     assert codes.shape == (8, 10), "the engine serves on"
+
+
+@pytest.mark.parametrize("key", [None, "another server's"], ids=["unsigned", "forged"])
+def test_what_no_model_of_this_server_wrote_is_refused_and_hurts_nobody(
+    server: TritonServer, client: HiggsClient, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    params = GenerationParams(seed=4, max_seconds=2.0, runaway_guard=False)
+    expected = client.synthesize("Undisturbed.", params=params)
+    running = client.stream("Undisturbed.", params=params)
+    first = next(running)
+    if key is None:
+        monkeypatch.delenv(KEY_VARIABLE)
+    else:
+        monkeypatch.setenv(KEY_VARIABLE, key)
+    codes, none = np.zeros((1, 8, 5), np.int32), np.array([], np.int32)
+    clips = {"reference_samples": TONE, "reference_lengths": np.array([TONE.size], np.int32)}
+    plan = {"plan": GOOD.write(), "reference_codes": NO_CLIP, "reference_frames": none}
+    for model, values, words in (
+        ("codec_encoder", clips, "the clips must be what prompt wrote"),
+        ("lm", plan, "the codes must be what codec_encoder wrote"),
+        ("codec_decoder", {"codes": codes, "window": whole_window(codes)}, "the window must be what lm wrote"),
+    ):
+        with pytest.raises(InferenceServerException, match=f"InvalidRequestError: {words}"):
+            stream(server.grpc_url, model, values, [])
+    np.testing.assert_array_equal(
+        np.concatenate([first.samples, *(chunk.samples for chunk in running)]), expected.samples
+    )
 
 
 def test_a_request_id_without_end_is_refused_and_not_repeated(server: TritonServer) -> None:

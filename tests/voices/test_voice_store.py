@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import soundfile
 
 from runtime.formats.errors import InvalidRequestError, RequestError, StateError
 from runtime.voices.code_files import clip_digest
+from runtime.voices.reference import ReferenceRules
+from runtime.voices.store import VoiceStore
 from tests.voices.conftest import Run
-from tests.voices.stores import OPEN, RATE, add, clip, encode, names, open_store
+from tests.voices.stores import LIMITS, OPEN, RATE, RULES, add, clip, encode, names, open_store
 
 
 def test_an_added_voice_is_seen_by_a_store_that_was_open_before_and_by_one_opened_later(folders: Any) -> None:
@@ -86,6 +89,24 @@ def test_what_is_no_voice_is_refused_and_changes_nothing(folders: Any, change: d
         store.add(**values | change)
     assert names(store) == ["there", "tone"]
     assert sorted(folders[1].iterdir()) == files
+
+
+def test_a_store_kept_read_only_lists_and_speaks_and_changes_nothing(folders: tuple[Path, Path]) -> None:
+    add(open_store(folders), "mine")
+    store = VoiceStore(folders[0], folders[1], RULES, ReferenceRules(**LIMITS), read_only=True)
+    assert names(store) == ["mine", "tone"]
+    assert len(store.load("mine")[1]) and len(store.show("tone")[1])
+    changes: list[Callable[[], object]] = [
+        lambda: add(store, "new"),
+        lambda: add(store, "mine", replacing=True),
+        lambda: store.add("../x" * 1000, None, "", {}, False),
+        lambda: store.remove("mine"),
+        lambda: store.remove("nobody"),
+    ]
+    for change in changes:
+        with pytest.raises(StateError, match=r"^the voices of this server are read-only; only its operator adds"):
+            change()
+    assert names(store) == ["mine", "tone"]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,22 @@
-"""Talking to single Triton models of the ensemble, below the client."""
+"""Talking to single Triton models of the ensemble, below the client.
+
+The inner models take only what is signed with their server's key: have it in HIGGS_SIGNING_KEY, here and where the
+server is started.
+"""
 
 from __future__ import annotations
 
 import queue
 import urllib.request
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import tritonclient.grpc as triton
 
+from runtime.formats.signing import Seal
 from runtime.formats.speech_plan import PlannedPart, RunawayGuard, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.formats.window import Window
 
@@ -27,10 +33,25 @@ def _inputs(values: dict[str, Any]) -> list[triton.InferInput]:
     return inputs
 
 
+def signed(model: str, values: dict[str, Any], request_id: str) -> dict[str, Any]:
+    """The values with the signatures that the model asks for, as if the model before it had written them."""
+    seal = Seal.from_environment()
+    if model == "codec_encoder":
+        names = ("reference_samples", "reference_lengths", "known_codes", "known_frames")
+        clips = [values[name] for name in names if name in values]
+        return values | {"clips_signature": seal.sealed("clips", "", request_id, *clips)}
+    if model == "lm" and "plan" in values:
+        codes = seal.sealed("codes", "", request_id, values["reference_codes"], values["reference_frames"])
+        return values | {"plan": seal.sealed("speech plan", values["plan"], request_id), "codes_signature": codes}
+    if model == "codec_decoder":
+        return values | {"window": seal.sealed("window", values["window"], values["codes"])}
+    return values
+
+
 def infer(url: str, model: str, values: dict[str, Any], outputs: list[str]) -> dict[str, np.ndarray]:
     """One answer of a model that gives one."""
     with triton.InferenceServerClient(url) as client:
-        result = client.infer(model, _inputs(values))
+        result = client.infer(model, _inputs(signed(model, values, "")))
         return {name: result.as_numpy(name) for name in outputs}
 
 
@@ -40,10 +61,14 @@ def stream(
     """Every answer of a decoupled model. Raises triton.InferenceServerException for an error."""
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()
     answers = []
+    request_id = request_id or uuid4().hex
     with triton.InferenceServerClient(url) as client:
         client.start_stream(lambda result, error: events.put(error or result))
         client.async_stream_infer(
-            model, _inputs(values), request_id=request_id or uuid4().hex, enable_empty_final_response=True
+            model,
+            _inputs(signed(model, values, request_id)),
+            request_id=request_id,
+            enable_empty_final_response=True,
         )
         while True:
             event = events.get(timeout=60)
@@ -71,7 +96,7 @@ def whole_window(codes: np.ndarray) -> str:
 
 def written(answer: dict[str, np.ndarray]) -> SpeechPlan:
     """The plan among the answers of the `prompt` model."""
-    return SpeechPlan.read(answer["plan"][0].decode())
+    return SpeechPlan.read(Seal.from_environment().opened("speech plan", answer["plan"][0].decode(), ""))
 
 
 def first_prompt(plan: SpeechPlan) -> np.ndarray:
@@ -90,7 +115,10 @@ def codes_of(url: str, plan: SpeechPlan | str, clip: np.ndarray) -> tuple[np.nda
     answers = stream(
         url, "lm", {"plan": text, "reference_codes": clip, "reference_frames": frames}, ["codes", "window"]
     )
-    windows = [Window.read(answer["codes"][0], answer["window"][0].decode()) for answer in answers]
+    opened = partial(Seal.from_environment().opened, "window")
+    windows = [
+        Window.read(answer["codes"][0], opened(answer["window"][0].decode(), answer["codes"])) for answer in answers
+    ]
     pieces = [window.codes[:, window.context : window.context + window.count] for window in windows]
     return np.concatenate(pieces, axis=1), windows[-1].finish_reason or ""
 

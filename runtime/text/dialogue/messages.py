@@ -6,12 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, quoted
 from runtime.text.dialogue.dialogue import AUTO, DialogueTurn, Recognition
 from runtime.text.dialogue.transcript import parse_transcript
 
-_CHATML = re.compile(r"<\|im_start\|>[ \t]*(\w+)(?:[ \t]+name=([^\n]+))?[ \t]*\n(.*?)<\|im_end\|>\s*", re.DOTALL)
-_SCENE = re.compile(r"<\|scene_desc_start\|>(.*?)<\|scene_desc_end\|>", re.DOTALL)
+_CHATML = re.compile(
+    r"<\|im_start\|>[ \t]*(\w+)(?:[ \t]+name=([^\n]+))?[ \t]*\n"
+    r"((?:(?!<\|im_start\|>).)*?)<\|im_end\|>\s*",
+    re.DOTALL,
+)
+_SCENE = re.compile(r"<\|scene_desc_start\|>((?:(?!<\|scene_desc_start\|>).)*?)<\|scene_desc_end\|>", re.DOTALL)
 _SYSTEM_ROLES = ("system", "developer")
 _SPEAKING_ROLES = ("user", "assistant")
 
@@ -84,12 +88,12 @@ def _message(index: int, message: Any) -> tuple[str, str | None, str]:
         raise InvalidRequestError(f"message {index} must be an object with role and content")
     role, name = message["role"], message.get("name")
     if unknown := next((key for key in message if key not in ("role", "content", "name")), None):
-        raise InvalidRequestError(f"message {index} has the key {unknown!r}; there are role, content and name")
+        raise InvalidRequestError(f"message {index} has the key {quoted(unknown)}; there are role, content and name")
     roles = (*_SYSTEM_ROLES, "scene", *_SPEAKING_ROLES)
     if role not in roles:
-        raise InvalidRequestError(f"message {index} has the role {role!r}; there are {', '.join(roles)}")
+        raise InvalidRequestError(f"message {index} has the role {quoted(role)}; there are {', '.join(roles)}")
     if name is not None and (not isinstance(name, str) or not name.strip()):
-        raise InvalidRequestError(f"message {index} has the name {name!r}; it must be a speaker's name")
+        raise InvalidRequestError(f"message {index} has the name {quoted(name)}; it must be a speaker's name")
     content = _content(index, message.get("content"))
     if "<|im_start|>" in content or "<|im_end|>" in content:
         raise InvalidRequestError(f"message {index} has ChatML marks in its content")
@@ -104,7 +108,7 @@ def _content(index: int, content: Any) -> str:
     for part in parts:
         if not isinstance(part, dict) or part.get("type") not in ("text", "input_text"):
             kind = part.get("type") if isinstance(part, dict) else part
-            raise InvalidRequestError(f"message {index} has a part of type {kind!r}; only text can be spoken")
+            raise InvalidRequestError(f"message {index} has a part of type {quoted(kind)}; only text can be spoken")
         if not isinstance(part.get("text"), str):
             raise InvalidRequestError(f"message {index} has a text part without text")
         texts.append(part["text"].strip())

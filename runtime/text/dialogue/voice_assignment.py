@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, quoted, shortened
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.dialogue.scene import described, with_numbers
 from runtime.text.dialogue.voice_choice import assign_voices
@@ -174,8 +174,8 @@ def assign(
     names = list(dict.fromkeys(turn.speaker or "" for turn in turns))
     for name in mapping:
         if name not in names:
-            known = ", ".join(filter(None, names)) or "nobody by name"
-            raise InvalidRequestError(f"speakers gives {name!r} a voice; in the text there speak: {known}")
+            known = shortened(", ".join(filter(None, names))) or "nobody by name"
+            raise InvalidRequestError(f"speakers gives {quoted(name)} a voice; in the text there speak: {known}")
     bearer = None if given is None else _bearer(names, mapping)
     smart = {name: voice for name, voice in mapping.items() if voice in SMART_VOICES}
     numbers = _numbers(names)
@@ -203,8 +203,8 @@ def assign(
             speaker = replace(speaker, reference=clip, description="" if clip else profile.description, voice=voice)
         if speaker.told and speaker.description:
             raise InvalidRequestError(
-                f"the scene describes {speaker.label}, and so does the voice {voice or speaker.description!r} that is "
-                "asked for; give one of the two"
+                f"the scene describes {speaker.label}, and so does the voice {quoted(voice or speaker.description)} "
+                "that is asked for; give one of the two"
             )
         speakers.append(speaker)
     return VoiceAssignment(tuple(_with_smart_voices(speakers)), surroundings, place)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, quoted, shortened
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.readings.word_sets import words
 
@@ -32,11 +32,11 @@ def assign_voices(
     speakers = list(dict.fromkeys(turn.speaker for turn in turns if turn.speaker is not None))
     for speaker, voice in mapping.items():
         if speaker not in speakers:
-            known = ", ".join(speakers) or "no speakers in the text"
-            raise InvalidRequestError(f"speaker {speaker!r} of the voices given says nothing; there are: {known}")
+            known = shortened(", ".join(speakers)) or "no speakers in the text"
+            raise InvalidRequestError(f"speaker {quoted(speaker)} of the voices given says nothing; there are: {known}")
         if voice not in voices:
             known = ", ".join(sorted(voices)) or "none in this bundle"
-            raise InvalidRequestError(f"voice {voice!r} is unknown; there are: {known}")
+            raise InvalidRequestError(f"voice {quoted(voice)} is unknown; there are: {known}")
     folded = {name.casefold(): name for name in sorted(voices, reverse=True)}
     assigned: dict[str, str | None] = {}
     for speaker in speakers:
