@@ -49,6 +49,11 @@ class ModelLoadingError(RequestError):
     """A file of the bundle is missing, unreadable, or does not fit what reads it."""
 
 
+def timed_out(where: str = "before its speech was complete") -> GenerationTimeoutError:
+    """The error for a request whose time limit passed."""
+    return GenerationTimeoutError(f"the request's time limit passed {where}")
+
+
 def classify(error: Exception) -> RequestError:
     """Give an error of a model runtime its class, so that clients and metrics can tell them apart."""
     if isinstance(error, RequestError):

@@ -118,7 +118,8 @@ class SpeechPlan:
 
     `prefixes`: the tokens that prompts begin with; the reference token stands for each clip. `closing`: the tokens that
     follow a part's audio when the part is context for a later one. `max_frames`, `timeout` (seconds) and the seed apply
-    to the whole speech. `context_parts`, `max_retries`, `hold_parts`: the options of the same names. `about`: what the
+    to the whole speech. `arrived`: when the request came, in seconds of the machine's clock, `time.monotonic()`.
+    `context_parts`, `max_retries`, `hold_parts`: the options of the same names. `about`: what the
     client's final report says besides the parts.
     """
 
@@ -129,6 +130,7 @@ class SpeechPlan:
     windows: WindowPlan
     max_frames: int
     timeout: float
+    arrived: float
     context_parts: int
     max_retries: int
     hold_parts: bool
@@ -138,10 +140,16 @@ class SpeechPlan:
         require(len(self.parts) > 0, "parts", self.parts)
         require(self.max_frames >= 1, "max_frames", self.max_frames)
         require(0 < self.timeout < math.inf, "timeout", self.timeout)
+        require(math.isfinite(self.arrived), "arrived", self.arrived)
         require(self.context_parts >= 0, "context_parts", self.context_parts)
         require(self.max_retries >= 0, "max_retries", self.max_retries)
         for part in self.parts:
             require(part.prefix < len(self.prefixes), "prefix", part.prefix)
+
+    @property
+    def deadline(self) -> float:
+        """When the last sample must have left, on the machine's clock."""
+        return self.arrived + self.timeout
 
     def write(self) -> str:
         """The plan as JSON."""

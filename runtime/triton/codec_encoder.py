@@ -2,7 +2,8 @@
 
 in:  reference_samples float32 [samples], the clips to encode, concatenated, each a whole number of codec frames;
      reference_lengths int32 [clips], samples per clip; known_codes? int32 [num_codebooks, frames], the codes of the
-     other clips; known_frames? int32 [clips], frames per clip. For each clip, either the samples or the frames are 0.
+     other clips; known_frames? int32 [clips], frames per clip. For each clip, either the samples or the frames are 0;
+     deadline? float64 [1], after which the answer is an error, on the machine's clock
 out: reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips]
 
 Answers through response senders, so that encoding a clip on the worker thread does not hold up other requests.
@@ -10,19 +11,21 @@ Answers through response senders, so that encoding a clip on the worker thread d
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import math
 from functools import partial
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from runtime.codec.clip_queue import ClipQueue
 from runtime.codec.clip_tensors import Clips, read_clips
 from runtime.codec.code_cache import DISK, ENCODER, MEMORY, CodeCache
 from runtime.codec.networks import open_network
 from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError
 from runtime.triton import tensors
 from runtime.triton.metrics import CodeSources, Refusals
+from runtime.triton.notes import NoteReceiver
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.state import state_directory
 
@@ -34,6 +37,7 @@ class TritonPythonModel:
         settings = tensors.settings(args)
         self._encoder = open_network(tensors.version_directory(args), "encoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
+        self._hop_length: int = settings["hop_length"]
         self._max_clip_samples: int = settings["max_clip_frames"] * settings["hop_length"]
         self._max_samples: int = settings["max_frames"] * settings["hop_length"]
         self._codec: str = settings["codes"]["codec"]
@@ -41,7 +45,8 @@ class TritonPythonModel:
         files = CodeFiles(state / "codes", max_bytes) if state else None
         self._count = CodeSources((PROFILE, MEMORY, DISK, ENCODER)).count
         self._cache = CodeCache(settings["cache_entries"], files, self._count)
-        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._queue = ClipQueue()
+        self._notes = NoteReceiver("codec_encoder", lambda note: self._queue.give_up(note.stream))
         self._refusals = Refusals("codec_encoder")
 
     def execute(self, requests: list[Any]) -> None:
@@ -59,10 +64,20 @@ class TritonPythonModel:
             if codes is not None:
                 self._respond(sender, clips.with_codes(codes))
             else:
-                self._worker.submit(self._encode_all, sender, keys, clips)
+                deadline = tensors.array(request, "deadline")
+                self._queue.put(
+                    request.request_id(),
+                    math.inf if deadline is None else float(deadline.item()),
+                    encode=[
+                        partial(self._codes, key, samples) for key, samples in zip(keys, clips.samples, strict=True)
+                    ],
+                    answer=partial(self._answer, sender, clips),
+                    has_left=sender.is_cancelled,
+                )
 
     def finalize(self) -> None:
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._notes.close()
+        self._queue.close()
 
     def _read(self, request: Any) -> Clips:
         samples, lengths, codes, frames = (
@@ -78,16 +93,23 @@ class TritonPythonModel:
             )
         return clips
 
-    def _encode_all(self, sender: Any, keys: list[str], clips: Clips) -> None:
-        try:
-            codes = [
-                self._cache.codes(key, partial(self._encode, samples))
-                for key, samples in zip(keys, clips.samples, strict=True)
-            ]
-        except Exception as error:
-            self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
-            return
-        self._respond(sender, clips.with_codes(codes))
+    def _codes(self, key: str, samples: np.ndarray) -> np.ndarray:
+        return self._cache.codes(key, partial(self._encode, samples))
+
+    def _answer(self, sender: Any, clips: Clips, outcome: list[np.ndarray] | Exception | None) -> None:
+        """Answer with codes, or why there are none; for None, whose client has left, with what nobody will hear.
+
+        An error would leave the request of a vanished client in Triton for ever.
+        """
+        if isinstance(outcome, RequestError):
+            self._refuse(sender, outcome)
+        elif isinstance(outcome, Exception):
+            self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {outcome}"))
+        else:
+            self._respond(sender, clips.with_codes(outcome or [self._nothing(samples) for samples in clips.samples]))
+
+    def _nothing(self, samples: np.ndarray) -> np.ndarray:
+        return np.zeros((self._num_codebooks, len(samples) // self._hop_length), np.int32)
 
     def _encode(self, clip: np.ndarray) -> np.ndarray:
         return self._encoder(clip[None])[0].astype(np.int32)

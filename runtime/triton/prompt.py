@@ -4,18 +4,20 @@ in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages
      reference_text?, options?
 out: plan (JSON, as `formats/speech_plan.py` describes it); for clips whose codes are not known, reference_samples
      float32 [samples] (concatenated, each a whole number of codec frames); for the others, known_codes int32
-     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip
+     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip; deadline
+    float64 [1], on the machine's clock
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError
+from runtime.formats.errors import InvalidRequestError, RequestError, timed_out
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.dialogue import Recognition
@@ -45,16 +47,17 @@ class TritonPythonModel:
         resolve(None, "word")  # loads the word lists now; otherwise the first request would wait a second for them
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        return [self._answer(request) for request in requests]
+        arrived = time.monotonic()
+        return [self._answer(request, arrived) for request in requests]
 
-    def _answer(self, request: Any) -> Any:
+    def _answer(self, request: Any, arrived: float) -> Any:
         try:
-            return self._write(request)
+            return self._write(request, arrived)
         except RequestError as error:
             self._refusals.count(error)
             return tensors.refusal(error)
 
-    def _write(self, request: Any) -> Any:
+    def _write(self, request: Any, arrived: float) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)
         for name, told_model in (("system", params.system or ""), ("scene", params.scene)):
             check_plain(told_model, name)
@@ -68,13 +71,16 @@ class TritonPythonModel:
         parts = text_parts(content.turns, params, language.code, self._lexicons(made))
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
-        written = self._writer.write(parts, made, system, params, language)
+        written = self._writer.write(parts, made, system, params, language, arrived)
+        if time.monotonic() >= written.plan.deadline:
+            raise timed_out("before its text was read")
         return pb_utils.InferenceResponse(
             [
                 tensors.tensor("reference_samples", written.reference_samples, np.float32),
                 tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
                 tensors.tensor("known_codes", written.known_codes, np.int32),
                 tensors.tensor("known_frames", written.known_frames, np.int32),
+                tensors.tensor("deadline", [written.plan.deadline], np.float64),
                 tensors.string_tensor("plan", written.plan.write()),
             ]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
@@ -61,7 +62,10 @@ def one_part(ids: Sequence[int], sampling: SamplingParameters, windows: WindowPl
     part = PlannedPart(
         "", "", 0, own, cloned=True, pause=0, max_frames=max_frames, least_frames=0, guard=RunawayGuard()
     )
-    return SpeechPlan((prefix,), (), (part,), sampling, windows, max_frames, 60.0, 0, 0, hold_parts=False, about={})
+    now = time.monotonic()
+    return SpeechPlan(
+        (prefix,), (), (part,), sampling, windows, max_frames, 60.0, now, 0, 0, hold_parts=False, about={}
+    )
 
 
 def whole_window(codes: np.ndarray) -> str:
