@@ -57,7 +57,7 @@ class LongStreams:
 
 def first_audio(url: str, seconds: float) -> list[float]:
     """Seconds to the first audio of short requests, one after another for so long."""
-    times = []
+    times: list[float] = []
     until = time.monotonic() + seconds
     with HiggsClient(url, first_chunk_timeout=_STALLED_SECONDS) as client:
         while time.monotonic() < until:
