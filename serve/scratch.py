@@ -15,6 +15,7 @@ from pathlib import Path
 from serve.errors import LaunchError
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._+@%,=-]+")
+RUN_VARIABLE = "HIGGS_RUN_DIR"  # tells the models which folder it is
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 _LEAST_BYTES = 16 * 2**20  # the process that runs models takes a few
 

@@ -18,7 +18,7 @@ from serve.log import failure, may_be_tried_again, open_log
 from serve.machine import check_machine
 from serve.manifest import check_bundle
 from serve.processes import Processes, kill_group
-from serve.scratch import make_scratch
+from serve.scratch import RUN_VARIABLE, make_scratch
 from serve.shared_memory import SharedMemory, sweep
 from serve.state import STATE_VARIABLE
 
@@ -153,8 +153,9 @@ class TritonServer:
             raise
 
     def _environment(self) -> dict[str, str]:
-        """The models' environment: who may do what, the chosen GPU, and the state folder; empty means none."""
-        environment = {STATE_VARIABLE: str(self._state.absolute()) if self._state else ""}
+        """The models' environment: who may do what, the GPU, the folders of this run and of state; empty means none."""
+        state = str(self._state.absolute()) if self._state else ""
+        environment = {STATE_VARIABLE: state, RUN_VARIABLE: str(self._scratch)}
         return environment | self.access.environment() | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {})
 
     def _launch(

@@ -98,7 +98,7 @@ class GenerationParams:
     timeout_seconds: float | None = field(
         default=None,
         metadata=told(
-            "Longest time for waiting and speaking together; past it the request fails with `GenerationTimeoutError`.",
+            "Longest time from arrival to the last sample; past it the request fails with `GenerationTimeoutError`.",
             unit="seconds",
         ),
     )

@@ -11,9 +11,12 @@ each such client leaks memory.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -24,30 +27,51 @@ Decode = Callable[[np.ndarray], np.ndarray]
 Ticket = TypeVar("Ticket")
 
 
+@dataclass(frozen=True, eq=False)
+class _Waiting(Generic[Ticket]):
+    """A window of a stream. `codes`: int32 [num_codebooks, frames], None when nobody wants its samples any more."""
+
+    ticket: Ticket
+    codes: np.ndarray | None
+
+
 class WindowBatcher(Generic[Ticket]):
     """A queue for each stream and the thread that empties them.
 
     Args:
         decode: codes int32 [batch, num_codebooks, frames] to samples float32 [batch, samples].
-        answer: called with a request's ticket and its samples float32 [samples], or the error.
+        answer: called with a request's ticket and its samples float32 [samples], or the error, or None for a window
+            that was not decoded because its stream is over.
         max_batch: the most windows decoded in one call.
     """
 
     def __init__(
-        self, decode: Decode, answer: Callable[[Ticket, np.ndarray | Exception], None], max_batch: int
+        self, decode: Decode, answer: Callable[[Ticket, np.ndarray | Exception | None], None], max_batch: int
     ) -> None:
         self._decode, self._answer, self._max_batch = decode, answer, max_batch
-        self._waiting: dict[str, deque[tuple[Ticket, np.ndarray]]] = {}
+        self._waiting: dict[str, deque[_Waiting[Ticket]]] = {}
         self._served: dict[str, int] = {}  # frames of each stream since its queue was last empty
+        self._deadlines: dict[str, float] = {}
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="codec", daemon=True)
         self._thread.start()
 
-    def put(self, stream: str, ticket: Ticket, codes: np.ndarray) -> None:
-        """Queue one window of a stream, int32 [num_codebooks, frames]; a window without frames has no samples."""
+    @property
+    def waiting(self) -> int:
+        """Windows that wait, of all streams."""
         with self._changed:
-            self._waiting.setdefault(stream, deque()).append((ticket, codes))
+            return sum(map(len, self._waiting.values()))
+
+    def put(self, stream: str, ticket: Ticket, codes: np.ndarray | None, deadline: float = math.inf) -> None:
+        """Queue one window of a stream, int32 [num_codebooks, frames]; a window without frames has no samples.
+
+        deadline: on the clock of time.monotonic(); what still waits of the stream then is answered undecoded, ahead of
+        others. So it is at once after codes None, with which a stream is given up.
+        """
+        with self._changed:
+            self._waiting.setdefault(stream, deque()).append(_Waiting(ticket, codes))
+            self._deadlines[stream] = -math.inf if codes is None else deadline
             self._changed.notify()
 
     def close(self) -> None:
@@ -67,34 +91,47 @@ class WindowBatcher(Generic[Ticket]):
                 batch = self._next_batch()
             self._serve(batch)
 
-    def _next_batch(self) -> list[tuple[Ticket, np.ndarray]]:
-        """The oldest window of each of the streams that were served least."""
+    def _next_batch(self) -> list[_Waiting[Ticket]]:
+        """All windows of streams that are over; without any, the oldest of each of those that were served least."""
+        now = time.monotonic()
+        if over := [stream for stream, deadline in self._deadlines.items() if now >= deadline]:
+            dropped = [_Waiting(one.ticket, None) for stream in over for one in self._waiting[stream]]
+            for stream in over:
+                self._forget(stream)
+            return dropped
         batch = []
         for stream in sorted(self._waiting, key=lambda name: self._served.get(name, 0))[: self._max_batch]:
             queue = self._waiting[stream]
             batch.append(queue.popleft())
-            self._served[stream] = self._served.get(stream, 0) + batch[-1][1].shape[-1]
+            codes = batch[-1].codes
+            self._served[stream] = self._served.get(stream, 0) + (0 if codes is None else codes.shape[-1])
             if not queue:
-                del self._waiting[stream], self._served[stream]
+                self._forget(stream)
         return batch
 
-    def _serve(self, batch: list[tuple[Ticket, np.ndarray]]) -> None:
+    def _forget(self, stream: str) -> None:
+        del self._waiting[stream], self._deadlines[stream]
+        self._served.pop(stream, None)
+
+    def _serve(self, batch: list[_Waiting[Ticket]]) -> None:
         """Decode windows of equal length together; one length's failure does not affect the others."""
         by_length: dict[int, list[int]] = defaultdict(list)
-        for index, (_, codes) in enumerate(batch):
-            by_length[codes.shape[-1]].append(index)
-        results: list[np.ndarray | Exception] = [np.empty(0, np.float32)] * len(batch)
-        by_length.pop(0, None)
+        results: list[np.ndarray | Exception | None] = [None] * len(batch)
+        for index, one in enumerate(batch):
+            if one.codes is not None and one.codes.shape[-1] == 0:
+                results[index] = np.empty(0, np.float32)
+            elif one.codes is not None:
+                by_length[one.codes.shape[-1]].append(index)
         for indices in by_length.values():
             try:
-                rows = self._decode(np.stack([batch[index][1] for index in indices]))
+                rows = self._decode(np.stack([codes for i in indices if (codes := batch[i].codes) is not None]))
                 for index, row in zip(indices, rows, strict=True):
                     results[index] = row
             except Exception as error:
                 for index in indices:
                     results[index] = error
-        for (ticket, _), result in zip(batch, results, strict=True):
+        for one, result in zip(batch, results, strict=True):
             try:
-                self._answer(ticket, result)
+                self._answer(one.ticket, result)
             except Exception:  # one answer that cannot be delivered must not silence the others
                 logger.exception("an answer could not be delivered")

@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from runtime.engine.code_stream import CodeStream
 from runtime.engine.types import CodebookLayout, Limits, Request
+from runtime.formats import errors
 from runtime.formats.errors import (
     GenerationTimeoutError,
     InvalidRequestError,
@@ -40,8 +41,7 @@ def admit(
 
 def timed_out(waited: bool) -> GenerationTimeoutError:
     """The error for a request whose time limit passed, either while it waited for a slot or while it spoke."""
-    where = "while it waited for a free stream" if waited else "before its speech was complete"
-    return GenerationTimeoutError(f"the request's time limit passed {where}")
+    return errors.timed_out("while it waited for a free stream") if waited else errors.timed_out()
 
 
 def code_stream(request: Request, layout: CodebookLayout, limits: Limits) -> CodeStream:

@@ -14,11 +14,12 @@ from typing import Protocol
 
 import torch
 
-from runtime.engine.types import CodebookLayout, EngineStats, FrameWindow, Request, Segment
+from runtime.engine.types import CodebookLayout, EngineStats, FrameWindow, Pace, Request, Segment
 from runtime.formats.errors import RequestError
 
 Event = FrameWindow | RequestError
 Listener = Callable[[Event], None]
+EVERY_ROW = slice(None)
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,13 @@ class SpeechEngine(Protocol):
         """End a request before the next step or the one after; its last event says `cancelled`.
 
         False when it is not here.
+        """
+        ...
+
+    def pace(self, pace: Pace) -> None:
+        """Which requests need not be spoken on from the next step on; replaces what an earlier call said.
+
+        Says nothing of what is spoken. An engine that cannot hold a stream still only lets others begin before it.
         """
         ...
 
@@ -74,11 +82,11 @@ class ModelRunner(Protocol):
         """Read prompt positions into a slot's cache from `position` on; returns how many."""
         ...
 
-    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
-        """One step for the streams in slots 0..n-1.
+    def decode(self, columns: torch.Tensor, positions: list[int], rows: slice = EVERY_ROW) -> torch.Tensor:
+        """One step for those of the streams in slots 0..n-1 that `rows` names; for others nothing changes.
 
         columns: int64 [n, num_codebooks], each stream's newest column; positions: where each goes in its cache.
-        Returns float32 [n, num_codebooks, codebook_size], valid until the next call.
+        Returns float32 [rows, num_codebooks, codebook_size], valid until the next call.
         """
         ...
 

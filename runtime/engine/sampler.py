@@ -10,6 +10,8 @@ the logits only matter for near-ties.
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 
 from runtime.engine import noise
@@ -70,6 +72,21 @@ class SamplerState:
     def candidates(self, n: int) -> int:
         """How many of the likeliest codes the first n streams may need."""
         return min(self._layout.codebook_size, max(self._candidates[:n]))
+
+    def take(self, slots: list[int]) -> SamplerState:
+        """A copy of the rows of some slots."""
+        taken = copy(self)
+        for name, tensor in vars(self).items():
+            if isinstance(tensor, torch.Tensor):
+                setattr(taken, name, tensor[slots])
+        taken._candidates = [self._candidates[slot] for slot in slots]
+        return taken
+
+    def put(self, slots: list[int], taken: SamplerState) -> None:
+        """Put back the rows that `take` gave."""
+        for name, tensor in vars(self).items():
+            if isinstance(tensor, torch.Tensor):
+                tensor[slots] = getattr(taken, name)
 
     def move(self, source: int, target: int) -> None:
         """Give the stream in slot `source` the row `target`."""

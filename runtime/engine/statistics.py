@@ -41,12 +41,15 @@ class Statistics:
         """Count a failed stream under its error's class."""
         self.failed[type(error).__name__] += 1
 
-    def snapshot(self, live_streams: int, waiting_requests: int, prefix_cache_bytes: int) -> EngineStats:
+    def snapshot(
+        self, live_streams: int, waiting_requests: int, resting_streams: int, prefix_cache_bytes: int
+    ) -> EngineStats:
         """A snapshot of the totals and the current state."""
         self.busy(self._busy_since is not None)
         return EngineStats(
             live_streams=live_streams,
             waiting_requests=waiting_requests,
+            resting_streams=resting_streams,
             steps=self.steps,
             frames=self.frames,
             busy_seconds=self._busy_seconds,

@@ -186,11 +186,24 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """Requests, by id, that need not be spoken on now: `resting` ones wait, `yielding` ones while another may speak."""
+
+    resting: frozenset[str] = frozenset()
+    yielding: frozenset[str] = frozenset()
+
+    def may_wait(self, request_id: str) -> bool:
+        """Whether a request should leave a place in the engine to another."""
+        return request_id in self.resting or request_id in self.yielding
+
+
+@dataclass(frozen=True)
 class EngineStats:
     """A snapshot: streams and bytes now, and totals since the start (seconds, frames, positions, requests)."""
 
     live_streams: int
     waiting_requests: int
+    resting_streams: int  # of those live
     steps: int
     frames: int
     busy_seconds: float

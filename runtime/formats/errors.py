@@ -55,6 +55,11 @@ class ModelLoadingError(RequestError):
     """A file of the bundle is missing, unreadable, or does not fit what reads it."""
 
 
+def timed_out(where: str = "before its speech was complete") -> GenerationTimeoutError:
+    """The error for a request whose time limit passed."""
+    return GenerationTimeoutError(f"the request's time limit passed {where}")
+
+
 def classify(error: Exception, step: str = "the generation step") -> RequestError:
     """Give an error of a model runtime, which came up in that step, its class: clients and metrics tell them apart."""
     if isinstance(error, RequestError):

@@ -136,7 +136,7 @@ class GenerationParams:
     timeout_seconds: Annotated[
         float,
         Option(
-            "Longest time for waiting and speaking together; past it the request fails with `GenerationTimeoutError`.",
+            "Longest time from arrival to the last sample; past it the request fails with `GenerationTimeoutError`.",
             Bundle("max_timeout_seconds"),
             0.1,
             Bundle("max_timeout_seconds"),

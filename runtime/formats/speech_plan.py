@@ -119,7 +119,8 @@ class SpeechPlan:
 
     `prefixes`: the tokens that prompts begin with; the reference token stands for each clip. `closing`: the tokens that
     follow a part's audio when the part is context for a later one. `max_frames`, `timeout` (seconds) and the seed apply
-    to the whole speech. `context_parts`, `max_retries`, `hold_parts`: the options of the same names. `about`: what the
+    to the whole speech. `arrived`: when the request came, in seconds of the machine's clock, `time.monotonic()`.
+    `context_parts`, `max_retries`, `hold_parts`: the options of the same names. `about`: what the
     client's final report says besides the parts.
     """
 
@@ -130,6 +131,7 @@ class SpeechPlan:
     windows: WindowPlan
     max_frames: int
     timeout: float
+    arrived: float
     context_parts: int
     max_retries: int
     hold_parts: bool
@@ -139,10 +141,16 @@ class SpeechPlan:
         require(len(self.parts) > 0, "parts", self.parts)
         require(1 <= self.max_frames <= MAX_COUNT, "max_frames", self.max_frames)
         require(0 < self.timeout <= MAX_COUNT, "timeout", self.timeout)
+        require(0 <= self.arrived <= MAX_COUNT, "arrived", self.arrived)
         require(0 <= self.context_parts <= MAX_COUNT, "context_parts", self.context_parts)
         require(0 <= self.max_retries <= MAX_COUNT, "max_retries", self.max_retries)
         for part in self.parts:
             require(part.prefix < len(self.prefixes), "prefix", part.prefix)
+
+    @property
+    def deadline(self) -> float:
+        """When the last sample must have left, on the machine's clock."""
+        return self.arrived + self.timeout
 
     def write(self) -> str:
         """The plan as JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -30,7 +31,8 @@ class Window:
     them is frame `start` of the stream. `begins`, `ends`: another part joins before, after the new frames. `pause`:
     frames of silence after them. `part`, `speaker`: which part and speaker they belong to. `finish_reason` and `report`
     are set on the last window only, which may have no new frames. `fault`: the message of the error that ends the
-    stream here. `stream`: which stream the codec counts it to.
+    stream here. `stream`: which stream the codec counts it to. `deadline`: until when its samples are of use, on
+    the machine's clock, `time.monotonic()`.
     """
 
     codes: np.ndarray
@@ -46,6 +48,22 @@ class Window:
     report: dict[str, Any] | None = None
     fault: str = ""
     stream: str = ""
+    deadline: float = math.inf
+
+    @property
+    def abandons(self) -> bool:
+        """Whether it ends the stream so that nothing still waiting to be decoded matters."""
+        return bool(self.fault) or self.finish_reason is FinishReason.CANCELLED
+
+    @property
+    def stop(self) -> int:
+        """The frame of the stream that the next window begins with."""
+        return self.start + self.count + self.pause
+
+    @property
+    def last(self) -> bool:
+        """Whether it ends the stream."""
+        return bool(self.fault) or self.finish_reason is not None
 
     def write(self) -> str:
         """Everything but the codes as JSON."""

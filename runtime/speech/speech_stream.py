@@ -13,7 +13,7 @@ import numpy as np
 
 from runtime.engine.contract import Event, SpeechEngine
 from runtime.engine.types import CodebookLayout, FrameWindow, Request
-from runtime.formats.errors import GenerationTimeoutError, RequestError, classify
+from runtime.formats.errors import RequestError, classify, timed_out
 from runtime.formats.speech_plan import PlannedPart, SpeechPlan
 from runtime.formats.window import FinishReason, Window
 from runtime.speech.context import Context, ContextLimits
@@ -77,7 +77,7 @@ class SpeechStream:
         self._num_codebooks, self._frame_seconds = layout.num_codebooks, frame_seconds
         self._send, self._defer = send, defer
         self._contexts = [Context(plan, prefix, layout, limits) for prefix in prefixes]
-        self._deadline = time.monotonic() + plan.timeout
+        self._deadline = plan.deadline
         self._index, self._attempt = 0, _Attempt(0)
         self._position = 0  # the frame of the stream at which the part begins
         self._outcomes: list[Outcome] = []
@@ -104,7 +104,7 @@ class SpeechStream:
         """Submit the current part to the engine, with the attempt's seed."""
         part, seconds = self._part, self._deadline - time.monotonic()
         if seconds <= 0:
-            raise GenerationTimeoutError("the request's time limit passed before its speech was complete")
+            raise timed_out()
         frames = min(part.max_frames, self._plan.max_frames - self._position)
         budget = min(frames, part.guard.max_frames or frames)
         seed = part_seed(self._plan.sampling.seed, self._index, self._attempt.number)

@@ -59,8 +59,10 @@ class PlanWriter:
         system: str | None,
         params: GenerationParams,
         language: Language,
+        arrived: float,
     ) -> WrittenPlan:
         """The plan of a request. system: None for the instruction that the model was trained with, "" for none.
+        arrived: when the request came, on the machine's clock.
 
         Raises InvalidRequestError for a part that does not fit into the engine.
         """
@@ -86,7 +88,7 @@ class PlanWriter:
             self._check_room(number, beginnings[group] + len(turn), part, language)
             cloned = all(voices.speaker(said.speaker).reference is not None for said in part.turns)
             planned.append(self._part(part, turn.tolist(), group, cloned, params, language))
-        plan = self._plan(params, [prefix.tolist() for prefix in prefixes], planned, voices, language)
+        plan = self._plan(params, [prefix.tolist() for prefix in prefixes], planned, voices, language, arrived)
         references = [reference for group in groups for reference in group.references]
         samples = [_NO_SAMPLES if reference.codes is not None else reference.samples for reference in references]
         nothing = np.zeros((self._limits.num_codebooks, 0), np.int32)
@@ -124,6 +126,7 @@ class PlanWriter:
         parts: list[PlannedPart],
         voices: VoiceAssignment,
         language: Language,
+        arrived: float,
     ) -> SpeechPlan:
         """The options in the engine's units: frames of the codec."""
         sampling = {field.name: getattr(params, field.name) for field in fields(SamplingParameters)}
@@ -136,6 +139,7 @@ class PlanWriter:
             windows=WindowPlan(first, params.chunk_growth, max(first, self._frames(params.max_chunk_seconds))),
             max_frames=self._frames(params.max_seconds),
             timeout=params.timeout_seconds,
+            arrived=arrived,
             context_parts=params.context_parts,
             max_retries=params.max_retries,
             hold_parts=params.hold_parts,

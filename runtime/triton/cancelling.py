@@ -42,10 +42,11 @@ class Controls:
 
     Args:
         most_watches: how many may be open without a stream; each is polled.
+        given_up: called with the id of a request that was cancelled before it became a stream.
     """
 
-    def __init__(self, most_watches: int) -> None:
-        self._most_watches = most_watches
+    def __init__(self, most_watches: int, given_up: Callable[[str], None] = lambda request_id: None) -> None:
+        self._most_watches, self._given_up = most_watches, given_up
         self._watches: dict[str, _Watch] = {}
         self._live: dict[str, Callable[[], None]] = {}
         self._ended = _Recent()
@@ -87,6 +88,7 @@ class Controls:
                 watch = self._watches.pop(request_id, None)
                 if request_id not in self._ended:
                     self._cancelled_early.add(request_id)
+                    self._given_up(request_id)
         if cancel_stream is not None:
             cancel_stream()
         for answered in filter(None, (sender, watch.sender if watch else None)):
@@ -142,6 +144,7 @@ class Controls:
                 return
             if gone and cancel_stream is None:
                 self._cancelled_early.add(request_id)
+                self._given_up(request_id)
         if cancel_stream is not None:
             cancel_stream()
         with self._changed:

@@ -9,6 +9,8 @@ out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], part int32 
 from __future__ import annotations
 
 import json
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,18 @@ import triton_python_backend_utils as pb_utils
 from runtime.codec.batcher import WindowBatcher
 from runtime.codec.networks import open_network
 from runtime.codec.stream_samples import stream_samples
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, classify
-from runtime.formats.window import Window
+from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, classify, timed_out
+from runtime.formats.window import FinishReason, Window
 from runtime.triton import tensors
+from runtime.triton.metrics import WaitingWindows
+from runtime.triton.notes import Note, NoteSender
+
+_METRICS_SECONDS = 0.25
 
 Ticket = tuple[Any, Window]  # a response sender, and the window it must answer
+
+
+_NO_SAMPLES = np.zeros(0, np.float32)
 
 
 class TritonPythonModel:
@@ -34,7 +43,12 @@ class TritonPythonModel:
         self._hop_length: int = settings["hop_length"]
         self._fade_samples: int = settings["fade_samples"]
         self._seal = tensors.seal(args)
+        self._notes = NoteSender("lm")
+        self._cut: dict[str, int] = {}  # the first frame that was not decoded, of streams that are over
         self._batcher = WindowBatcher[Ticket](decoder, self._answer, settings["max_batch"])
+        self._closing = threading.Event()
+        self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
+        self._publisher.start()
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -44,10 +58,16 @@ class TritonPythonModel:
             except Exception as error:
                 tensors.refuse(sender, classify(error, "reading a window"))
                 continue
-            self._batcher.put(window.stream, (sender, window), window.codes)
+            gone = sender.is_cancelled()
+            codes = None if gone or window.abandons else window.codes
+            self._batcher.put(window.stream, (sender, window), codes, window.deadline)
+            if gone:
+                self._notes.send(Note(window.stream, gone=True))
 
     def finalize(self) -> None:
         self._batcher.close()
+        self._closing.set()
+        self._publisher.join()
 
     def _window(self, request: Any) -> Window:
         """Read a window and check that the network can decode it: one bad window must not fail its whole batch."""
@@ -62,8 +82,14 @@ class TritonPythonModel:
         # Copy: Triton owns the tensor's memory and takes it back when this call returns.
         return Window.read(codes[0].copy(), written)
 
-    def _answer(self, ticket: Ticket, result: np.ndarray | Exception) -> None:
+    def _answer(self, ticket: Ticket, result: np.ndarray | Exception | None) -> None:
         sender, window = ticket
+        # What follows a window that was not decoded has no samples either, so all of it stands where that one began.
+        start = self._cut.get(window.stream, window.start)
+        if result is None and not window.last:
+            self._cut[window.stream] = start
+        elif window.last:
+            self._cut.pop(window.stream, None)
         if window.fault:
             # An error that leaves the language model after audio would overtake that audio and leak the request in
             # Triton's ensemble; passed on in band, it arrives behind it and ends the stream cleanly.
@@ -72,19 +98,34 @@ class TritonPythonModel:
             if not isinstance(result, RequestError):
                 result = AudioTokenizationError(f"the codec could not decode a window: {result}")
             tensors.refuse(sender, result)
+        elif result is not None:
+            audio = stream_samples(result, window, self._hop_length, self._fade_samples)
+            sender.send(self._response(window, audio, window.start), flags=tensors.FINAL)
+        elif window.last and window.finish_reason is not FinishReason.CANCELLED and _passed(window.deadline):
+            tensors.refuse(sender, timed_out())
         else:
-            sender.send(self._response(window, result), flags=tensors.FINAL)
+            sender.send(self._response(window, _NO_SAMPLES, start), flags=tensors.FINAL)
+        self._notes.send(Note(window.stream, window.stop))
 
-    def _response(self, window: Window, samples: np.ndarray) -> pb_utils.InferenceResponse:
-        audio = stream_samples(samples, window, self._hop_length, self._fade_samples)
+    def _publish(self) -> None:
+        waiting = WaitingWindows()
+        while not self._closing.wait(_METRICS_SECONDS):
+            waiting.set(self._batcher.waiting)
+
+    def _response(self, window: Window, audio: np.ndarray, start: int) -> pb_utils.InferenceResponse:
+        """start: the frame of the stream at which the samples belong."""
         report = json.dumps(window.report, ensure_ascii=False) if window.report else ""
         return pb_utils.InferenceResponse(
             [
                 tensors.tensor("audio", audio, np.float32),
-                tensors.tensor("start_sample", [window.start * self._hop_length], np.int64),
+                tensors.tensor("start_sample", [start * self._hop_length], np.int64),
                 tensors.tensor("part", [window.part], np.int32),
                 tensors.string_tensor("speaker", window.speaker),
                 tensors.string_tensor("finish_reason", window.finish_reason.value if window.finish_reason else ""),
                 tensors.string_tensor("report", report),
             ]
         )
+
+
+def _passed(deadline: float) -> bool:
+    return time.monotonic() >= deadline

@@ -2,8 +2,9 @@
 
 in:  reference_samples float32 [samples], the clips to encode, concatenated, each a whole number of codec frames;
      reference_lengths int32 [clips], samples per clip; known_codes? int32 [num_codebooks, frames], the codes of the
-     other clips; known_frames? int32 [clips], frames per clip. For each clip, either the samples or the frames are 0.
-     clips_signature: of `prompt` over all of them (`formats/signing.py`)
+     other clips; known_frames? int32 [clips], frames per clip. For each clip, either the samples or the frames are 0;
+     deadline? float64 [1], after which the answer is an error, on the machine's clock; clips_signature: of `prompt`
+     over all of them (`formats/signing.py`)
 out: reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], codes_signature over both
 
 Answers through response senders, so that encoding a clip on the worker thread does not hold up other requests.
@@ -11,19 +12,21 @@ Answers through response senders, so that encoding a clip on the worker thread d
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import math
 from functools import partial
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from runtime.codec.clip_queue import ClipQueue
 from runtime.codec.clip_tensors import Clips, read_clips
 from runtime.codec.code_cache import DISK, ENCODER, MEMORY, CodeCache
 from runtime.codec.networks import open_network
 from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, classify
 from runtime.triton import tensors
 from runtime.triton.metrics import CodeSources, Refusals
+from runtime.triton.notes import NoteReceiver
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.state import state_directory
 
@@ -35,6 +38,7 @@ class TritonPythonModel:
         settings = tensors.settings(args)
         self._encoder = open_network(tensors.version_directory(args), "encoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
+        self._hop_length: int = settings["hop_length"]
         self._max_clip_samples: int = settings["max_clip_frames"] * settings["hop_length"]
         self._max_frames: int = settings["max_frames"]
         self._max_samples: int = self._max_frames * settings["hop_length"]
@@ -43,7 +47,8 @@ class TritonPythonModel:
         files = CodeFiles(state / "codes", max_bytes) if state else None
         self._count = CodeSources((PROFILE, MEMORY, DISK, ENCODER)).count
         self._cache = CodeCache(settings["cache_entries"], files, self._count)
-        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._queue = ClipQueue()
+        self._notes = NoteReceiver("codec_encoder", lambda note: self._queue.give_up(note.stream))
         self._refusals = Refusals("codec_encoder")
         self._seal = tensors.seal(args)
 
@@ -51,7 +56,7 @@ class TritonPythonModel:
         for request in requests:
             sender = request.get_response_sender()
             try:
-                clips = self._read(request)
+                clips, deadline = self._read(request)
             except Exception as error:
                 self._refuse(sender, classify(error, "reading the clips"))
                 continue
@@ -62,12 +67,21 @@ class TritonPythonModel:
             if codes is not None:
                 self._respond(sender, request.request_id(), clips.with_codes(codes))
             else:
-                self._worker.submit(self._encode_all, sender, request.request_id(), keys, clips)
+                self._queue.put(
+                    request.request_id(),
+                    deadline,
+                    encode=[
+                        partial(self._codes, key, samples) for key, samples in zip(keys, clips.samples, strict=True)
+                    ],
+                    answer=partial(self._answer, sender, request.request_id(), clips),
+                    has_left=sender.is_cancelled,
+                )
 
     def finalize(self) -> None:
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._notes.close()
+        self._queue.close()
 
-    def _read(self, request: Any) -> Clips:
+    def _read(self, request: Any) -> tuple[Clips, float]:
         samples = tensors.array(request, "reference_samples")
         lengths = tensors.array(request, "reference_lengths", self._max_frames)
         frames = tensors.array(request, "known_frames", self._max_frames)
@@ -79,20 +93,30 @@ class TritonPythonModel:
                 f"clips to encode have at most {self._max_clip_samples} samples, and together {self._max_samples}, "
                 f"not {longest} and {total}"
             )
-        signed = [value for value in (samples, lengths, codes, frames) if value is not None]
+        deadline = tensors.array(request, "deadline", 1)
+        signed = [value for value in (samples, lengths, codes, frames, deadline) if value is not None]
         self._seal.opened("clips", tensors.text(request, "clips_signature"), request.request_id(), *signed)
-        return read_clips(samples, lengths, codes, frames, self._num_codebooks)
+        clips = read_clips(samples, lengths, codes, frames, self._num_codebooks)
+        return clips, float(deadline[0]) if deadline is not None and deadline.size else math.inf
 
-    def _encode_all(self, sender: Any, request_id: str, keys: list[str], clips: Clips) -> None:
-        try:
-            codes = [
-                self._cache.codes(key, partial(self._encode, samples))
-                for key, samples in zip(keys, clips.samples, strict=True)
-            ]
-        except Exception as error:
-            self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
-            return
-        self._respond(sender, request_id, clips.with_codes(codes))
+    def _codes(self, key: str, samples: np.ndarray) -> np.ndarray:
+        return self._cache.codes(key, partial(self._encode, samples))
+
+    def _answer(self, sender: Any, request_id: str, clips: Clips, outcome: list[np.ndarray] | Exception | None) -> None:
+        """Answer with codes, or why there are none; for None, whose client has left, with what nobody will hear.
+
+        An error would leave the request of a vanished client in Triton for ever.
+        """
+        if isinstance(outcome, RequestError):
+            self._refuse(sender, outcome)
+        elif isinstance(outcome, Exception):
+            self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {outcome}"))
+        else:
+            codes = outcome or [self._nothing(samples) for samples in clips.samples]
+            self._respond(sender, request_id, clips.with_codes(codes))
+
+    def _nothing(self, samples: np.ndarray) -> np.ndarray:
+        return np.zeros((self._num_codebooks, len(samples) // self._hop_length), np.int32)
 
     def _encode(self, clip: np.ndarray) -> np.ndarray:
         return self._encoder(clip[None])[0].astype(np.int32)

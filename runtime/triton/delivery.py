@@ -21,7 +21,13 @@ from runtime.triton.metrics import LmMetrics
 
 
 class Responses:
-    """Sends one request's responses to its client. `on_end` is called once, after the last response is sent."""
+    """Sends one request's responses to its client.
+
+    Args:
+        deadline: of the request, on the machine's clock.
+        on_sent: called after each window with the frame that the next one begins with.
+        on_end: called once, after the last response, with whether its client wants what was sent before.
+    """
 
     def __init__(
         self,
@@ -31,11 +37,13 @@ class Responses:
         metrics: LmMetrics,
         layout: CodebookLayout,
         frame_seconds: float,
-        on_end: Callable[[], None],
+        deadline: float,
+        on_sent: Callable[[int], None],
+        on_end: Callable[[bool], None],
     ) -> None:
-        self._stream, self._sender, self._seal = stream, sender, seal
-        self._metrics, self._on_end = metrics, on_end
-        self._frame_seconds = frame_seconds
+        self._stream, self._sender, self._seal, self._metrics = stream, sender, seal, metrics
+        self._on_sent, self._on_end = on_sent, on_end
+        self._frame_seconds, self._deadline = frame_seconds, deadline
         self._no_codes = np.zeros((layout.num_codebooks, 0), np.int32)
         self._arrived = time.monotonic()
         self._sent_frames = 0
@@ -50,7 +58,7 @@ class Responses:
                 self._send_window(event)
         finally:
             if over:
-                self._on_end()
+                self._on_end(not (isinstance(event, RequestError) or event.abandons))
 
     def _fail(self, error: RequestError) -> None:
         if self._sent_frames == 0:
@@ -69,10 +77,12 @@ class Responses:
         if window.finish_reason not in (None, FinishReason.CANCELLED):
             self._metrics.finished(elapsed, self._sent_frames * self._frame_seconds)
         self._deliver(window, last=window.finish_reason is not None)
+        self._on_sent(window.stop)
 
     def _deliver(self, window: Window, last: bool) -> None:
         codes = tensors.tensor("codes", window.codes[None], np.int32)
-        rest = self._seal.sealed("window", replace(window, stream=self._stream).write(), codes.as_numpy())
+        addressed = replace(window, stream=self._stream, deadline=self._deadline)
+        rest = self._seal.sealed("window", addressed.write(), codes.as_numpy())
         response = pb_utils.InferenceResponse([codes, tensors.string_tensor("window", rest)])
         self._sender.send(response, flags=tensors.FINAL if last else 0)
 

@@ -28,7 +28,9 @@ from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
 from runtime.triton.cancelling import Controls, is_secret
 from runtime.triton.delivery import Delivery, Responses
+from runtime.triton.flow import Flow
 from runtime.triton.metrics import LmMetrics, Refusals
+from runtime.triton.notes import Note, NoteSender
 
 _METRICS_SECONDS = 0.25
 _LONGEST_ID = 256
@@ -52,7 +54,12 @@ class TritonPythonModel:
         self._max_window_frames: int = settings["max_window_frames"]
         self._max_timeout: float = settings["max_timeout_seconds"]
         self._delivery = Delivery()
-        self._controls = Controls(most_watches=2 * (limits.max_streams + limits.max_waiting))
+        self._flow = Flow(self._engine, self._frame_seconds)
+        encoder = NoteSender("codec_encoder")
+        self._controls = Controls(
+            most_watches=2 * (limits.max_streams + limits.max_waiting),
+            given_up=lambda request_id: encoder.send(Note(request_id, gone=True)),
+        )
         self._closing = threading.Event()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
         self._publisher.start()
@@ -76,6 +83,7 @@ class TritonPythonModel:
         self._controls.close()
         self._engine.close()
         self._delivery.close()
+        self._flow.close()
         self._closing.set()
         self._publisher.join()
 
@@ -92,8 +100,17 @@ class TritonPythonModel:
         layout = self._model.layout
         require(plan.timeout <= self._max_timeout, "timeout", plan.timeout)
         require(plan.windows.maximum <= self._max_window_frames, "maximum", plan.windows.maximum)
-        ended = partial(self._controls.stream_ended, request_id)
-        responses = Responses(request_id, sender, self._seal, self._metrics, layout, self._frame_seconds, ended)
+        responses = Responses(
+            request_id,
+            sender,
+            self._seal,
+            self._metrics,
+            layout,
+            self._frame_seconds,
+            plan.deadline,
+            on_sent=partial(self._flow.sent, request_id),
+            on_end=partial(self._ended, request_id),
+        )
         stream = SpeechStream(
             request_id,
             plan,
@@ -105,14 +122,19 @@ class TritonPythonModel:
             responses.send,
             self._delivery.put,
         )
-        if not self._controls.stream_begins(request_id, stream.cancel):
+        if sender.is_cancelled() or not self._controls.stream_begins(request_id, stream.cancel):
             stream.end_unheard()
             return
+        self._flow.begins(request_id, stream.cancel)
         try:
             stream.start()
         except BaseException:
-            self._controls.stream_ended(request_id)
+            self._ended(request_id, wanted=False)
             raise
+
+    def _ended(self, request_id: str, wanted: bool) -> None:
+        self._controls.stream_ended(request_id)
+        self._flow.ends(request_id, wanted)
 
     def _control(self, control: str, request_id: str, sender: Any) -> None:
         if not request_id:
@@ -128,4 +150,4 @@ class TritonPythonModel:
 
     def _publish(self) -> None:
         while not self._closing.wait(_METRICS_SECONDS):
-            self._metrics.follow(self._engine.stats())
+            self._metrics.follow(self._engine.stats(), self._flow.late())

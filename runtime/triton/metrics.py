@@ -27,6 +27,22 @@ class CodeSources:
         self._counters[source].increment(1)
 
 
+class WaitingWindows:
+    """How many windows wait for the codec: `higgs_codec_waiting_windows`."""
+
+    def __init__(self) -> None:
+        self._family = pb_utils.MetricFamily(
+            name="higgs_codec_waiting_windows",
+            description="Windows of codes that wait to be decoded",
+            kind=pb_utils.MetricFamily.GAUGE,
+        )
+        self._gauge = self._family.Metric(labels={})
+
+    def set(self, windows: int) -> None:
+        """Publish the number."""
+        self._gauge.set(windows)
+
+
 class Refusals:
     """Counts refused requests by error class: `higgs_refused_total{stage, error}`."""
 
@@ -59,6 +75,8 @@ class LmMetrics:
         self._families: list[Any] = []  # Triton drops a family when its last reference goes
         self._live = self._metric("higgs_live_streams", "Streams being generated", gauge=True)
         self._waiting = self._metric("higgs_waiting_requests", "Requests waiting for a stream", gauge=True)
+        self._resting = self._metric("higgs_resting_streams", "Live streams that wait in favour of others", gauge=True)
+        self._late = self._metric("higgs_late_streams", "Streams whose listeners wait for audio", gauge=True)
         self._frames = self._metric("higgs_frames_total", "Codec frames generated")
         self._steps = self._metric("higgs_steps_total", "Engine steps run")
         self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
@@ -84,8 +102,10 @@ class LmMetrics:
         )
         self._factor_count = self._metric("higgs_real_time_factor_count", "Finished streams with audio")
 
-    def follow(self, stats: EngineStats) -> None:
-        """Publish the engine's snapshot."""
+    def follow(self, stats: EngineStats, late_streams: int) -> None:
+        """Publish the engine's snapshot, and how many listeners wait."""
+        self._resting.set(stats.resting_streams)
+        self._late.set(late_streams)
         self._live.set(stats.live_streams)
         self._waiting.set(stats.waiting_requests)
         self._prefix_bytes.set(stats.prefix_cache_bytes)

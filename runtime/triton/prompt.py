@@ -4,8 +4,9 @@ in:  text (plain, a transcript with speakers, ChatML, or a JSON list of messages
      reference_text?, options?
 out: plan (JSON, as `formats/speech_plan.py` describes it); for clips whose codes are not known, reference_samples
      float32 [samples] (concatenated, each a whole number of codec frames); for the others, known_codes int32
-     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip;
-     clips_signature over all of them. The plan begins with its signature (`formats/signing.py`)
+     [num_codebooks, frames]; reference_lengths and known_frames int32 [clips], one of the two 0 for each clip; deadline
+     float64 [1], on the machine's clock; clips_signature over all of them. The plan begins with its signature
+     (`formats/signing.py`)
 
 Each request is read by a thread of its own. They share one interpreter, which goes from one to the next every few
 milliseconds: a short text waits for slices of the long ones that others sent, and for none of them whole.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +24,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError, classify
+from runtime.formats.errors import InvalidRequestError, RequestError, classify, timed_out
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.dialogue import Recognition
@@ -44,8 +46,9 @@ _SLICE_SECONDS = 0.001
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What a request brought: copies, because Triton takes its memory back when `execute` returns."""
+    """What a request brought, and when: copies, because Triton takes its memory back when `execute` returns."""
 
+    arrived: float
     request_id: str
     text: str | None
     voice: str | None
@@ -58,7 +61,12 @@ class _Asked:
         """Raises InvalidRequestError for what is no string."""
         samples = tensors.array(request, "reference_audio")
         strings = {name: tensors.text(request, name) for name in ("text", "voice", "reference_text", "options")}
-        return cls(request.request_id(), reference_audio=None if samples is None else samples.copy(), **strings)
+        return cls(
+            time.monotonic(),
+            request.request_id(),
+            reference_audio=None if samples is None else samples.copy(),
+            **strings,
+        )
 
 
 class TritonPythonModel:
@@ -124,12 +132,15 @@ class TritonPythonModel:
         parts = text_parts(content.turns, params, language.code, self._lexicons(made))
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
-        written = self._writer.write(parts, made, system, params, language)
+        written = self._writer.write(parts, made, system, params, language, asked.arrived)
+        if time.monotonic() >= written.plan.deadline:
+            raise timed_out("before its text was read")
         clips = [
             tensors.tensor("reference_samples", written.reference_samples, np.float32),
             tensors.tensor("reference_lengths", written.reference_lengths, np.int32),
             tensors.tensor("known_codes", written.known_codes, np.int32),
             tensors.tensor("known_frames", written.known_frames, np.int32),
+            tensors.tensor("deadline", [written.plan.deadline], np.float64),
         ]
         signature = self._seal.sealed("clips", "", asked.request_id, *(clip.as_numpy() for clip in clips))
         plan = self._seal.sealed("speech plan", written.plan.write(), asked.request_id)

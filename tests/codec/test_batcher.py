@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -74,3 +75,26 @@ def test_of_more_streams_than_fit_a_batch_those_served_least_come_first() -> Non
     batcher.close()
     rounds = [number for _, number in answers[1:]]  # the first left alone, before the others came
     assert max(abs(number - index // 6) for index, number in enumerate(rounds)) <= 1
+
+
+def test_what_nobody_wants_any_more_is_answered_undecoded_and_at_once() -> None:
+    decoder, answers = Decoder(), []
+    batcher = WindowBatcher[tuple[str, int]](decoder, lambda ticket, result: answers.append((ticket, result)), 1)
+    batcher.put("first", ("first", 0), window(0, 20))
+    while batcher.waiting:  # it is being decoded while the others come
+        time.sleep(0.001)
+    for number in range(5):
+        batcher.put("late", ("late", number), window(0, 20), deadline=time.monotonic() + 0.2)
+        batcher.put("given up", ("given up", number), window(0, 20))
+        batcher.put("other", ("other", number), window(0, 20))
+    batcher.put("given up", ("given up", 5), None)
+    assert batcher.waiting >= 16
+    time.sleep(0.3)
+    decoder.go.set()
+    batcher.close()
+    for stream, count in (("late", 5), ("given up", 6), ("other", 5)):
+        assert [number for (name, number), _ in answers if name == stream] == list(range(count))
+    undecoded = [ticket for ticket, result in answers if result is None]
+    assert {name for name, _ in undecoded} == {"late", "given up"} and len(undecoded) == 11
+    assert [ticket for ticket, _ in answers[1:12]] == undecoded, "nobody waits for them"
+    assert len(decoder.batches) == 6

@@ -178,13 +178,15 @@ def test_it_runs_as_nobody_and_only_peers_reach_it(chart: Any, case: str) -> Non
 
 
 def test_scaling_follows_a_metric_the_server_publishes(chart: Any) -> None:
-    metric = "higgs_waiting_requests"
-    assert f'"{metric}"' in (ROOT / "runtime" / "triton" / "metrics.py").read_text()
+    metrics = ["higgs_waiting_requests", "higgs_late_streams"]
+    published = (ROOT / "runtime" / "triton" / "metrics.py").read_text()
+    assert all(f'"{metric}"' in published for metric in metrics)
     hpa = render(chart, CASES["hpa"])["HorizontalPodAutoscaler"]
-    assert hpa["spec"]["metrics"][0]["pods"]["metric"]["name"] == metric
+    assert [one["pods"]["metric"]["name"] for one in hpa["spec"]["metrics"]] == metrics
     assert hpa["spec"]["maxReplicas"] == 8
     (trigger,) = render(chart, CASES["keda"])["ScaledObject"]["spec"]["triggers"]
-    assert trigger["metadata"]["query"] == f'sum({metric}{{namespace="tts", pod=~"speech-.*"}})'
+    sums = [f'sum({metric}{{namespace="tts", pod=~"speech-.*"}})' for metric in metrics]
+    assert trigger["metadata"]["query"] == " + ".join(sums)
     assert trigger["metadata"]["threshold"] == "2"
 
 

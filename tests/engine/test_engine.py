@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from runtime.engine.contract import EVERY_ROW
 from runtime.engine.inflight.engine import Engine, Event
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import (
     FinishReason,
     FrameWindow,
     Limits,
+    Pace,
     Prompt,
     Request,
     SamplingParameters,
@@ -54,12 +56,12 @@ class FragileRunner(OnnxRunner):
             raise error
         return super().prefill(slot, position, segment)
 
-    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
+    def decode(self, columns: torch.Tensor, positions: list[int], rows: slice = EVERY_ROW) -> torch.Tensor:
         if self.fail_decode:
             error, self.fail_decode = self.fail_decode, None
             raise error
         self.steps += 1
-        return super().decode(columns, positions)
+        return super().decode(columns, positions, rows)
 
 
 @pytest.fixture
@@ -177,6 +179,36 @@ def test_deadlines_end_waiting_and_running_streams(engine: Engine) -> None:
     for i, (_, over) in enumerate(running):
         engine.cancel(f"r{i}")
         assert over.wait(5)
+
+
+def test_whoever_rests_speaks_the_same_codes(engine: Engine) -> None:
+    names = "abcd"
+    alone = {name: codes(list(listen(engine, order(name, 20 + ord(name), frames=80)))) for name in names}
+    heard = {name: collect(engine, order(name, 20 + ord(name), frames=80)) for name in names}
+    rng = np.random.default_rng(0)
+    most = 0
+    while not all(over.is_set() for _, over in heard.values()):
+        resting, yielding = ({name for name in names if rng.random() < 0.4} for _ in range(2))
+        engine.pace(Pace(frozenset(resting), frozenset(yielding)))
+        most = max(most, engine.stats().resting_streams)
+        time.sleep(0.005)
+    assert most > 0
+    for name, (events, _) in heard.items():
+        np.testing.assert_array_equal(codes(events), alone[name])  # type: ignore[arg-type]
+
+
+def test_a_stream_that_rests_holds_still_and_still_ends(engine: Engine, runner: FragileRunner) -> None:
+    events, over = collect(engine, order("resting", frames=900, sampling=ENDLESS))
+    _, late = collect(engine, order("late", frames=900, sampling=ENDLESS, timeout=1.0))
+    while not events:
+        time.sleep(0.001)
+    engine.pace(Pace(resting=frozenset(("resting", "late"))))
+    time.sleep(0.1)  # the step under way
+    steps = runner.steps
+    assert late.wait(5), "its deadline passes"
+    assert runner.steps == steps
+    engine.cancel("resting")
+    assert over.wait(5)
 
 
 def test_a_full_queue_refuses_and_the_rest_is_served(engine: Engine) -> None:

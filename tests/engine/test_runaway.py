@@ -67,12 +67,12 @@ class ScriptedRunner:
             self._slots[slot] = int(segment.ids[0]), position + len(segment)
         return len(segment)
 
-    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
+    def decode(self, columns: torch.Tensor, positions: list[int], rows: slice) -> torch.Tensor:
         logits = torch.zeros(len(positions), LAYOUT.num_codebooks, LAYOUT.codebook_size)
         for slot, position in enumerate(positions):
             model, start = self._slots[slot]
             logits[slot].scatter_(1, self._codes[model, position - start][:, None], 10.0)
-        return logits
+        return logits[rows]
 
     def move(self, source: int, target: int, positions: int) -> None:
         self._slots[target] = self._slots[source]

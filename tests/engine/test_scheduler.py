@@ -3,6 +3,7 @@
 import random
 
 from runtime.engine.inflight.scheduler import Scheduler, Sequence, Step
+from runtime.engine.types import Pace
 
 
 def sequence(name: str, length: int = 10, deadline: float = 1e9) -> Sequence:
@@ -67,6 +68,42 @@ def test_what_continues_goes_before_those_that_wait() -> None:
     assert [s.request_id for s in run(scheduler).decode] == ["next part"]
     scheduler.release(scheduler.decoding[0])
     assert [s.request_id for s in run(scheduler).decode] == ["a"]
+
+
+def test_who_yields_waits_for_who_does_not_and_who_rests_waits_anyway() -> None:
+    scheduler = Scheduler[Sequence](max_streams=4, prefill_tokens_per_step=100)
+    for name in "abc":
+        scheduler.submit(sequence(name))
+    run(scheduler)
+    for pace, stepped in (
+        (Pace(yielding=frozenset("ab")), "c"),
+        (Pace(yielding=frozenset("abc")), "abc"),
+        (Pace(resting=frozenset("c"), yielding=frozenset("ab")), "ab"),
+        (Pace(resting=frozenset("abc")), ""),
+        (Pace(), "abc"),
+    ):
+        scheduler.pace = pace
+        assert scheduler.idle == (not stepped) and scheduler.resting == 3 - len(stepped)
+        assert "".join(s.request_id for s in run(scheduler).decode) == stepped
+    scheduler.pace = Pace(yielding=frozenset("abc"))
+    scheduler.submit(sequence("new", 200))
+    assert [(p.sequence.request_id, p.count) for p in run(scheduler).prefills] == [("new", 100)]
+    assert scheduler.resting == 3, "while it is read, too"
+
+
+def test_a_next_part_that_may_wait_lets_others_have_its_slot() -> None:
+    scheduler = Scheduler[Sequence](max_streams=1, prefill_tokens_per_step=100)
+    scheduler.submit(sequence("new"))
+    scheduler.submit(sequence("ahead"), continues=True)
+    scheduler.submit(sequence("far ahead"), continues=True)
+    scheduler.pace = Pace(resting=frozenset(("far ahead",)), yielding=frozenset(("ahead",)))
+    for name in ("new", "ahead"):
+        (stepped,) = run(scheduler).decode
+        assert stepped.request_id == name
+        scheduler.release(stepped)
+    assert scheduler.idle, "the codec has enough of it"
+    scheduler.pace = Pace()
+    assert [s.request_id for s in run(scheduler).decode] == ["far ahead"]
 
 
 def test_the_last_stream_moves_into_the_hole_and_a_prefill_follows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,7 @@ def plan(*parts: PlannedPart, **changes: Any) -> SpeechPlan:
         "windows": WindowPlan(10, 1.0, 10),
         "max_frames": 1000,
         "timeout": 60.0,
+        "arrived": time.monotonic(),
         "context_parts": 2,
         "max_retries": 2,
         "hold_parts": False,

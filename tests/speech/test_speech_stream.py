@@ -172,10 +172,10 @@ def test_errors_end_the_stream_behind_its_audio(stage: Stage) -> None:
 def test_one_time_limit_holds_for_all_parts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("runtime.speech.speech_stream.time.monotonic", lambda: now)
-    stage.speak(plan(part(), part(), part(), timeout=10.0))
+    stage.speak(plan(part(), part(), part(), timeout=10.0, arrived=98.0))
     now += 6.0
     stage.say(10, STOP)
-    assert [request.timeout for request in stage.engine.requests] == [10.0, 4.0]
+    assert [request.timeout for request in stage.engine.requests] == [8.0, 2.0]
     now += 5.0
     stage.say(10, STOP)
     assert isinstance(stage.heard[-1], GenerationTimeoutError)

@@ -7,6 +7,7 @@ server is started.
 from __future__ import annotations
 
 import queue
+import time
 import urllib.request
 from collections.abc import Sequence
 from functools import partial
@@ -37,7 +38,7 @@ def signed(model: str, values: dict[str, Any], request_id: str) -> dict[str, Any
     """The values with the signatures that the model asks for, as if the model before it had written them."""
     seal = Seal.from_environment()
     if model == "codec_encoder":
-        names = ("reference_samples", "reference_lengths", "known_codes", "known_frames")
+        names = ("reference_samples", "reference_lengths", "known_codes", "known_frames", "deadline")
         clips = [values[name] for name in names if name in values]
         return values | {"clips_signature": seal.sealed("clips", "", request_id, *clips)}
     if model == "lm" and "plan" in values:
@@ -86,7 +87,10 @@ def one_part(ids: Sequence[int], sampling: SamplingParameters, windows: WindowPl
     part = PlannedPart(
         "", "", 0, own, cloned=True, pause=0, max_frames=max_frames, least_frames=0, guard=RunawayGuard()
     )
-    return SpeechPlan((prefix,), (), (part,), sampling, windows, max_frames, 60.0, 0, 0, hold_parts=False, about={})
+    now = time.monotonic()
+    return SpeechPlan(
+        (prefix,), (), (part,), sampling, windows, max_frames, 60.0, now, 0, 0, hold_parts=False, about={}
+    )
 
 
 def whole_window(codes: np.ndarray) -> str:

@@ -16,8 +16,10 @@ from runtime.engine.inflight.prompt_reader import PromptReader, Stream
 from runtime.engine.inflight.scheduler import Scheduler, Step
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.statistics import Statistics
-from runtime.engine.types import MAX_RAS_WINDOW, EngineStats, FinishReason, Limits, Request
+from runtime.engine.types import MAX_RAS_WINDOW, EngineStats, FinishReason, Limits, Pace, Request
 from runtime.formats.errors import RequestError, classify
+
+_LOOK_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +68,19 @@ class Engine:
                 self._lock.notify()
             return stream is not None
 
+    def pace(self, pace: Pace) -> None:
+        """As `SpeechEngine.pace`."""
+        with self._lock:
+            if pace != self._scheduler.pace:
+                self._scheduler.pace = pace
+                self._lock.notify()
+
     def stats(self) -> EngineStats:
         """As `SpeechEngine.stats`."""
         with self._lock:
             scheduler = self._scheduler
-            return self._statistics.snapshot(scheduler.live, len(scheduler.waiting), self._reader.kept_bytes)
+            waiting, kept = len(scheduler.waiting), self._reader.kept_bytes
+            return self._statistics.snapshot(scheduler.live, waiting, scheduler.resting, kept)
 
     def close(self) -> None:
         """As `SpeechEngine.close`."""
@@ -113,15 +123,17 @@ class Engine:
     def _wait_for_work(self) -> bool:
         """Wait until there is a step to make; False when the engine closes."""
         with self._lock:
+            self._remove_leavers()
             while self._scheduler.idle and not self._closing:
                 self._statistics.busy(False)
-                self._lock.wait()
+                # Those who rest have deadlines too.
+                self._lock.wait(_LOOK_SECONDS if self._streams else None)
+                self._remove_leavers()
             self._statistics.busy(True)
             return not self._closing
 
     def _schedule(self) -> Step[Stream]:
         with self._lock:
-            self._remove_leavers()
             return self._scheduler.schedule()
 
     def _run(self, step: Step[Stream]) -> list[Stream]:
@@ -160,10 +172,17 @@ class Engine:
 
     @torch.inference_mode()
     def _decode(self, streams: list[Stream]) -> np.ndarray:
-        """The next column of each stream, int64 [streams, num_codebooks]."""
-        n = len(streams)
-        logits = self._runner.decode(self._state.last[:n], [stream.positions for stream in streams])
-        return self._sampler.step(self._state, logits).cpu().numpy()
+        """The next column of each stream, int64 [streams, num_codebooks]; other live streams rest where they are."""
+        slots = [stream.slot for stream in streams if stream.slot is not None]
+        first, last = slots[0], slots[-1] + 1
+        positions = [stream.positions for stream in self._scheduler.decoding[:last]]
+        logits = self._runner.decode(self._state.last[:last], positions, slice(first, last))
+        if len(slots) == last:
+            return self._sampler.step(self._state, logits).cpu().numpy()
+        state = self._state.take(slots)
+        columns = self._sampler.step(state, logits[[slot - first for slot in slots]])
+        self._state.put(slots, state)
+        return columns.cpu().numpy()
 
     def _deliver(self, streams: list[Stream]) -> None:
         for stream in streams:

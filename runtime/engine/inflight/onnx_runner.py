@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from runtime.engine.contract import EVERY_ROW
 from runtime.engine.types import CodebookLayout, ModelDescription, Segment, TextSegment
 from runtime.formats.errors import ModelLoadingError
 
@@ -51,7 +52,7 @@ class OnnxRunner:
         }
         self._cache = {name: rows[_SLOTS_FROM:] for name, rows in self._rows.items()}
         self._cache_length = np.array(max_positions, dtype=np.int32)
-        self._steps: dict[int, _DecodeStep] = {}
+        self._steps: dict[tuple[int, int], _DecodeStep] = {}
 
     @property
     def layout(self) -> CodebookLayout:
@@ -83,20 +84,22 @@ class OnnxRunner:
         session.run_with_iobinding(binding)
         return count
 
-    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
+    def decode(self, columns: torch.Tensor, positions: list[int], rows: slice = EVERY_ROW) -> torch.Tensor:
         """As `ModelRunner.decode`."""
-        streams = len(positions)
-        if streams not in self._steps:
-            # One row goes through other kernels than several rows, and they round differently: a stream's output would
-            # depend on whether others run. So a lone stream gets a dummy row, which stays at its first position.
-            company = 1 if streams == 1 else 0
-            rows = company + streams
-            self._steps[streams] = _DecodeStep(self._bind(self._audio, _SLOTS_FROM - company, rows), rows, self.layout)
-        step = self._steps[streams]
-        step.columns[-streams:, 0] = columns.numpy()
-        step.positions[-streams:] = positions
+        first, last, _ = rows.indices(len(positions))
+        # One row goes through other kernels than several rows, and they round differently: a stream's output would
+        # depend on whether others run. So a lone stream gets the row before it for company: the dummy row, which stays
+        # at its first position, or a resting stream, whose newest column is computed again.
+        start = first - 1 if last - first == 1 else first
+        if (start, last) not in self._steps:
+            count = last - start
+            binding = self._bind(self._audio, _SLOTS_FROM + start, count)
+            self._steps[start, last] = _DecodeStep(binding, count, self.layout)
+        step, real = self._steps[start, last], max(start, 0)
+        step.columns[real - last :, 0] = columns[real:last].numpy()
+        step.positions[real - last :] = positions[real:last]
         self._audio.run_with_iobinding(step.binding)
-        return torch.from_numpy(step.logits[-streams:])
+        return torch.from_numpy(step.logits[first - last :])
 
     def move(self, source: int, target: int, positions: int) -> None:
         """As `ModelRunner.move`."""

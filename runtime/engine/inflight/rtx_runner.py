@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from runtime.engine.contract import EVERY_ROW
 from runtime.engine.inflight.graph_executor import AUDIO, DECODE, TEXT, Binding, GraphExecutor
 from runtime.engine.inflight.kv_cache import KvCache
 from runtime.engine.inflight.rtx_executor import RtxExecutor
@@ -94,21 +95,21 @@ class RtxRunner:
             self._prefill(slot, position + start, segment.slice(slice(start, start + piece)))
         return count
 
-    def decode(self, columns: torch.Tensor, positions: list[int]) -> torch.Tensor:
-        """As `ModelRunner.decode`."""
-        rows = len(positions)
+    def decode(self, columns: torch.Tensor, positions: list[int], rows: slice = EVERY_ROW) -> torch.Tensor:
+        """As `ModelRunner.decode`. Every stream is stepped: on a GPU the weights cost, not the rows."""
+        count = len(positions)
         # Slot n may belong to the stream whose prompt is being read.
-        self._cache.prepare(0, [position + 1 for position in positions], free_from=rows + 1)
-        key = (rows, self._cache.capacity)
+        self._cache.prepare(0, [position + 1 for position in positions], free_from=count + 1)
+        key = (count, self._cache.capacity)
         if key not in self._steps:
             if len(self._steps) >= _KEPT_STEPS:
                 del self._steps[next(iter(self._steps))]
-            self._steps[key] = self._bind(DECODE, 0, rows, 1, is_audio=True)
+            self._steps[key] = self._bind(DECODE, 0, count, 1, is_audio=True)
         binding = self._steps[key]
         binding.tensors["columns"][:, 0] = columns
         binding.tensors["positions"][:, 0] = self._on_device(torch.tensor(positions))
         self._run(binding, 0)
-        return binding.tensors["logits"]
+        return binding.tensors["logits"][rows]
 
     def move(self, source: int, target: int, positions: int) -> None:
         """As `ModelRunner.move`."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from runtime.engine.types import Pace
+
 
 @dataclass(eq=False)
 class Sequence:
@@ -63,7 +65,8 @@ class Move(Generic[SequenceT]):
 
 @dataclass(frozen=True)
 class Step(Generic[SequenceT]):
-    """One step of the engine: prefill pieces first, then one decode step for `decode`, in slot order."""
+    """One step of the engine: prefill pieces first, then one decode step for `decode`, in slot order;
+    other live sequences rest."""
 
     prefills: tuple[Prefill[SequenceT], ...]
     decode: tuple[SequenceT, ...]
@@ -79,11 +82,13 @@ class Scheduler(Generic[SequenceT]):
             long prompt delays running streams by a bounded time. If no stream is live, the whole prompt is read at
             once. No two pauses of a sequence may be further apart.
         known: how many prompt positions of a sequence that gets its slot need not be read.
+        pace: which sequences need not be stepped, or given a slot.
     """
 
     max_streams: int
     prefill_tokens_per_step: int
     known: Callable[[SequenceT], int] = lambda sequence: 0
+    pace: Pace = field(default_factory=Pace)
     waiting: deque[SequenceT] = field(default_factory=deque)
     prefilling: SequenceT | None = None
     decoding: list[SequenceT] = field(default_factory=list)
@@ -95,8 +100,13 @@ class Scheduler(Generic[SequenceT]):
 
     @property
     def idle(self) -> bool:
-        """Nothing to do until the next submission."""
-        return not (self.waiting or self.live)
+        """Nothing to do until the next submission, or until a resting sequence goes on."""
+        return not (self._active() or self.prefilling or (self.live < self.max_streams and self._next()))
+
+    @property
+    def resting(self) -> int:
+        """How many sequences hold a slot and are not stepped."""
+        return len(self.decoding) - len(self._active())
 
     def submit(self, sequence: SequenceT, continues: bool = False) -> None:
         """Queue a sequence; one that continues speech already being heard goes to the front."""
@@ -115,7 +125,7 @@ class Scheduler(Generic[SequenceT]):
         """The next step; admits waiting sequences and finishes prefills as the budget allows."""
         budget = self.prefill_tokens_per_step
         prefills: list[Prefill[SequenceT]] = []
-        decode = list(self.decoding)
+        decode = self._active()
         while budget > 0 and self._admit():
             sequence = self.prefilling
             assert sequence is not None
@@ -156,9 +166,26 @@ class Scheduler(Generic[SequenceT]):
         assert slots == list(range(self.live)), f"slots {slots} of {self.live} live sequences are not dense"
         assert self.live <= self.max_streams, f"{self.live} sequences in {self.max_streams} slots"
 
+    def _active(self) -> list[SequenceT]:
+        """The decoding sequences that are stepped now."""
+        awake = [one for one in self.decoding if one.request_id not in self.pace.resting]
+        going = [one for one in awake if one.request_id not in self.pace.yielding]
+        reading = self.prefilling is not None and not self.pace.may_wait(self.prefilling.request_id)
+        return going if going or reading else awake
+
+    def _next(self) -> SequenceT | None:
+        """Whose turn it is to get a slot."""
+        if not self.pace.resting and not self.pace.yielding:
+            return self.waiting[0] if self.waiting else None
+        going = any(not self.pace.may_wait(one.request_id) for one in self.decoding)
+        hurried = (one for one in self.waiting if not self.pace.may_wait(one.request_id))
+        patient = (one for one in self.waiting if not going and one.request_id not in self.pace.resting)
+        return next(hurried, None) or next(patient, None)
+
     def _admit(self) -> bool:
-        if self.prefilling is None and self.waiting and self.live < self.max_streams:
-            self.prefilling = self.waiting.popleft()
+        if self.prefilling is None and self.live < self.max_streams and (sequence := self._next()) is not None:
+            self.waiting.remove(sequence)
+            self.prefilling = sequence
             self.prefilling.slot = len(self.decoding)
             self.prefilling.prefilled = self.known(self.prefilling)
         return self.prefilling is not None

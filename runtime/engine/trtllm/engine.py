@@ -32,7 +32,7 @@ from runtime.engine.trtllm.executor_config import (
 )
 from runtime.engine.trtllm.roster import Roster
 from runtime.engine.trtllm.stream import TrtllmStream, warm_up_requests
-from runtime.engine.types import EngineStats, FinishReason, FrameWindow, Limits, ModelDescription, Request
+from runtime.engine.types import EngineStats, FinishReason, FrameWindow, Limits, ModelDescription, Pace, Request
 from runtime.formats.errors import EngineError, ModelLoadingError, RequestError, classify
 
 ENGINE = "engine"
@@ -103,6 +103,12 @@ class TrtllmEngine:
         if stream is not None:
             self._events.put(partial(self._cancel, stream))
         return stream is not None
+
+    def pace(self, pace: Pace) -> None:
+        """Like `SpeechEngine.pace`; the executor cannot hold a stream, so those in it go on to their part's end."""
+        with self._roster.lock:
+            self._roster.pace = pace
+            self._feed()
 
     def stats(self) -> EngineStats:
         """Like `SpeechEngine.stats`. A stream is live while it holds a place."""

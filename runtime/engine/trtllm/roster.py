@@ -8,7 +8,7 @@ from collections import deque
 from runtime.engine.admission import admit, timed_out
 from runtime.engine.statistics import Statistics
 from runtime.engine.trtllm.stream import TrtllmStream
-from runtime.engine.types import EngineStats, FinishReason, Limits
+from runtime.engine.types import EngineStats, FinishReason, Limits, Pace
 from runtime.formats.errors import GenerationTimeoutError, RequestError
 
 
@@ -25,6 +25,7 @@ class Roster:
         self.named: dict[str, TrtllmStream] = {}  # not over yet, by request id
         self.in_executor: dict[int, TrtllmStream] = {}  # by key, until the final response: over or not
         self.statistics = Statistics()
+        self.pace = Pace()  # who begins later
         self._limits = limits
         self._waiting: deque[TrtllmStream] = deque()
         self._free_places = list(range(limits.max_streams))
@@ -39,14 +40,21 @@ class Roster:
 
     def next(self) -> TrtllmStream | None:
         """The next stream, with a place assigned; None when no stream waits or no place is free."""
-        if not self._waiting or not self._free_places:
+        if not self._free_places or (stream := self._first()) is None:
             return None
-        stream = self._waiting.popleft()
+        self._waiting.remove(stream)
         stream.place = self._free_places.pop()
         self.statistics.busy(True)
         self.in_executor[stream.key] = stream
         self.lock.notify_all()
         return stream
+
+    def _first(self) -> TrtllmStream | None:
+        """Whose turn it is to get a place."""
+        hurried = (one for one in self._waiting if not self.pace.may_wait(one.request.request_id))
+        going = any(not self.pace.may_wait(one.request.request_id) for one in self.in_executor.values())
+        patient = (one for one in self._waiting if not going and one.request.request_id not in self.pace.resting)
+        return next(hurried, None) or next(patient, None)
 
     def vacate(self, stream: TrtllmStream) -> None:
         """Free the place of a stream that has left the executor."""
@@ -84,4 +92,4 @@ class Roster:
 
     def stats(self) -> EngineStats:
         """A snapshot. The executor's own cache keeps keys and values for later prompts; they are not counted."""
-        return self.statistics.snapshot(len(self.in_executor), len(self._waiting), 0)
+        return self.statistics.snapshot(len(self.in_executor), len(self._waiting), 0, 0)

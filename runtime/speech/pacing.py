@@ -1,0 +1,108 @@
+"""Who may rest: streams with audio enough make room for those whose listeners wait.
+
+The language model outruns the codec, and both outrun the listener. What is ahead costs nobody anything to make later,
+while each stream in a step makes the step longer for all, and each window in the codec's queue takes the processor from
+a first window. Nobody rests to no one's benefit: a stream alone is spoken as fast as the machine can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.engine.types import Pace
+
+# Seconds of audio. A stream that has more than FULL waiting at the codec rests until one that does has less than HALF;
+# all rest and go on together, because a step for many costs less than many steps.
+FULL, HALF = 6.0, 3.0
+# A stream is in need with less than SHORT in store, in the codec's queue or at its listener; while one is, those rest
+# that have PLENTY.
+SHORT, PLENTY = 1.0, 2.5
+_PATIENCE = 1.0  # seconds for the first audio, and of silence that a listener may have heard before a stream is late
+
+
+@dataclass
+class _Progress:
+    """Seconds of a stream's audio handed to the codec, and of those the ones that have left; when on the clock."""
+
+    sent: float = 0.0
+    sent_at: float | None = None  # the first
+    left: float = 0.0
+    left_at: float | None = None
+    generating: bool = True
+    full: bool = False
+
+    @property
+    def queued(self) -> float:
+        return self.sent - self.left
+
+    def ahead(self, now: float) -> float:
+        """How much of what has left the listener has not heard yet; negative after a silence."""
+        return 0.0 if self.left_at is None else self.left - (now - self.left_at)
+
+    def store(self, now: float) -> float:
+        return self.queued + max(0.0, self.ahead(now))
+
+
+class Pacing:
+    """The progress of every stream. Not thread-safe.
+
+    Args:
+        hears: whether `left` will be called; otherwise what is sent counts as having left.
+    """
+
+    def __init__(self, hears: bool = True) -> None:
+        self._hears = hears
+        self._streams: dict[str, _Progress] = {}
+
+    def begins(self, stream: str) -> None:
+        """A stream is submitted."""
+        self._streams[stream] = _Progress()
+
+    def sent(self, stream: str, seconds: float, now: float) -> None:
+        """So much of a stream, from its beginning, was handed to the codec."""
+        if progress := self._streams.get(stream):
+            progress.sent = seconds
+            progress.sent_at = now if progress.sent_at is None else progress.sent_at
+            if not self._hears:
+                self.left(stream, seconds, now)
+
+    def left(self, stream: str, seconds: float, now: float) -> None:
+        """So much of a stream has left for its listener."""
+        if (progress := self._streams.get(stream)) and seconds > progress.left:
+            progress.left = min(seconds, progress.sent)
+            progress.left_at = now if progress.left_at is None else progress.left_at
+            if not progress.generating and progress.queued <= 0:
+                del self._streams[stream]
+
+    def ends(self, stream: str, wanted: bool) -> None:
+        """Nothing more will be generated. wanted: what waits at the codec will still be decoded."""
+        if progress := self._streams.get(stream):
+            progress.generating = False
+            if not wanted or progress.queued <= 0:
+                del self._streams[stream]
+
+    def pace(self, now: float) -> Pace:
+        """Who rests and who yields now."""
+        streams = {name: progress for name, progress in self._streams.items() if progress.generating}
+        if any(one.full and one.queued < HALF for one in streams.values()):
+            for one in streams.values():
+                one.full = False
+        for one in streams.values():
+            one.full = one.full or one.queued > FULL
+        in_need = any(one.store(now) < SHORT for one in streams.values())
+        return Pace(
+            resting=frozenset(name for name, one in streams.items() if one.full),
+            yielding=frozenset(name for name, one in streams.items() if in_need and one.store(now) >= PLENTY),
+        )
+
+    def late(self, now: float) -> int:
+        """How many streams have a listener who waits for audio."""
+        return sum(_is_late(progress, now) for progress in self._streams.values())
+
+
+def _is_late(progress: _Progress, now: float) -> bool:
+    if progress.sent_at is None:
+        return False  # it waits for a stream, and is counted there
+    if progress.left_at is None:
+        return now - progress.sent_at > _PATIENCE
+    return progress.ahead(now) < -_PATIENCE

@@ -1,0 +1,74 @@
+"""Who rests and who yields, from how far each stream is ahead of the codec and of its listener. Seconds of audio."""
+
+from __future__ import annotations
+
+from runtime.engine.types import Pace
+from runtime.speech.pacing import FULL, HALF, PLENTY, SHORT, Pacing
+
+
+def names(*streams: str) -> frozenset[str]:
+    return frozenset(streams)
+
+
+def test_a_stream_alone_runs_ahead_of_its_listener_as_fast_as_it_can() -> None:
+    pacing = Pacing()
+    pacing.begins("file")
+    for second in range(100):
+        pacing.sent("file", 10.0 * second, now=second)
+        pacing.left("file", 10.0 * second, now=second)
+        assert pacing.pace(now=second) == Pace()
+    assert pacing.late(now=100) == 0
+
+
+def test_streams_that_fill_the_codec_rest_together_until_one_has_half() -> None:
+    pacing = Pacing()
+    for name in "ab":
+        pacing.begins(name)
+        pacing.sent(name, FULL + 1, now=1)
+    assert pacing.pace(now=1).resting == names("a", "b")
+    pacing.left("a", 1 + FULL - HALF, now=2)
+    assert pacing.pace(now=2).resting == names("a", "b"), "not for every window: a step for both costs less"
+    pacing.left("a", 2 + FULL - HALF, now=3)
+    assert pacing.pace(now=3).resting == names("b"), "what is still full stays"
+    pacing.left("b", 2 + FULL - HALF, now=4)
+    assert pacing.pace(now=4).resting == names()
+
+
+def test_those_with_plenty_yield_while_somebody_has_too_little() -> None:
+    pacing = Pacing()
+    pacing.begins("queued"), pacing.sent("queued", PLENTY, now=0)
+    pacing.begins("heard"), pacing.sent("heard", 60.0, now=0), pacing.left("heard", 60.0, now=0)
+    assert pacing.pace(now=1) == Pace()
+    pacing.begins("new")
+    assert pacing.pace(now=1).yielding == names("queued", "heard")
+    pacing.sent("new", SHORT, now=2)
+    assert pacing.pace(now=2).yielding == names()
+    pacing.left("new", SHORT, now=2)
+    assert pacing.pace(now=2).yielding == names()
+    assert pacing.pace(now=2.5).yielding == names("queued", "heard"), "its listener has heard half of it"
+    pacing.ends("new", wanted=True)
+    assert pacing.pace(now=2.5).yielding == names()
+
+
+def test_a_listener_who_waits_makes_a_stream_late_also_when_only_the_codec_is_behind() -> None:
+    pacing = Pacing()
+    pacing.begins("stream")
+    assert pacing.late(now=50) == 0, "it waits for a place, which is counted elsewhere"
+    pacing.sent("stream", 10.0, now=50)
+    assert pacing.late(now=50.5) == 0
+    assert pacing.late(now=52) == 1
+    pacing.left("stream", 4.0, now=52)
+    assert (pacing.late(now=56), pacing.late(now=58)) == (0, 1)
+    pacing.ends("stream", wanted=True)
+    assert pacing.late(now=58) == 1
+    pacing.left("stream", 10.0, now=58)
+    assert pacing.late(now=99) == 0
+
+
+def test_without_word_from_the_codec_what_was_sent_counts_as_heard() -> None:
+    pacing = Pacing(hears=False)
+    pacing.begins("stream")
+    pacing.sent("stream", 10 * FULL, now=0)
+    assert pacing.pace(now=0) == Pace()
+    pacing.ends("stream", wanted=True)
+    assert pacing.late(now=999) == 0
