@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from runtime.formats.errors import InvalidRequestError, require, shortened
-from runtime.formats.speech_plan import MAX_PAUSE_FRAMES, made
+from runtime.formats.speech_plan import MAX_COUNT, MAX_PAUSE_FRAMES, made
 
 
 class FinishReason(str, Enum):
@@ -84,5 +84,6 @@ class Window:
         require(least >= 0 and 0 <= window.part < 2**31 and window.start < 2**53, "window", text)
         require(window.report is None or isinstance(window.report, dict), "report", window.report)
         require(window.pause <= MAX_PAUSE_FRAMES, "pause", window.pause)
+        require(0 <= window.deadline <= MAX_COUNT or window.deadline == math.inf, "deadline", window.deadline)
         require(last <= codes.shape[-1], "context and count", last)
         return window

@@ -87,6 +87,8 @@ def test_what_is_no_plan_and_no_window_is_refused(text: str) -> None:
 
 WRONG_OF_A_WINDOW: dict[str, list[Any]] = {
     "int": [*NEVER, 1.5, 5.0, "1", None, True, [1], {}],
+    # No time limit is a deadline, too.
+    "float": [value for value in WRONG["float"] if value != math.inf],
     "bool": WRONG["bool"],
     "str": WRONG["str"],
     "FinishReason | None": ["done", 1, ["stop"], {"a": 1}, math.nan],
