@@ -109,7 +109,7 @@ _PREFIX = re.compile(
     r"(in ensemble '[^']*', |Failed to process the request\(s\) for (model )?(instance )?'[^']*', message: )*"
 )
 # Triton's own messages for a model that is absent, still loading, or whose Python process was killed.
-_NOT_SERVING = re.compile(r"unknown model|not ready|no available versions|is not healthy")
+_NOT_SERVING = re.compile(r"unknown model|not ready|[Ss]erver is stopping|no available versions|is not healthy")
 # Triton's own messages for tensors that do not match the model's configuration.
 _BAD_TENSOR = re.compile(r"inference input|unexpected shape|expected \d+ inputs|data-type")
 

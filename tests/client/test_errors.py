@@ -89,6 +89,12 @@ def test_an_empty_text_is_refused_before_it_is_sent(text: str) -> None:
             ServerUnavailableError,
             "h:1 cannot serve",
         ),
+        (
+            "in ensemble 'x', [request id: 1] Server is stopping, scheduler for model has stopped accepting new "
+            "inference requests",
+            ServerUnavailableError,
+            "h:1 cannot serve",
+        ),
         ("something else\nAt:", HiggsError, "The server at h:1 failed: something else"),
         (
             "InvalidRequestError: voice 'OverloadedError: x' is unknown",
@@ -241,7 +247,7 @@ def test_a_model_killed_in_mid_stream_ends_the_stream(own_server: StandInServer)
 
 
 def test_a_server_killed_in_mid_stream_is_told_with_the_audio_so_far(own_server: StandInServer) -> None:
-    client = HiggsClient(own_server.url)
+    client = HiggsClient(own_server.url, resume=False)
     stream = client.stream("seconds=60 chunk=0.1 pace=0.02")
     next(stream)
     own_server.kill()
