@@ -11,6 +11,15 @@ import triton_python_backend_utils as pb_utils
 
 from runtime.formats.errors import InvalidRequestError, sentence
 
+# Triton's code for each class, which becomes the gRPC code and the HTTP status of an answer that is no stream. There
+# is no RESOURCE_EXHAUSTED and no DEADLINE_EXCEEDED: what may succeed later is UNAVAILABLE. Any other is INTERNAL.
+_CODES = {
+    "InvalidRequestError": "INVALID_ARG",
+    "AudioFormatError": "INVALID_ARG",
+    "OverloadedError": "UNAVAILABLE",
+    "MemoryExhaustionError": "UNAVAILABLE",
+    "GenerationTimeoutError": "UNAVAILABLE",
+}
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -65,7 +74,8 @@ def string_tensor(name: str, value: str) -> Any:
 def refusal(words: str | Exception) -> Any:
     """A response that is an error and nothing else."""
     said = words if isinstance(words, str) else sentence(words)
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(said))
+    code = getattr(pb_utils.TritonError, _CODES.get(said.partition(":")[0], "INTERNAL"))
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(said, code))
 
 
 def refuse(sender: Any, words: str | Exception) -> None:

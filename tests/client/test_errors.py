@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+import grpc
 import higgs_tts
 import pytest
 from higgs_tts import (
@@ -19,7 +20,7 @@ from higgs_tts import (
     ServerUnavailableError,
     StreamStalledError,
 )
-from higgs_tts.errors import error_from_server
+from higgs_tts.errors import error_from_grpc, error_from_server
 
 from .standin.server import StandInServer
 
@@ -142,13 +143,34 @@ def test_an_address_of_another_form_is_refused(url: str) -> None:
         HiggsClient(url)
 
 
-@pytest.mark.parametrize("host", ["[::1]", "localhost", "no-such-host.invalid", "127.0.0.1", "[fe80::1%lo]"])
+@pytest.mark.parametrize("host", ["[::1]", "localhost", "127.0.0.1", "[fe80::1%lo]"])
 def test_an_address_where_nothing_listens_is_said_within_seconds(host: str) -> None:
     with (
         HiggsClient(f"{host}:9", connect_timeout=2) as client,
         pytest.raises(ServerUnavailableError, match=r"No server|2 s"),
     ):
         client.stream("hello")
+
+
+def test_a_name_that_nobody_knows_is_said_so() -> None:
+    with (
+        HiggsClient("no-such-host.invalid:9", connect_timeout=5) as client,
+        pytest.raises(ServerUnavailableError, match=r"name in no-such-host\.invalid:9 is unknown") as caught,
+    ):
+        client.stream("hello")
+    assert caught.value.retryable
+
+
+def test_a_code_of_grpc_does_not_hide_the_class_that_the_server_told() -> None:
+    class Refusal:
+        def __init__(self, code: grpc.StatusCode, details: str) -> None:
+            self.code, self.details = lambda: code, lambda: details
+
+    for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL):
+        error = error_from_grpc(Refusal(code, "OverloadedError: 8 wait."), "h:1", 1.0)
+        assert (type(error), str(error)) == (OverloadedError, "8 wait.")
+    error = error_from_grpc(Refusal(grpc.StatusCode.UNAVAILABLE, "Server is stopping"), "h:1", 1.0)
+    assert "h:1 cannot serve speech now" in str(error)
 
 
 def test_a_client_finds_a_server_that_started_after_its_first_attempt(own_server: StandInServer) -> None:
