@@ -55,11 +55,17 @@ def classify(error: Exception) -> RequestError:
         return error
     text = f"{type(error).__name__}: {error}"
     lowered = text.lower()
-    if isinstance(error, MemoryError) or "out of memory" in lowered or "failed to allocate" in lowered:
+    if is_out_of_memory(error):
         return MemoryExhaustionError(f"the step needed more memory than is free ({text})")
     if "cuda" in lowered or "cudnn" in lowered or "tensorrt" in lowered:
         return CUDAFailureError(f"the GPU step failed ({text})")
     return EngineError(f"the generation step failed ({text})")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory, this machine's or a GPU's, was what an error of a model runtime lacked."""
+    lowered = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in lowered or "failed to allocate" in lowered
 
 
 def sentence(error: Exception) -> str:

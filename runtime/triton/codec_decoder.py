@@ -16,7 +16,13 @@ import triton_python_backend_utils as pb_utils
 from runtime.codec.batcher import WindowBatcher
 from runtime.codec.networks import open_network
 from runtime.codec.stream_samples import stream_samples
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError
+from runtime.formats.errors import (
+    AudioTokenizationError,
+    InvalidRequestError,
+    MemoryExhaustionError,
+    RequestError,
+    is_out_of_memory,
+)
 from runtime.formats.window import Window
 from runtime.triton import tensors
 
@@ -67,7 +73,8 @@ class TritonPythonModel:
             tensors.refuse(sender, window.fault)
         elif isinstance(result, Exception):
             if not isinstance(result, RequestError):
-                result = AudioTokenizationError(f"the codec could not decode a window: {result}")
+                kind = MemoryExhaustionError if is_out_of_memory(result) else AudioTokenizationError
+                result = kind(f"the codec could not decode a window: {result}")
             tensors.refuse(sender, result)
         else:
             sender.send(self._response(window, result), flags=tensors.FINAL)

@@ -20,7 +20,13 @@ import triton_python_backend_utils as pb_utils
 from runtime.codec.clip_tensors import Clips, read_clips
 from runtime.codec.code_cache import DISK, ENCODER, MEMORY, CodeCache
 from runtime.codec.networks import open_network
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError
+from runtime.formats.errors import (
+    AudioTokenizationError,
+    InvalidRequestError,
+    MemoryExhaustionError,
+    RequestError,
+    is_out_of_memory,
+)
 from runtime.triton import tensors
 from runtime.triton.metrics import CodeSources, Refusals
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
@@ -85,7 +91,8 @@ class TritonPythonModel:
                 for key, samples in zip(keys, clips.samples, strict=True)
             ]
         except Exception as error:
-            self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {error}"))
+            kind = MemoryExhaustionError if is_out_of_memory(error) else AudioTokenizationError
+            self._refuse(sender, kind(f"the codec could not encode the reference audio: {error}"))
             return
         self._respond(sender, clips.with_codes(codes))
 

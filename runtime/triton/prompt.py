@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError
+from runtime.formats.errors import InvalidRequestError, RequestError, classify
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.dialogue import Recognition
@@ -50,9 +50,10 @@ class TritonPythonModel:
     def _answer(self, request: Any) -> Any:
         try:
             return self._write(request)
-        except RequestError as error:
-            self._refusals.count(error)
-            return tensors.refusal(error)
+        except (RequestError, MemoryError) as error:
+            refusal = classify(error)
+            self._refusals.count(refusal)
+            return tensors.refusal(refusal)
 
     def _write(self, request: Any) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError
+from runtime.formats.errors import InvalidRequestError, RequestError, classify
 from runtime.triton import tensors
 from runtime.triton.metrics import Refusals
 from runtime.voices.store import VoiceStore
@@ -38,9 +38,10 @@ class TritonPythonModel:
             if command not in self._commands:
                 raise InvalidRequestError(f"command {command!r} is unknown; there are {', '.join(self._commands)}")
             return self._commands[command](request)
-        except RequestError as error:
-            self._refusals.count(error)
-            return tensors.refusal(error)
+        except (RequestError, MemoryError) as error:
+            refusal = classify(error)
+            self._refusals.count(refusal)
+            return tensors.refusal(refusal)
 
     def _list(self, request: Any) -> Any:
         return self._response({"voices": [profile.summary() for profile in self._store.profiles()]})
