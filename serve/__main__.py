@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from serve.access import Access, Tls
+from serve.beats import HANG_SECONDS
 from serve.errors import DeviceError, LaunchError
 from serve.ports import LOOPBACK, Ports
 from serve.state import STATE_VARIABLE, default_state, prepare_state
@@ -68,7 +69,9 @@ def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonSer
     ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
     tls = Tls(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None
     access = Access(ports, options.host, options.http_host, tls)
-    return TritonServer(bundle, access, options.verify, options.log, options.log_verbose, options.device, state)
+    return TritonServer(
+        bundle, access, options.verify, options.log, options.log_verbose, options.device, state, options.hang
+    )
 
 
 def _beside(bundle: Path, fallback: str) -> Path:
@@ -105,6 +108,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=START_SECONDS, help="seconds the models may take to load")
     parser.add_argument(
         "--restarts", type=int, metavar="N", help="restarts in a row after which to give up; default: never"
+    )
+    parser.add_argument(
+        "--hang",
+        type=float,
+        default=HANG_SECONDS,
+        metavar="SECONDS",
+        help="how long a model that has work may make no progress before all is restarted; default: %(default)g",
     )
     parser.add_argument("--log", type=Path, help="Triton's log; by default triton.log in the bundle")
     parser.add_argument("--log-verbose", type=int, default=0, help="Triton's own level of detail")

@@ -25,6 +25,7 @@ from runtime.formats.errors import (
 )
 from runtime.formats.window import Window
 from runtime.triton import tensors
+from runtime.triton.beat import Work, beat
 
 Ticket = tuple[Any, Window]  # a response sender, and the window it must answer
 
@@ -38,7 +39,9 @@ class TritonPythonModel:
         self._max_frames: int = settings["max_frames"]
         self._hop_length: int = settings["hop_length"]
         self._fade_samples: int = settings["fade_samples"]
-        self._batcher = WindowBatcher[Ticket](decoder, self._answer, settings["max_batch"])
+        self._work = Work()
+        self._batcher = WindowBatcher[Ticket](decoder, self._answered, settings["max_batch"])
+        beat("codec_decoder", self._work.last_progress)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -48,6 +51,7 @@ class TritonPythonModel:
             except InvalidRequestError as error:
                 tensors.refuse(sender, error)
                 continue
+            self._work.begin()
             self._batcher.put(window.stream, (sender, window), window.codes)
 
     def finalize(self) -> None:
@@ -64,6 +68,12 @@ class TritonPythonModel:
             raise InvalidRequestError(f"codes must lie from 0 to {self._codebook_size - 1}")
         # Copy: Triton owns the tensor's memory and takes it back when this call returns.
         return Window.read(codes[0].copy(), tensors.text(request, "window") or "")
+
+    def _answered(self, ticket: Ticket, result: np.ndarray | Exception) -> None:
+        try:
+            self._answer(ticket, result)
+        finally:
+            self._work.end()
 
     def _answer(self, ticket: Ticket, result: np.ndarray | Exception) -> None:
         sender, window = ticket

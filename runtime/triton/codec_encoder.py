@@ -28,6 +28,7 @@ from runtime.formats.errors import (
     is_out_of_memory,
 )
 from runtime.triton import tensors
+from runtime.triton.beat import Work, beat
 from runtime.triton.metrics import CodeSources, Refusals
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.state import state_directory
@@ -49,6 +50,8 @@ class TritonPythonModel:
         self._cache = CodeCache(settings["cache_entries"], files, self._count)
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._refusals = Refusals("codec_encoder")
+        self._work = Work()
+        beat("codec_encoder", self._work.last_progress)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -65,7 +68,9 @@ class TritonPythonModel:
             if codes is not None:
                 self._respond(sender, clips.with_codes(codes))
             else:
-                self._worker.submit(self._encode_all, sender, keys, clips)
+                self._work.begin()
+                work = self._worker.submit(self._encode_all, sender, keys, clips)
+                work.add_done_callback(lambda done: self._work.end())
 
     def finalize(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)

@@ -27,6 +27,7 @@ from runtime.text.prompt_encoder import PromptEncoder, check_marks
 from runtime.text.request_options import parse_options
 from runtime.text.text_input import Content, read_text, told
 from runtime.triton import tensors
+from runtime.triton.beat import Work, beat
 from runtime.triton.metrics import Refusals
 from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
@@ -42,6 +43,8 @@ class TritonPythonModel:
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
         self._refusals = Refusals("prompt")
+        self._work = Work()
+        beat("prompt", self._work.last_progress)
         resolve(None, "word")  # loads the word lists now; otherwise the first request would wait a second for them
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -49,7 +52,8 @@ class TritonPythonModel:
 
     def _answer(self, request: Any) -> Any:
         try:
-            return self._write(request)
+            with self._work:
+                return self._write(request)
         except (RequestError, MemoryError) as error:
             refusal = classify(error)
             self._refusals.count(refusal)

@@ -16,6 +16,7 @@ import triton_python_backend_utils as pb_utils
 
 from runtime.formats.errors import InvalidRequestError, RequestError, classify
 from runtime.triton import tensors
+from runtime.triton.beat import Work, beat
 from runtime.triton.metrics import Refusals
 from runtime.voices.store import VoiceStore
 
@@ -28,6 +29,8 @@ class TritonPythonModel:
         self._no_codes = np.zeros((settings["num_codebooks"], 0), np.int32)
         self._commands = {"list": self._list, "show": self._show, "add": self._add, "remove": self._remove}
         self._refusals = Refusals("voices")
+        self._work = Work()
+        beat("voices", self._work.last_progress)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]
@@ -37,7 +40,8 @@ class TritonPythonModel:
             command = tensors.text(request, "command") or ""
             if command not in self._commands:
                 raise InvalidRequestError(f"command {command!r} is unknown; there are {', '.join(self._commands)}")
-            return self._commands[command](request)
+            with self._work:
+                return self._commands[command](request)
         except (RequestError, MemoryError) as error:
             refusal = classify(error)
             self._refusals.count(refusal)
