@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from serve.errors import LaunchError
@@ -11,6 +12,7 @@ from serve.ports import ANY, LOOPBACK, Ports, listening_address
 
 # No client of ours uses these; they let a stranger read other programs' shared memory, unload models or fill the disk.
 _OPERATORS_ONLY = ("shared-memory", "model-repository", "statistics", "trace", "logging")
+OPERATOR = "operator"  # the HTTP header that carries the key
 # A client whose network was cut is noticed within the sum of both; gRPC's default is two hours.
 _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 5000, 3000
 
@@ -46,12 +48,14 @@ class Access:
         http_host: the same for HTTP. Triton's HTTP has faults that let anybody end the server (SECURITY.md): a proxy in
             front of it must refuse chunked bodies.
         tls: gRPC is encrypted with these.
+        key: what opens to the launcher what is shut to all others; nobody else is told.
     """
 
     ports: Ports = field(default_factory=Ports.free)
     host: str = LOOPBACK
     http_host: str = LOOPBACK
     tls: Tls | None = None
+    key: str = field(default_factory=partial(secrets.token_urlsafe, 32))
 
     def url(self, service: str) -> str:
         """HOST:PORT by which this machine reaches a service.
@@ -65,7 +69,7 @@ class Access:
         """Raises LaunchError: an address is none, or a port is taken."""
         host, http_host = listening_address(self.host), listening_address(self.http_host)
         self.ports.refuse_if_taken({"http": http_host, "grpc": host, "metrics": host})
-        key = f"{','.join(_OPERATORS_ONLY)}:operator={secrets.token_urlsafe(32)}"  # nobody is told
+        key = f"{','.join(_OPERATORS_ONLY)}:{OPERATOR}={self.key}"
         return [
             *(f"--{service}-address={host}" for service in ("grpc", "metrics")),
             f"--http-address={http_host}",

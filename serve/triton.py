@@ -172,6 +172,7 @@ class TritonServer:
         command += [f"--backend-directory={triton.backends}"] if triton.backends else []
         # Complete configs make completing them a waste of seconds; the metrics interval follows ours.
         command += ["--disable-auto-complete-config", "--metrics-interval-ms=250"]
+        command += ["--model-control-mode=explicit", "--load-model=*"]
         command += [f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}", f"--log-verbose={self._verbosity}"]
         try:
             self.log, output = open_log(self.log)

@@ -42,7 +42,8 @@ class BaseClient(Generic[StreamT, SpeechT]):
     connect_timeout: seconds the server may take to answer at all.
     drain_timeout: seconds an abandoned stream may take to end on the server.
     resume: ask again when a stream breaks because the server died, failed or was restarted, and go on where it broke:
-    twice at most, within the call's `timeout`, if the server is ready again within `first_chunk_timeout`.
+    twice at most, within the call's `timeout`, if the server is ready again within `first_chunk_timeout`, or within
+    `connect_timeout` where nothing was heard yet.
     watch: ask the server to end the generations of this process as soon as the process is gone.
     credentials: for an encrypted connection, as from `grpc.ssl_channel_credentials()`.
     metadata: sent with every gRPC call, such as {"authorization": "Bearer …"}. Read again for each call, so that you
@@ -66,7 +67,9 @@ class BaseClient(Generic[StreamT, SpeechT]):
         self._chunk_timeout = checked_seconds("chunk_timeout", chunk_timeout)
         self._first_chunk_timeout = checked_seconds("first_chunk_timeout", first_chunk_timeout)
         self._connection = Connection(url, credentials, metadata, watch, connect_timeout, drain_timeout)
-        self._ask = partial(ResumedExchange, self._connection, resume=resume, patience=first_chunk_timeout)
+        self._ask = partial(
+            ResumedExchange, self._connection, resume=resume, patience=(connect_timeout, first_chunk_timeout)
+        )
         # Runs when the client is garbage-collected, or else at the interpreter's exit.
         self._finalizer = weakref.finalize(self, self._connection.close)
 

@@ -38,7 +38,8 @@ class ResumedExchange:
 
     Between them it delivers REPLAYING, and again while it waits and for each chunk that the caller has already.
     request: as for `Exchange`, or the function that makes it. deadline: of the whole, on the clock of time.monotonic().
-    patience: seconds in which the server must be ready again. resume: whether to ask again at all.
+    patience: seconds in which the server must be ready again, before any audio and after some. resume: whether to ask
+    again at all.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class ResumedExchange:
         deadline: float,
         deliver: Callable[[Event], None],
         *,
-        patience: float,
+        patience: tuple[float, float],
         resume: bool,
     ) -> None:
         self.deadline = deadline
@@ -163,7 +164,7 @@ class ResumedExchange:
 
     def _request_when_ready(self, request_id: str, pause: float, error: HiggsError) -> Any:
         """The request, as soon as the server can take it. Raises what broke the stream when that takes too long."""
-        until = min(time.monotonic() + self._patience, self.deadline)
+        until = min(time.monotonic() + self._patience[self._position > 0], self.deadline)
         self._cancelled.wait(pause)
         while not self._cancelled.is_set() and not self._connection.is_ready():
             if time.monotonic() > until:

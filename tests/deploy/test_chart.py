@@ -165,8 +165,8 @@ def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
     startup = container["startupProbe"]
     assert startup["failureThreshold"] * startup["periodSeconds"] == options.timeout, "neither gives up first"
     assert startup["failureThreshold"] > container["livenessProbe"]["failureThreshold"]
-    drain = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert spec["terminationGracePeriodSeconds"] > drain + STOP_SECONDS
+    wait = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert spec["terminationGracePeriodSeconds"] > wait + options.drain + STOP_SECONDS
     gpus = container["resources"]["limits"].get("nvidia.com/gpu")
     assert gpus == (None if case == "cpu" else 1)
 
