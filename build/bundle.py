@@ -58,7 +58,7 @@ def _claimed(bundle: Path) -> Iterator[None]:
     bundle.mkdir(parents=True, exist_ok=True)
     with ExitStack() as claim:
         try:
-            claim.enter_context(locked(bundle / LOCK_FILE, wait=False))
+            claim.enter_context(locked(bundle / LOCK_FILE, wait=0))
         except BlockingIOError:
             raise BuildError(f"another build is writing into {bundle}; wait for it or give another folder") from None
         yield

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from serve.access import READ_ONLY, VOICES_VARIABLE, WRITABLE, Access, Tls
+from serve.beats import HANG_SECONDS
+from serve.drain import DRAIN_SECONDS, drain
 from serve.errors import DeviceError, LaunchError
 from serve.ports import LOOPBACK, Ports
 from serve.state import STATE_VARIABLE, default_state, prepare_state
@@ -48,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
         print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
         Supervisor(server, options.timeout, options.restarts).watch()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if stop.args == (signal.SIGTERM,):
+            _drain(server, options.drain)
         print(f"stopped in {server.stop():.1f} s")
         return 0
     except LaunchError as error:
@@ -57,6 +61,20 @@ def main(arguments: list[str] | None = None) -> int:
         return _refused(f"{error.strerror or error}: {error.filename or options.bundle}")
     finally:
         server.stop()
+
+
+def _drain(server: TritonServer, seconds: float) -> None:
+    """Let running streams finish; a second signal cuts them."""
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        if not drain(server.access, seconds, server.ailment):
+            logger.warning("not all streams ended within --drain %g s; they are cut", seconds)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _refused(reason: str) -> int:
@@ -69,7 +87,9 @@ def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonSer
     ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
     tls = Tls(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None
     access = Access(ports, options.host, options.http_host, tls, options.voices)
-    return TritonServer(bundle, access, options.verify, options.log, options.log_verbose, options.device, state)
+    return TritonServer(
+        bundle, access, options.verify, options.log, options.log_verbose, options.device, state, options.hang
+    )
 
 
 def _beside(bundle: Path, fallback: str) -> Path:
@@ -113,6 +133,21 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--restarts", type=int, metavar="N", help="restarts in a row after which to give up; default: never"
     )
+    parser.add_argument(
+        "--drain",
+        type=float,
+        default=DRAIN_SECONDS,
+        metavar="SECONDS",
+        help="how long running streams may take to finish after SIGTERM, while new ones are refused; "
+        "default: %(default)g",
+    )
+    parser.add_argument(
+        "--hang",
+        type=float,
+        default=HANG_SECONDS,
+        metavar="SECONDS",
+        help="how long a model that has work may make no progress before all is restarted; default: %(default)g",
+    )
     parser.add_argument("--log", type=Path, help="Triton's log; by default triton.log in the bundle")
     parser.add_argument("--log-verbose", type=int, default=0, help="Triton's own level of detail")
     options = parser.parse_args(arguments)
@@ -125,7 +160,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """Interrupt whatever is running, even loading or restarting; a second Ctrl-C must not cut the shutdown short."""
     for each in _STOP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from serve.errors import LaunchError
@@ -15,6 +16,7 @@ VOICES_VARIABLE = "HIGGS_VOICES"
 WRITABLE, READ_ONLY = "writable", "read-only"
 # No client of ours uses these; they let a stranger read other programs' shared memory, unload models or fill the disk.
 _OPERATORS_ONLY = ("shared-memory", "model-repository", "statistics", "trace", "logging")
+OPERATOR = "operator"  # the HTTP header that carries the key
 # A client whose network was cut is noticed within the sum of both; gRPC's default is two hours.
 _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 5000, 3000
 
@@ -51,6 +53,7 @@ class Access:
             front of it must refuse chunked bodies.
         tls: gRPC is encrypted with these.
         voices: WRITABLE lets clients add, replace and remove voices, READ_ONLY does not.
+        key: what opens to the launcher what is shut to all others; nobody else is told.
     """
 
     ports: Ports = field(default_factory=Ports.free)
@@ -58,6 +61,7 @@ class Access:
     http_host: str = LOOPBACK
     tls: Tls | None = None
     voices: str = WRITABLE
+    key: str = field(default_factory=partial(secrets.token_urlsafe, 32))
 
     def url(self, service: str) -> str:
         """HOST:PORT by which this machine reaches a service.
@@ -75,7 +79,7 @@ class Access:
         """Raises LaunchError: an address is none, or a port is taken."""
         host, http_host = listening_address(self.host), listening_address(self.http_host)
         self.ports.refuse_if_taken({"http": http_host, "grpc": host, "metrics": host})
-        key = f"{','.join(_OPERATORS_ONLY)}:operator={secrets.token_urlsafe(32)}"  # nobody is told
+        key = f"{','.join(_OPERATORS_ONLY)}:{OPERATOR}={self.key}"
         return [
             *(f"--{service}-address={host}" for service in ("grpc", "metrics")),
             f"--http-address={http_host}",

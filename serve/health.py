@@ -52,6 +52,7 @@ def check(
             first_chunk_timeout=timeout,
             connect_timeout=timeout,
             drain_timeout=_DRAIN_SECONDS,
+            resume=False,
             credentials=credentials,
         ) as client:
             speech = client.synthesize(TEXT, params=GenerationParams(max_seconds=SECONDS, timeout_seconds=timeout))

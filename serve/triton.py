@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from serve.access import Access
+from serve.beats import BEAT_VARIABLE, HANG_SECONDS, hanging
 from serve.errors import LaunchError
 from serve.gpu import Gpu
 from serve.installation import find_installation
@@ -24,6 +25,7 @@ from serve.state import STATE_VARIABLE
 
 # For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
 START_SECONDS = 900.0
+_BEATS = "beats"
 STOP_SECONDS = 8.0  # for a clean stop, after which the processes are killed
 _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
 
@@ -42,6 +44,7 @@ class TritonServer:
         verbosity: Triton's --log-verbose.
         device: one of several GPUs, by nvidia-smi's index or UUID; by default the one with most free memory.
         state: folder for what outlives the server, such as added voices; None keeps nothing.
+        hang: seconds without progress after which a model that has work counts as hanging.
     """
 
     def __init__(
@@ -53,11 +56,12 @@ class TritonServer:
         verbosity: int = 0,
         device: str | None = None,
         state: Path | None = None,
+        hang: float = HANG_SECONDS,
     ) -> None:
         self._bundle, self._verify, self._verbosity = bundle, verify, verbosity
         self.access = access or Access()
         self.log = log or bundle / "triton.log"
-        self._device, self._state = device, state
+        self._device, self._state, self._hang = device, state, hang
         self.gpu: Gpu | None = None
         self._scratch: Path | None = None
         self._shared_memory: SharedMemory | None = None
@@ -125,7 +129,7 @@ class TritonServer:
         """
         if self._process is None or self._processes is None or self._process.poll() is not None:
             return "the server process has ended"
-        return self._processes.ailment()
+        return self._processes.ailment() or (hanging(self._scratch / _BEATS, self._hang) if self._scratch else None)
 
     def memory_bytes(self) -> int:
         """Resident memory of the server and its model processes."""
@@ -162,12 +166,14 @@ class TritonServer:
         self, repository: Path, listening: list[str], scratch: Path, shared: SharedMemory
     ) -> subprocess.Popen[bytes]:
         triton = find_installation(scratch)
+        (scratch / _BEATS).mkdir()
         linked = scratch / "repository"
         linked.symlink_to(repository.absolute())
         command = [str(triton.executable), f"--model-repository={linked}", *listening, shared.argument]
         command += [f"--backend-directory={triton.backends}"] if triton.backends else []
         # Complete configs make completing them a waste of seconds; the metrics interval follows ours.
         command += ["--disable-auto-complete-config", "--metrics-interval-ms=250"]
+        command += ["--model-control-mode=explicit", "--load-model=*"]
         command += [f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}", f"--log-verbose={self._verbosity}"]
         try:
             self.log, output = open_log(self.log)
@@ -179,7 +185,7 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=triton.environment | self._environment(),
+                env=triton.environment | self._environment() | {BEAT_VARIABLE: str(scratch / _BEATS)},
                 pass_fds=[shared.lock] if shared.lock >= 0 else [],
                 umask=0o077,  # what models keep is no other user's: voices, codes
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order

@@ -63,8 +63,7 @@ class AsyncHiggsClient(
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-        exchange = self._connection.open(request_id, make_request, deliver)
-        return AsyncSpeechStream(self, exchange, deadline, events)
+        return AsyncSpeechStream(self, self._ask(request_id, make_request, deadline, deliver), events)
 
     async def _collect(self, stream: Callable[[], "AsyncSpeechStream"]) -> Speech:
         async with stream() as chunks:
@@ -84,8 +83,10 @@ class AsyncSpeechStream(
         """Raises the HiggsError that ended the stream; StreamStalledError when the next chunk is overdue."""
         if self._ended:
             raise StopAsyncIteration
+        event: Event = None
         try:
-            event = await self._next_event()
+            while self._is_replaying(event := await self._next_event()):
+                pass
         except asyncio.TimeoutError:
             event = self._overdue()
         except asyncio.CancelledError:

@@ -14,9 +14,10 @@ import grpc
 from .audio import Reference, load_reference
 from .connection import Connection
 from .errors import GenerationTimeoutError, HiggsError, InvalidRequestError, StreamStalledError, checked_seconds
-from .exchange import Event, Exchange
+from .exchange import REPLAYING, Event
 from .params import GenerationParams
 from .protocol import Text, new_request_id, speech_request
+from .resume import ResumedExchange
 from .speech import AudioChunk, Speech
 from .voices import VoiceRequests
 
@@ -40,6 +41,9 @@ class BaseClient(Generic[StreamT, SpeechT]):
     first_chunk_timeout: the same for the first chunk, which also waits for a free slot.
     connect_timeout: seconds the server may take to answer at all.
     drain_timeout: seconds an abandoned stream may take to end on the server.
+    resume: ask again when a stream breaks because the server died, failed or was restarted, and go on where it broke:
+    twice at most, within the call's `timeout`, if the server is ready again within `first_chunk_timeout`, or within
+    `connect_timeout` where nothing was heard yet.
     watch: ask the server to end the generations of this process as soon as the process is gone.
     credentials: for an encrypted connection, as from `grpc.ssl_channel_credentials()`.
     metadata: sent with every gRPC call, such as {"authorization": "Bearer …"}. Read again for each call, so that you
@@ -56,12 +60,16 @@ class BaseClient(Generic[StreamT, SpeechT]):
         connect_timeout: float = CONNECT_TIMEOUT,
         drain_timeout: float = DRAIN_TIMEOUT,
         watch: bool = True,
+        resume: bool = True,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         self._chunk_timeout = checked_seconds("chunk_timeout", chunk_timeout)
         self._first_chunk_timeout = checked_seconds("first_chunk_timeout", first_chunk_timeout)
         self._connection = Connection(url, credentials, metadata, watch, connect_timeout, drain_timeout)
+        self._ask = partial(
+            ResumedExchange, self._connection, resume=resume, patience=(connect_timeout, first_chunk_timeout)
+        )
         # Runs when the client is garbage-collected, or else at the interpreter's exit.
         self._finalizer = weakref.finalize(self, self._connection.close)
 
@@ -120,17 +128,16 @@ class BaseClient(Generic[StreamT, SpeechT]):
 class BaseStream(Generic[QueueT]):
     """One request, its deadlines and its end."""
 
-    def __init__(self, client: BaseClient[Any, Any], exchange: Exchange, deadline: float, events: QueueT) -> None:
+    def __init__(self, client: BaseClient[Any, Any], exchange: ResumedExchange, events: QueueT) -> None:
         self._events = events
         self._client = client  # keeps the client alive as long as its streams
         self._exchange = exchange
         self._timeout = client._first_chunk_timeout
-        self._deadline = deadline  # on the clock of time.monotonic()
         self._ended = False
 
     @property
     def request_id(self) -> str:
-        """The id under which the server knows this request."""
+        """The id under which the server knows this request; another one after the stream broke and was resumed."""
         return self._exchange.request_id
 
     @property
@@ -144,12 +151,18 @@ class BaseStream(Generic[QueueT]):
 
     def _seconds_to_wait(self) -> float:
         """Seconds left to wait for the next event."""
-        return max(0.0, min(self._timeout, self._deadline - time.monotonic()))
+        return max(0.0, min(self._timeout, self._exchange.deadline - time.monotonic()))
+
+    def _is_replaying(self, event: Event) -> bool:
+        """Whether the event tells only that the request was asked again; it may then take as long as a first chunk."""
+        if event == REPLAYING:
+            self._timeout = self._client._first_chunk_timeout
+        return event == REPLAYING
 
     def _overdue(self) -> HiggsError:
         """The error to raise when the next event did not arrive in time."""
         self.cancel()
-        if time.monotonic() >= self._deadline:
+        if time.monotonic() >= self._exchange.deadline:
             return GenerationTimeoutError("The speech took longer than the call's timeout.", request_id=self.request_id)
         return StreamStalledError(
             f"No audio came for {self._timeout:g} s; the server may be overloaded or its model dead.",
@@ -162,7 +175,7 @@ class BaseStream(Generic[QueueT]):
             self._timeout = self._client._chunk_timeout
             return event
         self._ended = True
-        if event is not None:
+        if isinstance(event, Exception):
             raise event
         return None
 
@@ -186,10 +199,8 @@ class HiggsClient(BaseClient["SpeechStream", Speech], VoiceRequests, AbstractCon
         self.close()
 
     def _open(self, request_id: str, make_request: Callable[[], Any], deadline: float) -> "SpeechStream":
-        request = make_request()
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        exchange = self._connection.open(request_id, request, events.put)
-        return SpeechStream(self, exchange, deadline, events)
+        return SpeechStream(self, self._ask(request_id, make_request(), deadline, events.put), events)
 
     def _collect(self, stream: Callable[[], "SpeechStream"]) -> Speech:
         with stream() as chunks:
@@ -209,8 +220,10 @@ class SpeechStream(
         """Raises the HiggsError that ended the stream; StreamStalledError when the next chunk is overdue."""
         if self._ended:
             raise StopIteration
+        event: Event = None
         try:
-            event = self._events.get(timeout=self._seconds_to_wait())
+            while self._is_replaying(event := self._events.get(timeout=self._seconds_to_wait())):
+                pass
         except queue.Empty:
             event = self._overdue()
         chunk = self._chunk(event)

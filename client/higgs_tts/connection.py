@@ -20,6 +20,7 @@ UNLIMITED = -1
 # Seconds. Watches end with their generations, so this covers the last ones still on their way; the watch of a
 # request that was refused before it reached the LM never ends by itself, so we cut it.
 CONTROL_PATIENCE = 0.1
+READY_TIMEOUT = 2.0  # seconds
 
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", UNLIMITED),
@@ -120,6 +121,16 @@ class Connection:
             return InferResult(self._stub.ModelInfer(request, timeout=timeout, metadata=self._metadata()))
         except grpc.RpcError as error:
             raise error_from_grpc(error, self.address, timeout, request.id) from None
+
+    def is_ready(self) -> bool:
+        """Whether the server takes requests now; also True once the client is closed, where nothing is worth a wait."""
+        if self._closed:
+            return True
+        request = service_pb2.ModelReadyRequest(name=ENSEMBLE)
+        try:
+            return bool(self._stub.ModelReady(request, timeout=READY_TIMEOUT, metadata=self._metadata()).ready)
+        except (grpc.RpcError, ValueError):  # gRPC's ValueError: the client was closed this very moment
+            return self._closed
 
     def close(self) -> None:
         """Cancel the streams in progress, let them drain, and close the channel. Blocks up to the drain timeout."""

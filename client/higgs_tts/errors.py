@@ -109,7 +109,11 @@ _PREFIX = re.compile(
     r"(in ensemble '[^']*', |Failed to process the request\(s\) for (model )?(instance )?'[^']*', message: )*"
 )
 # Triton's own messages for a model that is absent, still loading, or whose Python process was killed.
-_NOT_SERVING = re.compile(r"unknown model|not ready|no available versions|is not healthy")
+_NOT_SERVING = re.compile(r"unknown model|not ready|[Ss]erver is stopping|no available versions|is not healthy")
+# gRPC's messages, in the words of its versions.
+_NO_NAME = re.compile(r"resolving|resolution|lookup", re.IGNORECASE)
+_NO_TRUST = re.compile(r"SSL|handshake", re.IGNORECASE)
+_HUNG_UP = re.compile(r"Socket closed|End of TCP stream|Connection reset", re.IGNORECASE)
 # Triton's own messages for tensors that do not match the model's configuration.
 _BAD_TENSOR = re.compile(r"inference input|unexpected shape|expected \d+ inputs|data-type")
 
@@ -141,15 +145,29 @@ def error_from_grpc(error: Any, address: str, seconds: float, request_id: str | 
             f"The server at {address} refused the client's credentials: {details}.",
             code=status.name.lower(), request_id=request_id, retryable=False,
         )  # fmt: skip
-    if status == grpc.StatusCode.UNAVAILABLE:
-        sentence = f"No server answers at {address}: start one, or give another address."
-        if "SSL" in details or "handshake" in details.lower():
-            sentence = f"The server at {address} and this client do not trust each other's TLS certificates: {details}."
-    elif status == grpc.StatusCode.DEADLINE_EXCEEDED:
+    if status == grpc.StatusCode.DEADLINE_EXCEEDED:
         sentence = f"The server at {address} did not answer within {seconds:g} s."
-    else:
-        return error_from_server(details, address, request_id)
-    return ServerUnavailableError(sentence, request_id=request_id)
+        return ServerUnavailableError(sentence, request_id=request_id)
+    told = error_from_server(details, address, request_id)
+    if status == grpc.StatusCode.UNAVAILABLE and type(told) is HiggsError:  # it was gRPC who spoke, not the server
+        return _no_connection(details, address, request_id)
+    return told
+
+
+def _no_connection(details: str, address: str, request_id: str | None) -> ServerUnavailableError:
+    """Why there is no connection, from what gRPC says."""
+    sentence, retryable = f"No server answers at {address}: start one, or give another address.", True
+    if _NO_NAME.search(details):
+        sentence = f"The name in {address} is unknown here: check its spelling, or give an IP address."
+    elif _NO_TRUST.search(details):
+        sentence = f"The server at {address} and this client do not trust each other's TLS certificates: {details}."
+        retryable = False
+    elif _HUNG_UP.search(details):
+        sentence = (
+            f"The server at {address} hangs up at once: it may ask for TLS (`credentials`, --tls), "
+            "or for a certificate of the client's."
+        )
+    return ServerUnavailableError(sentence, request_id=request_id, retryable=retryable)
 
 
 def checked_seconds(name: str, seconds: float) -> float:

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import grpc
 import numpy as np
@@ -23,8 +23,10 @@ from .speech import AudioChunk
 if TYPE_CHECKING:
     from .connection import Connection
 
+# The request is asked again after a break (`resume.py`), and nothing new came yet.
+REPLAYING: Final = "replaying"
 # A chunk of audio, the error that ended the stream, or None for a normal end.
-Event = AudioChunk | Exception | None
+Event = AudioChunk | Exception | Literal["replaying"] | None
 
 
 class Exchange:

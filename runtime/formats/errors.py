@@ -64,13 +64,19 @@ def classify(error: Exception, step: str = "the generation step") -> RequestErro
     """Give an error of a model runtime, which came up in that step, its class: clients and metrics tell them apart."""
     if isinstance(error, RequestError):
         return error
-    lowered = f"{type(error).__name__}: {error}".lower()
     text = _cut(f"{type(error).__name__}: {error}", _MOST_OF_A_LIBRARY)
-    if isinstance(error, MemoryError) or "out of memory" in lowered or "failed to allocate" in lowered:
+    lowered = f"{type(error).__name__}: {error}".lower()
+    if is_out_of_memory(error):
         return MemoryExhaustionError(f"{step} needed more memory than is free ({text})")
     if "cuda" in lowered or "cudnn" in lowered or "tensorrt" in lowered:
         return CUDAFailureError(f"the GPU step failed ({text})")
     return EngineError(f"{step} failed ({text})")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory, this machine's or a GPU's, was what an error of a model runtime lacked."""
+    lowered = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in lowered or "failed to allocate" in lowered
 
 
 def sentence(error: Exception) -> str:

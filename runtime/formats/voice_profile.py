@@ -18,6 +18,7 @@ import numpy as np
 from runtime.formats.errors import InvalidRequestError, quoted
 from runtime.formats.file_names import canonical, path_name, text_name
 from runtime.formats.pronunciations import check_pronunciations
+from runtime.formats.whole_files import read_file
 
 BUNDLE, ADDED = "bundle", "added"
 PROFILE_SUFFIX = ".profile.json"
@@ -67,7 +68,7 @@ class VoiceProfile:
     @classmethod
     def read(cls, file: Path, origin: str) -> VoiceProfile:
         """The profile in a file. Raises OSError, InvalidRequestError, KeyError or ValueError when it is none."""
-        values = json.loads(file.read_bytes())
+        values = json.loads(read_file(file))
         if not isinstance(values, dict):
             raise InvalidRequestError("it must be a JSON object")
         transcript, audio, seconds = values["transcript"], values["audio"], values["seconds"]

@@ -77,7 +77,7 @@ class Controls:
             self._ended.add(request_id)
             watch = self._watches.pop(request_id, None)
         if watch is not None:
-            watch.sender.send(flags=tensors.FINAL)
+            tensors.send(watch.sender)
 
     def cancel(self, request_id: str, sender: Any) -> None:
         """End a stream, now or when it arrives; release the watch of a stream that is not here."""
@@ -92,7 +92,7 @@ class Controls:
         if cancel_stream is not None:
             cancel_stream()
         for answered in filter(None, (sender, watch.sender if watch else None)):
-            answered.send(flags=tensors.FINAL)
+            tensors.send(answered)
 
     def watch(self, request_id: str, sender: Any) -> None:
         """Hold a watch open; release a second watch over the same stream at once.
@@ -106,7 +106,7 @@ class Controls:
                 self._watches[request_id] = _Watch(sender, time.monotonic())
                 self._changed.notify()
         if released is not None:
-            released.send(flags=tensors.FINAL)
+            tensors.send(released)
 
     def _displaced(self) -> Any:
         """The sender of the oldest watch without a stream, which is a watch no more; None if all have one."""
@@ -151,7 +151,7 @@ class Controls:
             if self._watches.get(request_id) is not watch:
                 return
             del self._watches[request_id]
-        watch.sender.send(flags=tensors.FINAL)
+        tensors.send(watch.sender)
 
 
 class _Recent:

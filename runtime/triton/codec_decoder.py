@@ -19,9 +19,18 @@ import triton_python_backend_utils as pb_utils
 from runtime.codec.batcher import WindowBatcher
 from runtime.codec.networks import open_network
 from runtime.codec.stream_samples import stream_samples
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, classify, timed_out
+from runtime.formats.errors import (
+    AudioTokenizationError,
+    InvalidRequestError,
+    MemoryExhaustionError,
+    RequestError,
+    classify,
+    is_out_of_memory,
+    timed_out,
+)
 from runtime.formats.window import FinishReason, Window
 from runtime.triton import tensors
+from runtime.triton.beat import Work, beat
 from runtime.triton.metrics import WaitingWindows
 from runtime.triton.notes import Note, NoteSender
 
@@ -45,10 +54,12 @@ class TritonPythonModel:
         self._seal = tensors.seal(args)
         self._notes = NoteSender("lm")
         self._cut: dict[str, int] = {}  # the first frame that was not decoded, of streams that are over
-        self._batcher = WindowBatcher[Ticket](decoder, self._answer, settings["max_batch"])
+        self._work = Work()
+        self._batcher = WindowBatcher[Ticket](decoder, self._answered, settings["max_batch"])
         self._closing = threading.Event()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
         self._publisher.start()
+        beat("codec_decoder", self._work.last_progress)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -60,6 +71,7 @@ class TritonPythonModel:
                 continue
             gone = sender.is_cancelled()
             codes = None if gone or window.abandons else window.codes
+            self._work.begin()
             self._batcher.put(window.stream, (sender, window), codes, window.deadline)
             if gone:
                 self._notes.send(Note(window.stream, gone=True))
@@ -82,6 +94,12 @@ class TritonPythonModel:
         # Copy: Triton owns the tensor's memory and takes it back when this call returns.
         return Window.read(codes[0].copy(), written)
 
+    def _answered(self, ticket: Ticket, result: np.ndarray | Exception | None) -> None:
+        try:
+            self._answer(ticket, result)
+        finally:
+            self._work.end()
+
     def _answer(self, ticket: Ticket, result: np.ndarray | Exception | None) -> None:
         sender, window = ticket
         # What follows a window that was not decoded has no samples either, so all of it stands where that one began.
@@ -96,15 +114,16 @@ class TritonPythonModel:
             tensors.refuse(sender, window.fault)
         elif isinstance(result, Exception):
             if not isinstance(result, RequestError):
-                result = AudioTokenizationError(f"the codec could not decode a window: {result}")
+                kind = MemoryExhaustionError if is_out_of_memory(result) else AudioTokenizationError
+                result = kind(f"the codec could not decode a window: {result}")
             tensors.refuse(sender, result)
         elif result is not None:
             audio = stream_samples(result, window, self._hop_length, self._fade_samples)
-            sender.send(self._response(window, audio, window.start), flags=tensors.FINAL)
+            tensors.send(sender, self._response(window, audio, window.start))
         elif window.last and window.finish_reason is not FinishReason.CANCELLED and _passed(window.deadline):
             tensors.refuse(sender, timed_out())
         else:
-            sender.send(self._response(window, _NO_SAMPLES, start), flags=tensors.FINAL)
+            tensors.send(sender, self._response(window, _NO_SAMPLES, start))
         self._notes.send(Note(window.stream, window.stop))
 
     def _publish(self) -> None:

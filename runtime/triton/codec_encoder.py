@@ -23,8 +23,16 @@ from runtime.codec.clip_queue import ClipQueue
 from runtime.codec.clip_tensors import Clips, read_clips
 from runtime.codec.code_cache import DISK, ENCODER, MEMORY, CodeCache
 from runtime.codec.networks import open_network
-from runtime.formats.errors import AudioTokenizationError, InvalidRequestError, RequestError, classify
+from runtime.formats.errors import (
+    AudioTokenizationError,
+    InvalidRequestError,
+    MemoryExhaustionError,
+    RequestError,
+    classify,
+    is_out_of_memory,
+)
 from runtime.triton import tensors
+from runtime.triton.beat import Work, beat
 from runtime.triton.metrics import CodeSources, Refusals
 from runtime.triton.notes import NoteReceiver
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
@@ -51,6 +59,8 @@ class TritonPythonModel:
         self._notes = NoteReceiver("codec_encoder", lambda note: self._queue.give_up(note.stream))
         self._refusals = Refusals("codec_encoder")
         self._seal = tensors.seal(args)
+        self._work = Work()
+        beat("codec_encoder", self._work.last_progress)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -67,13 +77,14 @@ class TritonPythonModel:
             if codes is not None:
                 self._respond(sender, request.request_id(), clips.with_codes(codes))
             else:
+                self._work.begin()
                 self._queue.put(
                     request.request_id(),
                     deadline,
                     encode=[
                         partial(self._codes, key, samples) for key, samples in zip(keys, clips.samples, strict=True)
                     ],
-                    answer=partial(self._answer, sender, request.request_id(), clips),
+                    answer=partial(self._answered, sender, request.request_id(), clips),
                     has_left=sender.is_cancelled,
                 )
 
@@ -102,6 +113,14 @@ class TritonPythonModel:
     def _codes(self, key: str, samples: np.ndarray) -> np.ndarray:
         return self._cache.codes(key, partial(self._encode, samples))
 
+    def _answered(
+        self, sender: Any, request_id: str, clips: Clips, outcome: list[np.ndarray] | Exception | None
+    ) -> None:
+        try:
+            self._answer(sender, request_id, clips, outcome)
+        finally:
+            self._work.end()
+
     def _answer(self, sender: Any, request_id: str, clips: Clips, outcome: list[np.ndarray] | Exception | None) -> None:
         """Answer with codes, or why there are none; for None, whose client has left, with what nobody will hear.
 
@@ -110,7 +129,8 @@ class TritonPythonModel:
         if isinstance(outcome, RequestError):
             self._refuse(sender, outcome)
         elif isinstance(outcome, Exception):
-            self._refuse(sender, AudioTokenizationError(f"the codec could not encode the reference audio: {outcome}"))
+            kind = MemoryExhaustionError if is_out_of_memory(outcome) else AudioTokenizationError
+            self._refuse(sender, kind(f"the codec could not encode the reference audio: {outcome}"))
         else:
             codes = outcome or [self._nothing(samples) for samples in clips.samples]
             self._respond(sender, request_id, clips.with_codes(codes))
@@ -133,4 +153,4 @@ class TritonPythonModel:
         ]
         signature = self._seal.sealed("codes", "", request_id, *(one.as_numpy() for one in answer))
         response = pb_utils.InferenceResponse([*answer, tensors.string_tensor("codes_signature", signature)])
-        sender.send(response, flags=tensors.FINAL)
+        tensors.send(sender, response)

@@ -84,7 +84,7 @@ class Responses:
         addressed = replace(window, stream=self._stream, deadline=self._deadline)
         rest = self._seal.sealed("window", addressed.write(), codes.as_numpy())
         response = pb_utils.InferenceResponse([codes, tensors.string_tensor("window", rest)])
-        self._sender.send(response, flags=tensors.FINAL if last else 0)
+        tensors.send(self._sender, response, last)
 
 
 class Delivery:

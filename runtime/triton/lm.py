@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -26,6 +27,7 @@ from runtime.speech.context import ContextLimits
 from runtime.speech.prompts import read_prefixes
 from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
+from runtime.triton.beat import beat
 from runtime.triton.cancelling import Controls, is_secret
 from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.flow import Flow
@@ -63,6 +65,9 @@ class TritonPythonModel:
         self._closing = threading.Event()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
         self._publisher.start()
+        self._moved = time.monotonic()
+        self._seen = self._engine.stats()
+        beat("lm", self._last_progress)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
@@ -142,11 +147,19 @@ class TritonPythonModel:
         if control not in ("cancel", "watch"):
             raise InvalidRequestError(f"control {quoted(control)} is unknown; there are cancel and watch")
         if not is_secret(request_id):
-            sender.send(flags=tensors.FINAL)
+            tensors.send(sender)
         elif control == "cancel":
             self._controls.cancel(request_id, sender)
         else:
             self._controls.watch(request_id, sender)
+
+    def _last_progress(self) -> float:
+        """When the engine last ended a step; now, while it has none to do. Needs the engine's lock."""
+        stats, seen = self._engine.stats(), self._seen
+        if stats.steps != seen.steps or stats.busy_seconds == seen.busy_seconds:
+            self._moved = time.monotonic()
+        self._seen = stats
+        return self._moved
 
     def _publish(self) -> None:
         while not self._closing.wait(_METRICS_SECONDS):

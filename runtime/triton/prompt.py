@@ -36,6 +36,7 @@ from runtime.text.prompt_encoder import PromptEncoder, check_marks
 from runtime.text.request_options import parse_options
 from runtime.text.text_input import Content, read_text, told
 from runtime.triton import tensors
+from runtime.triton.beat import Work, beat
 from runtime.triton.metrics import Refusals
 from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
@@ -83,6 +84,8 @@ class TritonPythonModel:
         sys.setswitchinterval(_SLICE_SECONDS)
         self._room = threading.Semaphore(_MOST_AT_ONCE)
         self._readers = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="reader")
+        self._work = Work()
+        beat("prompt", self._work.last_progress)
         resolve(None, "word")  # loads the word lists now; otherwise the first request would wait a second for them
 
     def execute(self, requests: list[Any]) -> None:
@@ -94,6 +97,7 @@ class TritonPythonModel:
                 tensors.refuse(sender, self._refused(error))
                 continue
             self._room.acquire()  # so that what is too much for us waits in Triton, outside our memory
+            self._work.begin()
             self._readers.submit(self._serve, asked, sender)
 
     def finalize(self) -> None:
@@ -101,10 +105,11 @@ class TritonPythonModel:
 
     def _serve(self, asked: _Asked, sender: Any) -> None:
         try:
-            sender.send(self._answer(asked), flags=tensors.FINAL)
+            tensors.send(sender, self._answer(asked))
         except Exception as error:
             pb_utils.Logger.log_error(f"a plan could not be sent: {error!r}")
         finally:
+            self._work.end()
             self._room.release()
 
     def _answer(self, asked: _Asked) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,17 @@ import triton_python_backend_utils as pb_utils
 from runtime.formats.errors import InvalidRequestError, sentence
 from runtime.formats.signing import KEY_VARIABLE, Seal
 
-FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+# Triton's code for each class, which becomes the gRPC code and the HTTP status of an answer that is no stream. There
+# is no RESOURCE_EXHAUSTED and no DEADLINE_EXCEEDED: what may succeed later is UNAVAILABLE. Any other is INTERNAL.
+_CODES = {
+    "InvalidRequestError": "INVALID_ARG",
+    "AudioFormatError": "INVALID_ARG",
+    "OverloadedError": "UNAVAILABLE",
+    "MemoryExhaustionError": "UNAVAILABLE",
+    "GenerationTimeoutError": "UNAVAILABLE",
+}
+_FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+_SENDING = threading.Lock()
 _LONGEST_OF_A_CLIENT = 2**20  # bytes of a string
 LONGEST_OF_OURS = 2**25  # of a plan or a window: the longest text makes less than a third
 
@@ -91,9 +102,22 @@ def string_tensor(name: str, value: str) -> Any:
 def refusal(words: str | Exception) -> Any:
     """A response that is an error and nothing else."""
     said = words if isinstance(words, str) else sentence(words)
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(said))
+    code = getattr(pb_utils.TritonError, _CODES.get(said.partition(":")[0], "INTERNAL"))
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(said, code))
+
+
+def send(sender: Any, response: Any = None, last: bool = True) -> None:
+    """Send a response, or, without one, only the end.
+
+    One at a time in a process: two senders on two threads end Triton 2.51 (a segmentation fault in its Python backend).
+    """
+    with _SENDING:
+        if response is None:
+            sender.send(flags=_FINAL)
+        else:
+            sender.send(response, flags=_FINAL if last else 0)
 
 
 def refuse(sender: Any, words: str | Exception) -> None:
     """Answer with an error and nothing else."""
-    sender.send(refusal(words), flags=FINAL)
+    send(sender, refusal(words))

@@ -17,6 +17,7 @@ import triton_python_backend_utils as pb_utils
 
 from runtime.formats.errors import InvalidRequestError, classify, quoted
 from runtime.triton import tensors
+from runtime.triton.beat import Work, beat
 from runtime.triton.metrics import Refusals
 from runtime.voices.store import VoiceStore
 
@@ -29,13 +30,16 @@ class TritonPythonModel:
         self._no_codes = np.zeros((settings["num_codebooks"], 0), np.int32)
         self._commands = {"list": self._list, "show": self._show, "add": self._add, "remove": self._remove}
         self._refusals = Refusals("voices")
+        self._work = Work()
+        beat("voices", self._work.last_progress)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:
         try:
-            return self._command(request)(request)
+            with self._work:
+                return self._command(request)(request)
         except Exception as error:
             refusal = classify(error, "looking after the voices")
             self._refusals.count(refusal)

@@ -7,18 +7,17 @@ File: magic, SHA-256 of the rest, then num_codebooks and frames as uint32 and th
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from runtime.formats.whole_files import whole_file
+from runtime.formats.whole_files import locked, read_file, whole_file
 
 _MAGIC = b"HGC1"
 _SHAPE = struct.Struct("<II")
@@ -26,7 +25,6 @@ _HEADER_BYTES = len(_MAGIC) + 32
 _SUFFIX = ".codes"
 _ABANDONED_SECONDS = 3600  # a half-written file of a process that was killed
 _CLAIM_SECONDS = 60.0  # longer than a clip takes to encode; whoever holds a claim that long is stuck
-_LOOK_SECONDS = 0.01
 
 
 def clip_digest(samples: np.ndarray) -> str:
@@ -54,7 +52,7 @@ class CodeFiles:
         """int32 [num_codebooks, frames], or None. Removes a damaged file."""
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            content = read_file(path)
         except OSError:
             return None
         codes = _decoded(content)
@@ -83,22 +81,10 @@ class CodeFiles:
 
         A claim is released when its process ends. If files cannot be locked, or the holder is stuck, do not wait.
         """
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            lock = (self._directory / f".lock-{key[:2]}").open("w")
-        except OSError:
-            yield
-            return
-        with lock:
-            deadline = time.monotonic() + _CLAIM_SECONDS
-            while time.monotonic() < deadline:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    time.sleep(_LOOK_SECONDS)
-                except OSError:
-                    break
+        with ExitStack() as claim:
+            with suppress(OSError):
+                self._directory.mkdir(parents=True, exist_ok=True)
+                claim.enter_context(locked(self._directory / f".lock-{key[:2]}", _CLAIM_SECONDS))
             yield
 
     def _path(self, key: str) -> Path:

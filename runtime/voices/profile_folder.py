@@ -8,6 +8,7 @@ the folder is read.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -25,9 +26,10 @@ import soundfile
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.file_names import canonical, path_name, text_name
 from runtime.formats.voice_profile import PROFILE_SUFFIX, VoiceProfile, VoiceRules, voice_name
-from runtime.formats.whole_files import locked, whole_file
+from runtime.formats.whole_files import locked, read_file, whole_file
 
 _LOCK = ".lock"
+_LOCK_SECONDS = 5.0  # many times what a writer takes; whoever holds it longer is stuck
 _CLIP = re.compile(r"(?P<voice>.+)-[0-9a-f]{16}\.wav")
 # Two changes within one tick of the file system's clock look like one: a folder that changed just now is read again.
 _SETTLED_NANOSECONDS = 2 * 10**9
@@ -86,7 +88,7 @@ class ProfileFolder:
         is then as before.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        with locked(self._directory / _LOCK):
+        with locked(self._directory / _LOCK, wait=_LOCK_SECONDS):
             file, there = self._directory / path_name(f"{name}{PROFILE_SUFFIX}"), self._files_of(name)
             if there and not replacing:
                 raise FileExistsError(name)
@@ -106,7 +108,7 @@ class ProfileFolder:
         """Remove a profile and its clip; False when there is none. Raises OSError when it cannot be removed."""
         if not self._directory.is_dir():
             return False
-        with locked(self._directory / _LOCK):
+        with locked(self._directory / _LOCK, wait=_LOCK_SECONDS):
             there = self._files_of(name)
             for file in there:
                 file.unlink()
@@ -115,10 +117,10 @@ class ProfileFolder:
         return bool(there)
 
     def sweep(self) -> None:
-        """Remove what a killed writer left, if the folder exists and is writable."""
+        """Remove what a killed writer left, if the folder exists, is writable and nobody writes to it now."""
         with suppress(OSError):
             if self._directory.is_dir():
-                with locked(self._directory / _LOCK):
+                with locked(self._directory / _LOCK, wait=0):
                     self._sweep()
 
     def _scan(self) -> Iterator[tuple[str, _Seen]]:
@@ -151,8 +153,10 @@ class ProfileFolder:
         file = f"{name}-{hashlib.sha256(clip.samples.tobytes()).hexdigest()[:16]}.wav"
         form = {"samplerate": clip.sample_rate, "subtype": "FLOAT", "format": "WAV"}
         path = self._directory / path_name(file)
+        encoded = io.BytesIO()  # soundfile itself tells a full disk by an AssertionError
+        soundfile.write(encoded, clip.samples, **form)
         with whole_file(path) as stream:
-            soundfile.write(stream, clip.samples, **form)
+            stream.write(encoded.getbuffer())
         return path
 
     def _sweep(self) -> None:
@@ -167,7 +171,7 @@ class ProfileFolder:
     def _is_named(self, clip: Path, voice: str) -> bool:
         file = clip.with_name(voice + PROFILE_SUFFIX)
         try:
-            return bool(json.loads(file.read_bytes())["audio"] == text_name(clip.name))
+            return bool(json.loads(read_file(file))["audio"] == text_name(clip.name))
         except FileNotFoundError:
             return False
         except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ import soundfile
 from runtime.formats.errors import AudioFormatError, InvalidRequestError, ModelLoadingError, StateError, quoted
 from runtime.formats.file_names import canonical, shown
 from runtime.formats.voice_profile import ADDED, BUNDLE, VoiceProfile, VoiceRules
+from runtime.formats.whole_files import open_file
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.profile_folder import NewClip, ProfileFolder
 from runtime.voices.reference import ReferenceRules
@@ -200,7 +202,7 @@ class VoiceStore:
     def _read_clip(self, path: Path) -> np.ndarray:
         try:
             # Pass an open file: libsndfile would take the file's name for text.
-            with path.open("rb") as file:
+            with open_file(path, os.O_RDONLY) as file:
                 samples, rate = soundfile.read(file, dtype="float32")
         except FileNotFoundError:
             raise

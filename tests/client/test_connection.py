@@ -117,18 +117,28 @@ def test_the_command_line_speaks_over_tls_with_certificates_of_both_sides(
     assert main([*words, *tls_words(certificates)]) == 0
 
 
-@pytest.mark.parametrize("words", [[], ["--tls"], ["--tls-root", "ca.pem"], ["--tls-root", "client.key"]])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "hangs up at once: it may ask for TLS"),
+        (["--tls"], "do not trust each other's TLS certificates"),
+        (["--tls-root", "ca.pem"], "hangs up at once: it may ask for TLS (`credentials`, --tls), or for a certificate"),
+        (["--tls-root", "client.key"], "do not trust each other's TLS certificates"),
+    ],
+)
 def test_a_connection_without_trust_is_one_line(
     secured: TokenProxy,
     certificates: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
+    said: str,
 ) -> None:
     monkeypatch.chdir(certificates)
     assert main(["voices", "list", "--url", secured.url, "--header", "=".join(TOKEN), *words]) == 1
     errors = capsys.readouterr().err
     assert errors.startswith("higgs-tts: ServerUnavailableError: ")
+    assert said in errors
     assert errors.count("\n") == 1
 
 

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+import grpc
 import higgs_tts
 import pytest
 from higgs_tts import (
@@ -19,7 +20,7 @@ from higgs_tts import (
     ServerUnavailableError,
     StreamStalledError,
 )
-from higgs_tts.errors import error_from_server
+from higgs_tts.errors import error_from_grpc, error_from_server
 
 from .standin.server import StandInServer
 
@@ -89,6 +90,12 @@ def test_an_empty_text_is_refused_before_it_is_sent(text: str) -> None:
             ServerUnavailableError,
             "h:1 cannot serve",
         ),
+        (
+            "in ensemble 'x', [request id: 1] Server is stopping, scheduler for model has stopped accepting new "
+            "inference requests",
+            ServerUnavailableError,
+            "h:1 cannot serve",
+        ),
         ("something else\nAt:", HiggsError, "The server at h:1 failed: something else"),
         (
             "InvalidRequestError: voice 'OverloadedError: x' is unknown",
@@ -136,13 +143,34 @@ def test_an_address_of_another_form_is_refused(url: str) -> None:
         HiggsClient(url)
 
 
-@pytest.mark.parametrize("host", ["[::1]", "localhost", "no-such-host.invalid", "127.0.0.1", "[fe80::1%lo]"])
+@pytest.mark.parametrize("host", ["[::1]", "localhost", "127.0.0.1", "[fe80::1%lo]"])
 def test_an_address_where_nothing_listens_is_said_within_seconds(host: str) -> None:
     with (
         HiggsClient(f"{host}:9", connect_timeout=2) as client,
         pytest.raises(ServerUnavailableError, match=r"No server|2 s"),
     ):
         client.stream("hello")
+
+
+def test_a_name_that_nobody_knows_is_said_so() -> None:
+    with (
+        HiggsClient("no-such-host.invalid:9", connect_timeout=5) as client,
+        pytest.raises(ServerUnavailableError, match=r"name in no-such-host\.invalid:9 is unknown") as caught,
+    ):
+        client.stream("hello")
+    assert caught.value.retryable
+
+
+def test_a_code_of_grpc_does_not_hide_the_class_that_the_server_told() -> None:
+    class Refusal:
+        def __init__(self, code: grpc.StatusCode, details: str) -> None:
+            self.code, self.details = lambda: code, lambda: details
+
+    for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL):
+        error = error_from_grpc(Refusal(code, "OverloadedError: 8 wait."), "h:1", 1.0)
+        assert (type(error), str(error)) == (OverloadedError, "8 wait.")
+    error = error_from_grpc(Refusal(grpc.StatusCode.UNAVAILABLE, "Server is stopping"), "h:1", 1.0)
+    assert "h:1 cannot serve speech now" in str(error)
 
 
 def test_a_client_finds_a_server_that_started_after_its_first_attempt(own_server: StandInServer) -> None:
@@ -241,7 +269,7 @@ def test_a_model_killed_in_mid_stream_ends_the_stream(own_server: StandInServer)
 
 
 def test_a_server_killed_in_mid_stream_is_told_with_the_audio_so_far(own_server: StandInServer) -> None:
-    client = HiggsClient(own_server.url)
+    client = HiggsClient(own_server.url, resume=False)
     stream = client.stream("seconds=60 chunk=0.1 pace=0.02")
     next(stream)
     own_server.kill()

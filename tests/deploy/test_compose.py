@@ -52,7 +52,7 @@ def test_a_server_is_checked_by_an_inference_and_stopped_in_order(name: str) -> 
     assert python.endswith("python")
     assert check[:2] == ["-m", "serve.health"]
     assert float(check[3]) < seconds(service["healthcheck"]["timeout"])
-    assert seconds(service["stop_grace_period"]) > STOP_SECONDS
+    assert seconds(service["stop_grace_period"]) > _parse(service["command"]).drain + STOP_SECONDS
     assert seconds(service["healthcheck"]["start_period"]) == _parse(service["command"]).timeout
     assert service["shm_size"] == "1gb"
     assert service["init"] is True

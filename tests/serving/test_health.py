@@ -119,3 +119,10 @@ def test_a_server_behind_tls_is_asked_with_certificates(bundle: Path, tmp_path: 
             (["--tls-root", tmp_path / "none.pem"], 2),
         ):
             assert subprocess.run([*command, *map(str, words)], capture_output=True, check=False).returncode == status
+
+
+def test_every_model_gives_a_sign_of_life(server: TritonServer) -> None:
+    assert server._scratch is not None
+    signs = {file.name for file in (server._scratch / "beats").iterdir()}
+    assert signs == {"prompt", "codec_encoder", "lm", "codec_decoder", "voices"}
+    assert server.ailment() is None

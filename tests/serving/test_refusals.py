@@ -6,8 +6,10 @@ import json
 import math
 import time
 from dataclasses import asdict
+from http.client import HTTPConnection
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from higgs_tts import (
@@ -18,6 +20,8 @@ from higgs_tts import (
     InvalidRequestError,
     Reference,
 )
+from higgs_tts.protocol import voices_request
+from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from runtime.formats.signing import KEY_VARIABLE
@@ -272,3 +276,26 @@ def test_refusals_are_counted_by_class(server: TritonServer) -> None:
     with pytest.raises(InferenceServerException):
         ask(server, text="")
     assert metrics(server.metrics_url)[label] == before + 1
+
+
+def test_grpcs_code_fits_the_class(server: TritonServer) -> None:
+    """Where an answer is no stream: Triton's streams carry messages without codes."""
+    with grpc.insecure_channel(server.grpc_url) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for request, code in (
+            (voices_request("show", name="nobody"), grpc.StatusCode.INVALID_ARGUMENT),
+            (voices_request("add", name="new", metadata='{"description": "calm"}'), grpc.StatusCode.INTERNAL),
+        ):
+            with pytest.raises(grpc.RpcError) as refusal:
+                stub.ModelInfer(request)
+            assert refusal.value.code() == code  # type: ignore[attr-defined]
+        assert "StateError" in refusal.value.details()  # type: ignore[attr-defined]
+
+
+def test_https_status_fits_the_class(server: TritonServer) -> None:
+    body = json.dumps({"command": "show", "name": "nobody"})
+    connection = HTTPConnection(server.http_url, timeout=10)
+    connection.request("POST", "/v2/models/voices/generate", body)
+    answer = connection.getresponse()
+    assert (answer.status, b"InvalidRequestError" in answer.read()) == (400, True)
+    connection.close()

@@ -133,6 +133,8 @@ def _speak_parser() -> argparse.ArgumentParser:
         help="wav, flac, ogg or mp3 by its extension; - writes raw 16-bit mono PCM to standard output "
              "(default: %(default)s)")  # fmt: skip
     add("--keep-partial", action="store_true", help="keep the audio so far when interrupted or on an error")
+    add("--no-resume", dest="resume", action="store_false",
+        help="end with an error when a stream breaks, instead of asking again for the rest")  # fmt: skip
     _add_generation(parser)
     _add_server(parser)
     _add_run(parser, "the summary as JSON on standard output")

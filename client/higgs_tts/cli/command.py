@@ -59,6 +59,7 @@ def connect(arguments: Namespace) -> HiggsClient:
         arguments.url,
         credentials=grpc.ssl_channel_credentials(root, key, certificate) if encrypted else None,
         metadata=metadata,
+        resume=getattr(arguments, "resume", False),
         **timeouts,
     )
 

@@ -1,6 +1,7 @@
 """Stand-in for the bundle's `lm` model: decoupled, a sine instead of speech, told what to do by the text.
 
-The text is a list of `key=value` words (others are ignored); see `Script`. Every start, cancel, watch and end
+The text is a list of `key=value` words (others are ignored); see `Script`. Words `key_again=value` hold
+where an earlier stream of the same text was told to fail. Every start, cancel, watch and end
 is a line of JSON in the file named by the model parameter `events`, with the number of streams then alive.
 """
 
@@ -28,6 +29,7 @@ class Script:
     error: str = ""  # class to fail with, after error_after chunks
     error_after: int = 0
     failures: int = 10**9  # only the first so many streams of this very text fail with the error
+    drift: float = 0.0  # is added to every sample
     room: int = 10**9  # OverloadedError when more streams than this are alive
     stall_after: int = 10**9  # chunks, then silence until cancelled or `stall_seconds` are over
     stall_seconds: float = 20.0
@@ -104,7 +106,7 @@ class TritonPythonModel:
             if sum(stream.live for stream in self.streams.values()) > script.room:
                 return replace(script, error="OverloadedError", error_after=0, pace=0.0), reference
             if self.starts[order["text"]] > script.failures:
-                return replace(script, error=""), reference
+                return replace(Script.read(order["text"].replace("_again=", "=")), error=""), reference
         return script, reference
 
     def cancel(self, stream: Stream, request: Any, sender: Any) -> None:
@@ -142,6 +144,7 @@ class TritonPythonModel:
         if script.source == "sine":
             steps = np.arange(round(script.seconds * SAMPLE_RATE))
             samples = (0.5 * np.sin(2 * np.pi * 220 / SAMPLE_RATE * steps)).astype(np.float32)
+        samples = samples + np.float32(script.drift)
         size = round(script.chunk * SAMPLE_RATE)
         starts = range(0, max(len(samples), 1), size)
         for index, start in enumerate(starts):

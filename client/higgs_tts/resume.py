@@ -1,0 +1,176 @@
+"""One request that outlives a broken stream: it is asked again, and what the caller already has is skipped.
+
+The same request and seed give the same codes, so the second stream repeats the first. The samples before the seam are
+compared with those delivered: on a GPU a near-tie may have gone another way, and the rest would then not fit.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .connection import Connection
+from .errors import (
+    GenerationTimeoutError,
+    HiggsError,
+    MemoryExhaustionError,
+    OverloadedError,
+    StreamStalledError,
+)
+from .exchange import REPLAYING, Event
+from .protocol import new_request_id
+from .speech import AudioChunk
+
+PAUSES = (0.5, 2.0)  # seconds before the request is asked again: a launcher needs 0.25 to see what broke
+LOOK_SECONDS = 0.25
+SEAM_SECONDS = 2.0  # of audio before the seam that must agree; longer than a pause between parts
+ROUNDING = 0.01  # of full scale: less is the same speech, computed in another order
+# Asking again at once would fail again, or would only make it worse.
+_NOT_NOW = (OverloadedError, MemoryExhaustionError, GenerationTimeoutError, StreamStalledError)
+
+
+class ResumedExchange:
+    """Exchanges for one request, the next where the last one broke; delivers what a single one would.
+
+    Between them it delivers REPLAYING, and again while it waits and for each chunk that the caller has already.
+    request: as for `Exchange`, or the function that makes it. deadline: of the whole, on the clock of time.monotonic().
+    patience: seconds in which the server must be ready again, before any audio and after some. resume: whether to ask
+    again at all.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        request_id: str,
+        request: Any,
+        deadline: float,
+        deliver: Callable[[Event], None],
+        *,
+        patience: tuple[float, float],
+        resume: bool,
+    ) -> None:
+        self.deadline = deadline
+        self._connection, self._request, self._deliver = connection, request, deliver
+        self._patience = patience
+        self._pauses = list(PAUSES) if resume else []
+        self._position = 0  # samples delivered
+        self._part = 0  # of the last of them
+        self._tail = np.zeros(0, np.float32)  # the last of them, up to SEAM_SECONDS
+        self._replaying = self._failed = False
+        self._cancelled = threading.Event()
+        # The first exchange may break before it is assigned.
+        self._lock = threading.Lock()
+        with self._lock:
+            first = self._made if callable(request) else request
+            self._first = self._exchange = connection.open(request_id, first, self._take)
+
+    @property
+    def request_id(self) -> str:
+        """The id of the exchange in progress."""
+        return self._exchange.request_id
+
+    @property
+    def started_at(self) -> float:
+        """When the request was sent first, as of `Exchange`."""
+        return self._first.started_at
+
+    def cancel(self) -> None:
+        """As `Exchange.cancel`."""
+        self._cancelled.set()
+        self._exchange.cancel()
+
+    def wait(self) -> None:
+        """Wait until nothing is left on the wire."""
+        waited = None
+        while waited is not self._exchange:
+            waited = self._exchange
+            waited.wait()
+
+    def _made(self) -> Any:
+        self._request = self._request()
+        return self._request
+
+    def _take(self, event: Event) -> None:
+        if self._failed:
+            return
+        if isinstance(event, AudioChunk):
+            self._take_chunk(event)
+        elif isinstance(event, HiggsError) and self._may_resume(event):
+            self._ask_again(event)
+        else:
+            self._deliver(event)
+
+    def _take_chunk(self, chunk: AudioChunk) -> None:
+        known = max(0, min(self._position - chunk.start_sample, len(chunk.samples)))
+        stop = chunk.start_sample + len(chunk.samples)
+        short = stop < self._position and chunk.finish_reason not in (None, "cancelled")
+        if short or not self._agrees(chunk, known):
+            self._fail(chunk)
+        elif self._replaying and stop <= self._position and chunk.finish_reason is None:
+            self._deliver(REPLAYING)
+        else:
+            fresh = replace(chunk, samples=chunk.samples[known:], start_sample=self._position)
+            self._position, self._part = self._position + len(fresh.samples), chunk.part
+            kept = round(SEAM_SECONDS * chunk.sample_rate)
+            self._tail = np.concatenate([self._tail, fresh.samples])[-kept:]
+            self._deliver(fresh)
+
+    def _agrees(self, chunk: AudioChunk, known: int) -> bool:
+        """Whether the first `known` samples of a replayed chunk are those delivered, as far as these were kept."""
+        kept_from = self._position - len(self._tail)
+        start, stop = max(chunk.start_sample, kept_from), chunk.start_sample + known
+        if start >= stop:
+            return True
+        told = chunk.samples[start - chunk.start_sample : known]
+        differences = np.abs(told - self._tail[start - kept_from : stop - kept_from])
+        return bool(differences.max() <= ROUNDING) and (stop < self._position or chunk.part == self._part)
+
+    def _fail(self, chunk: AudioChunk) -> None:
+        self._failed = True
+        self.cancel()
+        seconds = self._position / chunk.sample_rate
+        self._deliver(
+            HiggsError(
+                f"The stream broke after {seconds:.2f} s of audio, and asked again the server speaks it differently; "
+                "ask for the whole speech once more.",
+                code="not_resumed",
+                request_id=self.request_id,
+            )
+        )
+
+    def _may_resume(self, error: HiggsError) -> bool:
+        sent = error.request_id is not None
+        worth_it = sent and error.retryable and not isinstance(error, _NOT_NOW)
+        in_time = time.monotonic() < self.deadline and not self._cancelled.is_set()
+        return bool(worth_it and in_time and self._pauses)
+
+    def _ask_again(self, error: HiggsError) -> None:
+        self._replaying = True
+        request_id = new_request_id()
+        make = partial(self._request_when_ready, request_id, self._pauses.pop(0), error)
+        try:
+            with self._lock:
+                self._exchange = self._connection.open(request_id, make, self._take)
+        except (HiggsError, RuntimeError):  # the client was closed, or the interpreter starts no more threads
+            self._deliver(error)
+            return
+        self._deliver(REPLAYING)
+        if self._cancelled.is_set():
+            self._exchange.cancel()
+
+    def _request_when_ready(self, request_id: str, pause: float, error: HiggsError) -> Any:
+        """The request, as soon as the server can take it. Raises what broke the stream when that takes too long."""
+        until = min(time.monotonic() + self._patience[self._position > 0], self.deadline)
+        self._cancelled.wait(pause)
+        while not self._cancelled.is_set() and not self._connection.is_ready():
+            if time.monotonic() > until:
+                self._pauses.clear()
+                raise error
+            self._deliver(REPLAYING)
+            self._cancelled.wait(LOOK_SECONDS)
+        self._request.id = request_id
+        return self._request

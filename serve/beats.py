@@ -1,0 +1,23 @@
+"""The models' signs of life (`runtime/triton/beat.py`): a file each, with the time of its last progress."""
+
+from __future__ import annotations
+
+import struct
+import time
+from pathlib import Path
+
+BEAT_VARIABLE = "HIGGS_BEAT_DIR"
+# Longer than any step takes that goes on: the longest prompt on a slow CPU, or what is compiled when first needed.
+HANG_SECONDS = 300.0
+
+
+def hanging(folder: Path, seconds: float) -> str | None:
+    """Which models have had work for so many seconds without progress, in words; None when all go on."""
+    now = time.monotonic()
+    names = [file.name for file in sorted(folder.iterdir()) if now - _last_progress(file, now) > seconds]
+    return f"model {' and '.join(names)} made no progress for {seconds:g} s" if names else None
+
+
+def _last_progress(file: Path, now: float) -> float:
+    content = file.read_bytes()
+    return float(struct.unpack("<d", content)[0]) if len(content) == struct.calcsize("<d") else now
