@@ -8,23 +8,20 @@ out: plan (JSON, as `formats/speech_plan.py` describes it); for clips whose code
      float64 [1], on the machine's clock; clips_signature over all of them. The plan begins with its signature
      (`formats/signing.py`)
 
-Each request is read by a thread of its own. They share one interpreter, which goes from one to the next every few
-milliseconds: a short text waits for slices of the long ones that others sent, and for none of them whole.
+It answers in `execute`, one request after another: Triton 2.51 ends with a segmentation fault when a model that is not
+decoupled answers several from threads of its own.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from runtime.formats.errors import InvalidRequestError, RequestError, classify, timed_out
+from runtime.formats.errors import InvalidRequestError, classify, timed_out
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.dialogue import Recognition
@@ -41,34 +38,6 @@ from runtime.triton.metrics import Refusals
 from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
 
-_MOST_AT_ONCE = 32
-_SLICE_SECONDS = 0.001
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """What a request brought, and when: copies, because Triton takes its memory back when `execute` returns."""
-
-    arrived: float
-    request_id: str
-    text: str | None
-    voice: str | None
-    reference_audio: np.ndarray | None
-    reference_text: str | None
-    options: str | None
-
-    @classmethod
-    def read(cls, request: Any) -> _Asked:
-        """Raises InvalidRequestError for what is no string."""
-        samples = tensors.array(request, "reference_audio")
-        strings = {name: tensors.text(request, name) for name in ("text", "voice", "reference_text", "options")}
-        return cls(
-            time.monotonic(),
-            request.request_id(),
-            reference_audio=None if samples is None else samples.copy(),
-            **strings,
-        )
-
 
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
@@ -81,55 +50,30 @@ class TritonPythonModel:
         self._max_characters: int = settings["max_characters"]
         self._refusals = Refusals("prompt")
         self._seal = tensors.seal(args)
-        sys.setswitchinterval(_SLICE_SECONDS)
-        self._room = threading.Semaphore(_MOST_AT_ONCE)
-        self._readers = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="reader")
         self._work = Work()
         beat("prompt", self._work.last_progress)
         resolve(None, "word")  # loads the word lists now; otherwise the first request would wait a second for them
 
-    def execute(self, requests: list[Any]) -> None:
-        for request in requests:
-            sender = request.get_response_sender()
-            try:
-                asked = _Asked.read(request)
-            except Exception as error:
-                tensors.refuse(sender, self._refused(error))
-                continue
-            self._room.acquire()  # so that what is too much for us waits in Triton, outside our memory
-            self._work.begin()
-            self._readers.submit(self._serve, asked, sender)
+    def execute(self, requests: list[Any]) -> list[Any]:
+        arrived = time.monotonic()
+        return [self._answer(request, arrived) for request in requests]
 
-    def finalize(self) -> None:
-        self._readers.shutdown()
-
-    def _serve(self, asked: _Asked, sender: Any) -> None:
+    def _answer(self, request: Any, arrived: float) -> Any:
         try:
-            tensors.send(sender, self._answer(asked))
+            with self._work:
+                return self._write(request, arrived)
         except Exception as error:
-            pb_utils.Logger.log_error(f"a plan could not be sent: {error!r}")
-        finally:
-            self._work.end()
-            self._room.release()
+            refusal = classify(error, "reading the text")
+            self._refusals.count(refusal)
+            return tensors.refusal(refusal)
 
-    def _answer(self, asked: _Asked) -> Any:
-        try:
-            return self._write(asked)
-        except Exception as error:
-            return tensors.refusal(self._refused(error))
-
-    def _refused(self, error: Exception) -> RequestError:
-        refusal = classify(error, "reading the text")
-        self._refusals.count(refusal)
-        return refusal
-
-    def _write(self, asked: _Asked) -> Any:
-        params = parse_options(asked.options, self._options)
+    def _write(self, request: Any, arrived: float) -> Any:
+        params = parse_options(tensors.text(request, "options"), self._options)
         for name, told_model in (("system", params.system or ""), ("scene", params.scene)):
             check_plain(told_model, name)
             check_marks(told_model, name)
-        content = read_text(asked.text, self._max_characters, self._recognition(params))
-        given = self._given(asked)
+        content = read_text(tensors.text(request, "text"), self._max_characters, self._recognition(params))
+        given = self._given(request)
         system = told("system", params.system, content.system)
         likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
@@ -137,7 +81,7 @@ class TritonPythonModel:
         parts = text_parts(content.turns, params, language.code, self._lexicons(made))
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
-        written = self._writer.write(parts, made, system, params, language, asked.arrived)
+        written = self._writer.write(parts, made, system, params, language, arrived)
         if time.monotonic() >= written.plan.deadline:
             raise timed_out("before its text was read")
         clips = [
@@ -147,8 +91,8 @@ class TritonPythonModel:
             tensors.tensor("known_frames", written.known_frames, np.int32),
             tensors.tensor("deadline", [written.plan.deadline], np.float64),
         ]
-        signature = self._seal.sealed("clips", "", asked.request_id, *(clip.as_numpy() for clip in clips))
-        plan = self._seal.sealed("speech plan", written.plan.write(), asked.request_id)
+        signature = self._seal.sealed("clips", "", request.request_id(), *(clip.as_numpy() for clip in clips))
+        plan = self._seal.sealed("speech plan", written.plan.write(), request.request_id())
         return pb_utils.InferenceResponse(
             [*clips, tensors.string_tensor("clips_signature", signature), tensors.string_tensor("plan", plan)]
         )
@@ -180,9 +124,11 @@ class TritonPythonModel:
         samples = clip.samples if clip.codes is not None else self._references.checked(clip.samples)
         return replace(clip, samples=samples)
 
-    def _given(self, asked: _Asked) -> Reference | str | None:
+    def _given(self, request: Any) -> Reference | str | None:
         """The one voice the request brings: a clip with its transcript, or the name of a profile."""
-        voice, samples, words = asked.voice, asked.reference_audio, asked.reference_text
+        voice = tensors.text(request, "voice")
+        samples = tensors.array(request, "reference_audio")
+        words = tensors.text(request, "reference_text")
         if voice and samples is not None:
             raise InvalidRequestError("voice and reference_audio exclude each other; send one of them")
         if samples is not None:

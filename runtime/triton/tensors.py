@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ _CODES = {
     "GenerationTimeoutError": "UNAVAILABLE",
 }
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-_SENDING = threading.Lock()
 _LONGEST_OF_A_CLIENT = 2**20  # bytes of a string
 LONGEST_OF_OURS = 2**25  # of a plan or a window: the longest text makes less than a third
 
@@ -107,15 +105,11 @@ def refusal(words: str | Exception) -> Any:
 
 
 def send(sender: Any, response: Any = None, last: bool = True) -> None:
-    """Send a response, or, without one, only the end.
-
-    One at a time in a process: two senders on two threads end Triton 2.51 (a segmentation fault in its Python backend).
-    """
-    with _SENDING:
-        if response is None:
-            sender.send(flags=_FINAL)
-        else:
-            sender.send(response, flags=_FINAL if last else 0)
+    """Send a response, or, without one, only the end."""
+    if response is None:
+        sender.send(flags=_FINAL)
+    else:
+        sender.send(response, flags=_FINAL if last else 0)
 
 
 def refuse(sender: Any, words: str | Exception) -> None:

@@ -45,9 +45,14 @@ class Launched(AbstractContextManager["Launched"]):
             self._process.wait()
 
     def until_it_speaks(self) -> float:
-        """Seconds until a new client hears something, however often it has to ask. Raises TimeoutError."""
+        """Seconds until a new client hears something, however often it has to ask.
+
+        Raises RuntimeError: the launcher has ended. TimeoutError: nobody was heard.
+        """
         started = time.monotonic()
         while time.monotonic() - started < READY_SECONDS:
+            if self._process.poll() is not None:
+                raise RuntimeError("the launcher has ended; see its log")
             with suppress(HiggsError), HiggsClient(self.grpc_url) as client:
                 with client.stream("Hello.", params=GenerationParams(max_seconds=1.0), timeout=10.0) as stream:
                     next(stream)
