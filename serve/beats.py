@@ -1,4 +1,4 @@
-"""The models' signs of life (`runtime/triton/beat.py`): a file each, with the time of its last progress."""
+"""The models' signs of life (`runtime/triton/beat.py`): a file each, in the folder of the run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 import time
 from pathlib import Path
 
-BEAT_VARIABLE = "HIGGS_BEAT_DIR"
+_SUFFIX = ".beat"
 # Longer than any step takes that goes on: the longest prompt on a slow CPU, or what is compiled when first needed.
 HANG_SECONDS = 300.0
 
@@ -14,7 +14,8 @@ HANG_SECONDS = 300.0
 def hanging(folder: Path, seconds: float) -> str | None:
     """Which models have had work for so many seconds without progress, in words; None when all go on."""
     now = time.monotonic()
-    names = [file.name for file in sorted(folder.iterdir()) if now - _last_progress(file, now) > seconds]
+    beats = sorted(folder.glob(f"*{_SUFFIX}"))
+    names = [file.stem for file in beats if now - _last_progress(file, now) > seconds]
     return f"model {' and '.join(names)} made no progress for {seconds:g} s" if names else None
 
 

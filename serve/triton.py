@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from serve.access import Access
-from serve.beats import BEAT_VARIABLE, HANG_SECONDS, hanging
+from serve.beats import HANG_SECONDS, hanging
 from serve.errors import LaunchError
 from serve.gpu import Gpu
 from serve.installation import find_installation
@@ -25,7 +25,6 @@ from serve.state import STATE_VARIABLE
 
 # For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
 START_SECONDS = 900.0
-_BEATS = "beats"
 STOP_SECONDS = 8.0  # for a clean stop, after which the processes are killed
 _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
 
@@ -129,7 +128,7 @@ class TritonServer:
         """
         if self._process is None or self._processes is None or self._process.poll() is not None:
             return "the server process has ended"
-        return self._processes.ailment() or (hanging(self._scratch / _BEATS, self._hang) if self._scratch else None)
+        return self._processes.ailment() or (hanging(self._scratch, self._hang) if self._scratch else None)
 
     def memory_bytes(self) -> int:
         """Resident memory of the server and its model processes."""
@@ -166,7 +165,6 @@ class TritonServer:
         self, repository: Path, listening: list[str], scratch: Path, shared: SharedMemory
     ) -> subprocess.Popen[bytes]:
         triton = find_installation(scratch)
-        (scratch / _BEATS).mkdir()
         linked = scratch / "repository"
         linked.symlink_to(repository.absolute())
         command = [str(triton.executable), f"--model-repository={linked}", *listening, shared.argument]
@@ -185,7 +183,7 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=triton.environment | self._environment() | {BEAT_VARIABLE: str(scratch / _BEATS)},
+                env=triton.environment | self._environment(),
                 pass_fds=[shared.lock] if shared.lock >= 0 else [],
                 umask=0o077,  # what models keep is no other user's: voices, codes
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order

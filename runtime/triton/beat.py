@@ -1,6 +1,6 @@
 """A model's sign of life: when it last made progress, or had nothing to do. Its launcher replaces one that hangs.
 
-The launcher names a folder in HIGGS_BEAT_DIR; there each model has a file with that time, seconds of the machine's
+Each model has a file MODEL.beat in the server's folder (`run_folder.py`) with that time, seconds of the machine's
 monotonic clock as a little-endian double. Without a folder nobody looks, and nothing is written.
 """
 
@@ -11,9 +11,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-BEAT_VARIABLE = "HIGGS_BEAT_DIR"
+from runtime.triton.run_folder import run_folder
+
 BEAT_SECONDS = 0.5
 
 
@@ -53,9 +53,9 @@ def beat(model: str, last_progress: Callable[[], float]) -> None:
 
     It may take the locks that the model's work takes: if it never returns, the sign of life stays away.
     """
-    folder = os.environ.get(BEAT_VARIABLE)
+    folder = run_folder()
     if folder:
-        file = (Path(folder) / model).open("wb", buffering=0)
+        file = (folder / f"{model}.beat").open("wb", buffering=0)
 
         def tell() -> None:
             while True:

@@ -1,9 +1,8 @@
 """Short notes between the models of one server, past Triton, in which data moves one way only.
 
 `codec_decoder` tells `lm` how much of each stream has left, and whose client is gone; `lm` tells `codec_encoder` which
-requests were given up before they reached it. They travel through named pipes in a folder that the launcher makes for
-its server and names in HIGGS_RUN_DIR; without one, and when a pipe is full, notes are lost, and the receiver does
-without.
+requests were given up before they reached it. They travel through named pipes in the server's folder
+(`run_folder.py`); without one, and when a pipe is full, notes are lost, and the receiver does without.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-RUN_VARIABLE = "HIGGS_RUN_DIR"
+from runtime.triton.run_folder import run_folder
+
 _MOST_BYTES = 4096  # of a note: a pipe takes so much whole or not at all
 
 logger = logging.getLogger(__name__)
@@ -32,17 +31,11 @@ class Note:
     gone: bool = False
 
 
-def run_directory() -> Path | None:
-    """The server's folder; None when it was given none."""
-    value = os.environ.get(RUN_VARIABLE)
-    return Path(value) if value else None
-
-
 class NoteSender:
     """Sends notes to the model `receiver`; never waits. Safe to use from any thread."""
 
     def __init__(self, receiver: str) -> None:
-        directory = run_directory()
+        directory = run_folder()
         self._path = directory / f"{receiver}.notes" if directory else None
         self._pipe: int | None = None
         self._lock = threading.Lock()
@@ -62,7 +55,7 @@ class NoteReceiver:
     """Passes each note to `take`, on a thread of its own."""
 
     def __init__(self, receiver: str, take: Callable[[Note], None]) -> None:
-        directory = run_directory()
+        directory = run_folder()
         self.connected = directory is not None
         self._take, self._closing = take, False
         self._thread: threading.Thread | None = None

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 
 from runtime.triton.beat import BEAT_SECONDS, Work, beat
-from serve.beats import BEAT_VARIABLE, hanging
+from runtime.triton.run_folder import RUN_VARIABLE
+from serve.beats import hanging
 from tests.serve.small import make_bundle
 from tests.serve.test_launch import command, read_until
 
 # Writes, in the place of our models, that its work has not gone on since the machine was started.
-STUCK = 'import os; open(os.path.join(os.environ["HIGGS_BEAT_DIR"], "echo"), "wb").write(bytes(8))'
+STUCK = 'import os; open(os.path.join(os.environ["HIGGS_RUN_DIR"], "echo.beat"), "wb").write(bytes(8))'
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(BEAT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(RUN_VARIABLE, str(tmp_path))
     return tmp_path
 
 

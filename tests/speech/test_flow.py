@@ -10,7 +10,8 @@ import pytest
 
 from runtime.engine.types import Pace
 from runtime.triton.flow import Flow
-from runtime.triton.notes import RUN_VARIABLE, Note, NoteReceiver, NoteSender
+from runtime.triton.notes import Note, NoteReceiver, NoteSender
+from runtime.triton.run_folder import RUN_VARIABLE
 from tests.speech.stage import Engine
 
 
