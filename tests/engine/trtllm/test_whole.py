@@ -25,6 +25,7 @@ import torch
 
 from build import engines, repository
 from build.exports import Exports
+from build.model_settings import model_settings
 from build.targets import Target, load_target
 from build.trtllm import NETWORK
 from convert import trtllm
@@ -166,7 +167,7 @@ def serve(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             module = ModuleType(name)
             vars(module).update(vars(bindings))
             monkeypatch.setitem(sys.modules, name, module)
-        settings = repository._settings("lm", exports, target, encoder="none here")
+        settings = model_settings("lm", exports, target, encoder="none here")
         settings["executor"] = {"device": "cpu", "reuse_blocks": False}
         engine = start_engine(settings, weights, Limits(**settings["limits"]))
         assert isinstance(engine, TrtllmEngine)
