@@ -60,8 +60,8 @@ class VoiceProfile:
 
     def content(self) -> bytes:
         """What its file holds."""
-        told = self.summary()
-        values = {"transcript": self.transcript, "audio": told["audio_path"], "seconds": self.seconds}
+        summary = self.summary()
+        values = {"transcript": self.transcript, "audio": summary["audio_path"], "seconds": self.seconds}
         values |= {"metadata": self.metadata} | ({_DIGEST_KEY: self.clip} if self.clip else {})
         return json.dumps(values, ensure_ascii=False, indent=2).encode()
 

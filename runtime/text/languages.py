@@ -124,8 +124,8 @@ def likely_languages(voices: Sequence[str], texts: Sequence[str]) -> list[str]:
     English texts tell nothing: the system text is mostly English, whatever is spoken.
     """
     tags = map(_primary, voices)
-    told = (resolve(None, text).code for text in texts if text)
-    return [*(tag for tag in tags if tag in LANGUAGES or tag in _OTHERS), *(code for code in told if code != "en")]
+    codes = (resolve(None, text).code for text in texts if text)
+    return [*(tag for tag in tags if tag in LANGUAGES or tag in _OTHERS), *(code for code in codes if code != "en")]
 
 
 def _primary(tag: str) -> str:
@@ -178,10 +178,10 @@ def _by_words(text: str, likely: Collection[str]) -> str:
 
 def _is_known(words: Sequence[tuple[str, float]], code: str) -> bool:
     """Whether the language has words enough of the text, of which few have letters that are strange to it."""
-    told = [word for word, weight in words if weight == 1]
-    unknown = sum(word not in _known_words()[code] for word in told)
-    strange = any(map(_STRANGE.search, told))
-    return len(told) < 4 - strange or unknown <= (_MOST_STRANGE if strange else _MOST_UNKNOWN) * len(told)
+    certain = [word for word, weight in words if weight == 1]
+    unknown = sum(word not in _known_words()[code] for word in certain)
+    strange = any(map(_STRANGE.search, certain))
+    return len(certain) < 4 - strange or unknown <= (_MOST_STRANGE if strange else _MOST_UNKNOWN) * len(certain)
 
 
 def _telling_words(text: str, sentence: bool) -> list[tuple[str, float]]:
@@ -196,20 +196,20 @@ def _telling_words(text: str, sentence: bool) -> list[tuple[str, float]]:
         and not (_NO_NAME if sentence else _SENTENCE_START).search(text[before.end() : word.start()])
     }
     borrowed = {place for phrase in BORROWED.finditer(text) for place in range(*phrase.span())}
-    untold = [word for word in found[1:] if word not in names and word.start() not in borrowed]
-    if not sentence and names and all(_LINKING.fullmatch(word[0]) for word in untold):
+    others = [word for word in found[1:] if word not in names and word.start() not in borrowed]
+    if not sentence and names and all(_LINKING.fullmatch(word[0]) for word in others):
         return []
     english = _known_words()["en"]
     lent = _NAME_WEIGHT if text.rstrip().endswith(".") else 0.0  # "Hola!" is said in English, "Hola." less so
     if lent and len(found) == 1 and english.get(found[0][0].lower(), 0.0) < _SELDOM:
         lent = 1.0
-    told: dict[str, float] = {}  # each once: "la la la" tells no more than "la"
+    weights: dict[str, float] = {}  # each once: "la la la" tells no more than "la"
     for word in found:
         if weight := lent if word.start() in borrowed else _NAME_WEIGHT if word in names else 1.0:
             small = word[0].lower()
             pieces = [small] if small in english else small.split("'")
-            told |= {piece: max(told.get(piece, 0.0), weight) for piece in pieces}
-    return list(told.items())
+            weights |= {piece: max(weights.get(piece, 0.0), weight) for piece in pieces}
+    return list(weights.items())
 
 
 @cache

@@ -52,7 +52,7 @@ def read_text(text: str | None, max_characters: int, recognition: Recognition = 
     return content
 
 
-def told(option: str, given: str | None, in_text: str | None) -> str | None:
+def either(option: str, given: str | None, in_text: str | None) -> str | None:
     """The system text or the scene, from the option of that name or from the text; None where neither has one.
 
     Raises InvalidRequestError when both do.

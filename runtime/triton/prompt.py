@@ -31,7 +31,7 @@ from runtime.text.parts import text_parts
 from runtime.text.plan_writer import PlanLimits, PlanWriter
 from runtime.text.prompt_encoder import PromptEncoder, check_marks
 from runtime.text.request_options import parse_options
-from runtime.text.text_input import Content, read_text, told
+from runtime.text.text_input import Content, either, read_text
 from runtime.triton import tensors
 from runtime.triton.beat import Work, beat
 from runtime.triton.metrics import Refusals
@@ -69,12 +69,12 @@ class TritonPythonModel:
 
     def _write(self, request: Any, arrived: float) -> Any:
         params = parse_options(tensors.text(request, "options"), self._options)
-        for name, told_model in (("system", params.system or ""), ("scene", params.scene)):
-            check_plain(told_model, name)
-            check_marks(told_model, name)
+        for name, value in (("system", params.system or ""), ("scene", params.scene)):
+            check_plain(value, name)
+            check_marks(value, name)
         content = read_text(tensors.text(request, "text"), self._max_characters, self._recognition(params))
         given = self._given(request)
-        system = told("system", params.system, content.system)
+        system = either("system", params.system, content.system)
         likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
         language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
         made = self._assigned(given, content, params, language.code)
@@ -111,7 +111,7 @@ class TritonPythonModel:
         self, given: Reference | str | None, content: Content, params: GenerationParams, language: str
     ) -> VoiceAssignment:
         """Who speaks in which voice, with clips as the codec takes them."""
-        scene = told("scene", params.scene or None, content.scene or None) or ""
+        scene = either("scene", params.scene or None, content.scene or None) or ""
         made = assign(content.turns, params.speakers, given, self._voices, language, scene, params.reference_place)
         return made.with_references(self._checked)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.formats.errors import InvalidRequestError
 from runtime.text.cleaning import cleaned, legible
-from runtime.text.text_input import read_text, told
+from runtime.text.text_input import either, read_text
 from tests.text.growth import assert_linear
 
 
@@ -232,7 +232,7 @@ def test_a_text_is_cleaned_before_its_speakers_are_sought_and_after() -> None:
     messages = [{"role": "system", "content": "Be\u200b calm"}, {"role": "user", "content": "**Hi** \x07 there"}]
     content = read_text(json.dumps(messages), 1000)
     assert ([" ".join(turn.text.split()) for turn in content.turns], content.system) == (["Hi there"], "Be calm")
-    assert told("scene", "quiet\u200b room", None) == "quiet room"
+    assert either("scene", "quiet\u200b room", None) == "quiet room"
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "half \ud83d", json.dumps([{"role": "user", "content": "a\x00b"}])])

@@ -10,7 +10,7 @@ import pytest
 from runtime.formats.errors import InvalidRequestError
 from runtime.text.dialogue.dialogue import DialogueTurn, Recognition
 from runtime.text.dialogue.messages import Messages, parse_messages, parse_text
-from runtime.text.text_input import Content, read_text, told
+from runtime.text.text_input import Content, either, read_text
 
 
 def turns(*pairs: tuple[str | None, str]) -> list[DialogueTurn]:
@@ -97,13 +97,13 @@ def test_chatml_is_the_messages_it_writes_down() -> None:
 
 
 def test_a_system_text_or_scene_is_the_option_s_or_the_text_s_but_not_both() -> None:
-    texts = [told("system", None, "Be calm."), told("system", "Be loud.", None), told("scene", None, None)]
+    texts = [either("system", None, "Be calm."), either("system", "Be loud.", None), either("scene", None, None)]
     assert texts == ["Be calm.", "Be loud.", None]
-    assert told("system", "", None) == ""
+    assert either("system", "", None) == ""
     with pytest.raises(InvalidRequestError, match="system is given twice"):
-        told("system", "", "Be calm.")
+        either("system", "", "Be calm.")
     with pytest.raises(InvalidRequestError, match="scene is given twice, as an option and within the text"):
-        told("scene", "A room.", "A hall.")
+        either("scene", "A room.", "A hall.")
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class Reference:
 class Speaker:
     """One speaker. `name` is "" in a text without names; `description` is a line to add to the scene.
 
-    `told`: the user's scene says something about the speaker.
+    `described`: the user's scene says something about the speaker.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Speaker:
     reference: Reference | None
     description: str
     voice: str | None  # profile, None: none
-    told: bool = False
+    described: bool = False
 
     @property
     def label(self) -> str:
@@ -96,7 +96,7 @@ class VoiceAssignment:
         """Whether a clip stands in its speaker's line of the scene, as it does beside a voice described in words."""
         others = [speaker for speaker in self.speakers if speaker.reference is None]
         return self.place == "system" or any(
-            speaker.told or speaker.description not in ("", *SMART_VOICES) for speaker in others
+            speaker.described or speaker.description not in ("", *SMART_VOICES) for speaker in others
         )
 
     @property
@@ -181,9 +181,9 @@ def assign(
     numbers = _numbers(names)
     by_name = {name: number for name, number in numbers.items() if not _NUMBERED.fullmatch(name)}
     surroundings = with_numbers(scene.strip(), by_name)
-    in_scene = described(surroundings)
-    told = {name for name, number in numbers.items() if number in in_scene}
-    settled = {*smart, bearer, *(told - set(mapping))}
+    numbers_in_scene = described(surroundings)
+    in_scene = {name for name, number in numbers.items() if number in numbers_in_scene}
+    settled = {*smart, bearer, *(in_scene - set(mapping))}
     assigned = assign_voices(
         [turn for turn in turns if turn.speaker and turn.speaker not in settled],
         {name: voice for name, voice in mapping.items() if name not in smart},
@@ -193,7 +193,7 @@ def assign(
     speakers = []
     for name, number in sorted(numbers.items(), key=lambda pair: pair[1]):
         voice = given if name == bearer else assigned.get(name)
-        speaker = Speaker(name, number, None, smart.get(name, ""), None, name in told)
+        speaker = Speaker(name, number, None, smart.get(name, ""), None, name in in_scene)
         if isinstance(voice, Reference):
             speaker = replace(speaker, reference=voice)
         elif voice is not None:
@@ -201,7 +201,7 @@ def assign(
             cloned = samples.size > 0 or profile.embedding is not None
             clip = Reference(samples, profile.transcript, voice, profile.embedding) if cloned else None
             speaker = replace(speaker, reference=clip, description="" if clip else profile.description, voice=voice)
-        if speaker.told and speaker.description:
+        if speaker.described and speaker.description:
             raise InvalidRequestError(
                 f"the scene describes {speaker.label}, and so does the voice {quoted(voice or speaker.description)} "
                 "that is asked for; give one of the two"
@@ -238,7 +238,7 @@ def _with_smart_voices(speakers: list[Speaker]) -> list[Speaker]:
         return speakers
     return [
         replace(speaker, description=SMART_VOICES[place % 2])
-        if speaker.reference is None and not speaker.description and not speaker.told
+        if speaker.reference is None and not speaker.description and not speaker.described
         else speaker
         for place, speaker in enumerate(speakers)
     ]

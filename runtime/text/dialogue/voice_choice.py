@@ -57,9 +57,9 @@ def assign_voices(
     return assigned
 
 
-def _gender(told: str) -> str | None:
+def _gender(description: str) -> str | None:
     """What a name ("Old Woman", "Mr. Smith") or a metadata value ("feminine") says of a voice's gender."""
-    for word in re.findall(r"[^\W\d_]+", told.casefold()):
+    for word in re.findall(r"[^\W\d_]+", description.casefold()):
         if word in _FEMININE:
             return "feminine"
         if word in _MASCULINE:
