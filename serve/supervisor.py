@@ -10,7 +10,7 @@ from serve.errors import LaunchError
 from serve.triton import TritonServer
 
 LOOK_SECONDS = 0.25
-STEADY_SECONDS = 60.0  # a server that stayed up for so long starts with a clean slate
+STEADY_SECONDS = 10.0  # a server that stayed up for so long starts with a clean slate
 LONGEST_PAUSE_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)

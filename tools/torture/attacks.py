@@ -21,6 +21,7 @@ from higgs_tts import GenerationParams, HiggsClient, HiggsError
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
+from serve.supervisor import STEADY_SECONDS
 from tools.torture.bystander import TEXT
 from tools.torture.launched import Launched
 
@@ -176,7 +177,8 @@ def breakdown(name: str, number: signal.Signals, times: list[float]) -> Attack:
 
     def attack(server: Launched, chance: random.Random, count: int) -> int:
         for _ in range(count):
-            time.sleep(1 + chance.random())  # somewhere in the bystander's stream
+            # Somewhere in the bystander's stream; by then the launcher has forgotten the last one, and does not pause.
+            time.sleep(STEADY_SECONDS + 2 * chance.random())
             os.kill(server.processes()[name].pid, number)
             times.append(server.until_it_speaks())
         return count
