@@ -123,6 +123,6 @@ def test_a_server_behind_tls_is_asked_with_certificates(bundle: Path, tmp_path: 
 
 def test_every_model_gives_a_sign_of_life(server: TritonServer) -> None:
     assert server._scratch is not None
-    signs = {file.name for file in (server._scratch / "beats").iterdir()}
+    signs = {file.stem for file in server._scratch.glob("*.beat")}
     assert signs == {"prompt", "codec_encoder", "lm", "codec_decoder", "voices"}
     assert server.ailment() is None
