@@ -17,6 +17,9 @@ FULL, HALF = 6.0, 3.0
 # A stream is in need with less than SHORT in store, in the codec's queue or at its listener; while one is, those rest
 # that have PLENTY.
 SHORT, PLENTY = 1.0, 2.5
+# After so many seconds without word of it from the codec a stream rests no more, until there is some: a lost note must
+# not end a stream, nor must it rest for ever where a client asked for codes only.
+_SILENCE = 5.0
 _PATIENCE = 1.0  # seconds for the first audio, and of silence that a listener may have heard before a stream is late
 
 
@@ -28,6 +31,8 @@ class _Progress:
     sent_at: float | None = None  # the first
     left: float = 0.0
     left_at: float | None = None
+    heard_of: bool = True  # the codec says what has left
+    heard_of_at: float = 0.0
     generating: bool = True
     full: bool = False
 
@@ -62,7 +67,8 @@ class Pacing:
         """So much of a stream, from its beginning, was handed to the codec."""
         if progress := self._streams.get(stream):
             progress.sent = seconds
-            progress.sent_at = now if progress.sent_at is None else progress.sent_at
+            if progress.sent_at is None:
+                progress.sent_at = progress.heard_of_at = now
             if not self._hears:
                 self.left(stream, seconds, now)
 
@@ -71,6 +77,7 @@ class Pacing:
         if (progress := self._streams.get(stream)) and seconds > progress.left:
             progress.left = min(seconds, progress.sent)
             progress.left_at = now if progress.left_at is None else progress.left_at
+            progress.heard_of, progress.heard_of_at = True, now
             if not progress.generating and progress.queued <= 0:
                 del self._streams[stream]
 
@@ -88,7 +95,8 @@ class Pacing:
             for one in streams.values():
                 one.full = False
         for one in streams.values():
-            one.full = one.full or one.queued > FULL
+            one.heard_of = one.heard_of and not (one.full and now - one.heard_of_at > _SILENCE)
+            one.full = one.heard_of and (one.full or one.queued > FULL)
         in_need = any(one.store(now) < SHORT for one in streams.values())
         return Pace(
             resting=frozenset(name for name, one in streams.items() if one.full),

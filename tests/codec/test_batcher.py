@@ -16,9 +16,10 @@ class Decoder:
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
-        self.go = threading.Event()
+        self.go, self.began = threading.Event(), threading.Event()
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
+        self.began.set()
         self.go.wait(5)
         self.batches.append(codes.shape)
         if codes.shape[-1] == 13:
@@ -37,6 +38,7 @@ def test_waiting_windows_are_decoded_together_and_answered_in_order(max_batch: i
     lengths = [20, 20, 30, 20, 13, 30, 20, 13, 0, 20, 20]
     for ticket, frames in enumerate(lengths):
         batcher.put(str(ticket), ticket, window(ticket, frames))
+        assert decoder.began.wait(5)
     decoder.go.set()
     batcher.close()
     assert [ticket for ticket, _ in answers] == list(range(len(lengths)))

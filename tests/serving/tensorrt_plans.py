@@ -51,7 +51,7 @@ def make_plan_bundle(exports: Exports, voices: Path, folder: Path) -> Path:
     engines.mkdir(parents=True)
     for network in ("decoder", "encoder"):
         (engines / f"{network}.plan").hardlink_to(exports.directory / "codec" / f"{network}.onnx")
-    target = replace(load_target("cpu"), codec_engine="tensorrt")
+    target = replace(load_target("cpu"), codec_engine="tensorrt", max_decode_batch=16)
     repository = folder / "model_repository"
     assemble(exports, target, voices, repository, folder / "engines")
     for model in PLAN_MODELS:

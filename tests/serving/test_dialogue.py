@@ -81,7 +81,8 @@ def test_messages_are_the_same_dialogue(server: TritonServer) -> None:
     by_text = planned(server, "SPEAKER0: Hello.\nSPEAKER1: Hi.", system="Read aloud.")
     chatml = "<|im_start|>{role}\n{content}<|im_end|>\n"
     by_chatml = planned(server, "".join(chatml.format(**message) for message in messages))
-    assert by_messages == by_text == by_chatml
+    assert replace(by_text, arrived=by_messages.arrived) == by_messages
+    assert replace(by_chatml, arrived=by_messages.arrived) == by_messages
     assert len(by_messages.parts) == 2
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from higgs_tts import AudioTokenizationError, GenerationParams, HiggsClient, Reference
+from higgs_tts import GenerationParams, HiggsClient, MemoryExhaustionError, Reference
 from tritonclient.grpc import model_config_pb2
 
 from build.exports import Exports
@@ -103,7 +103,7 @@ def test_a_plan_that_fails_is_an_error_of_the_streams_that_needed_it(plan_bundle
     broken = make_broken(plan_bundle, tmp_path / "bundle")
     with TritonServer(broken) as server, HiggsClient(server.grpc_url) as client:
         for _ in range(2):
-            with pytest.raises(AudioTokenizationError, match=r"could not decode a window: .*out of memory"):
+            with pytest.raises(MemoryExhaustionError, match=r"could not decode a window: .*out of memory"):
                 client.synthesize("Nobody hears this.", params=GREEDY)
         assert server.ailment() is None
 

@@ -72,3 +72,16 @@ def test_without_word_from_the_codec_what_was_sent_counts_as_heard() -> None:
     assert pacing.pace(now=0) == Pace()
     pacing.ends("stream", wanted=True)
     assert pacing.late(now=999) == 0
+
+
+def test_a_stream_the_codec_says_nothing_of_does_not_rest_for_ever() -> None:
+    pacing = Pacing()
+    for stream in ("codes only", "note lost"):
+        pacing.begins(stream)
+        pacing.sent(stream, 2 * FULL, now=0)
+    pacing.left("note lost", 1.0, now=2)
+    assert pacing.pace(now=4).resting == names("codes only", "note lost")
+    assert pacing.pace(now=6).resting == names("note lost")
+    assert pacing.pace(now=8).resting == names()
+    pacing.left("note lost", 2.0, now=9)
+    assert pacing.pace(now=9).resting == names("note lost"), "the codec speaks of it again"

@@ -10,6 +10,7 @@ import queue
 import time
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -115,7 +116,7 @@ def codes_of(url: str, plan: SpeechPlan | str, clip: np.ndarray) -> tuple[np.nda
     clip: int32 [num_codebooks, frames], possibly none.
     """
     frames = np.array([clip.shape[1]] if clip.size else [], np.int32)
-    text = plan if isinstance(plan, str) else plan.write()
+    text = plan if isinstance(plan, str) else replace(plan, arrived=time.monotonic()).write()
     answers = stream(
         url, "lm", {"plan": text, "reference_codes": clip, "reference_frames": frames}, ["codes", "window"]
     )
