@@ -295,6 +295,7 @@ def test_conversion_holds_one_tensor_at_a_time(precision, sharded_checkpoint, tm
     assert most <= largest
 
 
+@pytest.mark.long
 def test_the_command_writes_it_and_records_the_error(transformers_checkpoint, tmp_path):
     output = tmp_path / "exports"
     command = [sys.executable, "-B", "-m", "convert", str(transformers_checkpoint), "--output", str(output)]

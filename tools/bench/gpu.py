@@ -210,6 +210,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="where results.json goes")
     arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.exit(1, "PyTorch sees no GPU here; it needs a card, its driver and a PyTorch with CUDA\n")
     size = SIZES["true"]
     tables = {
         "callback": (

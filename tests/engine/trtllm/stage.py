@@ -74,6 +74,16 @@ class Stage:
         self.streams[key] = SpokenStream(key=key, **values)
         return self.streams[key]
 
+    def come_and_go(self) -> None:
+        """Steps of a full stage, in which streams leave, sit out, end and come back."""
+        everybody = range(self.places)
+        self.step(*everybody)
+        del self.streams[0]
+        self.step(*everybody[1:])  # one has left: the last takes its slot
+        self.step(*everybody[2:])  # one sits out
+        self.streams[3].over = True
+        self.step(*everybody[1:])  # one has ended, one comes back
+
     def step(self, *keys: int | None, logits: torch.Tensor | None = None) -> list[torch.Tensor]:
         """One call with these logits, [keys, 1, WIDTH], or random ones; returns what it left of them."""
         if logits is None:
