@@ -17,8 +17,8 @@ FULL, HALF = 6.0, 3.0
 # A stream is in need with less than SHORT in store, in the codec's queue or at its listener; while one is, those rest
 # that have PLENTY.
 SHORT, PLENTY = 1.0, 2.5
-# After so many seconds without word of it from the codec a stream rests no more, until there is some: a lost note must
-# not end a stream, nor must it rest for ever where a client asked for codes only.
+# After so many seconds without word of it from the codec, all that left it heard, a stream neither rests nor yields
+# until there is word again: a lost note must not end it, nor must it wait for ever where a client asked for codes only.
 _SILENCE = 5.0
 _PATIENCE = 1.0  # seconds for the first audio, and of silence that a listener may have heard before a stream is late
 
@@ -46,6 +46,9 @@ class _Progress:
 
     def store(self, now: float) -> float:
         return self.queued + max(0.0, self.ahead(now))
+
+    def is_unheard_of(self, now: float) -> bool:
+        return self.queued > 0 and self.ahead(now) <= 0 and now - self.heard_of_at > _SILENCE
 
 
 class Pacing:
@@ -95,12 +98,14 @@ class Pacing:
             for one in streams.values():
                 one.full = False
         for one in streams.values():
-            one.heard_of = one.heard_of and not (one.full and now - one.heard_of_at > _SILENCE)
+            one.heard_of = one.heard_of and not one.is_unheard_of(now)
             one.full = one.heard_of and (one.full or one.queued > FULL)
         in_need = any(one.store(now) < SHORT for one in streams.values())
         return Pace(
             resting=frozenset(name for name, one in streams.items() if one.full),
-            yielding=frozenset(name for name, one in streams.items() if in_need and one.store(now) >= PLENTY),
+            yielding=frozenset(
+                name for name, one in streams.items() if in_need and one.heard_of and one.store(now) >= PLENTY
+            ),
         )
 
     def late(self, now: float) -> int:

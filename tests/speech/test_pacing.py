@@ -85,3 +85,16 @@ def test_a_stream_the_codec_says_nothing_of_does_not_rest_for_ever() -> None:
     assert pacing.pace(now=8).resting == names()
     pacing.left("note lost", 2.0, now=9)
     assert pacing.pace(now=9).resting == names("note lost"), "the codec speaks of it again"
+
+
+def test_nor_does_it_yield_for_ever_to_streams_that_come_and_go() -> None:
+    pacing = Pacing()
+    for stream in ("codes only", "far ahead"):
+        pacing.begins(stream)
+        pacing.sent(stream, 2 * PLENTY, now=0)
+    pacing.sent("far ahead", 20.0, now=0), pacing.left("far ahead", 15.0, now=1)
+    pacing.begins("new")
+    assert pacing.pace(now=4).yielding == names("codes only", "far ahead")
+    assert pacing.pace(now=6).yielding == names("far ahead")
+    assert pacing.pace(now=14).yielding == names("far ahead"), "its listener has enough"
+    assert pacing.pace(now=17).yielding == names()
