@@ -13,10 +13,10 @@ from types import FrameType
 from serve.access import READ_ONLY, VOICES_VARIABLE, WRITABLE, Access, Tls
 from serve.beats import HANG_SECONDS
 from serve.drain import DRAIN_SECONDS, drain
-from serve.errors import DeviceError, LaunchError
+from serve.errors import LaunchError
 from serve.ports import LOOPBACK, Ports
 from serve.state import STATE_VARIABLE, default_state, prepare_state
-from serve.supervisor import Supervisor
+from serve.supervisor import BACK_SECONDS, Supervisor
 from serve.triton import START_SECONDS, TritonServer
 
 logger = logging.getLogger(__name__)
@@ -33,34 +33,29 @@ def main(arguments: list[str] | None = None) -> int:
     if hindrance is not None:
         logger.warning("%s", hindrance)
     server = _server(options, options.bundle, state)
+    fallback = _server(options, _beside(options.bundle, options.fallback), state) if options.fallback else None
+    supervisor = Supervisor(server, fallback, options.timeout, options.restarts, options.drain, options.back)
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        try:
-            server.start(options.timeout)
-        except DeviceError as error:
-            if options.fallback is None:
-                raise
-            fallback = _beside(options.bundle, options.fallback)
-            logger.warning("%s; serving %s instead, as --fallback says", error, fallback)
-            server = _server(options, fallback, state)
-            server.start(options.timeout)
+        supervisor.start()
+        server = supervisor.server
         if server.gpu is not None:
             print(f"on {server.gpu}")
         print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
         print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
-        Supervisor(server, options.timeout, options.restarts).watch()
+        supervisor.watch()
     except KeyboardInterrupt as stop:
         if stop.args == (signal.SIGTERM,):
-            _drain(server, options.drain)
-        print(f"stopped in {server.stop():.1f} s")
+            _drain(supervisor.server, options.drain)
+        print(f"stopped in {supervisor.server.stop():.1f} s")
         return 0
     except LaunchError as error:
         return _refused(str(error))
     except OSError as error:  # typically a full disk or a folder without permission
         return _refused(f"{error.strerror or error}: {error.filename or options.bundle}")
     finally:
-        server.stop()
+        supervisor.server.stop()
 
 
 def _drain(server: TritonServer, seconds: float) -> None:
@@ -114,7 +109,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--fallback",
         metavar="BUNDLE",
-        help="what to serve when no GPU fits the bundle: a bundle folder or the name of one beside it, such as cpu",
+        help="what to serve while no GPU fits the bundle: a bundle folder or the name of one beside it, such as cpu",
+    )
+    parser.add_argument(
+        "--back",
+        type=float,
+        default=BACK_SECONDS,
+        metavar="SECONDS",
+        help="how long the fallback serves before the bundle is tried again; twice as long each time; "
+        "default: %(default)g",
     )
     parser.add_argument(
         "--state",

@@ -82,14 +82,15 @@ def check_bundle(bundle: Path, verify: bool = False, device: str | None = None, 
     """Check a bundle, and choose the GPU of this machine that serves it.
 
     Presence and size of every file are always checked; `verify` also checks the SHA-256 of each. `device` names one
-    of several GPUs (`serve.gpu.choose`); `gpu` is one chosen earlier, whose memory is not checked again.
+    of several GPUs (`serve.gpu.choose`); `gpu` is one chosen earlier, which must still be there, and whose memory is
+    not checked again.
 
     Raises LaunchError: no bundle, an unknown manifest format, files missing or changed, a Python, package or TensorRT
     that is not the one the bundle was built for; DeviceError: no GPU of its kind, or too little free memory on it.
     """
     manifest = Manifest.read(bundle)
     try:
-        gpu = gpu or _gpu_for(manifest, device)
+        gpu = _gpu_for(manifest, device, gpu)
         _check_python(manifest.requires)
         _check_tensorrt(manifest.requires.tensorrt)
         _check_files(bundle / REPOSITORY, manifest.files, verify)
@@ -133,13 +134,14 @@ def _installed(package: str) -> str:
         raise LaunchError(f"{package} is not installed; run: make setup") from error
 
 
-def _gpu_for(manifest: Manifest, device: str | None) -> Gpu | None:
+def _gpu_for(manifest: Manifest, device: str | None, chosen: Gpu | None) -> Gpu | None:
     requires = manifest.requires
     if requires.gpu_architecture is None:
         return None
     digits = requires.gpu_architecture.removeprefix("sm")
+    needed, device = (0, chosen.uuid) if chosen else (requires.gpu_memory_bytes or 0, device)
     try:
-        return choose(query_gpus(), f"{digits[:-1]}.{digits[-1]}", requires.gpu_memory_bytes or 0, device)
+        return choose(query_gpus(), f"{digits[:-1]}.{digits[-1]}", needed, device)
     except DeviceError as error:
         kind = manifest.target or requires.gpu_architecture
         raise DeviceError(f"the {kind} bundle cannot be served here: {error}") from error

@@ -6,36 +6,67 @@ import logging
 import time
 from typing import NoReturn
 
-from serve.errors import LaunchError
+from serve.drain import drain
+from serve.errors import DeviceError, LaunchError
 from serve.triton import TritonServer
 
 LOOK_SECONDS = 0.25
 STEADY_SECONDS = 10.0  # a server that stayed up for so long starts with a clean slate
 LONGEST_PAUSE_SECONDS = 30.0
+# Before the first way back from the fallback, which cuts nothing but costs new requests a restart; doubled each time.
+BACK_SECONDS, MOST_BACK_SECONDS = 60.0, 3600.0
 
 logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Watches a started server. It restarts everything rather than reloading the one model: the streams that were
+    """Starts a server and watches it. It restarts everything rather than reloading the one model: the streams that were
     in flight hang, and only a restart tells their clients.
 
+    With a fallback, that one serves while no GPU will do for the first; from time to time the first is tried again.
+
     Args:
-        server: a server that has been started.
-        timeout: seconds its models may take to load again.
-        restarts: how many restarts in a row it may need before it is given up; None never gives up.
+        first: the server that should serve.
+        fallback: the one that serves when the first's device fails.
+        timeout: seconds the models may take to load.
+        restarts: how many restarts in a row may be needed before it is given up; None never gives up.
+        drain_seconds: how long the fallback's streams may take to finish before the first serves again.
+        back_seconds: how long the fallback serves before the first is tried again.
     """
 
-    def __init__(self, server: TritonServer, timeout: float, restarts: int | None = None) -> None:
-        self._server, self._timeout, self._allowed = server, timeout, restarts
+    def __init__(
+        self,
+        first: TritonServer,
+        fallback: TritonServer | None,
+        timeout: float,
+        restarts: int | None = None,
+        drain_seconds: float = 0.0,
+        back_seconds: float = BACK_SECONDS,
+    ) -> None:
+        self._first, self._fallback = first, fallback
+        self._timeout, self._allowed = timeout, restarts
+        self._drain_seconds, self._back_seconds = drain_seconds, back_seconds
         self._in_a_row = 0
+        self._back_at = 0.0  # while the fallback serves
+        self.server = first
+
+    def start(self) -> None:
+        """Raises LaunchError: the server cannot start, or neither it nor its fallback."""
+        try:
+            self.server.start(self._timeout)
+        except DeviceError as error:
+            if self._fallback is None:
+                raise
+            self._fall_back(error)
 
     def watch(self) -> NoReturn:
-        """Block until interrupted. Raises LaunchError when the server needs more restarts in a row than allowed."""
+        """Block until interrupted. Raises LaunchError when more restarts in a row are needed than allowed."""
         while True:
             up_since = time.monotonic()
-            while (ailment := self._server.ailment()) is None:
+            while (ailment := self.server.ailment()) is None:
                 time.sleep(LOOK_SECONDS)
+                if self.server is self._fallback and time.monotonic() >= self._back_at:
+                    self._go_back(self._fallback)
             if time.monotonic() - up_since > STEADY_SECONDS:
                 self._in_a_row = 0
             self._restart(ailment)
@@ -46,13 +77,44 @@ class Supervisor:
             if self._in_a_row == self._allowed:
                 raise LaunchError(f"{ailment}; giving up, after --restarts {self._allowed} in a row")
             logger.warning("%s; restarting", ailment)
-            self._server.stop(grace=0)  # whoever waits for a process that hangs would never end
+            self.server.stop(grace=0)  # whoever waits for a process that hangs would never end
             time.sleep(min(2 ** (self._in_a_row - 1), LONGEST_PAUSE_SECONDS) if self._in_a_row else 0)
             self._in_a_row += 1
             try:
-                self._server.start(self._timeout)
+                try:
+                    self.server.start(self._timeout)
+                except LaunchError as error:
+                    # Whatever keeps a bundle that ran on a GPU from starting there again, its driver above all.
+                    if self._fallback in (None, self.server) or self._first.gpu is None:
+                        raise
+                    self._fall_back(error)
             except LaunchError as error:
                 ailment = str(error)
             else:
                 logger.warning("ready again")
                 return
+
+    def _fall_back(self, error: LaunchError) -> None:
+        assert self._fallback is not None
+        logger.warning("%s; serving %s instead, as --fallback says", error, self._fallback.bundle)
+        self.server = self._fallback
+        self._back_at = time.monotonic() + self._back_seconds
+        self._back_seconds = min(2 * self._back_seconds, MOST_BACK_SECONDS)
+        self.server.start(self._timeout)
+
+    def _go_back(self, fallback: TritonServer) -> None:
+        """Serve the first bundle again if there is a GPU for it; the streams of the fallback end first."""
+        try:
+            self._first.check()
+            logger.warning("there is a GPU for %s again; going back to it", self._first.bundle)
+            drain(fallback.access, self._drain_seconds, fallback.ailment)
+            fallback.stop()
+            self.server = self._first
+            self.server.start(self._timeout)
+        except LaunchError as error:
+            if self.server is fallback:  # still, and nobody noticed
+                self._back_at = time.monotonic() + self._back_seconds
+            else:
+                self._restart(str(error))
+        else:
+            logger.warning("ready again")

@@ -57,7 +57,7 @@ class TritonServer:
         state: Path | None = None,
         hang: float = HANG_SECONDS,
     ) -> None:
-        self._bundle, self._verify, self._verbosity = bundle, verify, verbosity
+        self.bundle, self._verify, self._verbosity = bundle, verify, verbosity
         self.access = access or Access()
         self.log = log or bundle / "triton.log"
         self._device, self._state, self._hang = device, state, hang
@@ -85,8 +85,7 @@ class TritonServer:
 
         Raises LaunchError: the bundle does not fit this machine, a port is taken, or a model failed to load.
         """
-        servable = check_bundle(self._bundle, self._verify, self._device, self.gpu)
-        self.gpu, repository = servable.gpu, servable.repository
+        repository = self.check()
         listening = self.access.arguments()
         check_machine(repository)
         try:
@@ -96,6 +95,15 @@ class TritonServer:
                 raise
             self._start(repository, listening, timeout)
         return self
+
+    def check(self) -> Path:
+        """Choose the GPU; returns the model repository.
+
+        Raises LaunchError: the bundle does not fit this machine; DeviceError: it has no GPU for it.
+        """
+        servable = check_bundle(self.bundle, self._verify, self._device, self.gpu)
+        self.gpu = servable.gpu
+        return servable.repository
 
     def stop(self, grace: float = STOP_SECONDS) -> float:
         """Stop everything, by force what does not stop by itself within `grace` seconds; returns those it took."""

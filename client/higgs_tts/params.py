@@ -209,6 +209,13 @@ class GenerationParams:
             on=False,
         ),
     )
+    fallback_modes: bool | None = field(
+        default=None,
+        metadata=told(
+            "Speak a part that an error of the server hit once more, with less, before giving up.",
+            on=True,
+        ),
+    )
 
     def to_options(self) -> dict[str, Any]:
         """The options that are set, by name."""

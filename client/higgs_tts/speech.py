@@ -37,6 +37,7 @@ class SpeechReport:
     seed: int
     retries: int  # of all parts
     parts: tuple[SpeechPart, ...]
+    error_chain: tuple[str, ...] = ()  # errors of the server that cost nothing: "CLASS: what helped"
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -49,9 +50,9 @@ class SpeechReport:
         try:
             values = json.loads(text)
             parts = tuple(SpeechPart(**part | {"speaker": part["speaker"] or None}) for part in values["parts"])
-            language = values["language"]
+            language, chain = values["language"], tuple(values.get("error_chain", ()))
             return cls(
-                language["code"], language["quality"], values["voices"], values["seed"], values["retries"], parts
+                language["code"], language["quality"], values["voices"], values["seed"], values["retries"], parts, chain
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"its report lacks or misplaces {error}") from None

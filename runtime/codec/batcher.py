@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -114,7 +114,7 @@ class WindowBatcher(Generic[Ticket]):
         self._served.pop(stream, None)
 
     def _serve(self, batch: list[_Waiting[Ticket]]) -> None:
-        """Decode windows of equal length together; one length's failure does not affect the others."""
+        """Decode windows of equal length together, and each alone when that fails; no failure affects the others."""
         by_length: dict[int, list[int]] = defaultdict(list)
         results: list[np.ndarray | Exception | None] = [None] * len(batch)
         for index, one in enumerate(batch):
@@ -123,15 +123,20 @@ class WindowBatcher(Generic[Ticket]):
             elif one.codes is not None:
                 by_length[one.codes.shape[-1]].append(index)
         for indices in by_length.values():
-            try:
-                rows = self._decode(np.stack([codes for i in indices if (codes := batch[i].codes) is not None]))
-                for index, row in zip(indices, rows, strict=True):
-                    results[index] = row
-            except Exception as error:
-                for index in indices:
-                    results[index] = error
+            codes = [window for index in indices if (window := batch[index].codes) is not None]
+            for index, row in zip(indices, self._decoded(codes), strict=True):
+                results[index] = row
         for one, result in zip(batch, results, strict=True):
             try:
                 self._answer(one.ticket, result)
             except Exception:  # one answer that cannot be delivered must not silence the others
                 logger.exception("an answer could not be delivered")
+
+    def _decoded(self, windows: list[np.ndarray]) -> Sequence[np.ndarray | Exception]:
+        """The samples of windows of one length, or what hinders them."""
+        try:
+            return list(self._decode(np.stack(windows)))
+        except Exception as error:
+            if len(windows) == 1:
+                return [error]
+            return [result for window in windows for result in self._decoded([window])]

@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 class SpeechEngine(Protocol):
     """Prompts in, windows of codec frames out, many streams at once."""
 
+    @property
+    def broken(self) -> RequestError | None:
+        """Why this process will never speak again, as after some failures of a GPU; None while it may."""
+        ...
+
     def submit(self, request: Request, on_event: Listener) -> None:
         """Queue a request. Its events: windows, the last of which has a finish reason, or one error as the last event.
 
@@ -49,6 +54,10 @@ class SpeechEngine(Protocol):
 
         Says nothing of what is spoken. An engine that cannot hold a stream still only lets others begin before it.
         """
+        ...
+
+    def free_caches(self) -> None:
+        """Give back, before the next step, the memory of what can be made again."""
         ...
 
     def stats(self) -> EngineStats:

@@ -234,6 +234,9 @@ class GenerationParams:
     hold_parts: Annotated[
         bool, Option("Send a part only when it is known to be good, so that it can always be retried.", False)
     ]
+    fallback_modes: Annotated[
+        bool, Option("Speak a part that an error of the server hit once more, with less, before giving up.", True)
+    ]
 
 
 _HINTS = get_type_hints(GenerationParams, include_extras=True)

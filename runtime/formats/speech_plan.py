@@ -120,7 +120,7 @@ class SpeechPlan:
     `prefixes`: the tokens that prompts begin with; the reference token stands for each clip. `closing`: the tokens that
     follow a part's audio when the part is context for a later one. `max_frames`, `timeout` (seconds) and the seed apply
     to the whole speech. `arrived`: when the request came, in seconds of the machine's clock, `time.monotonic()`.
-    `context_parts`, `max_retries`, `hold_parts`: the options of the same names. `about`: what the
+    `context_parts`, `max_retries`, `hold_parts`, `fallback_modes`: the options of the same names. `about`: what the
     client's final report says besides the parts.
     """
 
@@ -135,6 +135,7 @@ class SpeechPlan:
     context_parts: int
     max_retries: int
     hold_parts: bool
+    fallback_modes: bool
     about: dict[str, Any]
 
     def __post_init__(self) -> None:

@@ -53,6 +53,11 @@ class Context:
         older = len(self._spoken) - self._context_parts
         self._spoken = [spoken for age, spoken in enumerate(self._spoken) if spoken.anchor or age >= older]
 
+    def forget(self) -> None:
+        """Forget every part, anchors too."""
+        self._spoken.clear()
+        self._anchored.clear()
+
     def prompt(self, part: PlannedPart, frames: int) -> Prompt:
         """The part's prompt; drops old context until `frames` more fit behind it."""
         while True:

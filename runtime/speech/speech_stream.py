@@ -18,6 +18,7 @@ from runtime.formats.speech_plan import PlannedPart, SpeechPlan
 from runtime.formats.window import FinishReason, Window
 from runtime.speech.context import Context, ContextLimits
 from runtime.speech.prompts import Prefix
+from runtime.speech.recovery import Remedy, next_remedy
 
 _BITS = 63  # of a seed
 
@@ -53,8 +54,9 @@ class SpeechStream:
 
     A part that fails (the guard ends it, or it stops too early) is retried with another seed, up to `max_retries`
     times, as long as none of its audio has been sent; with `hold_parts` no audio is sent before the part is known to be
-    good. When the retries are used up, what the last attempt spoke is sent, but never becomes context. Everything but
-    `cancel` and `start` runs on the one thread behind `defer`.
+    good. When the retries are used up, what the last attempt spoke is sent, but never becomes context. A part that ends
+    with an error before any of it was sent is spoken once more after each remedy there is (`recovery.py`), unless the
+    plan's `fallback_modes` says no. Everything but `cancel` and `start` runs on the one thread behind `defer`.
 
     Args:
         send: called with each window in order; its last call has a finish reason or is an error.
@@ -81,6 +83,8 @@ class SpeechStream:
         self._index, self._attempt = 0, _Attempt(0)
         self._position = 0  # the frame of the stream at which the part begins
         self._outcomes: list[Outcome] = []
+        self._tried: list[Remedy] = []  # for the current part
+        self._error_chain: list[str] = []
         self._cancelled = threading.Event()
 
     def start(self) -> None:
@@ -125,13 +129,29 @@ class SpeechStream:
     def _hear(self, event: Event) -> None:
         try:
             if isinstance(event, RequestError):
-                self._send(event)
+                self._recover(event)
             elif event.finish_reason is FinishReason.CANCELLED:
                 self._end_cancelled()
             else:
                 self._hear_window(event)
         except Exception as error:  # the client waiting for the stream must hear of it
             self._send(classify(error))
+
+    def _recover(self, error: RequestError) -> None:
+        """Speak the part once more, or pass the error on."""
+        may = self._plan.fallback_modes and not self._attempt.released
+        remedy = next_remedy(error, self._tried) if may else None
+        if remedy is None:
+            self._send(error)
+            return
+        self._tried.append(remedy)
+        self._error_chain.append(f"{type(error).__name__}: {remedy.value}")
+        if remedy is Remedy.FREE_CACHES:
+            self._engine.free_caches()
+        else:
+            self._contexts[self._part.prefix].forget()
+        self._attempt = _Attempt(self._attempt.number)
+        self._submit()
 
     def _hear_window(self, window: FrameWindow) -> None:
         attempt, reason = self._attempt, window.finish_reason
@@ -167,6 +187,7 @@ class SpeechStream:
             return
         windows[-1] = replace(windows[-1], ends=True, pause=part.pause)
         self._index, self._attempt, self._position = self._index + 1, _Attempt(0), stop + part.pause
+        self._tried.clear()
         try:
             self._submit()  # first, so that the engine reads the next prompt while these windows are being sent
         finally:
@@ -220,6 +241,7 @@ class SpeechStream:
             **self._plan.about,
             "seed": self._plan.sampling.seed,
             "retries": sum(outcome.retries for outcome in self._outcomes),
+            "error_chain": self._error_chain,
             "parts": [asdict(outcome) for outcome in self._outcomes],
         }
 

@@ -143,6 +143,7 @@ class PlanWriter:
             context_parts=params.context_parts,
             max_retries=params.max_retries,
             hold_parts=params.hold_parts,
+            fallback_modes=params.fallback_modes,
             about={
                 "language": {"code": language.code, "name": language.name, "quality": language.quality},
                 "voices": {speaker.name: speaker.voice for speaker in voices.speakers},

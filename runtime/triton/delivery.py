@@ -73,7 +73,7 @@ class Responses:
             self._metrics.first_window(elapsed)
         self._sent_frames += window.count + window.pause
         if window.report is not None:
-            self._metrics.parts_ended(len(window.report["parts"]), window.report["retries"])
+            self._metrics.stream_reported(window.report)
         if window.finish_reason not in (None, FinishReason.CANCELLED):
             self._metrics.finished(elapsed, self._sent_frames * self._frame_seconds)
         self._deliver(window, last=window.finish_reason is not None)

@@ -11,6 +11,7 @@ Plan and window begin with their signatures.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from functools import partial
@@ -18,10 +19,11 @@ from typing import Any
 from uuid import uuid4
 
 import torch
+import triton_python_backend_utils as pb_utils
 
 from runtime.engine.loader import start_engine
 from runtime.engine.types import Limits, ModelDescription
-from runtime.formats.errors import InvalidRequestError, classify, quoted, require
+from runtime.formats.errors import InvalidRequestError, classify, quoted, require, sentence
 from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.context import ContextLimits
 from runtime.speech.prompts import read_prefixes
@@ -31,10 +33,12 @@ from runtime.triton.beat import beat
 from runtime.triton.cancelling import Controls, is_secret
 from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.flow import Flow
+from runtime.triton.memory import Memory
 from runtime.triton.metrics import LmMetrics, Refusals
 from runtime.triton.notes import Note, NoteSender
 
 _METRICS_SECONDS = 0.25
+_FAREWELL_SECONDS = 1.0  # for the clients to hear of it
 _LONGEST_ID = 256
 
 
@@ -58,6 +62,7 @@ class TritonPythonModel:
         self._delivery = Delivery()
         self._flow = Flow(self._engine, self._frame_seconds)
         encoder = NoteSender("codec_encoder")
+        self._memory = Memory()
         self._controls = Controls(
             most_watches=2 * (limits.max_streams + limits.max_waiting),
             given_up=lambda request_id: encoder.send(Note(request_id, gone=True)),
@@ -162,5 +167,13 @@ class TritonPythonModel:
         return self._moved
 
     def _publish(self) -> None:
+        """Follow the engine; when it can never speak again, end the process, which the launcher starts again."""
         while not self._closing.wait(_METRICS_SECONDS):
-            self._metrics.follow(self._engine.stats(), self._flow.late())
+            if self._engine.broken:
+                pb_utils.Logger.log_error(f"lm ends, to be started again: {sentence(self._engine.broken)}")
+                self._closing.wait(_FAREWELL_SECONDS)
+                os.kill(os.getpid(), signal.SIGKILL)
+            stats, memory = self._engine.stats(), self._memory.used()
+            self._metrics.follow(stats, self._flow.late(), memory)
+            if stats.prefix_cache_bytes and self._memory.is_short():
+                self._engine.free_caches()

@@ -77,6 +77,7 @@ class LmMetrics:
         self._waiting = self._metric("higgs_waiting_requests", "Requests waiting for a stream", gauge=True)
         self._resting = self._metric("higgs_resting_streams", "Live streams that wait in favour of others", gauge=True)
         self._late = self._metric("higgs_late_streams", "Streams whose listeners wait for audio", gauge=True)
+        self._memory = self._metric("higgs_memory_used_ratio", "Share of the memory that is in use", gauge=True)
         self._frames = self._metric("higgs_frames_total", "Codec frames generated")
         self._steps = self._metric("higgs_steps_total", "Engine steps run")
         self._busy = self._metric("higgs_busy_seconds_total", "Seconds the engine had work")
@@ -91,6 +92,8 @@ class LmMetrics:
         )
         self._parts = self._metric("higgs_parts_total", "Parts spoken: turns, chunks of long texts")
         self._retries = self._metric("higgs_retries_total", "Further attempts at parts that failed")
+        self._recoveries = self._family("higgs_recovered_total", "Errors that cost no stream, by what helped")
+        self._recovered: dict[str, Any] = {}
         self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
         self._failed: dict[str, Any] = {}
         self._first_sum = self._metric(
@@ -102,8 +105,9 @@ class LmMetrics:
         )
         self._factor_count = self._metric("higgs_real_time_factor_count", "Finished streams with audio")
 
-    def follow(self, stats: EngineStats, late_streams: int) -> None:
-        """Publish the engine's snapshot, and how many listeners wait."""
+    def follow(self, stats: EngineStats, late_streams: int, memory: float) -> None:
+        """Publish the engine's snapshot, how many listeners wait, and the share of memory in use."""
+        self._memory.set(memory)
         self._resting.set(stats.resting_streams)
         self._late.set(late_streams)
         self._live.set(stats.live_streams)
@@ -127,10 +131,14 @@ class LmMetrics:
         self._first_sum.increment(seconds)
         self._first_count.increment(1)
 
-    def parts_ended(self, parts: int, retries: int) -> None:
-        """Count a script that ended after so many parts and so many retries."""
-        self._parts.increment(parts)
-        self._retries.increment(retries)
+    def stream_reported(self, report: dict[str, Any]) -> None:
+        """Count what the report of a stream says: parts, retries, and what helped against errors."""
+        self._parts.increment(len(report["parts"]))
+        self._retries.increment(report["retries"])
+        for helped in report["error_chain"]:
+            if helped not in self._recovered:
+                self._recovered[helped] = self._recoveries.Metric(labels={"recovery": helped})
+            self._recovered[helped].increment(1)
 
     def finished(self, seconds: float, audio_seconds: float) -> None:
         """Count a stream that ended on its own, after so many seconds, with so much audio."""

@@ -26,6 +26,7 @@ from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.dialogue import Recognition
 from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment, assign
+from runtime.text.duration import estimate
 from runtime.text.languages import likely_languages, resolve
 from runtime.text.parts import text_parts
 from runtime.text.plan_writer import PlanLimits, PlanWriter
@@ -34,6 +35,7 @@ from runtime.text.request_options import parse_options
 from runtime.text.text_input import Content, either, read_text
 from runtime.triton import tensors
 from runtime.triton.beat import Work, beat
+from runtime.triton.memory import Memory
 from runtime.triton.metrics import Refusals
 from runtime.voices.reference import ReferenceRules
 from runtime.voices.store import VoiceStore
@@ -48,6 +50,8 @@ class TritonPythonModel:
         self._writer = PlanWriter(PromptEncoder(directory / "tokenizer.json"), PlanLimits(**settings["plan"]))
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
+        self._frame_seconds: float = settings["plan"]["frame_seconds"]
+        self._memory = Memory()
         self._refusals = Refusals("prompt")
         self._seal = tensors.seal(args)
         self._work = Work()
@@ -68,6 +72,7 @@ class TritonPythonModel:
             return tensors.refusal(refusal)
 
     def _write(self, request: Any, arrived: float) -> Any:
+        self._memory.check()
         params = parse_options(tensors.text(request, "options"), self._options)
         for name, value in (("system", params.system or ""), ("scene", params.scene)):
             check_plain(value, name)
@@ -81,6 +86,7 @@ class TritonPythonModel:
         parts = text_parts(content.turns, params, language.code, self._lexicons(made))
         if not parts:
             raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
+        self._memory.check(sum(estimate(part.text, language.code).expected for part in parts) / self._frame_seconds)
         written = self._writer.write(parts, made, system, params, language, arrived)
         if time.monotonic() >= written.plan.deadline:
             raise timed_out("before its text was read")

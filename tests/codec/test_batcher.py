@@ -17,13 +17,16 @@ class Decoder:
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
         self.go, self.began = threading.Event(), threading.Event()
+        self.room = 99
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
         self.began.set()
         self.go.wait(5)
-        self.batches.append(codes.shape)
         if codes.shape[-1] == 13:
             raise RuntimeError("thirteen frames are unlucky")
+        if len(codes) > self.room:
+            raise RuntimeError("Failed to allocate memory for requested buffer")
+        self.batches.append(codes.shape)
         return codes[:, 0, :].astype(np.float32)
 
 
@@ -50,6 +53,19 @@ def test_waiting_windows_are_decoded_together_and_answered_in_order(max_batch: i
     assert max(shape[0] for shape in decoder.batches) <= max_batch
     if max_batch == 16:
         assert len(decoder.batches) <= 4, "one call for the first, then one a length"
+
+
+def test_what_cannot_be_decoded_together_is_decoded_one_by_one() -> None:
+    decoder, answers = Decoder(), {}
+    decoder.room = 1
+    batcher = WindowBatcher[int](decoder, answers.__setitem__, 16)
+    for ticket in range(9):
+        batcher.put(str(ticket), ticket, window(ticket, 20))
+        assert decoder.began.wait(5)
+    decoder.go.set()
+    batcher.close()
+    for ticket in range(9):
+        np.testing.assert_array_equal(answers[ticket], np.full(20, ticket, dtype=np.float32))
 
 
 def test_a_stream_with_little_waits_for_one_batch_however_much_others_have_queued() -> None:

@@ -48,6 +48,7 @@ class FragileRunner(OnnxRunner):
 
     fail_prefill: Exception | None = None
     fail_decode: Exception | None = None
+    most_rows = 99
     steps = 0
 
     def prefill(self, slot: int, position: int, segment: Segment) -> int:
@@ -60,6 +61,8 @@ class FragileRunner(OnnxRunner):
         if self.fail_decode:
             error, self.fail_decode = self.fail_decode, None
             raise error
+        if rows.stop - rows.start > self.most_rows:
+            raise MemoryError("Failed to allocate memory for requested buffer")
         self.steps += 1
         return super().decode(columns, positions, rows)
 
@@ -156,6 +159,32 @@ def test_a_failing_step_ends_its_streams_and_the_engine_serves_on(engine: Engine
     assert "kernel exploded" in str(events[-1])
     assert engine.stats().live_streams == 0
     np.testing.assert_array_equal(codes(list(listen(engine, order("after")))), expected)
+
+
+def test_a_step_without_memory_for_all_is_made_for_some_at_a_time(engine: Engine, runner: FragileRunner) -> None:
+    orders = [order(f"{number}", positions=20 + number) for number in range(LIMITS.max_streams)]
+    expected = [codes(list(listen(engine, one))) for one in orders]
+    runner.most_rows = 1
+    streams = [collect(engine, one) for one in orders]
+    for (events, over), whole in zip(streams, expected, strict=True):
+        assert over.wait(20)
+        np.testing.assert_array_equal(codes(events), whole)  # type: ignore[arg-type]
+    runner.most_rows = 0
+    with pytest.raises(MemoryExhaustionError, match="Failed to allocate"):
+        list(listen(engine, order("one too many")))
+
+
+def test_freed_caches_cost_time_and_nothing_else(bundle: Path, runner: FragileRunner) -> None:
+    engine = Engine(runner, replace(LIMITS, prefix_cache_bytes=2**24))
+    expected = codes(list(listen(engine, order("first", positions=200))))
+    assert engine.stats().prefix_cache_bytes > 0
+    engine.free_caches()
+    while engine.stats().prefix_cache_bytes:
+        time.sleep(0.001)
+    reused = engine.stats().prefix_positions_reused
+    np.testing.assert_array_equal(codes(list(listen(engine, order("again", positions=200)))), expected)
+    assert engine.stats().prefix_positions_reused == reused
+    engine.close()
 
 
 def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 MODEL = "echo"
 _CONFIG = """
@@ -66,6 +69,13 @@ def write_manifest(bundle: Path, top: dict[str, Any] | None = None, **requires: 
     files = {str(file.relative_to(repository)): _describe(file) for file in repository.rglob("*") if file.is_file()}
     manifest = {"format": 1, "requires": {**needs, **requires}, "files": files, **(top or {})}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def driver(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Put an nvidia-smi that runs `script` first on the path."""
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 def _describe(file: Path) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import pytest
 from runtime.triton.beat import BEAT_SECONDS, Work, beat
 from runtime.triton.run_folder import RUN_VARIABLE
 from serve.beats import hanging
+from tests.serve.launching import command, read_until
 from tests.serve.small import make_bundle
-from tests.serve.test_launch import command, read_until
 
 # Writes, in the place of our models, that its work has not gone on since the machine was started.
 STUCK = 'import os; open(os.path.join(os.environ["HIGGS_RUN_DIR"], "echo.beat"), "wb").write(bytes(8))'

@@ -8,6 +8,7 @@ import pytest
 
 from serve.errors import DeviceError
 from serve.gpu import GIB, choose, parse, query_gpus
+from tests.serve.small import driver
 
 TWO_H100 = """\
 0, GPU-5b3a2c10-7d1e-4f6a-9c55-0a1b2c3d4e5f, NVIDIA H100 80GB HBM3, 9.0, 81559, 12044, 550.90.07
@@ -19,13 +20,6 @@ MIXED = """\
 2, GPU-cccc2222, NVIDIA L4, 8.9, 23034, 9000, 535.161.08
 """
 NOWHERE: dict[str, str] = {}
-
-
-def driver(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """Put an nvidia-smi that runs `script` first on the path."""
-    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "nvidia-smi").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
 def test_every_gpu_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

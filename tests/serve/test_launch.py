@@ -5,29 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import IO
 
-import psutil
 import pytest
 
 from serve import installation
 from serve.access import Access
 from serve.errors import LaunchError
 from serve.ports import Ports
-from serve.processes import STUB
 from serve.triton import TritonServer
-from tests.serve.small import make_bundle, write_manifest
+from tests.serve.launching import MARK, ROOT, answers, command, read_until, stubs, wait_for
+from tests.serve.small import make_bundle
 
-ROOT = Path(__file__).resolve().parents[2]
-MARK = "HIGGS_TEST"
 # Native code that keeps the interpreter's lock, as loading a large model does.
 LOADING = "import ctypes; ctypes.PyDLL(None).sleep(60)"
 
@@ -37,69 +28,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("serve") / "bundle")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-
-
 @pytest.fixture(autouse=True)
 def marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever a test starts, and what that starts, carries the test's mark."""
     monkeypatch.setenv(MARK, str(tmp_path))
-
-
-def stubs() -> list[psutil.Process]:
-    """The model processes of whatever this test started, found without asking the launcher."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "environ"]):
-        command, environment = process.info["cmdline"] or [""], process.info["environ"] or {}
-        if STUB in command[0] and environment.get(MARK) == os.environ[MARK]:
-            found.append(process)
-    return found
-
-
-def answers(address: str) -> bool:
-    host, port = address.split(":")
-    connection = HTTPConnection(host, int(port), timeout=2)
-    body = '{"inputs": [{"name": "question", "datatype": "FP32", "shape": [1], "data": [42]}]}'
-    try:
-        connection.request("POST", "/v2/models/echo/infer", body)
-        return '"data":[42.0]' in connection.getresponse().read().decode()
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-@contextmanager
-def command(bundle: Path, *more: str, seconds: float = 30.0) -> Iterator[tuple[subprocess.Popen[str], Ports]]:
-    """`python -m serve` as a user runs it, on free ports, in the checkout."""
-    ports = Ports.free()
-    options = [f"--http-port={ports.http}", f"--grpc-port={ports.grpc}", f"--metrics-port={ports.metrics}"]
-    words = [sys.executable, "-u", "-m", "serve", str(bundle), *options, *more]
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    limit = threading.Timer(seconds, process.kill)  # ends a test that waits for a line which never comes
-    limit.start()
-    try:
-        yield process, ports
-    finally:
-        limit.cancel()
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def read_until(stream: IO[str] | None, words: str) -> str:
-    assert stream is not None
-    seen = []
-    for line in stream:
-        seen.append(line)
-        if words in line:
-            return line
-    raise AssertionError(f"ended without {words!r}: {''.join(seen)}")
 
 
 def test_a_server_starts_answers_and_stops_within_seconds(bundle: Path) -> None:
@@ -274,38 +206,6 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         assert process.returncode == 1
         assert out.startswith("serve: ")
         assert out.count("\n") == 1
-
-
-def test_a_gpu_bundle_falls_back_only_when_told_to(bundle: Path, tmp_path: Path) -> None:
-    gpu = make_bundle(tmp_path / "h100")
-    write_manifest(gpu, {"target": "h100"}, gpu_architecture="sm10")  # which no GPU has
-    with command(gpu) as (process, _):
-        out, _ = process.communicate(timeout=10)
-        assert process.returncode == 1
-        assert out.startswith("serve: the h100 bundle cannot be served here: a GPU of compute capability 1.0 is needed")
-        assert out.count("\n") == 1
-    make_bundle(tmp_path / "cpu")
-    for fallback in ("cpu", str(bundle)):
-        with command(gpu, "--fallback", fallback) as (process, ports):
-            said = read_until(process.stdout, "as --fallback says")
-            assert "the h100 bundle cannot be served here" in said
-            read_until(process.stdout, "ready:")
-            assert answers(f"127.0.0.1:{ports.http}")
-            process.terminate()
-            assert process.wait(10) == 0
-    with command(gpu, "--fallback", "no-such-bundle") as (process, _):
-        out, _ = process.communicate(timeout=10)
-        assert process.returncode == 1
-        assert "no-such-bundle is not a bundle" in out
-
-
-def test_a_broken_bundle_is_no_reason_to_fall_back(bundle: Path, tmp_path: Path) -> None:
-    broken = make_bundle(tmp_path / "bundle")
-    (broken / "model_repository" / "echo" / "1" / "model.py").unlink()
-    with command(broken, "--fallback", str(bundle)) as (process, _):
-        out, _ = process.communicate(timeout=10)
-        assert process.returncode == 1
-        assert "model.py is missing" in out
 
 
 HANGING = "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()"  # is waited for at the end

@@ -11,7 +11,7 @@ import pytest
 from serve.errors import DeviceError, LaunchError
 from serve.gpu import parse
 from serve.manifest import Servable, check_bundle
-from tests.serve.small import make_bundle, write_manifest
+from tests.serve.small import driver, make_bundle, write_manifest
 
 
 @pytest.fixture
@@ -68,19 +68,13 @@ def test_a_patch_version_makes_no_difference(bundle: Path) -> None:
 
 
 @pytest.fixture
-def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
     """Call with what nvidia-smi shall print."""
     folder = tmp_path / "driver"
     folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+    driver(folder, monkeypatch, f"cat {folder}/lines")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    def show(lines: str) -> None:
-        (folder / "lines").write_text(lines)
-        (folder / "nvidia-smi").write_text(f"#!/bin/sh\ncat {folder}/lines\n")
-        (folder / "nvidia-smi").chmod(0o755)
-
-    return show
+    return (folder / "lines").write_text
 
 
 def test_a_gpu_bundle_where_no_gpu_is_visible(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +85,7 @@ def test_a_gpu_bundle_where_no_gpu_is_visible(bundle: Path, tmp_path: Path, monk
     )
 
 
-def test_a_gpu_bundle_on_another_gpu(bundle: Path, gpus: Callable[[str], None]) -> None:
+def test_a_gpu_bundle_on_another_gpu(bundle: Path, gpus: Callable[[str], object]) -> None:
     write_manifest(bundle, gpu_architecture="sm90")
     gpus("0, GPU-1f, NVIDIA L4, 8.9, 23034, 22563, 550.90.07")
     with pytest.raises(DeviceError):
@@ -103,7 +97,7 @@ def test_a_gpu_bundle_on_another_gpu(bundle: Path, gpus: Callable[[str], None]) 
     assert chosen.uuid == "GPU-2f"
 
 
-def test_a_gpu_bundle_where_others_hold_the_memory(bundle: Path, gpus: Callable[[str], None]) -> None:
+def test_a_gpu_bundle_where_others_hold_the_memory(bundle: Path, gpus: Callable[[str], object]) -> None:
     write_manifest(bundle, gpu_architecture="sm90", gpu_memory_bytes=40 * 2**30)
     gpus("0, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 20480, 550.90.07")
     assert "40.0 GiB of free GPU memory are needed; there is GPU 0" in refusal(bundle)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from higgs_tts import GenerationParams, HiggsClient, ServerUnavailableError
 
-from tests.serve.test_launch import command, read_until
+from tests.serve.launching import command, read_until
 
 PARAMS = GenerationParams(seed=3, max_seconds=6.0, runaway_guard=False, max_chunk_seconds=0.5)
 

@@ -9,7 +9,7 @@ import psutil
 from higgs_tts import GenerationParams, HiggsClient
 
 from serve.processes import STUB
-from tests.serve.test_launch import command, read_until
+from tests.serve.launching import command, read_until
 
 TEXT = "The server dies while it says this."
 PARAMS = GenerationParams(seed=3, max_seconds=8.0, runaway_guard=False, max_chunk_seconds=0.5)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from higgs_tts import HiggsClient
+from higgs_tts import CUDAFailureError, HiggsClient
 from safetensors.torch import load_file, save_file
 
 from serve.triton import TritonServer
@@ -28,18 +28,38 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FRAMES = 60
 _PACKAGE = """
 import sys
+import threading
+import time
 from pathlib import Path
 
 sys.path.append({root!r})  # behind the bundle's own runtime
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.network import Network
 
-globals().update(vars(standin_bindings(Network(Path({checkpoint!r})))))
+
+def lose_the_device():
+    while not Path({lost!r}).exists():
+        time.sleep(0.05)
+    for executor in bindings.executors:
+        executor.dead = RuntimeError("CUDA error: unspecified launch failure")
+
+
+bindings = standin_bindings(Network(Path({checkpoint!r})))
+globals().update(vars(bindings))
+threading.Thread(target=lose_the_device, daemon=True).start()
 """
 
 
 @pytest.fixture(scope="module")
-def trtllm_server(bundle: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def lost(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """When it exists, the executor has lost its device."""
+    return tmp_path_factory.mktemp("device") / "lost"
+
+
+@pytest.fixture(scope="module")
+def trtllm_server(
+    bundle: Path, checkpoint: Path, lost: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TritonServer]:
     directory = tmp_path_factory.mktemp("trtllm-bundle")
     copy = directory / "bundle"
     shutil.copytree(bundle, copy, copy_function=os.link)
@@ -64,7 +84,7 @@ def trtllm_server(bundle: Path, checkpoint: Path, tmp_path_factory: pytest.TempP
     package.mkdir(parents=True)
     (package.parent / "__init__.py").touch()
     (package / "__init__.py").touch()
-    (package / "executor.py").write_text(_PACKAGE.format(root=str(ROOT), checkpoint=str(checkpoint)))
+    (package / "executor.py").write_text(_PACKAGE.format(root=str(ROOT), checkpoint=str(checkpoint), lost=str(lost)))
     with TritonServer(copy) as server:
         yield server
 
@@ -92,3 +112,18 @@ def test_the_client_hears_a_stream_and_may_leave_it(trtllm_server: TritonServer)
             assert len(chunk.samples)
             break
         assert sum(len(chunk.samples) for chunk in client.stream("And another one.")) > 0
+
+
+def test_an_executor_that_lost_its_device_ends_the_process_for_the_launcher(
+    trtllm_server: TritonServer, lost: Path
+) -> None:
+    with HiggsClient(trtllm_server.grpc_url, resume=False) as client:
+        stream = client.stream("A long enough sentence, which nobody will hear to its end.")
+        next(stream)
+        lost.touch()
+        with pytest.raises(CUDAFailureError, match="unspecified launch failure"):
+            list(stream)
+    deadline = time.monotonic() + 5
+    while (ailment := trtllm_server.ailment()) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert ailment == "the process of model lm has ended"

@@ -59,6 +59,7 @@ def plan(*parts: PlannedPart, **changes: Any) -> SpeechPlan:
         "context_parts": 2,
         "max_retries": 2,
         "hold_parts": False,
+        "fallback_modes": True,
         "about": {"voices": {}},
     }
     return SpeechPlan(**values | changes)
@@ -85,6 +86,9 @@ class Engine:
         self.refusal: Exception | None = None
         self._listeners: dict[str, Callable[[Event], None]] = {}
         self._said = 0
+        self.caches_freed = 0
+
+    broken = None
 
     @property
     def live(self) -> bool:
@@ -116,6 +120,9 @@ class Engine:
             return False
         self.say(0, FinishReason.CANCELLED)
         return True
+
+    def free_caches(self) -> None:
+        self.caches_freed += 1
 
     def stats(self) -> EngineStats:
         raise NotImplementedError

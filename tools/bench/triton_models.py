@@ -90,7 +90,19 @@ def one_part(ids: Sequence[int], sampling: SamplingParameters, windows: WindowPl
     )
     now = time.monotonic()
     return SpeechPlan(
-        (prefix,), (), (part,), sampling, windows, max_frames, 60.0, now, 0, 0, hold_parts=False, about={}
+        (prefix,),
+        (),
+        (part,),
+        sampling,
+        windows,
+        max_frames,
+        60.0,
+        now,
+        0,
+        0,
+        hold_parts=False,
+        fallback_modes=True,
+        about={},
     )
 
 

@@ -11,13 +11,15 @@ import torch
 
 from runtime.engine.admission import admit, code_stream, timed_out
 from runtime.engine.contract import Event, Listener, ModelRunner, tell
+from runtime.engine.devices import answers
 from runtime.engine.inflight.pieces import pieces
 from runtime.engine.inflight.prompt_reader import PromptReader, Stream
 from runtime.engine.inflight.scheduler import Scheduler, Step
+from runtime.engine.inflight.step_size import StepSize
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.statistics import Statistics
 from runtime.engine.types import MAX_RAS_WINDOW, EngineStats, FinishReason, Limits, Pace, Request
-from runtime.formats.errors import RequestError, classify
+from runtime.formats.errors import CUDAFailureError, RequestError, classify, is_out_of_memory
 
 _LOOK_SECONDS = 0.1
 
@@ -29,6 +31,9 @@ class Engine:
 
     One lock guards streams, scheduler and statistics. It is held while a step is scheduled and while a stream leaves,
     never while the model runs.
+
+    A step that lacks memory is made again for half of its streams at a time, and so are those after it, for a while: no
+    stream is lost to it.
     """
 
     def __init__(self, runner: ModelRunner, limits: Limits) -> None:
@@ -41,9 +46,17 @@ class Engine:
         self._streams: dict[str, Stream] = {}
         self._lock = threading.Condition()
         self._closing = False
+        self._caches_wanted = False  # back
+        self._broken: RequestError | None = None
+        self._step_size = StepSize(limits.max_streams)
         self._statistics = Statistics()
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
+
+    @property
+    def broken(self) -> RequestError | None:
+        """As `SpeechEngine.broken`."""
+        return self._broken
 
     def submit(self, request: Request, on_event: Listener) -> None:
         """As `SpeechEngine.submit`."""
@@ -74,6 +87,12 @@ class Engine:
             if pace != self._scheduler.pace:
                 self._scheduler.pace = pace
                 self._lock.notify()
+
+    def free_caches(self) -> None:
+        """As `SpeechEngine.free_caches`."""
+        with self._lock:
+            self._caches_wanted = True
+            self._lock.notify()
 
     def stats(self) -> EngineStats:
         """As `SpeechEngine.stats`."""
@@ -125,12 +144,22 @@ class Engine:
         with self._lock:
             self._remove_leavers()
             while self._scheduler.idle and not self._closing:
+                self._give_back()
                 self._statistics.busy(False)
                 # Those who rest have deadlines too.
                 self._lock.wait(_LOOK_SECONDS if self._streams else None)
                 self._remove_leavers()
+            self._give_back()
             self._statistics.busy(True)
             return not self._closing
+
+    def _give_back(self) -> None:
+        """Free caches if that was asked for. Call with the lock."""
+        if self._caches_wanted:
+            self._caches_wanted = False
+            self._reader.forget()
+            if self._runner.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     def _schedule(self) -> Step[Stream]:
         with self._lock:
@@ -174,15 +203,29 @@ class Engine:
     def _decode(self, streams: list[Stream]) -> np.ndarray:
         """The next column of each stream, int64 [streams, num_codebooks]; other live streams rest where they are."""
         slots = [stream.slot for stream in streams if stream.slot is not None]
-        first, last = slots[0], slots[-1] + 1
-        positions = [stream.positions for stream in self._scheduler.decoding[:last]]
-        logits = self._runner.decode(self._state.last[:last], positions, slice(first, last))
-        if len(slots) == last:
+        logits = self._logits(slots)
+        if slots == list(range(len(slots))):
             return self._sampler.step(self._state, logits).cpu().numpy()
         state = self._state.take(slots)
-        columns = self._sampler.step(state, logits[[slot - first for slot in slots]])
+        columns = self._sampler.step(state, logits)
         self._state.put(slots, state)
         return columns.cpu().numpy()
+
+    def _logits(self, slots: list[int]) -> torch.Tensor:
+        """What the model says next in these slots, ascending; in as many calls as memory makes necessary."""
+        size = self._step_size.size
+        if len(slots) > size:
+            return torch.cat([self._logits(slots[:size]).clone(), self._logits(slots[size:])])
+        first, last = slots[0], slots[-1] + 1
+        positions = [stream.positions for stream in self._scheduler.decoding[:last]]
+        try:
+            logits = self._runner.decode(self._state.last[:last], positions, slice(first, last))
+        except Exception as error:
+            if len(slots) == 1 or not is_out_of_memory(error):
+                raise
+            self._step_size.halve(len(slots))
+            return self._logits(slots)
+        return logits if len(slots) == len(logits) else logits[[slot - first for slot in slots]]
 
     def _deliver(self, streams: list[Stream]) -> None:
         for stream in streams:
@@ -204,9 +247,11 @@ class Engine:
                 self._end(stream, stream.codes.last_window(FinishReason.CANCELLED))
 
     def _fail(self, streams: list[Stream], error: Exception) -> None:
+        failure = classify(error)
+        if isinstance(failure, CUDAFailureError) and not answers(self._runner.device):
+            self._broken = failure
         with self._lock:
             for stream in streams:
-                failure = classify(error)
                 self._statistics.fail(failure)
                 self._end(stream, failure)
 

@@ -84,6 +84,11 @@ class TrtllmEngine:
         self._collector.start()
         self._receiver.start()
 
+    @property
+    def broken(self) -> RequestError | None:
+        """As `SpeechEngine.broken`."""
+        return self._roster.broken
+
     def submit(self, request: Request, on_event: Listener) -> None:
         """Like `SpeechEngine.submit`; also refuses clips that take more rows than the engine was built for."""
         try:
@@ -109,6 +114,9 @@ class TrtllmEngine:
         with self._roster.lock:
             self._roster.pace = pace
             self._feed()
+
+    def free_caches(self) -> None:
+        """Like `SpeechEngine.free_caches`: nothing, because the executor takes its memory at the start."""
 
     def stats(self) -> EngineStats:
         """Like `SpeechEngine.stats`. A stream is live while it holds a place."""
