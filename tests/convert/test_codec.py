@@ -8,6 +8,7 @@ import shutil
 from contextlib import contextmanager
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import soundfile
@@ -18,7 +19,7 @@ from transformers import HiggsAudioV2TokenizerConfig
 
 from convert import codec_export
 from convert.codec import CodecConfig, context_frames, load_codec
-from convert.codec_export import check_decoder, check_encoder, export_decoder, export_encoder
+from convert.codec_export import DecoderError, EncoderError, check_decoder, check_encoder, export_encoder
 from convert.codec_layout import _bandwidths, transformers_state
 from convert.codec_silence import silence_codes
 from convert.errors import ExportError, ModelLoadingError
@@ -31,15 +32,26 @@ REAL_TOPOLOGY = CodecConfig(sample_rate=24000, hop_length=960, num_codebooks=8, 
 
 
 @pytest.fixture(scope="module")
-def decoder(codec, tmp_path_factory):
-    path = tmp_path_factory.mktemp("decoder") / "decoder.onnx"
-    return path, export_decoder(codec, path)
+def codec(checkpoint):
+    return load_codec(checkpoint / CODEC_FOLDER)
 
 
 @pytest.fixture(scope="module")
-def encoder(codec, tmp_path_factory):
-    path = tmp_path_factory.mktemp("encoder") / "encoder.onnx"
-    return path, export_encoder(codec, path)
+def exported(bundle):
+    """The exports of that codec, and what the converter recorded of them: exporting takes most of a minute."""
+    return bundle / "exports" / "codec", json.loads((bundle / "exports" / "export.json").read_text())["codec"]
+
+
+@pytest.fixture(scope="module")
+def decoder(exported):
+    folder, record = exported
+    return folder / "decoder.onnx", DecoderError(**record["decoder_error"])
+
+
+@pytest.fixture(scope="module")
+def encoder(exported):
+    folder, record = exported
+    return folder / "encoder.onnx", EncoderError(**record["encoder_error"])
 
 
 @pytest.fixture
@@ -131,11 +143,22 @@ def louder(codec, scale):
     last.load_state_dict(before)
 
 
+def last_layer(decoder):
+    """The same layer's weights in an export."""
+    return [tensor for tensor in decoder.graph.initializer if "acoustic_decoder.conv2" in tensor.name]
+
+
 @pytest.mark.parametrize("scale", [0.1, 2, 10])
 def test_how_loud_a_codec_is_says_nothing_about_its_export(codec, decoder, tmp_path, scale):
     path, usual = decoder
+    changed = onnx.load(path)
+    for tensor in last_layer(changed):
+        tensor.CopyFrom(
+            onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * np.float32(scale), tensor.name)
+        )
+    onnx.save(changed, tmp_path / "decoder.onnx")
     with louder(codec, scale):
-        error = export_decoder(codec, tmp_path / "decoder.onnx")
+        error = check_decoder(codec, tmp_path / "decoder.onnx")
         assert error.audio_std == pytest.approx(usual.audio_std * scale, rel=0.01)
         assert error.relative < 2e-4
         with louder(codec, 1.01), pytest.raises(ExportError, match="standard deviations away from transformers'"):
@@ -235,9 +258,8 @@ def test_codec_that_pads_whole_frames_is_refused(codec, tmp_path, monkeypatch):
         export_encoder(codec, tmp_path / "encoder.onnx")
 
 
-def test_exports_are_single_files(decoder, encoder):
-    for path, _ in (decoder, encoder):
-        assert [file.name for file in path.parent.iterdir()] == [path.name]
+def test_exports_are_single_files(exported):
+    assert {file.name for file in exported[0].iterdir()} == {"decoder.onnx", "encoder.onnx"}
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])

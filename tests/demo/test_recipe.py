@@ -128,7 +128,9 @@ def examples(maker: ExampleMaker, count: int, seed: int, shares: Shares) -> Iter
     return (maker.batches(1, 1, generator, shares)[0] for _ in range(count))
 
 
-def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(readings, tmp_path: Path, checkpoint):
+def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(
+    readings, tmp_path: Path, checkpoint, monkeypatch
+):
     tokenizer = trained_tokenizer()
     write_text_side(tmp_path, str(checkpoint / "audio_tokenizer"), tokenizer, 2048)
     install()
@@ -136,6 +138,8 @@ def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(readi
     audio_id = tokenizer.token_to_id("<|AUDIO_OUT|>")
     delay_id = tokenizer.token_to_id("<|reserved_special_token_6|>")
     silence = np.zeros(HOP, np.float32)  # one frame: only the number of its positions differs from the example's
+    encoded = processor.audio_tokenizer.encode(torch.zeros(1, 1, HOP))  # once, not for each turn
+    monkeypatch.setattr(processor.audio_tokenizer, "encode", lambda *clip, **options: encoded)
     seen = set()
     for batch in examples(ExampleMaker(readings, tokenizer), 200, 1, Shares(0.5, 0.2, 0.5)):
         ids = batch.ids[0].tolist()

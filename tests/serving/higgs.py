@@ -34,6 +34,7 @@ class Higgs:
             checkpoint, dtype=torch.float32, attn_implementation="eager"
         ).eval()
         self.codec: Any = self.processor.audio_tokenizer.float().eval()
+        self._generated: dict[tuple[int, str, bytes, str], Generated] = {}
 
     def inputs(self, text: str, reference: np.ndarray | None = None, words: str = "", scene: str = "") -> Any:
         """The processor's inputs for a conversation; reference is float32 [samples] at 24 kHz."""
@@ -57,9 +58,15 @@ class Higgs:
             return_tensors="pt",
         )
 
-    @torch.no_grad()
     def generate(self, frames: int, text: str, reference: np.ndarray | None = None, words: str = "") -> Generated:
         """Greedy, repetition-aware sampling off; the frames before the first that holds a mark, `frames` at most."""
+        key = (frames, text, b"" if reference is None else reference.tobytes(), words)
+        if key not in self._generated:
+            self._generated[key] = self._generate(frames, text, reference, words)
+        return self._generated[key]
+
+    @torch.no_grad()
+    def _generate(self, frames: int, text: str, reference: np.ndarray | None, words: str) -> Generated:
         inputs = self.inputs(text, reference, words)
         self.model.generation_config.ras_win_len = None
         columns = self.model.generate(**inputs, do_sample=False, max_new_tokens=frames + 8)[0].numpy()

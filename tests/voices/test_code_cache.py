@@ -172,7 +172,7 @@ def test_a_claim_falls_with_its_process(tmp_path: Path, run: Run) -> None:
     log = tmp_path / "log"
     first = run(ENCODER, tmp_path / "codes", log, 3)
     deadline = time.monotonic() + 60
-    while not log.exists() and time.monotonic() < deadline:
+    while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.01)
     first.kill()
     answer, errors = run(ENCODER, tmp_path / "codes", log, 3).communicate(timeout=120)
