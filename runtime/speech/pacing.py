@@ -27,6 +27,7 @@ _PATIENCE = 1.0  # seconds for the first audio, and of silence that a listener m
 class _Progress:
     """Seconds of a stream's audio handed to the codec, and of those the ones that have left; when on the clock."""
 
+    arrived: float
     sent: float = 0.0
     sent_at: float | None = None  # the first
     left: float = 0.0
@@ -62,27 +63,32 @@ class Pacing:
         self._hears = hears
         self._streams: dict[str, _Progress] = {}
 
-    def begins(self, stream: str) -> None:
-        """A stream is submitted."""
-        self._streams[stream] = _Progress()
+    def begins(self, stream: str, arrived: float = 0.0) -> None:
+        """A stream is submitted whose request arrived then."""
+        self._streams[stream] = _Progress(arrived)
 
-    def sent(self, stream: str, seconds: float, now: float) -> None:
-        """So much of a stream, from its beginning, was handed to the codec."""
+    def sent(self, stream: str, seconds: float, now: float) -> float | None:
+        """So much of a stream, from its beginning, was handed to the codec. Returns as `left`."""
         if progress := self._streams.get(stream):
             progress.sent = seconds
             if progress.sent_at is None:
                 progress.sent_at = progress.heard_of_at = now
             if not self._hears:
-                self.left(stream, seconds, now)
+                return self.left(stream, seconds, now)
+        return None
 
-    def left(self, stream: str, seconds: float, now: float) -> None:
-        """So much of a stream has left for its listener."""
-        if (progress := self._streams.get(stream)) and seconds > progress.left:
-            progress.left = min(seconds, progress.sent)
-            progress.left_at = now if progress.left_at is None else progress.left_at
-            progress.heard_of, progress.heard_of_at = True, now
-            if not progress.generating and progress.queued <= 0:
-                del self._streams[stream]
+    def left(self, stream: str, seconds: float, now: float) -> float | None:
+        """So much of a stream has left for its listener. Returns, if it was the first, the seconds since arrival."""
+        progress = self._streams.get(stream)
+        if progress is None or seconds <= progress.left:
+            return None
+        first = progress.left_at is None
+        progress.left = min(seconds, progress.sent)
+        progress.left_at = now if progress.left_at is None else progress.left_at
+        progress.heard_of, progress.heard_of_at = True, now
+        if not progress.generating and progress.queued <= 0:
+            del self._streams[stream]
+        return now - progress.arrived if first else None
 
     def ends(self, stream: str, wanted: bool) -> None:
         """Nothing more will be generated. wanted: what waits at the codec will still be decoded."""

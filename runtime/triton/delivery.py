@@ -24,7 +24,7 @@ class Responses:
     """Sends one request's responses to its client.
 
     Args:
-        deadline: of the request, on the machine's clock.
+        arrived, deadline: of the request, on the machine's clock.
         on_sent: called after each window with the frame that the next one begins with.
         on_end: called once, after the last response, with whether its client wants what was sent before.
     """
@@ -37,6 +37,7 @@ class Responses:
         metrics: LmMetrics,
         layout: CodebookLayout,
         frame_seconds: float,
+        arrived: float,
         deadline: float,
         on_sent: Callable[[int], None],
         on_end: Callable[[bool], None],
@@ -45,7 +46,7 @@ class Responses:
         self._on_sent, self._on_end = on_sent, on_end
         self._frame_seconds, self._deadline = frame_seconds, deadline
         self._no_codes = np.zeros((layout.num_codebooks, 0), np.int32)
-        self._arrived = time.monotonic()
+        self._arrived = arrived
         self._sent_frames = 0
 
     def send(self, event: Window | RequestError) -> None:

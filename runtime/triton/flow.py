@@ -12,26 +12,30 @@ from runtime.triton.notes import Note, NoteReceiver
 
 
 class Flow:
-    """The streams that are generated here or still wait at the codec. Safe to use from any thread."""
+    """The streams that are generated here or still wait at the codec. Safe to use from any thread.
 
-    def __init__(self, engine: SpeechEngine, frame_seconds: float) -> None:
-        self._engine, self._frame_seconds = engine, frame_seconds
+    Args:
+        first_audio: called with the seconds from a request's arrival to when its first audio has left for its client.
+    """
+
+    def __init__(self, engine: SpeechEngine, frame_seconds: float, first_audio: Callable[[float], None]) -> None:
+        self._engine, self._frame_seconds, self._first_audio = engine, frame_seconds, first_audio
         self._cancels: dict[str, Callable[[], None]] = {}
         self._lock = threading.Lock()
         self._notes = NoteReceiver("lm", self._take)
         self._pacing = Pacing(hears=self._notes.connected)
 
-    def begins(self, stream: str, cancel: Callable[[], None]) -> None:
-        """A stream is submitted. cancel: ends it when its client is gone."""
+    def begins(self, stream: str, arrived: float, cancel: Callable[[], None]) -> None:
+        """A stream is submitted whose request arrived then. cancel: ends it when its client is gone."""
         with self._lock:
             self._cancels[stream] = cancel
-            self._pacing.begins(stream)
+            self._pacing.begins(stream, arrived)
             self._pace()
 
     def sent(self, stream: str, frame: int) -> None:
         """All frames of a stream before `frame` were sent to the codec."""
         with self._lock:
-            self._pacing.sent(stream, frame * self._frame_seconds, time.monotonic())
+            self._left(self._pacing.sent(stream, frame * self._frame_seconds, time.monotonic()))
             self._pace()
 
     def ends(self, stream: str, wanted: bool) -> None:
@@ -54,10 +58,14 @@ class Flow:
     def _take(self, note: Note) -> None:
         with self._lock:
             cancel = self._cancels.pop(note.stream, None) if note.gone else None
-            self._pacing.left(note.stream, note.frame * self._frame_seconds, time.monotonic())
+            self._left(self._pacing.left(note.stream, note.frame * self._frame_seconds, time.monotonic()))
             self._pace()
         if cancel is not None:
             cancel()
+
+    def _left(self, first: float | None) -> None:
+        if first is not None:
+            self._first_audio(first)
 
     def _pace(self) -> None:
         self._engine.pace(self._pacing.pace(time.monotonic()))

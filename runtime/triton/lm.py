@@ -60,7 +60,7 @@ class TritonPythonModel:
         self._max_window_frames: int = settings["max_window_frames"]
         self._max_timeout: float = settings["max_timeout_seconds"]
         self._delivery = Delivery()
-        self._flow = Flow(self._engine, self._frame_seconds)
+        self._flow = Flow(self._engine, self._frame_seconds, self._metrics.first_audio)
         encoder = NoteSender("codec_encoder")
         self._memory = Memory()
         self._controls = Controls(
@@ -117,6 +117,7 @@ class TritonPythonModel:
             self._metrics,
             layout,
             self._frame_seconds,
+            plan.arrived,
             plan.deadline,
             on_sent=partial(self._flow.sent, request_id),
             on_end=partial(self._ended, request_id),
@@ -135,7 +136,7 @@ class TritonPythonModel:
         if sender.is_cancelled() or not self._controls.stream_begins(request_id, stream.cancel):
             stream.end_unheard()
             return
-        self._flow.begins(request_id, stream.cancel)
+        self._flow.begins(request_id, plan.arrived, stream.cancel)
         try:
             stream.start()
         except BaseException:

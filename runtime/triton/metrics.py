@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -66,8 +66,7 @@ class Refusals:
 class LmMetrics:
     """Those of the language-model stage. Gauges follow the engine's snapshot; counters only ever grow.
 
-    Time to first audio and real-time factor are published as sum and count: the average over any time span is the
-    ratio of their increases.
+    Averages are published as sum and count: over any time span the average is the ratio of their increases.
     """
 
     def __init__(self, stats: EngineStats) -> None:
@@ -96,14 +95,9 @@ class LmMetrics:
         self._recovered: dict[str, Any] = {}
         self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
         self._failed: dict[str, Any] = {}
-        self._first_sum = self._metric(
-            "higgs_time_to_first_audio_seconds_sum", "Arrival to first window, summed over streams"
-        )
-        self._first_count = self._metric("higgs_time_to_first_audio_seconds_count", "Streams with a first window")
-        self._factor_sum = self._metric(
-            "higgs_real_time_factor_sum", "Seconds taken per second of audio, summed over finished streams"
-        )
-        self._factor_count = self._metric("higgs_real_time_factor_count", "Finished streams with audio")
+        self._first_window = self._average("higgs_time_to_first_window_seconds", "from arrival to lm's first window")
+        self._first_audio = self._average("higgs_time_to_first_audio_seconds", "from arrival to the first audio")
+        self._factor = self._average("higgs_real_time_factor", "per second of audio, of finished streams")
 
     def follow(self, stats: EngineStats, late_streams: int, memory: float) -> None:
         """Publish the engine's snapshot, how many listeners wait, and the share of memory in use."""
@@ -127,9 +121,12 @@ class LmMetrics:
             self._failed[error].increment(count - last.failed.get(error, 0))
 
     def first_window(self, seconds: float) -> None:
-        """Count a stream whose first window left after so many seconds."""
-        self._first_sum.increment(seconds)
-        self._first_count.increment(1)
+        """Count a stream whose first window left for the codec so many seconds after its request's arrival."""
+        self._first_window(seconds)
+
+    def first_audio(self, seconds: float) -> None:
+        """Count a stream whose first audio left for its client so many seconds after its request's arrival."""
+        self._first_audio(seconds)
 
     def stream_reported(self, report: dict[str, Any]) -> None:
         """Count what the report of a stream says: parts, retries, and what helped against errors."""
@@ -143,8 +140,16 @@ class LmMetrics:
     def finished(self, seconds: float, audio_seconds: float) -> None:
         """Count a stream that ended on its own, after so many seconds, with so much audio."""
         if audio_seconds > 0:
-            self._factor_sum.increment(seconds / audio_seconds)
-            self._factor_count.increment(1)
+            self._factor(seconds / audio_seconds)
+
+    def _average(self, name: str, what: str) -> Callable[[float], None]:
+        total, count = self._metric(f"{name}_sum", f"Seconds {what}, summed"), self._metric(f"{name}_count", "Streams")
+
+        def add(value: float) -> None:
+            total.increment(value)
+            count.increment(1)
+
+        return add
 
     def _metric(self, name: str, description: str, gauge: bool = False) -> Any:
         family = self._family(name, description, gauge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class PacedEngine(Engine):
     def __init__(self) -> None:
         super().__init__()
         self.changed = threading.Condition()
+        self.firsts: list[float] = []
 
     def pace(self, pace: Pace) -> None:
         with self.changed:
@@ -42,21 +44,25 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PacedEngine:
 
 @pytest.fixture
 def flow(engine: PacedEngine) -> Iterator[Flow]:
-    made = Flow(engine, frame_seconds=0.04)
+    made = Flow(engine, frame_seconds=0.04, first_audio=engine.firsts.append)
     yield made
     made.close()
 
 
 def test_what_left_the_codec_lets_a_stream_go_on(engine: PacedEngine, flow: Flow) -> None:
     codec, gone = NoteSender("lm"), threading.Event()
-    flow.begins("stream", gone.set)
+    flow.begins("stream", time.monotonic() - 100, gone.set)
     flow.sent("stream", 500)
     assert engine.rests("stream")
+    assert not engine.firsts, "the codec has all of it"
     codec.send(Note("another", 500))
     codec.send(Note("stream", 490))
     assert engine.rests()
+    codec.send(Note("stream", 495))
     codec.send(Note("stream", gone=True))
     assert gone.wait(5)
+    (first,) = engine.firsts
+    assert 100 < first < 110, "from the request's arrival"
 
 
 def test_notes_that_cannot_be_read_or_sent_harm_nobody(tmp_path: Path, engine: PacedEngine, flow: Flow) -> None:
@@ -70,7 +76,7 @@ def test_notes_that_cannot_be_read_or_sent_harm_nobody(tmp_path: Path, engine: P
         full.send(Note(f"stream {number}"))
     deaf.set()
     receiver.close()
-    flow.begins("stream", lambda: None)
+    flow.begins("stream", time.monotonic(), lambda: None)
     flow.sent("stream", 500)
     NoteSender("lm").send(Note("stream", 490))
     assert engine.rests()

@@ -6,7 +6,6 @@ import argparse
 import math
 import statistics
 import time
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,11 +15,12 @@ from higgs_tts import GenerationParams, HiggsClient, Speech
 
 from serve.triton import TritonServer
 from tools.bench.report import lines, table, write
+from tools.bench.triton_models import metrics
 
 LEVELS = (1, 2, 4, 8, 16, 32, 64)
 MIN_RUNS = 8
 TEXT = "Hello from Higgs Audio, streamed out of Triton."
-_FIRST_AUDIO = "higgs_time_to_first_audio_seconds"
+_FIRST_WINDOW = "higgs_time_to_first_window_seconds"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def measure(metrics_url: str, client: HiggsClient, streams: int) -> Level:
         return client.synthesize(TEXT, params=GenerationParams(seed=seed, preset="fast_generation"))
 
     rounds = max(1, MIN_RUNS // streams)
-    before = stages(metrics_url)
+    before = metrics(metrics_url)
     started = time.perf_counter()
     speeches: list[Speech] = []
     for _ in range(rounds):
@@ -50,30 +50,17 @@ def measure(metrics_url: str, client: HiggsClient, streams: int) -> Level:
             speeches += pool.map(speak, range(streams))
     elapsed = time.perf_counter() - started
     time.sleep(0.6)  # Triton publishes metrics four times a second
-    after = stages(metrics_url)
-    inside = sum((after[name][0] - before[name][0]) / (after[name][1] - before[name][1]) for name in after)
+    after = metrics(metrics_url)
+    seconds, count = (after[f"{_FIRST_WINDOW}_{part}"] - before[f"{_FIRST_WINDOW}_{part}"] for part in ("sum", "count"))
     first = sorted((speech.time_to_first_audio or 0.0) for speech in speeches)
     return Level(
         streams=streams,
         first_audio_p50=1000 * statistics.median(first),
         first_audio_p95=1000 * first[math.ceil(0.95 * len(first)) - 1],
-        behind_the_model=1000 * (statistics.mean(first) - inside),
+        behind_the_model=1000 * (statistics.mean(first) - seconds / count),
         real_time_factor=statistics.median(speech.real_time_factor for speech in speeches),
         audio_seconds_per_second=sum(speech.seconds for speech in speeches) / elapsed,
     )
-
-
-def stages(metrics_url: str) -> dict[str, tuple[float, float]]:
-    """Seconds and count, so far, of every stage up to a stream's first window out of the language model."""
-    with urllib.request.urlopen(f"http://{metrics_url}/metrics", timeout=10) as page:
-        lines = [line for line in page.read().decode().splitlines() if not line.startswith("#")]
-    values = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
-    found = {"lm": (values[f"{_FIRST_AUDIO}_sum"], values[f"{_FIRST_AUDIO}_count"])}
-    for model in ("prompt", "codec_encoder"):
-        labels = f'{{model="{model}",version="1"}}'
-        microseconds = values[f"nv_inference_request_duration_us{labels}"]
-        found[model] = (microseconds / 1e6, values[f"nv_inference_request_success{labels}"])
-    return found
 
 
 def level_table(levels: Sequence[Level]) -> str:
