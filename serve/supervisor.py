@@ -115,6 +115,9 @@ class Supervisor:
             if self.server is fallback:  # still, and nobody noticed
                 self._back_at = time.monotonic() + self._back_seconds
             else:
-                self._restart(str(error))
+                try:
+                    self._fall_back(error)
+                except LaunchError as worse:
+                    self._restart(str(worse))
         else:
             logger.warning("ready again")

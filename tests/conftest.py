@@ -24,6 +24,7 @@ from hypothesis import settings
 from build.fingerprint import fingerprint
 from demo.make_checkpoint import make_checkpoint
 from runtime.formats.signing import KEY_VARIABLE
+from runtime.triton.memory import MEMORY_VARIABLE
 
 FIGURE = "figure"  # the user property that carries a measured value to the process that prints it
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,9 @@ LONG_SECONDS = 3600  # a long test's limit
 
 # The key of every server that tests start: some speak to single models, which take only what is signed with it.
 os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
+
+# However full the machine is, tests are served; those of memory (tests/serving/test_memory.py) take this back.
+os.environ.setdefault(MEMORY_VARIABLE, "1:1")
 
 # The same examples in every run, so that a run is red for what it tests; `make test-long` looks for new ones.
 settings.register_profile("steady", derandomize=True)

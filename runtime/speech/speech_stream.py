@@ -120,7 +120,7 @@ class SpeechStream:
             max_frames=frames,
             timeout=seconds,
             guard=part.guard,
-            continues=self._index > 0 or self._attempt.number > 0,
+            continues=self._index > 0 or self._attempt.number > 0 or bool(self._tried),
         )
         self._engine.submit(request, lambda event: self._defer(lambda: self._hear(event)))
         if self._cancelled.is_set():  # between two parts there was nothing to cancel

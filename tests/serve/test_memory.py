@@ -14,6 +14,11 @@ from runtime.triton.memory import LONG_FRAMES, MEMORY_VARIABLE, Memory
 MIB = 2**20
 
 
+@pytest.fixture(autouse=True)
+def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MEMORY_VARIABLE)
+
+
 def group(folder: Path, names: tuple[str, str, str], limit: str, used: int, cached: int) -> None:
     """A control group's files: what the limit, the use and the cached share are called, and what they say."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -72,6 +72,7 @@ def test_each_part_has_all_its_chances() -> None:
         stage.say(10, STOP)
     assert stage.heard[-1].finish_reason is STOP
     assert stage.report["error_chain"] == ["EngineError: without context"] * 2
+    assert [request.continues for request in stage.engine.requests] == [False, True, True, True], "no queue refuses it"
 
 
 def test_what_was_heard_is_not_spoken_again(stage: Stage) -> None:
