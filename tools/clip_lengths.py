@@ -35,8 +35,8 @@ from demo.tokenizer import write_json
 from demo.training.speech_set import HELD_OUT, SpeechSet, Utterance
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from serve.triton import TritonServer
+from tools.bench.metrics import metrics
 from tools.bench.report import table
-from tools.bench.triton_models import metrics
 from tools.bench.voice import LONGEST, SENTENCES, Ears
 
 CLIPS, SEEDS = 60, 1

@@ -21,7 +21,7 @@ from convert.codec import load_codec
 from convert.lm_check import reference_logits
 from runtime.engine.delay_pattern import delay
 from runtime.engine.types import AudioSegment, CodebookLayout, Segment, TextSegment
-from tools.bench.triton_models import codes_of, first_prompt, infer, written
+from tests.serving.models import codes_of, first_prompt, infer, written
 
 # Bits of the numbers an engine computes in; weights of fewer bits are widened to bf16 first.
 _MANTISSA_BITS = {"fp32": 24, "fp16": 11}

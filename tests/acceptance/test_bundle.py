@@ -18,8 +18,8 @@ from serve import health
 from tests.acceptance import parity
 from tests.acceptance.report import FIGURES, LEVELS
 from tests.acceptance.served import ServedBundle, gpu_bytes
+from tools.bench.metrics import metrics
 from tools.bench.serving import Level, measure
-from tools.bench.triton_models import metrics
 
 Record = Callable[[str, object], None]
 

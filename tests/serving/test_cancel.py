@@ -17,7 +17,8 @@ import tritonclient.grpc as triton_grpc
 from higgs_tts import GenerationParams, HiggsClient
 
 from serve.triton import TritonServer
-from tools.bench.triton_models import metrics, stream
+from tests.serving.models import stream
+from tools.bench.metrics import metrics
 
 LONG = GenerationParams(
     temperature=0.0,

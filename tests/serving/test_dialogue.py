@@ -16,7 +16,7 @@ from runtime.formats.speech_plan import SpeechPlan
 from serve.triton import TritonServer
 from tests.conftest import VOICE_TRANSCRIPT
 from tests.serving.higgs import Higgs
-from tools.bench.triton_models import infer, written
+from tests.serving.models import infer, written
 
 TRANSCRIPT = """Anna: Good morning, Bob.
 Bob: Good morning.

@@ -14,7 +14,7 @@ from higgs_tts import GenerationParams, GenerationTimeoutError, HiggsClient
 
 from serve.triton import TritonServer
 from tests.serving.test_cancel import LONG, wait_for
-from tools.bench.triton_models import metrics
+from tools.bench.metrics import metrics
 
 OTHERS = 10
 

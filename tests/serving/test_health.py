@@ -19,7 +19,7 @@ from serve.ports import Ports
 from serve.processes import STUB
 from serve.triton import TritonServer
 from tests.certificates import make_certificates
-from tools.bench.triton_models import metrics
+from tools.bench.metrics import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 # Chunks of a quarter of a second: audio leaves a busy server all the time.

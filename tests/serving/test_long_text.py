@@ -20,7 +20,7 @@ from build.repository import assemble
 from build.targets import load_target
 from serve.manifest import MANIFEST_FILE
 from serve.triton import TritonServer
-from tools.bench.triton_models import metrics
+from tools.bench.metrics import metrics
 
 SENTENCE = "Sentence number {} of the chapter says a little more than the one before it. "
 CHARACTERS = 30_000

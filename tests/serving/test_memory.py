@@ -15,7 +15,7 @@ from runtime.triton.memory import MEMORY_VARIABLE
 from serve.triton import TritonServer
 from tests.serving.test_cancel import wait_for
 from tests.serving.test_health import stub
-from tools.bench.triton_models import metrics
+from tools.bench.metrics import metrics
 
 BRIEF = GenerationParams(max_seconds=0.4)
 

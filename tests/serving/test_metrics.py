@@ -8,7 +8,7 @@ import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
 from serve.triton import TritonServer
-from tools.bench.triton_models import metrics
+from tools.bench.metrics import metrics
 
 
 def test_metrics_follow_a_stream(server: TritonServer, client: HiggsClient) -> None:

@@ -14,7 +14,7 @@ import pytest
 from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
-from tools.bench.triton_models import codes_of, first_prompt, infer, one_part, written
+from tests.serving.models import codes_of, first_prompt, infer, one_part, written
 
 FRAMES = 240
 GREEDY, WINDOWS = SamplingParameters(0.0, 0, 1.0, 0, 1, 0), WindowPlan(10, 1.5, 50)

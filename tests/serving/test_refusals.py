@@ -27,7 +27,8 @@ from tritonclient.utils import InferenceServerException
 from runtime.formats.signing import KEY_VARIABLE
 from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
-from tools.bench.triton_models import codes_of, infer, metrics, one_part, stream, whole_window
+from tests.serving.models import codes_of, infer, one_part, stream, whole_window
+from tools.bench.metrics import metrics
 
 OUTPUTS = ["audio", "start_sample", "finish_reason"]
 TONE = (0.3 * np.sin(np.arange(48000) * 0.05)).astype(np.float32)

@@ -10,7 +10,7 @@ from higgs_tts import GenerationParams, HiggsClient, Speech
 
 from runtime.speech.speech_stream import part_seed
 from serve.triton import TritonServer
-from tools.bench.triton_models import metrics
+from tools.bench.metrics import metrics
 
 TEXT = "Short words."
 # Greedy and without repetition-aware sampling random weights never end: every attempt is the same.

@@ -21,8 +21,9 @@ from build.targets import load_target
 from serve.triton import TritonServer
 from tests.serve.small import write_manifest
 from tests.serving import test_cancel
+from tests.serving.models import infer, whole_window
 from tests.serving.tensorrt_plans import make_plan_bundle
-from tools.bench.triton_models import infer, metrics, whole_window
+from tools.bench.metrics import metrics
 
 GREEDY = GenerationParams(temperature=0.0, ras_window=0, max_seconds=3.0, runaway_guard=False)
 

@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from serve.triton import TritonServer
 from tests.engine.trtllm.conftest import engine_config
 from tests.serving.higgs import Higgs
+from tests.serving.models import codes_of, one_part
 from tests.serving.test_parity import GREEDY, TEXT, WINDOWS, WORDS, marked
-from tools.bench.triton_models import codes_of, metrics, one_part
+from tools.bench.metrics import metrics
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FRAMES = 60

@@ -22,7 +22,8 @@ from higgs_tts import (
 )
 
 from serve.triton import TritonServer
-from tools.bench.triton_models import infer, metrics
+from tests.serving.models import infer
+from tools.bench.metrics import metrics
 
 GREEDY = GenerationParams(temperature=0.0, ras_window=0, max_seconds=1.0)
 WORDS = "the very same words"

@@ -11,7 +11,7 @@ from higgs_tts import GenerationParams, HiggsClient, Reference
 from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
-from tools.bench.triton_models import codes_of, first_prompt, infer, one_part, written
+from tests.serving.models import codes_of, first_prompt, infer, one_part, written
 
 TOLERANCE = 1e-3  # of the audio's standard deviation, which is about 0.1 here: three steps of PCM16
 GREEDY = {"temperature": 0.0, "ras_window": 0, "max_seconds": 8.0, "runaway_guard": False}

@@ -14,8 +14,8 @@ from pathlib import Path
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
 from serve.triton import TritonServer
+from tools.bench.metrics import metrics
 from tools.bench.report import lines, table, write
-from tools.bench.triton_models import metrics
 
 LEVELS = (1, 2, 4, 8, 16, 32, 64)
 MIN_RUNS = 8

@@ -16,8 +16,8 @@ from higgs_tts import GenerationParams, HiggsClient, Reference
 from higgs_tts.cli.command import main as higgs_tts
 
 from serve.triton import TritonServer
+from tools.bench.metrics import metrics
 from tools.bench.report import table, write
-from tools.bench.triton_models import metrics
 
 RUNS = 12
 ITEMS = 24

@@ -38,8 +38,3 @@ def hidden(match: re.Match[str]) -> str:
 def shown(text: str) -> str:
     """The text with what was hidden."""
     return text.translate(_SHOWN)
-
-
-def unless(language: str, chinese: str, other: str) -> str:
-    """The part of a pattern that Chinese has otherwise, where words touch numbers."""
-    return chinese if language == "zh" else other

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -138,10 +137,3 @@ def codes_of(url: str, plan: SpeechPlan | str, clip: np.ndarray) -> tuple[np.nda
     ]
     pieces = [window.codes[:, window.context : window.context + window.count] for window in windows]
     return np.concatenate(pieces, axis=1), windows[-1].finish_reason or ""
-
-
-def metrics(url: str) -> dict[str, float]:
-    """Triton's metrics page, by name with labels."""
-    with urllib.request.urlopen(f"http://{url}/metrics", timeout=10) as page:
-        lines = page.read().decode().splitlines()
-    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
