@@ -34,6 +34,17 @@ class Processes:
                 return f"{' and '.join(names)} has {state}"
         return None
 
+    def ailing(self) -> set[str]:
+        """The models whose processes do not run."""
+        return {name for name, process in self._models if _state(process) != "runs"}
+
+    def kill(self, model: str) -> None:
+        """Kill the processes of a model."""
+        for name, process in self._models:
+            if name == model:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
     def memory_bytes(self) -> int:
         """Resident memory of the server and everything it started."""
         total = 0

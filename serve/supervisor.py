@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Starts a server and watches it. It restarts everything rather than reloading the one model: the streams that were
-    in flight hang, and only a restart tells their clients.
+    """Starts a server and watches it. Unless no stream passes the model that ails, it restarts everything rather than
+    loading that one again: the streams that were in flight hang, and only a restart tells their clients.
 
     With a fallback, that one serves while no GPU will do for the first; from time to time the first is tried again.
 
@@ -69,7 +69,10 @@ class Supervisor:
                     self._go_back(self._fallback)
             if time.monotonic() - up_since > STEADY_SECONDS:
                 self._in_a_row = 0
-            self._restart(ailment)
+            if self.server.heal():
+                logger.warning("%s; loaded it again, speech went on", ailment)
+            else:
+                self._restart(ailment)
 
     def _restart(self, ailment: str) -> None:
         """The first attempt comes at once, each further one in a row after a pause twice as long."""

@@ -19,6 +19,7 @@ from serve.log import failure, may_be_tried_again, open_log
 from serve.machine import check_machine
 from serve.manifest import check_bundle
 from serve.processes import Processes, kill_group
+from serve.repository_api import FAILURES, ask
 from serve.scratch import RUN_VARIABLE, make_scratch
 from serve.shared_memory import SharedMemory, sweep
 from serve.state import STATE_VARIABLE
@@ -26,6 +27,8 @@ from serve.state import STATE_VARIABLE
 # For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
 START_SECONDS = 900.0
 STOP_SECONDS = 8.0  # for a clean stop, after which the processes are killed
+_LOAD_SECONDS = 10.0  # for one model that needs no weights
+_BESIDE_SPEECH = {"voices"}  # models that no stream passes
 _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
 
 
@@ -137,6 +140,25 @@ class TritonServer:
         if self._process is None or self._processes is None or self._process.poll() is not None:
             return "the server process has ended"
         return self._processes.ailment() or (hanging(self._scratch, self._hang) if self._scratch else None)
+
+    def heal(self) -> bool:
+        """Load again what ails, if speech does without it; returns whether all is well then."""
+        if self._process is None or self._processes is None or self._process.poll() is not None:
+            return False
+        ailing = self._processes.ailing()
+        if not ailing or not ailing <= _BESIDE_SPEECH:
+            return False
+        try:
+            for model in ailing:
+                self._processes.kill(model)
+                for action in ("unload", "load"):
+                    ask(self.access, f"models/{model}/{action}", _LOAD_SECONDS)
+        except FAILURES:
+            return False
+        if self._shared_memory is not None:
+            self._shared_memory.make_private()
+        self._processes = Processes(self._process.pid)
+        return self.ailment() is None and self._is_ready()
 
     def memory_bytes(self) -> int:
         """Resident memory of the server and its model processes."""

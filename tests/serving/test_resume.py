@@ -1,8 +1,9 @@
-"""A model's process is killed while it speaks: the launcher replaces it, and the listener gets every sample."""
+"""A model's process is killed while the server speaks: the launcher replaces it, the listener gets every sample."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from signal import Signals
 
 import numpy as np
 import psutil
@@ -15,6 +16,15 @@ TEXT = "The server dies while it says this."
 PARAMS = GenerationParams(seed=3, max_seconds=8.0, runaway_guard=False, max_chunk_seconds=0.5)
 
 
+def stub(launcher: int, model: str) -> psutil.Process:
+    """The process of a model."""
+    for child in psutil.Process(launcher).children(recursive=True):
+        words = child.cmdline()
+        if words and STUB in words[0] and f"/{model}/" in words[1]:
+            return child
+    raise AssertionError(f"no process of {model}")
+
+
 def test_a_stream_whose_model_is_killed_comes_out_whole(bundle: Path) -> None:
     with command(bundle, seconds=300.0) as (process, ports):
         read_until(process.stdout, "speak:")
@@ -22,12 +32,25 @@ def test_a_stream_whose_model_is_killed_comes_out_whole(bundle: Path) -> None:
             unbroken = client.synthesize(TEXT, params=PARAMS)
             with client.stream(TEXT, params=PARAMS) as stream:
                 first, chunks = stream.request_id, [next(stream)]
-                for child in psutil.Process(process.pid).children(recursive=True):
-                    words = child.cmdline()
-                    if words and STUB in words[0] and "/lm/" in words[1]:
-                        child.kill()
+                stub(process.pid, "lm").kill()
                 chunks += list(stream)
             assert stream.request_id != first, "the stream was over before the model died"
         np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in chunks]), unbroken.samples)
         assert chunks[-1].report == unbroken.report
         read_until(process.stdout, "ready again")
+
+
+def test_speech_does_not_notice_that_the_voices_were_killed_or_frozen(bundle: Path) -> None:
+    with command(bundle, seconds=300.0) as (process, ports):
+        read_until(process.stdout, "speak:")
+        with HiggsClient(f"127.0.0.1:{ports.grpc}", resume=False) as client:
+            for signal in (Signals.SIGKILL, Signals.SIGSTOP):
+                with client.stream(TEXT, params=PARAMS) as stream:
+                    chunks = [next(stream)]
+                    before = stub(process.pid, "voices")
+                    before.send_signal(signal)
+                    assert "voices has " in read_until(process.stdout, "loaded it again, speech went on")
+                    chunks += list(stream)
+                assert chunks[-1].finish_reason == "length"
+                assert [voice.name for voice in client.voices()] == ["tone"]
+                assert stub(process.pid, "voices") != before
