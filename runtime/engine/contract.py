@@ -60,6 +60,10 @@ class SpeechEngine(Protocol):
         """Give back, before the next step, the memory of what can be made again."""
         ...
 
+    def stream_bytes(self, positions: int) -> int:
+        """Bytes of this machine's memory that one more stream of so many positions takes at most."""
+        ...
+
     def stats(self) -> EngineStats:
         """A snapshot of the current state and the totals since the start."""
         ...

@@ -153,6 +153,12 @@ class SpeechPlan:
         """When the last sample must have left, on the machine's clock."""
         return self.arrived + self.timeout
 
+    @property
+    def most_positions(self) -> int:
+        """Positions of the longest part, with its prompt and its context, if each part were as long; without clips."""
+        longest = max(len(part.ids) + min(part.max_frames, part.guard.max_frames or MAX_COUNT) for part in self.parts)
+        return max(map(len, self.prefixes), default=0) + longest * (1 + self.context_parts)
+
     def write(self) -> str:
         """The plan as JSON."""
         return json.dumps(self, default=vars, ensure_ascii=False)

@@ -110,6 +110,8 @@ class TritonPythonModel:
         layout = self._model.layout
         require(plan.timeout <= self._max_timeout, "timeout", plan.timeout)
         require(plan.windows.maximum <= self._max_window_frames, "maximum", plan.windows.maximum)
+        positions = min(plan.most_positions + codes.shape[-1], self._context_limits.max_positions)
+        self._memory.check(nbytes=self._engine.stream_bytes(positions))
         responses = Responses(
             request_id,
             sender,

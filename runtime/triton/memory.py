@@ -46,27 +46,28 @@ class Memory:
         self._warning, self._critical = _thresholds(os.environ.get(MEMORY_VARIABLE) or DEFAULT)
         self._process, self._groups = psutil.Process(), list(_limited_groups(groups, own_groups))
 
-    def used(self) -> float:
-        """The share in use of the tightest bound, 0 to 1."""
+    def used(self, more: int = 0) -> float:
+        """The share in use of the tightest bound, 0 to 1; more: bytes that will be used too."""
         machine = psutil.virtual_memory()
-        shares = [1 - machine.available / machine.total]
-        shares += [_group_used(folder, files) for folder, files in self._groups]
+        bounds = [(machine.total - machine.available + more, machine.total)]
+        bounds += [(used + more, limit) for group in self._groups for used, limit in _group_used(*group)]
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         if limit != resource.RLIM_INFINITY:
-            shares.append(self._process.memory_info().vms / limit)
-        return max(shares)
+            bounds.append((self._process.memory_info().vms, limit))  # what will be used has its addresses already
+        return max(used / limit for used, limit in bounds)
 
     def is_short(self) -> bool:
         """Whether the first threshold is passed: caches shrink, and nothing long is begun."""
         return self.used() >= self._warning
 
-    def check(self, frames: float = 0) -> None:
-        """Raise MemoryExhaustionError unless speech of so many frames may be begun now."""
-        used = self.used()
+    def check(self, frames: float = 0, nbytes: int = 0) -> None:
+        """Raise MemoryExhaustionError unless speech of so many frames, which takes so many bytes, may be begun now."""
+        used = self.used(nbytes)
         if used >= self._critical or (used >= self._warning and frames > LONG_FRAMES):
             what = "nothing" if used >= self._critical else f"nothing of more than {LONG_FRAMES} frames"
+            needed = f" with the {nbytes / 2**20:.0f} MiB that it needs" if nbytes else ""
             raise MemoryExhaustionError(
-                f"{used:.0%} of the memory is in use, so {what} is begun; try again in {RETRY_SECONDS} s"
+                f"{used:.0%} of the memory is in use{needed}, so {what} is begun; try again in {RETRY_SECONDS} s"
             )
 
 
@@ -98,13 +99,12 @@ def _limited_groups(groups: Path, own_groups: Path) -> Iterator[tuple[Path, _Fil
                 break
 
 
-def _group_used(folder: Path, files: _Files) -> float:
-    try:
+def _group_used(folder: Path, files: _Files) -> Iterator[tuple[int, int]]:
+    """Bytes in use, and the most there may be; nothing once the group or its limit is gone."""
+    with suppress(OSError, ValueError, StopIteration):
         cached = next(
             int(line.split()[1])
             for line in (folder / "memory.stat").read_text().splitlines()
             if line.split()[0] == files.cached
         )
-        return (int((folder / files.used).read_text()) - cached) / int((folder / files.limit).read_text())
-    except (OSError, ValueError, StopIteration):  # the group is gone, or its limit is
-        return 0.0
+        yield int((folder / files.used).read_text()) - cached, int((folder / files.limit).read_text())

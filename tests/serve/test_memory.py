@@ -104,6 +104,16 @@ def test_what_may_be_begun(
                 measured.check(frames)
 
 
+def test_what_a_stream_will_take_counts(tmp_path: Path) -> None:
+    group(tmp_path / "tree", V2, str(100 * MIB), used=70 * MIB, cached=0)
+    measured = memory(tmp_path, "0::/\n")
+    measured.check(nbytes=15 * MIB)
+    with pytest.raises(
+        MemoryExhaustionError, match="95% of the memory is in use with the 25 MiB that it needs, so nothing"
+    ):
+        measured.check(nbytes=25 * MIB)
+
+
 @pytest.mark.parametrize("thresholds", ["0.8", "a:b", "0.9:0.8", "0:0.5", "80:90"])
 def test_thresholds_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, thresholds: str) -> None:
     monkeypatch.setenv(MEMORY_VARIABLE, thresholds)

@@ -71,6 +71,13 @@ def test_the_unchanged_plan_and_window_are_read() -> None:
     assert Window.read(CODES, json.dumps(WINDOW)).speaker == "Anna"
 
 
+def test_the_most_positions_are_those_of_the_longest_part_with_its_context() -> None:
+    long = part(ids=(1, 2, 3), max_frames=50, guard=RunawayGuard(max_frames=20))
+    assert plan(part(max_frames=9), long, context_parts=0).most_positions == 3 + 3 + 20
+    assert plan(part(max_frames=9), long, context_parts=2).most_positions == 3 + 3 * (3 + 20)
+    assert plan(part(max_frames=50), context_parts=0).most_positions == 3 + 2 + 50
+
+
 @pytest.mark.parametrize(("field", "plans"), hostile_plans())
 def test_a_plan_with_one_wrong_field_is_refused(field: str, plans: list[Any]) -> None:
     assert plans

@@ -94,6 +94,10 @@ class Engine:
             self._caches_wanted = True
             self._lock.notify()
 
+    def stream_bytes(self, positions: int) -> int:
+        """Like `SpeechEngine.stream_bytes`: keys and values are reserved at the start and take memory as they fill."""
+        return positions * self._runner.position_bytes if self._runner.device.type == "cpu" else 0
+
     def stats(self) -> EngineStats:
         """As `SpeechEngine.stats`."""
         with self._lock:

@@ -118,6 +118,10 @@ class TrtllmEngine:
     def free_caches(self) -> None:
         """Like `SpeechEngine.free_caches`: nothing, because the executor takes its memory at the start."""
 
+    def stream_bytes(self, positions: int) -> int:
+        """As `SpeechEngine.stream_bytes`; the GPU's memory is taken at the start."""
+        return 0
+
     def stats(self) -> EngineStats:
         """Like `SpeechEngine.stats`. A stream is live while it holds a place."""
         with self._roster.lock:
