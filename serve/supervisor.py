@@ -84,18 +84,21 @@ class Supervisor:
             time.sleep(min(2 ** (self._in_a_row - 1), LONGEST_PAUSE_SECONDS) if self._in_a_row else 0)
             self._in_a_row += 1
             try:
-                try:
-                    self.server.start(self._timeout)
-                except LaunchError as error:
-                    # Whatever keeps a bundle that ran on a GPU from starting there again, its driver above all.
-                    if self._fallback in (None, self.server) or self._first.gpu is None:
-                        raise
-                    self._fall_back(error)
+                self._start_again()
             except LaunchError as error:
                 ailment = str(error)
             else:
                 logger.warning("ready again")
                 return
+
+    def _start_again(self) -> None:
+        """Start the server; its fallback, when anything keeps a bundle that ran on a GPU from starting there again."""
+        try:
+            self.server.start(self._timeout)
+        except LaunchError as error:
+            if self._fallback in (None, self.server) or self._first.gpu is None:
+                raise
+            self._fall_back(error)
 
     def _fall_back(self, error: LaunchError) -> None:
         assert self._fallback is not None
@@ -109,18 +112,16 @@ class Supervisor:
         """Serve the first bundle again if there is a GPU for it; the streams of the fallback end first."""
         try:
             self._first.check()
-            logger.warning("there is a GPU for %s again; going back to it", self._first.bundle)
-            drain(fallback.access, self._drain_seconds, fallback.ailment)
-            fallback.stop()
-            self.server = self._first
-            self.server.start(self._timeout)
+        except LaunchError:  # nobody noticed
+            self._back_at = time.monotonic() + self._back_seconds
+            return
+        logger.warning("there is a GPU for %s again; going back to it", self._first.bundle)
+        drain(fallback.access, self._drain_seconds, fallback.ailment)
+        fallback.stop()
+        self.server = self._first
+        try:
+            self._start_again()
         except LaunchError as error:
-            if self.server is fallback:  # still, and nobody noticed
-                self._back_at = time.monotonic() + self._back_seconds
-            else:
-                try:
-                    self._fall_back(error)
-                except LaunchError as worse:
-                    self._restart(str(worse))
+            self._restart(str(error))
         else:
             logger.warning("ready again")

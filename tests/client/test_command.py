@@ -88,6 +88,7 @@ def test_every_generation_parameter_is_an_option(tmp_path: Path) -> None:
         "speakers": (["--speaker", "Anna=slt", "--speaker", "Bob Lee=awb=2"], {"Anna": "slt", "Bob Lee": "awb=2"}),
         "runaway_guard": (["--no-runaway-guard"], False),
         "hold_parts": (["--hold-parts"], True),
+        "fallback_modes": (["--no-fallback-modes"], False),
     }
     kinds = {name: kind for name, kind in OPTION_TYPES.items() if name not in other}
     values = {name: "3" if kind in (int, float) else "x" for name, kind in kinds.items()}
