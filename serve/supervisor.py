@@ -116,7 +116,8 @@ class Supervisor:
             self._back_at = time.monotonic() + self._back_seconds
             return
         logger.warning("there is a GPU for %s again; going back to it", self._first.bundle)
-        drain(fallback.access, self._drain_seconds, fallback.ailment)
+        if not drain(fallback.access, self._drain_seconds, fallback.ailment):
+            logger.warning("not all streams of the fallback ended within --drain %g s", self._drain_seconds)
         fallback.stop()
         self.server = self._first
         try:

@@ -27,6 +27,7 @@ from serve.state import STATE_VARIABLE
 # For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
 START_SECONDS = 900.0
 STOP_SECONDS = 8.0  # for a clean stop, after which the processes are killed
+_SEEMING_SECONDS = 1.0  # two signs of life
 _LOAD_SECONDS = 10.0  # for one model that needs no weights
 _BESIDE_SPEECH = {"voices"}  # models that no stream passes
 _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
@@ -70,6 +71,7 @@ class TritonServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._processes: Processes | None = None
         self._guard: Guard | None = None
+        self._hanging_since: float | None = None
 
     @property
     def grpc_url(self) -> str:
@@ -139,7 +141,14 @@ class TritonServer:
         """
         if self._process is None or self._processes is None or self._process.poll() is not None:
             return "the server process has ended"
-        return self._processes.ailment() or (hanging(self._scratch, self._hang) if self._scratch else None)
+        return self._processes.ailment() or self._hanging()
+
+    def _hanging(self) -> str | None:
+        """Which models hang, once it was so for a while: after a pause of the whole machine all seem to."""
+        ailment = hanging(self._scratch, self._hang) if self._scratch else None
+        now = time.monotonic()
+        self._hanging_since = None if ailment is None else self._hanging_since or now
+        return ailment if self._hanging_since and now - self._hanging_since >= _SEEMING_SECONDS else None
 
     def heal(self) -> bool:
         """Load again what ails, if speech does without it; returns whether all is well then."""
@@ -157,6 +166,8 @@ class TritonServer:
             return False
         if self._shared_memory is not None:
             self._shared_memory.make_private()
+        if not self._processes.ailing() <= ailing:  # another one died meanwhile
+            return False
         self._processes = Processes(self._process.pid)
         return self.ailment() is None and self._is_ready()
 
@@ -174,7 +185,7 @@ class TritonServer:
 
     def _start(self, repository: Path, listening: list[str], timeout: float) -> None:
         sweep()
-        self._scratch, self._shared_memory = make_scratch(), SharedMemory()
+        self._scratch, self._shared_memory, self._hanging_since = make_scratch(), SharedMemory(), None
         try:
             self._process = self._launch(repository, listening, self._scratch, self._shared_memory)
             self._guard = Guard(self._process.pid)

@@ -37,7 +37,7 @@ class SpeechReport:
     seed: int
     retries: int  # of all parts
     parts: tuple[SpeechPart, ...]
-    error_chain: tuple[str, ...] = ()  # errors of the server that cost nothing: "CLASS: what helped"
+    error_chain: tuple[str, ...] = ()  # errors of the server that did not end it: "CLASS: what was tried"
 
     @property
     def speakers(self) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from runtime.formats.errors import timed_out
 
 _LOOK_SECONDS = 0.05
-_REMEMBERED = 1024  # requests given up before they came
+_REMEMBERED, _REMEMBERED_SECONDS = 1024, 60.0  # requests given up before they came
 
 Outcome = list[np.ndarray] | Exception | None
 
@@ -36,7 +37,7 @@ class ClipQueue:
 
     def __init__(self) -> None:
         self._pending: list[_Pending] = []  # in the order they came
-        self._given_up: deque[str] = deque(maxlen=_REMEMBERED)
+        self._given_up: OrderedDict[str, float] = OrderedDict()  # when each was
         self._changed = threading.Condition()
         self._closing = False
         self._threads = [
@@ -70,7 +71,9 @@ class ClipQueue:
     def give_up(self, request_id: str) -> None:
         """The request's client has left, whether the request has come or not."""
         with self._changed:
-            self._given_up.append(request_id)
+            self._given_up[request_id] = time.monotonic()
+            if len(self._given_up) > _REMEMBERED:
+                self._given_up.popitem(last=False)
 
     def close(self) -> None:
         """Answer who waits, and stop."""
@@ -112,7 +115,8 @@ class ClipQueue:
         with self._changed:
             if pending.answered:
                 return
-            if pending.request_id in self._given_up or pending.has_left():
+            given_up = self._given_up.pop(pending.request_id, -math.inf)
+            if time.monotonic() - given_up < _REMEMBERED_SECONDS or pending.has_left():
                 self._answer(pending, None)
             elif time.monotonic() >= pending.deadline:
                 self._answer(pending, timed_out("while its reference audio was encoded"))

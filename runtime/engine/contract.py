@@ -57,7 +57,7 @@ class SpeechEngine(Protocol):
         ...
 
     def free_caches(self) -> None:
-        """Give back, before the next step, the memory of what can be made again."""
+        """Give back, before the next step, the memory of what can be made again and of what no stream needs."""
         ...
 
     def stream_bytes(self, positions: int) -> int:
@@ -105,6 +105,10 @@ class ModelRunner(Protocol):
 
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy the first `positions` of one slot's cache to another slot."""
+        ...
+
+    def release(self, first: int) -> None:
+        """Slots from `first` on hold no stream: their memory may be given back until they are written again."""
         ...
 
     def read(self, slot: int, start: int, stop: int) -> torch.Tensor:

@@ -20,6 +20,7 @@ SHORT, PLENTY = 1.0, 2.5
 # After so many seconds without word of it from the codec, all that left it heard, a stream neither rests nor yields
 # until there is word again: a lost note must not end it, nor must it wait for ever where a client asked for codes only.
 _SILENCE = 5.0
+_FORGOTTEN = 120.0  # seconds without word of a stream that is no longer generated, after which there will be none
 _PATIENCE = 1.0  # seconds for the first audio, and of silence that a listener may have heard before a stream is late
 
 
@@ -39,7 +40,7 @@ class _Progress:
 
     @property
     def queued(self) -> float:
-        return self.sent - self.left
+        return max(0.0, self.sent - self.left)
 
     def ahead(self, now: float) -> float:
         """How much of what has left the listener has not heard yet; negative after a silence."""
@@ -47,6 +48,9 @@ class _Progress:
 
     def store(self, now: float) -> float:
         return self.queued + max(0.0, self.ahead(now))
+
+    def is_forgotten(self, now: float) -> bool:
+        return now - self.heard_of_at > _FORGOTTEN and self.ahead(now) <= 0
 
     def is_unheard_of(self, now: float) -> bool:
         return self.queued > 0 and self.ahead(now) <= 0 and now - self.heard_of_at > _SILENCE
@@ -83,7 +87,7 @@ class Pacing:
         if progress is None or seconds <= progress.left:
             return None
         first = progress.left_at is None
-        progress.left = min(seconds, progress.sent)
+        progress.left = seconds  # a note may overtake what is said of the sending
         progress.left_at = now if progress.left_at is None else progress.left_at
         progress.heard_of, progress.heard_of_at = True, now
         if not progress.generating and progress.queued <= 0:
@@ -98,7 +102,10 @@ class Pacing:
                 del self._streams[stream]
 
     def pace(self, now: float) -> Pace:
-        """Who rests and who yields now."""
+        """Who rests and who yields now; forgets streams that have ended and of which no word comes any more."""
+        over = [name for name, one in self._streams.items() if not one.generating and one.is_forgotten(now)]
+        for name in over:
+            del self._streams[name]
         streams = {name: progress for name, progress in self._streams.items() if progress.generating}
         if any(one.full and one.queued < HALF for one in streams.values()):
             for one in streams.values():

@@ -1,4 +1,4 @@
-"""What is tried before a part of a stream fails, by the error's class: one table for all six and ours.
+"""What is tried before a part of a stream fails, by the error's class, in one table.
 
 Only before any of the part was heard: what is tried may sound otherwise. What a step of the engine can do about its own
 failure, for all streams in it, it does itself (`engine/inflight/engine.py`).

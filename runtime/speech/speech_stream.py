@@ -86,6 +86,7 @@ class SpeechStream:
         self._tried: list[Remedy] = []  # for the current part
         self._error_chain: list[str] = []
         self._cancelled = threading.Event()
+        self._failed = False
 
     def start(self) -> None:
         """Submit the first part. Raises the engine's error when it refuses the part."""
@@ -127,6 +128,8 @@ class SpeechStream:
             self._engine.cancel(self._request_id)
 
     def _hear(self, event: Event) -> None:
+        if self._failed:
+            return
         try:
             if isinstance(event, RequestError):
                 self._recover(event)
@@ -135,6 +138,8 @@ class SpeechStream:
             else:
                 self._hear_window(event)
         except Exception as error:  # the client waiting for the stream must hear of it
+            self._failed = True
+            self._engine.cancel(self._request_id)
             self._send(classify(error))
 
     def _recover(self, error: RequestError) -> None:

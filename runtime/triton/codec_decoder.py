@@ -31,6 +31,7 @@ from runtime.formats.errors import (
 from runtime.formats.window import FinishReason, Window
 from runtime.triton import tensors
 from runtime.triton.beat import Work, beat
+from runtime.triton.farewell import end_if_lost
 from runtime.triton.metrics import WaitingWindows
 from runtime.triton.notes import Note, NoteSender
 
@@ -114,6 +115,7 @@ class TritonPythonModel:
             tensors.refuse(sender, window.fault)
         elif isinstance(result, Exception):
             if not isinstance(result, RequestError):
+                end_if_lost("codec_decoder", result)
                 kind = MemoryExhaustionError if is_out_of_memory(result) else AudioTokenizationError
                 result = kind(f"the codec could not decode a window: {result}")
             tensors.refuse(sender, result)

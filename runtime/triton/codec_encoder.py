@@ -33,6 +33,7 @@ from runtime.formats.errors import (
 )
 from runtime.triton import tensors
 from runtime.triton.beat import Work, beat
+from runtime.triton.farewell import end_if_lost
 from runtime.triton.metrics import CodeSources, Refusals
 from runtime.triton.notes import NoteReceiver
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
@@ -129,6 +130,7 @@ class TritonPythonModel:
         if isinstance(outcome, RequestError):
             self._refuse(sender, outcome)
         elif isinstance(outcome, Exception):
+            end_if_lost("codec_encoder", outcome)
             kind = MemoryExhaustionError if is_out_of_memory(outcome) else AudioTokenizationError
             self._refuse(sender, kind(f"the codec could not encode the reference audio: {outcome}"))
         else:

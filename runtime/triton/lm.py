@@ -11,7 +11,6 @@ Plan and window begin with their signatures.
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from functools import partial
@@ -23,7 +22,7 @@ import triton_python_backend_utils as pb_utils
 
 from runtime.engine.loader import start_engine
 from runtime.engine.types import Limits, ModelDescription
-from runtime.formats.errors import InvalidRequestError, classify, quoted, require, sentence
+from runtime.formats.errors import InvalidRequestError, classify, quoted, require
 from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.context import ContextLimits
 from runtime.speech.prompts import read_prefixes
@@ -32,13 +31,13 @@ from runtime.triton import tensors
 from runtime.triton.beat import beat
 from runtime.triton.cancelling import Controls, is_secret
 from runtime.triton.delivery import Delivery, Responses
+from runtime.triton.farewell import end_process
 from runtime.triton.flow import Flow
 from runtime.triton.memory import Memory
 from runtime.triton.metrics import LmMetrics, Refusals
 from runtime.triton.notes import Note, NoteSender
 
 _METRICS_SECONDS = 0.25
-_FAREWELL_SECONDS = 1.0  # for the clients to hear of it
 _LONGEST_ID = 256
 
 
@@ -173,10 +172,11 @@ class TritonPythonModel:
         """Follow the engine; when it can never speak again, end the process, which the launcher starts again."""
         while not self._closing.wait(_METRICS_SECONDS):
             if self._engine.broken:
-                pb_utils.Logger.log_error(f"lm ends, to be started again: {sentence(self._engine.broken)}")
-                self._closing.wait(_FAREWELL_SECONDS)
-                os.kill(os.getpid(), signal.SIGKILL)
-            stats, memory = self._engine.stats(), self._memory.used()
-            self._metrics.follow(stats, self._flow.late(), memory)
-            if stats.prefix_cache_bytes and self._memory.is_short():
-                self._engine.free_caches()
+                end_process("lm", self._engine.broken)
+                return
+            try:
+                self._metrics.follow(self._engine.stats(), self._flow.late(), self._memory.used())
+                if self._memory.is_short():
+                    self._engine.free_caches()
+            except Exception as error:  # the next look must still come
+                pb_utils.Logger.log_error(f"the metrics could not be published: {error!r}")

@@ -32,11 +32,13 @@ class _Files:
     tree: Path
     limit: str
     used: str
-    cached: str
+    cached: tuple[str, ...]
 
 
-_VERSION_2 = _Files(Path(), "memory.max", "memory.current", "inactive_file")
-_VERSION_1 = _Files(Path("memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = _Files(Path(), "memory.max", "memory.current", ("inactive_file", "active_file"))
+_VERSION_1 = _Files(
+    Path("memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")
+)
 
 
 class Memory:
@@ -101,10 +103,7 @@ def _limited_groups(groups: Path, own_groups: Path) -> Iterator[tuple[Path, _Fil
 
 def _group_used(folder: Path, files: _Files) -> Iterator[tuple[int, int]]:
     """Bytes in use, and the most there may be; nothing once the group or its limit is gone."""
-    with suppress(OSError, ValueError, StopIteration):
-        cached = next(
-            int(line.split()[1])
-            for line in (folder / "memory.stat").read_text().splitlines()
-            if line.split()[0] == files.cached
-        )
+    with suppress(OSError, ValueError, KeyError):
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        cached = sum(int(stat[name]) for name in files.cached)
         yield int((folder / files.used).read_text()) - cached, int((folder / files.limit).read_text())

@@ -91,7 +91,7 @@ class LmMetrics:
         )
         self._parts = self._metric("higgs_parts_total", "Parts spoken: turns, chunks of long texts")
         self._retries = self._metric("higgs_retries_total", "Further attempts at parts that failed")
-        self._recoveries = self._family("higgs_recovered_total", "Errors that cost no stream, by what helped")
+        self._recoveries = self._family("higgs_recovered_total", "Errors that cost no stream, by what was tried")
         self._recovered: dict[str, Any] = {}
         self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
         self._failed: dict[str, Any] = {}
@@ -129,13 +129,13 @@ class LmMetrics:
         self._first_audio(seconds)
 
     def stream_reported(self, report: dict[str, Any]) -> None:
-        """Count what the report of a stream says: parts, retries, and what helped against errors."""
+        """Count what the report of a stream says: parts, retries, and what was tried against errors."""
         self._parts.increment(len(report["parts"]))
         self._retries.increment(report["retries"])
-        for helped in report["error_chain"]:
-            if helped not in self._recovered:
-                self._recovered[helped] = self._recoveries.Metric(labels={"recovery": helped})
-            self._recovered[helped].increment(1)
+        for tried in report["error_chain"]:
+            if tried not in self._recovered:
+                self._recovered[tried] = self._recoveries.Metric(labels={"recovery": tried})
+            self._recovered[tried].increment(1)
 
     def finished(self, seconds: float, audio_seconds: float) -> None:
         """Count a stream that ended on its own, after so many seconds, with so much audio."""

@@ -79,3 +79,7 @@ def test_whoever_is_late_or_has_left_is_answered_while_another_is_encoded(encode
     encoder.go.set()
     encoder.answered("patient")
     assert encoder.encoded == ["long", "patient"]
+    del encoder.outcomes["cancelled early"]
+    encoder.ask("cancelled early")
+    encoder.answered("cancelled early")
+    assert encoder.encoded[-1] == "cancelled early", "its id is used anew"

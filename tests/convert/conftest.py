@@ -1,10 +1,12 @@
 """Made checkpoints for the conversion tests, each written once a session."""
 
+import json
 import shutil
 
 import pytest
 
 from convert.codec import load_codec
+from convert.codec_export import DecoderError, EncoderError
 from demo.make_checkpoint import CODEC_FOLDER, make_checkpoint
 
 
@@ -30,8 +32,26 @@ def sharded_checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def codec(transformers_checkpoint):
-    return load_codec(transformers_checkpoint / CODEC_FOLDER)
+def codec(checkpoint):
+    return load_codec(checkpoint / CODEC_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def exported(bundle):
+    """The exports of that codec, and what the converter recorded of them: exporting takes most of a minute."""
+    return bundle / "exports" / "codec", json.loads((bundle / "exports" / "export.json").read_text())["codec"]
+
+
+@pytest.fixture(scope="session")
+def decoder(exported):
+    folder, record = exported
+    return folder / "decoder.onnx", DecoderError(**record["decoder_error"])
+
+
+@pytest.fixture(scope="session")
+def encoder(exported):
+    folder, record = exported
+    return folder / "encoder.onnx", EncoderError(**record["encoder_error"])
 
 
 @pytest.fixture

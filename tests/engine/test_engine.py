@@ -187,6 +187,19 @@ def test_freed_caches_cost_time_and_nothing_else(bundle: Path, runner: FragileRu
     engine.close()
 
 
+def test_memory_of_slots_without_a_stream_is_given_back_and_no_other(runner: FragileRunner) -> None:
+    ids = np.random.default_rng(0).integers(0, 256, 300)
+    for slot in range(LIMITS.max_streams):
+        runner.prefill(slot, 0, TextSegment(ids))
+    kept = runner.read(1, 0, 300)
+    runner.release(2)
+    assert torch.equal(runner.read(1, 0, 300), kept)
+    assert runner.read(2, 40, 300).abs().max() == 0, "but for the page that both share"
+    runner.prefill(2, 0, TextSegment(ids))
+    assert torch.equal(runner.read(2, 0, 300), kept)
+    runner.release(LIMITS.max_streams)
+
+
 def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
     def broken(event: Event) -> None:
         raise ValueError("listener broke")

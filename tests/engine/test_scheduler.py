@@ -6,9 +6,9 @@ from runtime.engine.inflight.scheduler import Scheduler, Sequence, Step
 from runtime.engine.types import Pace
 
 
-def sequence(name: str, length: int = 10, deadline: float = 1e9) -> Sequence:
+def sequence(name: str, length: int = 10, deadline: float = 1e9, continues: bool = False) -> Sequence:
     """Its prompt can be read position by position."""
-    return Sequence(name, tuple(range(1, length + 1)), deadline)
+    return Sequence(name, tuple(range(1, length + 1)), deadline, continues)
 
 
 def run(scheduler: Scheduler) -> Step:
@@ -64,10 +64,11 @@ def test_what_continues_goes_before_those_that_wait() -> None:
     scheduler = Scheduler[Sequence](max_streams=1, prefill_tokens_per_step=100)
     for name in "abc":
         scheduler.submit(sequence(name))
-    scheduler.submit(sequence("next part"), continues=True)
-    assert [s.request_id for s in run(scheduler).decode] == ["next part"]
-    scheduler.release(scheduler.decoding[0])
-    assert [s.request_id for s in run(scheduler).decode] == ["a"]
+    for name in ("next part", "and one that came later"):
+        scheduler.submit(sequence(name, continues=True))
+    for name in ("next part", "and one that came later", "a"):
+        assert [s.request_id for s in run(scheduler).decode] == [name]
+        scheduler.release(scheduler.decoding[0])
 
 
 def test_who_yields_waits_for_who_does_not_and_who_rests_waits_anyway() -> None:
@@ -94,8 +95,8 @@ def test_who_yields_waits_for_who_does_not_and_who_rests_waits_anyway() -> None:
 def test_a_next_part_that_may_wait_lets_others_have_its_slot() -> None:
     scheduler = Scheduler[Sequence](max_streams=1, prefill_tokens_per_step=100)
     scheduler.submit(sequence("new"))
-    scheduler.submit(sequence("ahead"), continues=True)
-    scheduler.submit(sequence("far ahead"), continues=True)
+    scheduler.submit(sequence("ahead", continues=True))
+    scheduler.submit(sequence("far ahead", continues=True))
     scheduler.pace = Pace(resting=frozenset(("far ahead",)), yielding=frozenset(("ahead",)))
     for name in ("new", "ahead"):
         (stepped,) = run(scheduler).decode

@@ -20,3 +20,6 @@ def test_it_is_halved_by_failures_and_doubles_with_time() -> None:
         seen.append(size.size)
         now += SMALLER_SECONDS
     assert seen == [1, 2, 4, 8]
+    size.halve(10)
+    size.reset()
+    assert size.size == 10

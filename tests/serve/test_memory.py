@@ -19,16 +19,18 @@ def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MEMORY_VARIABLE)
 
 
-def group(folder: Path, names: tuple[str, str, str], limit: str, used: int, cached: int) -> None:
-    """A control group's files: what the limit, the use and the cached share are called, and what they say."""
+def group(folder: Path, names: tuple[str, ...], limit: str, used: int, cached: int) -> None:
+    """A control group's files: what the limit, the use and the cached shares are called, and what they say."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / names[0]).write_text(f"{limit}\n")
     (folder / names[1]).write_text(f"{used}\n")
-    (folder / "memory.stat").write_text(f"anon 5\n{names[2]} {cached}\nslab 7\n")
+    (folder / "memory.stat").write_text(
+        f"anon 5\n{names[2]} {cached - cached // 4}\n{names[3]} {cached // 4}\nslab 7\n"
+    )
 
 
-V2 = ("memory.max", "memory.current", "inactive_file")
-V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+V2 = ("memory.max", "memory.current", "inactive_file", "active_file")
+V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "total_active_file")
 
 
 def memory(tmp_path: Path, own: str) -> Memory:
@@ -48,7 +50,7 @@ def test_without_limits_the_machines_memory_counts(tmp_path: Path) -> None:
     ids=["version 2", "version 1"],
 )
 def test_the_tightest_control_group_counts_without_cached_files(
-    tmp_path: Path, names: tuple[str, str, str], tree: str, own: str
+    tmp_path: Path, names: tuple[str, ...], tree: str, own: str
 ) -> None:
     pod = tmp_path / "tree" / tree / "pod"
     group(pod, names, str(1000 * MIB), used=970 * MIB, cached=20 * MIB)

@@ -98,3 +98,21 @@ def test_nor_does_it_yield_for_ever_to_streams_that_come_and_go() -> None:
     assert pacing.pace(now=6).yielding == names("far ahead")
     assert pacing.pace(now=14).yielding == names("far ahead"), "its listener has enough"
     assert pacing.pace(now=17).yielding == names()
+
+
+def test_what_ended_is_forgotten_whatever_order_the_notes_come_in_and_if_they_do_not() -> None:
+    pacing = Pacing()
+    for stream in ("overtaken", "note lost", "codes only"):
+        pacing.begins(stream)
+    pacing.sent("overtaken", 1.0, now=0)
+    pacing.left("overtaken", 2.0, now=1)
+    pacing.sent("overtaken", 2.0, now=1)
+    pacing.ends("overtaken", wanted=True)
+    for stream in ("note lost", "codes only"):
+        pacing.sent(stream, 10.0, now=0)
+        pacing.ends(stream, wanted=True)
+    pacing.left("note lost", 4.0, now=1)
+    pacing.pace(now=3)
+    assert pacing.late(now=7) == 2
+    pacing.pace(now=200)
+    assert pacing.late(now=200) == 0

@@ -103,3 +103,14 @@ def test_attempts_with_other_seeds_and_remedies_do_not_count_for_each_other() ->
     assert seeds[0] != seeds[1] == seeds[2]
     stage.say(10, STOP)
     assert (stage.report["retries"], len(stage.report["error_chain"])) == (1, 1)
+
+
+def test_after_a_failure_of_its_own_a_stream_ends_once() -> None:
+    stage = Stage()
+    stage.speak(plan(part(), part()))
+    stage.engine.refusal = BUG
+    stage.say(10, STOP)
+    assert stage.heard[-1] is BUG
+    heard = len(stage.heard)
+    stage.run()
+    assert len(stage.heard) == heard and not stage.engine.live

@@ -46,7 +46,7 @@ class Engine:
         self._streams: dict[str, Stream] = {}
         self._lock = threading.Condition()
         self._closing = False
-        self._caches_wanted = False  # back
+        self._caches_wanted_back = False
         self._broken: RequestError | None = None
         self._step_size = StepSize(limits.max_streams)
         self._statistics = Statistics()
@@ -68,7 +68,7 @@ class Engine:
             except RequestError:
                 self._statistics.refused += 1
                 raise
-            scheduler.submit(stream, request.continues)
+            scheduler.submit(stream)
             self._streams[request.request_id] = stream
             self._lock.notify()
 
@@ -91,7 +91,7 @@ class Engine:
     def free_caches(self) -> None:
         """As `SpeechEngine.free_caches`."""
         with self._lock:
-            self._caches_wanted = True
+            self._caches_wanted_back = True
             self._lock.notify()
 
     def stream_bytes(self, positions: int) -> int:
@@ -123,6 +123,7 @@ class Engine:
             request_id=request.request_id,
             pauses=tuple(piece.stop for piece in cut),
             deadline=time.monotonic() + request.timeout,
+            continues=request.continues,
             request=request,
             codes=code_stream(request, self._runner.layout, self._limits),
             on_event=on_event,
@@ -130,8 +131,10 @@ class Engine:
         )
 
     def _loop(self) -> None:
-        while self._wait_for_work():
+        while True:
             try:
+                if not self._wait_for_work():
+                    break
                 step = self._schedule()
                 streams = self._run(step)
                 self._deliver(streams)
@@ -159,9 +162,10 @@ class Engine:
 
     def _give_back(self) -> None:
         """Free caches if that was asked for. Call with the lock."""
-        if self._caches_wanted:
-            self._caches_wanted = False
+        if self._caches_wanted_back:
+            self._caches_wanted_back = False
             self._reader.forget()
+            self._runner.release(self._scheduler.live)
             if self._runner.device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -226,6 +230,7 @@ class Engine:
             logits = self._runner.decode(self._state.last[:last], positions, slice(first, last))
         except Exception as error:
             if len(slots) == 1 or not is_out_of_memory(error):
+                self._step_size.reset()  # smaller steps did not help
                 raise
             self._step_size.halve(len(slots))
             return self._logits(slots)
@@ -252,12 +257,15 @@ class Engine:
 
     def _fail(self, streams: list[Stream], error: Exception) -> None:
         failure = classify(error)
-        if isinstance(failure, CUDAFailureError) and not answers(self._runner.device):
-            self._broken = failure
+        self._look_at_the_device(failure)
         with self._lock:
             for stream in streams:
                 self._statistics.fail(failure)
                 self._end(stream, failure)
+
+    def _look_at_the_device(self, failure: RequestError) -> None:
+        if isinstance(failure, CUDAFailureError) and not answers(self._runner.device):
+            self._broken = failure
 
     def _end(self, stream: Stream, event: Event) -> None:
         """Free a stream's slot, then tell its listener. Call with the lock."""
@@ -269,6 +277,7 @@ class Engine:
 
     def _start_over(self, error: Exception) -> None:
         """Fail every stream and start again with an empty scheduler."""
+        self._look_at_the_device(classify(error))
         with self._lock:
             streams, self._streams = list(self._streams.values()), {}
             self._scheduler = self._new_scheduler()

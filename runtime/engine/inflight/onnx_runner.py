@@ -7,6 +7,9 @@ the first n slots in one call, and freeing a slot in the middle means moving the
 
 from __future__ import annotations
 
+import math
+import mmap
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +47,10 @@ class OnnxRunner:
         self._text = _session(directory / TEXT_GRAPH, threads)
         self._audio = _session(directory / AUDIO_GRAPH, threads)
         shape = (_SLOTS_FROM + max_streams, self.description.num_kv_heads, max_positions, self.description.head_dim)
-        # np.zeros takes memory page by page as positions are written, so an idle slot costs nothing.
-        self._rows = {
-            f"{kind}_{layer}": np.zeros(shape, dtype=np.float32)
-            for layer in range(self.description.num_layers)
-            for kind in ("key", "value")
-        }
+        names = [f"{kind}_{layer}" for layer in range(self.description.num_layers) for kind in ("key", "value")]
+        # Zeros that take memory page by page as positions are written, so an idle slot costs nothing.
+        self._memory = {name: _pages(4 * math.prod(shape)) for name in names}
+        self._rows = {name: np.frombuffer(pages, np.float32).reshape(shape) for name, pages in self._memory.items()}
         self._cache = {name: rows[_SLOTS_FROM:] for name, rows in self._rows.items()}
         self._cache_length = np.array(max_positions, dtype=np.int32)
         self._steps: dict[tuple[int, int], _DecodeStep] = {}
@@ -106,6 +107,13 @@ class OnnxRunner:
         for buffer in self._cache.values():
             buffer[target, :, :positions] = buffer[source, :, :positions]
 
+    def release(self, first: int) -> None:
+        """As `ModelRunner.release`."""
+        for name, pages in self._memory.items():
+            start = -(-(_SLOTS_FROM + first) * self._rows[name][0].nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+            if start < len(pages):
+                pages.madvise(mmap.MADV_DONTNEED, start)
+
     @property
     def position_bytes(self) -> int:
         """As `ModelRunner.position_bytes`."""
@@ -143,6 +151,14 @@ class _DecodeStep:
         for name, array in (("columns", self.columns), ("last_positions", self.positions)):
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         binding.bind_output("logits", "cpu", 0, np.float32, self.logits.shape, self.logits.ctypes.data)
+
+
+def _pages(nbytes: int) -> mmap.mmap:
+    """Zeroed memory that can be given back in part; in large pages where there are, as numpy has it."""
+    pages = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel without them
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return pages
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -115,6 +115,9 @@ class RtxRunner:
         """As `ModelRunner.move`."""
         self._cache.move(source, target, positions)
 
+    def release(self, first: int) -> None:
+        """Like `ModelRunner.release`: nothing, because slots change places in memory taken at the start."""
+
     @property
     def position_bytes(self) -> int:
         """As `ModelRunner.position_bytes`."""

@@ -20,11 +20,13 @@ class Sequence:
     """A request's place in the engine. Lengths in positions; `deadline` in seconds of the caller's clock.
 
     `pauses`: the positions after which reading the prompt may pause, ascending; the last is the prompt's length.
+    `continues`: it continues speech that is being heard.
     """
 
     request_id: str
     pauses: tuple[int, ...]
     deadline: float
+    continues: bool = False
     prefilled: int = 0
     slot: int | None = None
     cancelled: bool = False
@@ -108,9 +110,10 @@ class Scheduler(Generic[SequenceT]):
         """How many sequences hold a slot and are not stepped."""
         return len(self.decoding) - len(self._active())
 
-    def submit(self, sequence: SequenceT, continues: bool = False) -> None:
-        """Queue a sequence; one that continues speech already being heard goes to the front."""
-        (self.waiting.appendleft if continues else self.waiting.append)(sequence)
+    def submit(self, sequence: SequenceT) -> None:
+        """Queue a sequence: behind all, or, if it continues speech being heard, behind the others that do."""
+        ahead = sum(other.continues for other in self.waiting) if sequence.continues else len(self.waiting)
+        self.waiting.insert(ahead, sequence)
 
     def sequences(self) -> list[SequenceT]:
         """Every sequence in the engine."""

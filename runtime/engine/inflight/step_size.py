@@ -26,5 +26,9 @@ class StepSize:
         """A call for so many streams lacked memory."""
         self._set(max(1, streams // 2))
 
+    def reset(self) -> None:
+        """As large as ever from now on."""
+        self._size = self._most
+
     def _set(self, size: int) -> None:
         self._size, self._until = size, self._clock() + SMALLER_SECONDS

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from runtime.engine.devices import answers
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.trtllm.code_transfer import CodeTransfer, Transfer
 from runtime.engine.trtllm.column_step import ColumnStep, cuda_graph_recorder
@@ -52,6 +53,10 @@ class Device:
             if options.cuda_graphs:
                 self._column_step.record(cuda_graph_recorder())
             torch.cuda.synchronize(self._device)  # the executor's stream does not wait for what was set up here
+
+    def answers(self) -> bool:
+        """Whether it still computes."""
+        return answers(self._device)
 
     def callback(
         self,

@@ -31,11 +31,16 @@ class Roster:
         self._free_places = list(range(limits.max_streams))
 
     def admit(self, stream: TrtllmStream) -> None:
-        """Queue a stream; one that continues speech already being heard goes to the front. Raises like `admit`."""
+        """Queue a stream: behind all, or, if it continues speech being heard, behind the others that do.
+
+        Raises like `admit`.
+        """
         if self.broken is not None:
             raise self.broken
         admit(stream.request, self.named, len(self.in_executor), len(self._waiting), self._limits, self.closing)
-        (self._waiting.appendleft if stream.request.continues else self._waiting.append)(stream)
+        continues = stream.request.continues
+        ahead = sum(other.request.continues for other in self._waiting) if continues else len(self._waiting)
+        self._waiting.insert(ahead, stream)
         self.named[stream.request.request_id] = stream
 
     def next(self) -> TrtllmStream | None:
