@@ -51,7 +51,9 @@ class Supervisor:
         self.server = first
 
     def start(self) -> None:
-        """Raises LaunchError: the server cannot start, or neither it nor its fallback."""
+        """Raises LaunchError: the server cannot start, neither it nor its fallback, or there is no such fallback."""
+        if self._fallback is not None:
+            self._fallback.check()  # not only when it is needed
         try:
             self.server.start(self._timeout)
         except DeviceError as error:

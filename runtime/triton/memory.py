@@ -3,7 +3,8 @@
 The tightest bound counts: the machine's memory, that of the control group (a container's limit), or the address space
 of the process (`ulimit -v`). Memory that the kernel can take back at once, such as cached files, is not in use.
 
-Operators set the two thresholds in HIGGS_MEMORY as `WARNING:CRITICAL`, shares of what there is; 1 is never reached.
+Operators set the two thresholds in HIGGS_MEMORY as `WARNING:CRITICAL`, shares of what there is. With 1 only what does
+not fit at all is refused.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from runtime.engine.contract import EVERY_ROW
+from runtime.engine.inflight import engine as inflight
 from runtime.engine.inflight.engine import Engine, Event
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import (
@@ -28,6 +29,7 @@ from runtime.engine.types import (
     WindowPlan,
 )
 from runtime.formats.errors import (
+    CUDAFailureError,
     GenerationTimeoutError,
     InvalidRequestError,
     MemoryExhaustionError,
@@ -198,6 +200,18 @@ def test_memory_of_slots_without_a_stream_is_given_back_and_no_other(runner: Fra
     runner.prefill(2, 0, TextSegment(ids))
     assert torch.equal(runner.read(2, 0, 300), kept)
     runner.release(LIMITS.max_streams)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_device_that_answers_no_more_is_told(
+    engine: Engine, runner: FragileRunner, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    monkeypatch.setattr(inflight, "answers", lambda device: works)
+    assert engine.broken is None
+    runner.fail_decode = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(CUDAFailureError):
+        list(listen(engine, order("victim")))
+    assert (engine.broken is None) == works
 
 
 def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:

@@ -19,7 +19,7 @@ from runtime.engine.inflight.step_size import StepSize
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.statistics import Statistics
 from runtime.engine.types import MAX_RAS_WINDOW, EngineStats, FinishReason, Limits, Pace, Request
-from runtime.formats.errors import CUDAFailureError, RequestError, classify, is_out_of_memory
+from runtime.formats.errors import CUDAFailureError, RequestError, classify
 
 _LOOK_SECONDS = 0.1
 
@@ -211,7 +211,7 @@ class Engine:
     def _decode(self, streams: list[Stream]) -> np.ndarray:
         """The next column of each stream, int64 [streams, num_codebooks]; other live streams rest where they are."""
         slots = [stream.slot for stream in streams if stream.slot is not None]
-        logits = self._logits(slots)
+        logits = self._step_size.run(self._logits, slots)
         if slots == list(range(len(slots))):
             return self._sampler.step(self._state, logits).cpu().numpy()
         state = self._state.take(slots)
@@ -220,20 +220,10 @@ class Engine:
         return columns.cpu().numpy()
 
     def _logits(self, slots: list[int]) -> torch.Tensor:
-        """What the model says next in these slots, ascending; in as many calls as memory makes necessary."""
-        size = self._step_size.size
-        if len(slots) > size:
-            return torch.cat([self._logits(slots[:size]).clone(), self._logits(slots[size:])])
+        """What the model says next in these slots, ascending."""
         first, last = slots[0], slots[-1] + 1
         positions = [stream.positions for stream in self._scheduler.decoding[:last]]
-        try:
-            logits = self._runner.decode(self._state.last[:last], positions, slice(first, last))
-        except Exception as error:
-            if len(slots) == 1 or not is_out_of_memory(error):
-                self._step_size.reset()  # smaller steps did not help
-                raise
-            self._step_size.halve(len(slots))
-            return self._logits(slots)
+        logits = self._runner.decode(self._state.last[:last], positions, slice(first, last))
         return logits if len(slots) == len(logits) else logits[[slot - first for slot in slots]]
 
     def _deliver(self, streams: list[Stream]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from runtime.engine.contract import Event
 from runtime.engine.delay_pattern import delay
+from runtime.engine.trtllm import device
 from runtime.engine.trtllm.engine import TrtllmEngine
 from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import (
@@ -302,6 +303,26 @@ def test_when_the_executor_is_lost_everybody_is_told(running: tuple[TrtllmEngine
     assert isinstance(stream.over(), CUDAFailureError)
     with pytest.raises(CUDAFailureError):
         engine.submit(order("later"), lambda event: None)
+    assert isinstance(engine.broken, CUDAFailureError)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_device_that_answers_no_more_ends_the_engine_though_the_executor_does_not_notice(
+    running: tuple[TrtllmEngine, Executor], monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    engine, _ = running
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(device, "answers", lambda device: works)
+    victim = Listener(engine, order("victim", frames=900, sampling=ENDLESS)).begun()
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._device.table, "write", fail)
+        assert isinstance(victim.over(), CUDAFailureError)
+    if works:
+        assert len(list(listen(engine, order("after")))) > 1
+    assert (engine.broken is None) == works
 
 
 def test_closing_cancels_everybody(start: Start) -> None:
