@@ -11,17 +11,19 @@ SLOTS = [0, 1, 2, 4, 5, 7, 8, 9, 11]
 
 
 class Model:
-    """Answers each slot with its number, for at most `room` at a time."""
+    """Answers each slot with its number, for at most `room` at a time; an answer is good until the next call."""
 
     def __init__(self, room: int) -> None:
         self.room = room
+        self.answer = torch.zeros(len(SLOTS), dtype=torch.int64)
         self.sizes: list[int] = []
 
     def __call__(self, slots: list[int]) -> torch.Tensor:
         if len(slots) > self.room:
             raise MemoryError("Failed to allocate memory for requested buffer")
         self.sizes.append(len(slots))
-        return torch.tensor(slots)
+        self.answer[: len(slots)] = torch.tensor(slots)
+        return self.answer[: len(slots)]
 
 
 @pytest.mark.parametrize("room", range(1, 10))

@@ -12,7 +12,7 @@ from runtime.formats.errors import (
     MemoryExhaustionError,
     RequestError,
 )
-from runtime.formats.window import FinishReason
+from runtime.formats.window import FinishReason, Window
 from runtime.speech.recovery import REMEDIES
 from tests.speech.stage import Stage, flat, part, plan
 
@@ -105,12 +105,18 @@ def test_attempts_with_other_seeds_and_remedies_do_not_count_for_each_other() ->
     assert (stage.report["retries"], len(stage.report["error_chain"])) == (1, 1)
 
 
-def test_after_a_failure_of_its_own_a_stream_ends_once() -> None:
+def test_a_stream_whose_audio_cannot_be_sent_ends_once_and_stops_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[object] = []
+
+    def send(event: object) -> None:
+        if isinstance(event, Window) and event.finish_reason is None:
+            raise OSError("no shared memory is left")
+        heard.append(event)
+
     stage = Stage()
+    monkeypatch.setattr(stage, "_send", send)
     stage.speak(plan(part(), part()))
-    stage.engine.refusal = BUG
-    stage.say(10, STOP)
-    assert stage.heard[-1] is BUG
-    heard = len(stage.heard)
+    stage.say(10)
     stage.run()
-    assert len(stage.heard) == heard and not stage.engine.live
+    assert not stage.engine.live
+    assert [type(event) for event in heard] == [EngineError]
