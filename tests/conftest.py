@@ -25,12 +25,13 @@ from build.fingerprint import fingerprint
 from demo.make_checkpoint import make_checkpoint
 from runtime.formats.signing import KEY_VARIABLE
 from runtime.triton.memory import MEMORY_VARIABLE
+from serve.triton import TritonServer
 
 FIGURE = "figure"  # the user property that carries a measured value to the process that prints it
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "artifacts" / "test"
 VOICE_TRANSCRIPT = "a rising tone"
-SLOW_ROOMS = ("build", "client", "convert", "demo", "serve", "serving")
+SLOW_ROOMS = ("build", "client", "convert", "demo", "gateway", "serve", "serving")
 FIRST = ("build/test_bundle.py", "demo/test_examples.py")
 LONG_SECONDS = 3600  # a long test's limit
 
@@ -129,6 +130,13 @@ def clip() -> np.ndarray:
 def bundle(checkpoint: Path, voices: Path) -> Path:
     """The CPU bundle of the demo checkpoint, built by the command users run."""
     return built("bundle", checkpoint, voices)
+
+
+@pytest.fixture(scope="session")
+def server(bundle: Path) -> Iterator[TritonServer]:
+    """One real Triton over the demo bundle for all tests that do not hurt it."""
+    with TritonServer(bundle) as running:
+        yield running
 
 
 def built(name: str, checkpoint: Path, voices: Path, *options: str) -> Path:

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "triton_repo": {"runtime.triton"},
     "higgs_tts": set[str](),
     "serve": {"higgs_tts"},
+    "gateway": {"higgs_tts"},
     "convert": {"runtime.formats", "runtime.engine"},
     "build": {"runtime.formats", "runtime.engine", "serve", "higgs_tts"},
     "demo": {"runtime.formats", "runtime.engine", "convert", "serve", "higgs_tts"},

@@ -6,7 +6,7 @@ the call when the task that reads it is cancelled, and the server must never see
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -54,7 +54,9 @@ class AsyncHiggsClient(
     async def __aexit__(self, *error: object) -> None:
         await self.close()
 
-    def _open(self, request_id: str, make_request: Callable[[], Any], deadline: float) -> "AsyncSpeechStream":
+    def _open(
+        self, request_id: str, make_request: Callable[[], Any], deadline: float, metadata: Mapping[str, str] | None
+    ) -> "AsyncSpeechStream":
         events: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -63,7 +65,8 @@ class AsyncHiggsClient(
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-        return AsyncSpeechStream(self, self._ask(request_id, make_request, deadline, deliver), events)
+        exchange = self._ask(request_id, make_request, deadline, deliver, metadata=metadata)
+        return AsyncSpeechStream(self, exchange, events)
 
     async def _collect(self, stream: Callable[[], "AsyncSpeechStream"]) -> Speech:
         async with stream() as chunks:

@@ -81,12 +81,14 @@ class BaseClient(Generic[StreamT, SpeechT]):
         reference: Reference | None = None,
         params: GenerationParams | None = None,
         timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> StreamT:
         """Send the request and return its stream of chunks.
 
         text: plain, a transcript such as "Anna: Hello.\\nBob: Hi.", or a conversation [{"role": …, "content": …}, …].
         voice: name of a voice profile on the server. reference: a recording to take the voice from instead; for several
         speakers use `GenerationParams.speakers`. timeout: seconds from now in which the whole speech must arrive.
+        metadata: of this call, beside the client's, such as {"traceparent": …}.
         Raises InvalidRequestError here for an empty text. AudioFormatError and ServerUnavailableError are raised here
         too, but in asyncio while iterating, like any other HiggsError. Leaving the stream early ends the generation on
         the server.
@@ -102,7 +104,7 @@ class BaseClient(Generic[StreamT, SpeechT]):
             options = params.to_options() if params else None
             return speech_request(request_id, text, voice, audio, reference.text if reference else None, options)
 
-        return self._open(request_id, make_request, deadline)
+        return self._open(request_id, make_request, deadline, metadata)
 
     def synthesize(
         self,
@@ -112,13 +114,18 @@ class BaseClient(Generic[StreamT, SpeechT]):
         reference: Reference | None = None,
         params: GenerationParams | None = None,
         timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> SpeechT:
         """The whole speech; takes and raises what `stream` does."""
         return self._collect(
-            partial(self.stream, text, voice=voice, reference=reference, params=params, timeout=timeout)
+            partial(
+                self.stream, text, voice=voice, reference=reference, params=params, timeout=timeout, metadata=metadata
+            )
         )
 
-    def _open(self, request_id: str, make_request: Callable[[], Any], deadline: float) -> StreamT:
+    def _open(
+        self, request_id: str, make_request: Callable[[], Any], deadline: float, metadata: Mapping[str, str] | None
+    ) -> StreamT:
         raise NotImplementedError
 
     def _collect(self, stream: Callable[[], StreamT]) -> SpeechT:
@@ -198,9 +205,13 @@ class HiggsClient(BaseClient["SpeechStream", Speech], VoiceRequests, AbstractCon
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _open(self, request_id: str, make_request: Callable[[], Any], deadline: float) -> "SpeechStream":
+    def _open(
+        self, request_id: str, make_request: Callable[[], Any], deadline: float, metadata: Mapping[str, str] | None
+    ) -> "SpeechStream":
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        return SpeechStream(self, self._ask(request_id, make_request(), deadline, events.put), events)
+        return SpeechStream(
+            self, self._ask(request_id, make_request(), deadline, events.put, metadata=metadata), events
+        )
 
     def _collect(self, stream: Callable[[], "SpeechStream"]) -> Speech:
         with stream() as chunks:

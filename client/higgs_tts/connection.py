@@ -101,17 +101,23 @@ class Connection:
             self._limits = self._read_info(config)
         return self._limits
 
-    def open(self, request_id: str, request: Any | Callable[[], Any], deliver: Callable[[Event], None]) -> Exchange:
+    def open(
+        self,
+        request_id: str,
+        request: Any | Callable[[], Any],
+        deliver: Callable[[Event], None],
+        metadata: Mapping[str, str] | None = None,
+    ) -> Exchange:
         """Start an exchange for the request, or for what the function returns on its thread; see `Exchange`."""
         with self._lock:
             self._refuse_if_closed()
-            exchange = Exchange(self, request_id, request, deliver)
+            exchange = Exchange(self, request_id, request, deliver, metadata)
             self._live.add(exchange)
         return exchange
 
-    def stream(self, requests: Iterator[Any]) -> Any:
-        """The call that sends the requests and iterates over the server's answers."""
-        return self._stub.ModelStreamInfer(requests, metadata=self._metadata())
+    def stream(self, requests: Iterator[Any], metadata: Mapping[str, str] | None = None) -> Any:
+        """The call that sends the requests, with metadata of its own, and iterates over the server's answers."""
+        return self._stub.ModelStreamInfer(requests, metadata=self._metadata(metadata))
 
     def ask(self, request: Any, timeout: float) -> InferResult:
         """The one answer to a `ModelInferRequest`, within so many seconds. Raises HiggsError."""
@@ -152,9 +158,9 @@ class Connection:
         if self._closed:
             raise HiggsError("The client is closed.", code="client_closed", retryable=False)
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        """The metadata of every call. Its values may be secrets, so no message repeats them."""
-        pairs = tuple((key.lower(), value) for key, value in self._given_metadata.items())
+    def _metadata(self, more: Mapping[str, str] | None = None) -> tuple[tuple[str, str], ...]:
+        """The metadata of a call. Its values may be secrets, so no message repeats them."""
+        pairs = tuple((key.lower(), value) for key, value in {**self._given_metadata, **(more or {})}.items())
         for key, value in pairs:
             if not METADATA_KEY.fullmatch(key) or not METADATA_VALUE.fullmatch(value):
                 raise InvalidRequestError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import grpc
@@ -42,10 +42,11 @@ class Exchange:
         request_id: str,
         request: Any | Callable[[], Any],
         deliver: Callable[[Event], None],
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.request_id = request_id
         self.started_at = time.monotonic()  # when the request was sent or, until then, when the caller asked for it
-        self._connection = connection
+        self._connection, self._metadata = connection, metadata
         self._address = connection.address
         self._deliver = deliver
         self._position = 0  # samples received
@@ -87,7 +88,7 @@ class Exchange:
             if self._cancelled:
                 return
             self.started_at = time.monotonic()
-            self._call = self._connection.stream(iter([request]))
+            self._call = self._connection.stream(iter([request]), self._metadata)
             if self._connection.watch:
                 self._connection.control.send(WATCH, self.request_id)
             if self._cancelled:  # by the garbage collector, just now

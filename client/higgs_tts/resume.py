@@ -6,7 +6,7 @@ compared with those delivered: on a GPU a near-tie may have gone another way, an
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -52,10 +52,11 @@ class ResumedExchange:
         *,
         patience: tuple[float, float],
         resume: bool,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.deadline = deadline
         self._connection, self._request, self._deliver = connection, request, deliver
-        self._patience = patience
+        self._patience, self._metadata = patience, metadata
         self._pauses = list(PAUSES) if resume else []
         self._position = 0  # samples delivered
         self._part = 0  # of the last of them
@@ -66,7 +67,7 @@ class ResumedExchange:
         self._lock = threading.Lock()
         with self._lock:
             first = self._made if callable(request) else request
-            self._first = self._exchange = connection.open(request_id, first, self._take)
+            self._first = self._exchange = connection.open(request_id, first, self._take, metadata)
 
     @property
     def request_id(self) -> str:
@@ -154,7 +155,7 @@ class ResumedExchange:
         make = partial(self._request_when_ready, request_id, self._pauses.pop(0), error)
         try:
             with self._lock:
-                self._exchange = self._connection.open(request_id, make, self._take)
+                self._exchange = self._connection.open(request_id, make, self._take, self._metadata)
         except (HiggsError, RuntimeError):  # the client was closed, or the interpreter starts no more threads
             self._deliver(error)
             return

@@ -38,6 +38,8 @@ class SpeechReport:
     retries: int  # of all parts
     parts: tuple[SpeechPart, ...]
     error_chain: tuple[str, ...] = ()  # errors of the server that did not end it: "CLASS: what was tried"
+    text_tokens: int = 0  # of all parts, as the model reads them
+    frames: int = 0  # of codes that were spoken, without pauses
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -51,8 +53,16 @@ class SpeechReport:
             values = json.loads(text)
             parts = tuple(SpeechPart(**part | {"speaker": part["speaker"] or None}) for part in values["parts"])
             language, chain = values["language"], tuple(values.get("error_chain", ()))
+            tokens = values.get("text_tokens", 0), values.get("frames", 0)
             return cls(
-                language["code"], language["quality"], values["voices"], values["seed"], values["retries"], parts, chain
+                language["code"],
+                language["quality"],
+                values["voices"],
+                values["seed"],
+                values["retries"],
+                parts,
+                chain,
+                *tokens,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"its report lacks or misplaces {error}") from None

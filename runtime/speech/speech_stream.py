@@ -83,6 +83,7 @@ class SpeechStream:
         self._index, self._attempt = 0, _Attempt(0)
         self._position = 0  # the frame of the stream at which the part begins
         self._outcomes: list[Outcome] = []
+        self._frames = 0  # of all outcomes
         self._tried: list[Remedy] = []  # for the current part
         self._error_chain: list[str] = []
         self._cancelled = threading.Event()
@@ -230,6 +231,7 @@ class SpeechStream:
     def _note(self, reason: str, frames: int) -> None:
         start, stop = (round(f * self._frame_seconds, 6) for f in (self._position, self._position + frames))
         part = self._part
+        self._frames += frames
         self._outcomes.append(Outcome(part.speaker, part.text, start, stop, reason, self._attempt.number))
 
     def _finish_reason(self, spoken_all: bool) -> FinishReason:
@@ -246,6 +248,7 @@ class SpeechStream:
             **self._plan.about,
             "seed": self._plan.sampling.seed,
             "retries": sum(outcome.retries for outcome in self._outcomes),
+            "frames": self._frames,
             "error_chain": self._error_chain,
             "parts": [asdict(outcome) for outcome in self._outcomes],
         }

@@ -147,6 +147,7 @@ class PlanWriter:
             about={
                 "language": {"code": language.code, "name": language.name, "quality": language.quality},
                 "voices": {speaker.name: speaker.voice for speaker in voices.speakers},
+                "text_tokens": sum(len(part.ids) for part in parts),
             },
         )
 

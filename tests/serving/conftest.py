@@ -1,4 +1,4 @@
-"""One real Triton over the demo bundle for all tests that do not hurt it."""
+"""What the tests of a running server share."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from higgs_tts import HiggsClient
 
 from serve.triton import TritonServer
 from tests.serving.higgs import Higgs
-
-
-@pytest.fixture(scope="session")
-def server(bundle: Path) -> Iterator[TritonServer]:
-    with TritonServer(bundle) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,83 @@
+"""The application: its routes, and what stands before them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from higgs_tts import AsyncHiggsClient, HiggsError, __version__
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from gateway import errors, health, metrics, models, speech, voices
+from gateway.errors import GatewayError
+from gateway.front import Front
+from gateway.health import Readiness
+from gateway.keys import Keys
+from gateway.metrics import Metrics
+from gateway.services import Services
+from gateway.settings import Settings
+from gateway.voice_names import VoiceNames
+
+
+class ErrorDetails(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """An error in OpenAI's shape."""
+
+    error: ErrorDetails
+
+
+_STATUSES = (400, 401, 403, 404, 405, 413, 429, 500, 503, 504)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Raises ValueError with one sentence for keys that are none, HiggsError for an address that is none."""
+    keys, measured = Keys.read(settings.keys, settings.keys_file), Metrics()
+    credentials = None
+    if settings.triton_root is not None:
+        credentials = grpc.ssl_channel_credentials(settings.triton_root.read_bytes())
+    client = AsyncHiggsClient(settings.triton, credentials=credentials)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = Services(settings, client, VoiceNames(client, settings.aliases), measured)
+        app.state.readiness = Readiness(client)
+        yield
+        await client.close()
+
+    answers: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in _STATUSES}
+    app = FastAPI(
+        title="Higgs Audio V2",
+        description="Speech over HTTP, as OpenAI's clients ask for it.",
+        version=__version__,
+        root_path=settings.root_path,
+        lifespan=lifespan,
+        responses=answers,
+    )
+    for module in (speech, voices, models, health, metrics):
+        app.include_router(module.router)
+    for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, errors.on_error)
+    app.add_middleware(Front, metrics=measured, keys=keys, max_body=settings.max_body)
+    if settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["*"],
+        )
+    return app

@@ -1,0 +1,145 @@
+"""API keys: who may call, how often, and how many speeches at a time. The limits hold for each gateway by itself.
+
+A file of keys is TOML; `python -m gateway.keys NAME` makes a key and prints its entry:
+
+    [alice]
+    sha256 = "…"                  # of the key, which is kept nowhere
+    requests_per_minute = 120     # without it, as many as come
+    streams = 4                   # speeches at a time; the same
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tomllib
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
+
+from gateway.errors import GatewayError
+
+_PREFIX = "hk-"
+
+
+class _Entry(BaseModel, extra="forbid"):
+    """What a file says of a key."""
+
+    sha256: str = Field(pattern="^[0-9A-Fa-f]{64}$")
+    requests_per_minute: PositiveInt | None = None
+    streams: PositiveInt | None = None
+
+
+@dataclass
+class Key:
+    """Somebody who may call. `tokens` is what is left of the minute's requests, and fills up again as it passes."""
+
+    name: str
+    requests_per_minute: int | None = None
+    streams: int | None = None
+    speaking: int = 0
+    tokens: float = 0.0
+    filled_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.tokens = self.requests_per_minute or 0
+
+    def take(self) -> None:
+        """Count a request. Raises GatewayError when there were too many."""
+        if self.requests_per_minute is None:
+            return
+        now, per_second = time.monotonic(), self.requests_per_minute / 60
+        self.tokens = min(self.requests_per_minute, self.tokens + (now - self.filled_at) * per_second)
+        self.filled_at = now
+        if self.tokens < 1:
+            raise GatewayError(
+                429,
+                f"This key may make {self.requests_per_minute} requests a minute.",
+                code="rate_limit_exceeded",
+                retry_after=(1 - self.tokens) / per_second,
+            )
+        self.tokens -= 1
+
+    def begin_speech(self) -> None:
+        """Count a speech as begun, which `end_speech` ends. Raises GatewayError when there are too many."""
+        if self.streams is not None and self.speaking >= self.streams:
+            raise GatewayError(429, f"This key may have {self.streams} speeches at a time.", code="too_many_streams")
+        self.speaking += 1
+
+    def end_speech(self) -> None:
+        """A speech is over."""
+        self.speaking -= 1
+
+
+class Keys:
+    """All keys, by their hashes; with none, anybody may call."""
+
+    def __init__(self, keys: dict[str, Key]) -> None:
+        self._keys = keys
+        self._anybody = Key("anybody")
+
+    @classmethod
+    def read(cls, plain: tuple[str, ...], file: Path | None) -> Keys:
+        """Plain keys, and those of a file. Raises ValueError with one sentence when the file holds something else."""
+        keys = {_hash(key): Key(f"environment-{number}") for number, key in enumerate(plain, 1)}
+        if file is not None:
+            keys |= _read(file)
+            if not keys:
+                raise ValueError(f"{file} holds no keys; without --keys-file anybody may call.")
+        return cls(keys)
+
+    @property
+    def are_needed(self) -> bool:
+        """Whether only those with a key may call."""
+        return bool(self._keys)
+
+    def owner(self, header: str | None) -> Key:
+        """Who calls, by the request's Authorization header. Raises GatewayError for nobody who may."""
+        if not self._keys:
+            return self._anybody
+        scheme, _, given = (header or "").partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise GatewayError(401, "Send an API key: Authorization: Bearer KEY.", code="missing_api_key")
+        key = self._keys.get(_hash(given.strip()))
+        if key is None:
+            raise GatewayError(401, "There is no such API key.", code="invalid_api_key")
+        return key
+
+
+def _read(file: Path) -> dict[str, Key]:
+    try:
+        entries = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read {file} ({error.strerror}).") from error
+    except ValueError as error:
+        raise ValueError(f"{file} is no TOML: {error}.") from error
+    keys = {}
+    for name, entry in entries.items():
+        try:
+            told = _Entry.model_validate(entry, strict=True)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ValueError(f"{file}: {'.'.join([name, *map(str, fault['loc'])])}: {fault['msg']}.") from error
+        keys[told.sha256.lower()] = Key(name, told.requests_per_minute, told.streams)
+    return keys
+
+
+def _hash(key: str) -> str:
+    # Keys are random and long, so nobody guesses one from its hash, and no salt is needed.
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def main() -> None:
+    """Print a new key and its entry for the file."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m gateway.keys NAME")
+    key = _PREFIX + secrets.token_urlsafe(32)
+    print(f"key, shown only now: {key}\n", file=sys.stderr)
+    print(f'[{sys.argv[1]}]\nsha256 = "{_hash(key)}"')
+
+
+if __name__ == "__main__":
+    main()

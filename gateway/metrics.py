@@ -1,0 +1,134 @@
+"""What operators watch, in Prometheus' format and units, and the line that each request leaves in the log."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from higgs_tts import AudioChunk, SpeechReport
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
+_FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 4)
+_STARVED = (0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+router = APIRouter(tags=["operations"])
+
+
+class Metrics:
+    """Of one gateway."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def histogram(name: str, meaning: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"higgs_gateway_{name}", meaning, labels, registry=self.registry, buckets=buckets)
+
+        def counter(name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(f"higgs_gateway_{name}", meaning, labels, registry=self.registry)
+
+        self.requests = counter("requests", "Requests that were answered.", ("route", "method", "status"))
+        self.duration = histogram("request_seconds", "From a request to its last byte.", ("route",), _SECONDS)
+        self.open = Gauge("higgs_gateway_open_requests", "Requests in progress.", registry=self.registry)
+        self.speeches = counter("speeches", "Speeches by how they ended.", ("outcome", "format", "voice"))
+        self.first_audio = histogram(
+            "time_to_first_audio_seconds", "From a request to its first audio from the server.", (), _SECONDS
+        )
+        self.first_byte = histogram(
+            "time_to_first_byte_seconds", "From a request to its first encoded byte.", ("format",), _SECONDS
+        )
+        self.real_time_factor = histogram("real_time_factor", "Seconds a second of audio took.", (), _FACTORS)
+        self.interval = histogram("chunk_interval_seconds", "Between two chunks of one stream.", (), _SECONDS)
+        self.starved = histogram(
+            "starved_seconds", "How long a player that starts at the first byte had nothing to play.", (), _STARVED
+        )
+        self.unstarved = counter("unstarved_speeches", "Speeches of which a player always had something to play.")
+        self.audio = counter("audio_seconds", "Seconds of audio that the server spoke.")
+
+
+@dataclass
+class Spoken:
+    """One request's way, from its arrival on; its speech, if it makes one."""
+
+    metrics: Metrics
+    request_id: str
+    started_at: float = field(default_factory=time.monotonic)
+    key: str | None = None
+    format: str = ""
+    voice: str = ""
+    higgs_request_id: str | None = None
+    outcome: str = ""
+    report: SpeechReport | None = None
+    first_audio_seconds: float = 0.0
+    audio_seconds: float = 0.0
+    bytes_sent: int = 0
+    starved_seconds: float = 0.0
+    text: str | None = None
+    _last_audio_at: float | None = None
+    _plays_from: float | None = None
+
+    def begin(self, format_name: str, voice: str) -> None:
+        """Which format it takes, and whether a voice is `named`, a `clip` or `none`."""
+        self.format, self.voice = format_name, voice
+
+    def hears(self, chunk: AudioChunk) -> None:
+        """A chunk came from the server."""
+        if not len(chunk.samples):
+            return
+        now = time.monotonic()
+        if self._last_audio_at is None:
+            self.first_audio_seconds = now - self.started_at
+            self.metrics.first_audio.observe(self.first_audio_seconds)
+        else:
+            self.metrics.interval.observe(now - self._last_audio_at)
+        if self._plays_from is not None:
+            dry = now - (self._plays_from + self.audio_seconds)
+            if dry > 0:
+                self.starved_seconds += dry
+                self._plays_from += dry
+        self._last_audio_at = now
+        self.audio_seconds += len(chunk.samples) / chunk.sample_rate
+
+    def sends(self, data: bytes) -> None:
+        """Bytes leave for the client."""
+        if not self.bytes_sent and data:
+            self._plays_from = time.monotonic()
+            self.metrics.first_byte.labels(self.format).observe(self._plays_from - self.started_at)
+        self.bytes_sent += len(data)
+
+    def ends(self, outcome: str, report: SpeechReport | None) -> None:
+        """The speech is over, for a finish reason, by an error's class, or because its client has `gone`."""
+        if self.outcome:
+            return
+        self.outcome, self.report = outcome, report
+        self.metrics.speeches.labels(outcome, self.format, self.voice).inc()
+        self.metrics.audio.inc(self.audio_seconds)
+        if outcome in ("stop", "length") and self.audio_seconds:
+            self.metrics.real_time_factor.observe((time.monotonic() - self.started_at) / self.audio_seconds)
+            self.metrics.starved.observe(self.starved_seconds)
+            if not self.starved_seconds:
+                self.metrics.unstarved.inc()
+
+    def line(self) -> dict[str, Any]:
+        """What the log says of its speech."""
+        if not self.outcome:
+            return {}
+        return {
+            "outcome": self.outcome,
+            "format": self.format,
+            "voice": self.voice,
+            "higgs_request_id": self.higgs_request_id,
+            "first_audio_seconds": round(self.first_audio_seconds, 4),
+            "audio_seconds": round(self.audio_seconds, 3),
+            "starved_seconds": round(self.starved_seconds, 3),
+            "bytes": self.bytes_sent,
+            **({"text": self.text} if self.text is not None else {}),
+        }
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Metrics in Prometheus' text format."""
+    return Response(generate_latest(request.app.state.services.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,28 @@
+"""What the handlers of all requests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+from higgs_tts import AsyncHiggsClient
+
+from gateway.metrics import Metrics
+from gateway.settings import Settings
+from gateway.voice_names import VoiceNames
+
+
+@dataclass(frozen=True)
+class Services:
+    """client: of the one Triton. voices: what its voices are called here."""
+
+    settings: Settings
+    client: AsyncHiggsClient
+    voices: VoiceNames
+    metrics: Metrics
+
+
+def services(request: Request) -> Services:
+    """Those of the application that serves the request."""
+    return cast(Services, request.app.state.services)

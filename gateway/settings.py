@@ -1,0 +1,112 @@
+"""What the operator decides: read once, at the start, from the command line and the environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+PORT = 8080
+KEYS_VARIABLE, KEYS_FILE_VARIABLE = "HIGGS_API_KEYS", "HIGGS_API_KEYS_FILE"
+MEBIBYTE = 2**20
+# The names that clients of OpenAI's service offer, by how its voices sound; each takes one of ours (`voices.py`).
+FEMININE = ("alloy", "coral", "fable", "marin", "nova", "sage", "shimmer")
+MASCULINE = ("ash", "ballad", "cedar", "echo", "onyx", "verse")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """triton: HOST:PORT of its gRPC endpoint. consents: folder for consents to clone a voice; None keeps none.
+
+    max_characters of a text; max_body in bytes of any request; max_clip_seconds that are decoded of a recording.
+    keys: API keys, from the environment; keys_file: the same with limits (`keys.py`). Neither: everybody may speak.
+    aliases: names of voices beside the server's own. cors: origins of pages that may call. fetch_references: whether
+    `ref_audio` may be an http(s) address. log_text: whether the log has what is spoken. root_path: where a proxy has
+    mounted the gateway. write_timeout: seconds a client may take to read what is sent before it counts as gone.
+    """
+
+    triton: str = "localhost:8001"
+    host: str = LOOPBACK
+    port: int = PORT
+    max_characters: int = 32_768
+    max_body: int = 16 * MEBIBYTE
+    max_clip_seconds: float = 60.0
+    write_timeout: float = 30.0
+    keys: tuple[str, ...] = ()
+    keys_file: Path | None = None
+    aliases: dict[str, str] = field(default_factory=dict)
+    cors: tuple[str, ...] = ()
+    fetch_references: bool = False
+    consents: Path | None = None
+    log_text: bool = False
+    root_path: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    triton_root: Path | None = None
+
+
+def parse(arguments: list[str] | None = None) -> Settings:
+    """Exits with 2 and a usage line for arguments that are none."""
+    parser = argparse.ArgumentParser(prog="python -m gateway", description="Speech over HTTP, in front of a Triton.")
+    default = Settings()
+    parser.add_argument("--triton", default=default.triton, metavar="HOST:PORT", help="Triton's gRPC endpoint")
+    parser.add_argument("--triton-root", type=Path, metavar="PEM", help="who signed Triton's certificate; encrypts")
+    parser.add_argument("--host", default=default.host, help="where to listen; 0.0.0.0 for every interface")
+    parser.add_argument("--port", type=int, default=default.port)
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="encrypt with this certificate and --tls-key")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM", help="its private key")
+    parser.add_argument(
+        "--keys-file",
+        type=Path,
+        default=os.environ.get(KEYS_FILE_VARIABLE) or None,
+        metavar="TOML",
+        help=f"API keys, hashed, with their limits (python -m gateway.keys); default: ${KEYS_FILE_VARIABLE}. "
+        f"Keys without limits may stand in ${KEYS_VARIABLE}, with commas between them",
+    )
+    parser.add_argument(
+        "--alias",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="NAME=VOICE",
+        help="another name for a voice; OpenAI's thirteen have one without it",
+    )
+    parser.add_argument(
+        "--cors", action="append", default=[], metavar="ORIGIN", help="pages that may call; '*' for all"
+    )
+    parser.add_argument("--max-characters", type=int, default=default.max_characters, help="of a text")
+    parser.add_argument("--max-body", type=int, default=default.max_body, metavar="BYTES", help="of a request")
+    parser.add_argument(
+        "--max-clip-seconds", type=float, default=default.max_clip_seconds, help="decoded of a recording at most"
+    )
+    parser.add_argument(
+        "--write-timeout",
+        type=float,
+        default=default.write_timeout,
+        metavar="SECONDS",
+        help="how long a client may read nothing before it counts as gone",
+    )
+    parser.add_argument(
+        "--fetch-references",
+        action="store_true",
+        help="let ref_audio be an http(s) address; private addresses are never fetched",
+    )
+    parser.add_argument("--consents", type=Path, metavar="DIR", help="folder for consents; without it there are none")
+    parser.add_argument("--log-text", action="store_true", help="write what is spoken into the log")
+    parser.add_argument("--root-path", default="", metavar="PATH", help="where a proxy has mounted the gateway")
+    options = parser.parse_args(arguments)
+    if (options.tls_cert is None) != (options.tls_key is None):
+        parser.error("--tls-cert and --tls-key come together")
+    values = vars(options)
+    values["aliases"], values["cors"] = dict(values.pop("alias")), tuple(values["cors"])
+    keys = tuple(filter(None, (key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(","))))
+    return Settings(**values, keys=keys)
+
+
+def _pair(word: str) -> tuple[str, str]:
+    name, _, voice = word.partition("=")
+    if not name or not voice:
+        raise argparse.ArgumentTypeError(f"{word!r} is not NAME=VOICE")
+    return name, voice

@@ -1,0 +1,25 @@
+"""A gateway in front of the Triton that the serving tests use too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from gateway.settings import Settings
+from serve.triton import TritonServer
+from tests.gateway.running import running
+
+
+@pytest.fixture(scope="session")
+def address(server: TritonServer) -> Iterator[str]:
+    """http://HOST:PORT of a gateway as it is by default."""
+    with running(Settings(triton=server.grpc_url)) as url:
+        yield url
+
+
+@pytest.fixture
+def http(address: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+        yield client

@@ -1,0 +1,93 @@
+"""`POST /v1/audio/speech` against a real server."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from higgs_tts import GenerationParams, HiggsClient
+from higgs_tts.pcm import to_s16
+
+from gateway.encoding import FORMATS
+from serve.triton import TritonServer
+
+PATH = "/v1/audio/speech"
+TEXT = "Nine birds."
+SPEECH = {"input": TEXT, "response_format": "pcm", "max_seconds": 1.0}
+RATE = 24_000
+
+
+@pytest.fixture(scope="module")
+def samples(server: TritonServer) -> np.ndarray:
+    """The same speech by gRPC."""
+    with HiggsClient(server.grpc_url) as client:
+        return client.synthesize(TEXT, params=GenerationParams(max_seconds=1.0)).samples
+
+
+def speak(http: httpx.Client, **fields: Any) -> httpx.Response:
+    return http.post(PATH, json=SPEECH | fields)
+
+
+def decoded(data: bytes) -> tuple[np.ndarray, int]:
+    """Samples [n] in [-1, 1] of any audio file, and their rate."""
+    with av.open(io.BytesIO(data)) as file:
+        to_float = av.AudioResampler("flt", "mono", file.streams.audio[0].rate)
+        pieces = [one.to_ndarray() for frame in file.decode(audio=0) for one in to_float.resample(frame)]
+        return np.concatenate(pieces, axis=1)[0], file.streams.audio[0].rate
+
+
+def likeness(some: np.ndarray, others: np.ndarray) -> float:
+    """Their correlation, where they fit best: encoders put a delay in front."""
+    long = len(some) + len(others)
+    product = np.fft.irfft(np.fft.rfft(some, long) * np.conj(np.fft.rfft(others, long)), long)
+    return float(product.max() / np.sqrt((some**2).sum() * (others**2).sum()))
+
+
+def test_pcm_is_what_grpc_gives(http: httpx.Client, samples: np.ndarray) -> None:
+    answer = speak(http)
+    assert answer.status_code == 200 and answer.headers["content-type"] == "audio/pcm"
+    assert answer.content == to_s16(samples).tobytes()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_holds_the_same_speech(http: httpx.Client, samples: np.ndarray, name: str) -> None:
+    answer = speak(http, response_format=name)
+    assert answer.headers["content-type"] == FORMATS[name].media_type
+    data = answer.content
+    if name == "pcm":
+        found, rate = np.frombuffer(data, "<i2").astype(np.float32) / 32768, RATE
+    else:
+        found, rate = decoded(data)
+    assert rate in {RATE, 48_000}  # Opus is always decoded at 48 kHz
+    assert len(found) / rate == pytest.approx(len(samples) / RATE, abs=0.1)
+    assert likeness(found[:: rate // RATE], samples) > 0.9
+
+
+@pytest.mark.parametrize("name", ["pcm", "mp3"])
+def test_events_carry_the_bytes_of_any_format(http: httpx.Client, name: str) -> None:
+    whole = speak(http, response_format=name).content
+    answer = speak(http, response_format=name, stream_format="sse")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    told = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert b"".join(base64.b64decode(one["audio"]) for one in told[:-1]) == whole
+    assert {one["type"] for one in told[:-1]} == {"speech.audio.delta"}
+    done = told[-1]
+    assert done["type"] == "speech.audio.done" and done["finish_reason"] == "length"
+    usage = done["usage"]
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+    assert usage["input_tokens"] > 0 and usage["output_tokens"] == 25
+    assert done["report"]["parts"][0]["text"] == TEXT
+
+
+def test_the_whole_has_its_report_in_headers(http: httpx.Client) -> None:
+    answer = speak(http, stream=False)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert answer.headers["x-finish-reason"] == "length"
+    assert float(answer.headers["x-audio-seconds"]) == pytest.approx(1.0)
+    assert json.loads(answer.headers["x-report"])["seed"] == 0
