@@ -128,7 +128,7 @@ def _assemble(
     fresh = _beside(bundle / REPOSITORY, _NEW)
     seconds = {step.directory.name: step.seconds for step in compiled}
     try:
-        assemble(exports, target, order.voices, fresh, bundle / "engines")
+        assemble(exports, target, order.voices, fresh, mark, bundle / "engines")
         manifest = _beside(bundle / MANIFEST_FILE, _NEW)
         write_manifest(manifest, fresh, exports, target, mark, order.python, built, seconds)
     except BaseException:  # keep the previous bundle; half of a new one would only waste disk space

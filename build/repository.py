@@ -30,17 +30,23 @@ PLAN_FILE = "model.plan"
 
 
 def assemble(
-    exports: Exports, target: Target, voices: Path | None, repository: Path, engines: Path | None = None
+    exports: Exports,
+    target: Target,
+    voices: Path | None,
+    repository: Path,
+    fingerprint: str,
+    engines: Path | None = None,
 ) -> None:
     """Write every model, those of the ensemble and `voices`, into `repository`, which must not exist yet.
 
-    `engines` is the folder of the compiled networks (`build/engines.py`), for a target that has any.
+    `fingerprint` tells bundles apart, for clients that keep what they heard. `engines` is the folder of the compiled
+    networks (`build/engines.py`), for a target that has any.
     """
     plans = PLAN_MODELS if target.codec.in_triton else ()
     for model in (*PYTHON_MODELS, *plans, ENSEMBLE):
         version = repository / model / VERSION
         version.mkdir(parents=True)
-        _write_config(model, exports, target, repository / model / "config.pbtxt")
+        _write_config(model, exports, target, fingerprint, repository / model / "config.pbtxt")
     _place_codec(exports, target, engines, repository)
     codec = _encoder_identity(repository)
     for model in PYTHON_MODELS:
@@ -95,7 +101,7 @@ def _encoder_identity(repository: Path) -> str:
     return sha256(network)
 
 
-def _write_config(model: str, exports: Exports, target: Target, path: Path) -> None:
+def _write_config(model: str, exports: Exports, target: Target, fingerprint: str, path: Path) -> None:
     """Fill in the template with what only the build knows, and check it against Triton's own schema."""
     config = text_format.Parse((TEMPLATES / model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
     if model == ENSEMBLE:
@@ -103,6 +109,7 @@ def _write_config(model: str, exports: Exports, target: Target, path: Path) -> N
             "sample_rate": exports.codec["sample_rate"],
             "reference_min_seconds": target.reference_min_seconds,
             "reference_max_seconds": target.reference_max_seconds,
+            "bundle": fingerprint,
         }
         for key, value in public.items():
             config.parameters[key].string_value = str(value)

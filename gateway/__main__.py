@@ -9,9 +9,27 @@ import uvicorn
 from higgs_tts import HiggsError
 
 from gateway.app import create_app
-from gateway.settings import parse
+from gateway.settings import Settings, parse
 
 _CLOSE_SECONDS = 30  # for running speeches, after SIGTERM
+
+
+def web_server(settings: Settings, close_seconds: int = _CLOSE_SECONDS) -> uvicorn.Server:
+    """Raises what `create_app` raises, and OSError for a certificate that cannot be read."""
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=close_seconds,
+        root_path=settings.root_path,
+    )
+    config.load()
+    return uvicorn.Server(config)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,23 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        app = create_app(settings)
+        server = web_server(settings)
     except (ValueError, HiggsError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=_CLOSE_SECONDS,
-        root_path=settings.root_path,
-    )
-    return 0
+    server.run()
+    return 0 if server.started else 1
 
 
 if __name__ == "__main__":

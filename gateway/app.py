@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from gateway import errors, health, metrics, models, speech, voices
+from gateway.cache import SpeechCache
 from gateway.errors import GatewayError
 from gateway.front import Front
 from gateway.health import Readiness
@@ -46,6 +47,7 @@ _STATUSES = (400, 401, 403, 404, 405, 413, 429, 500, 503, 504)
 def create_app(settings: Settings) -> FastAPI:
     """Raises ValueError with one sentence for keys that are none, HiggsError for an address that is none."""
     keys, measured = Keys.read(settings.keys, settings.keys_file), Metrics()
+    cache = SpeechCache(settings.cache, settings.cache_bytes) if settings.cache else None
     credentials = None
     if settings.triton_root is not None:
         credentials = grpc.ssl_channel_credentials(settings.triton_root.read_bytes())
@@ -53,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = Services(settings, client, VoiceNames(client, settings.aliases), measured)
+        app.state.services = Services(settings, client, VoiceNames(client, settings.aliases), measured, cache)
         app.state.readiness = Readiness(client)
         yield
         await client.close()

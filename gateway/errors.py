@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import Request
@@ -42,14 +42,18 @@ _STATUS: tuple[tuple[tuple[type[HiggsError], ...], int], ...] = (
 )
 _TYPES = {401: UNAUTHENTICATED, 403: "permission_error", 429: LIMITED}
 _RETRY_SECONDS = {429: 2, 503: 5}  # where the server does not say when to come again
-_TRY_AGAIN = re.compile(r"try again in (\d+) s")
 
 
 class GatewayError(Exception):
     """A refusal of the gateway's own. param: the field that is wrong. retry_after: seconds after which to try again."""
 
     def __init__(
-        self, status: int, message: str, param: str | None = None, code: str | None = None, retry_after: float = 0
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
@@ -73,9 +77,7 @@ def response(error: GatewayError | HiggsError) -> JSONResponse:
     status = error.status if isinstance(error, GatewayError) else status_of(error)
     headers = {}
     if status in _RETRY_SECONDS:
-        told = _TRY_AGAIN.search(str(error))
-        own = error.retry_after if isinstance(error, GatewayError) else float(told[1]) if told else 0
-        headers["retry-after"] = str(max(1, round(own or _RETRY_SECONDS[status])))
+        headers["retry-after"] = str(max(1, ceil(error.retry_after or _RETRY_SECONDS[status])))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     return JSONResponse(body(error), status, headers)

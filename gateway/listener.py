@@ -66,7 +66,7 @@ class LiveResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for part in self._parts:
+            while (part := await self._listener.unless_gone(anext(self._parts, None))) is not None:
                 message = {"type": "http.response.body", "body": part, "more_body": True}
                 await self._listener.unless_gone(send(message), self._write_timeout)
             await send({"type": "http.response.body", "body": b"", "more_body": False})

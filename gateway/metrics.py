@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from higgs_tts import AudioChunk, SpeechReport
+from higgs_tts import AudioChunk
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
@@ -45,6 +45,7 @@ class Metrics:
             "starved_seconds", "How long a player that starts at the first byte had nothing to play.", (), _STARVED
         )
         self.unstarved = counter("unstarved_speeches", "Speeches of which a player always had something to play.")
+        self.cached = counter("cached_answers", "Answers that were given again without asking the server.")
         self.audio = counter("audio_seconds", "Seconds of audio that the server spoke.")
 
 
@@ -60,7 +61,6 @@ class Spoken:
     voice: str = ""
     higgs_request_id: str | None = None
     outcome: str = ""
-    report: SpeechReport | None = None
     first_audio_seconds: float = 0.0
     audio_seconds: float = 0.0
     bytes_sent: int = 0
@@ -98,11 +98,11 @@ class Spoken:
             self.metrics.first_byte.labels(self.format).observe(self._plays_from - self.started_at)
         self.bytes_sent += len(data)
 
-    def ends(self, outcome: str, report: SpeechReport | None) -> None:
+    def ends(self, outcome: str) -> None:
         """The speech is over, for a finish reason, by an error's class, or because its client has `gone`."""
         if self.outcome:
             return
-        self.outcome, self.report = outcome, report
+        self.outcome = outcome
         self.metrics.speeches.labels(outcome, self.format, self.voice).inc()
         self.metrics.audio.inc(self.audio_seconds)
         if outcome in ("stop", "length") and self.audio_seconds:

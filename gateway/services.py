@@ -8,6 +8,7 @@ from typing import cast
 from fastapi import Request
 from higgs_tts import AsyncHiggsClient
 
+from gateway.cache import SpeechCache
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.voice_names import VoiceNames
@@ -15,12 +16,13 @@ from gateway.voice_names import VoiceNames
 
 @dataclass(frozen=True)
 class Services:
-    """client: of the one Triton. voices: what its voices are called here."""
+    """client: of the one Triton. voices: what its voices are called here. cache: of answers, if any."""
 
     settings: Settings
     client: AsyncHiggsClient
     voices: VoiceNames
     metrics: Metrics
+    cache: SpeechCache | None
 
 
 def services(request: Request) -> Services:

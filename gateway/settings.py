@@ -18,13 +18,15 @@ MASCULINE = ("ash", "ballad", "cedar", "echo", "onyx", "verse")
 
 @dataclass(frozen=True)
 class Settings:
-    """triton: HOST:PORT of its gRPC endpoint. consents: folder for consents to clone a voice; None keeps none.
+    """triton: HOST:PORT of its gRPC endpoint; triton_root: who signed its certificate, where it has one.
 
     max_characters of a text; max_body in bytes of any request; max_clip_seconds that are decoded of a recording.
+    write_timeout: seconds a client may take to read what is sent before it counts as gone.
     keys: API keys, from the environment; keys_file: the same with limits (`keys.py`). Neither: everybody may speak.
     aliases: names of voices beside the server's own. cors: origins of pages that may call. fetch_references: whether
-    `ref_audio` may be an http(s) address. log_text: whether the log has what is spoken. root_path: where a proxy has
-    mounted the gateway. write_timeout: seconds a client may take to read what is sent before it counts as gone.
+    `ref_audio` may be an http(s) address. consents: folder for consents to clone a voice; None keeps none. cache:
+    folder for answers, of at most `cache_bytes`; None keeps none. log_text: whether the log has what is spoken.
+    root_path: where a proxy has mounted the gateway.
     """
 
     triton: str = "localhost:8001"
@@ -40,6 +42,8 @@ class Settings:
     cors: tuple[str, ...] = ()
     fetch_references: bool = False
     consents: Path | None = None
+    cache: Path | None = None
+    cache_bytes: int = 1024 * MEBIBYTE
     log_text: bool = False
     root_path: str = ""
     tls_cert: Path | None = None
@@ -94,6 +98,8 @@ def parse(arguments: list[str] | None = None) -> Settings:
         help="let ref_audio be an http(s) address; private addresses are never fetched",
     )
     parser.add_argument("--consents", type=Path, metavar="DIR", help="folder for consents; without it there are none")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep answers there, and give them again")
+    parser.add_argument("--cache-bytes", type=int, default=default.cache_bytes, metavar="BYTES", help="of that folder")
     parser.add_argument("--log-text", action="store_true", help="write what is spoken into the log")
     parser.add_argument("--root-path", default="", metavar="PATH", help="where a proxy has mounted the gateway")
     options = parser.parse_args(arguments)

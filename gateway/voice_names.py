@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 from higgs_tts import AsyncHiggsClient, HiggsError, VoiceProfile
 
@@ -19,6 +21,7 @@ class VoiceNames:
     def __init__(self, client: AsyncHiggsClient, aliases: Mapping[str, str]) -> None:
         self._client, self._aliases = client, aliases
         self._voices: dict[str, VoiceProfile] = {}
+        self._bundle = ""
         self._old_at = 0.0
 
     async def resolve(self, name: str) -> str | None:
@@ -40,9 +43,18 @@ class VoiceNames:
     async def voices(self, fresh: bool = True) -> dict[str, VoiceProfile]:
         """The voices by name; without `fresh` they may be some seconds old. Raises HiggsError."""
         if fresh or time.monotonic() > self._old_at:
+            self._bundle = await self._client.bundle()
             self._voices = {voice.name: voice for voice in await self._client.voices()}
             self._old_at = time.monotonic() + _KEEP_SECONDS
         return self._voices
+
+    async def identity(self, fresh: bool = True) -> list[Any]:
+        """What tells this bundle with these voices from others. Raises HiggsError.
+
+        An added voice's `audio_path` names its clip by content, so a voice that was replaced is another one.
+        """
+        told = [asdict(voice) for voice in (await self.voices(fresh)).values()]
+        return [self._bundle, told]
 
 
 def _as_openai_calls(name: str, voices: Mapping[str, VoiceProfile]) -> str | None:

@@ -47,6 +47,10 @@ class AsyncHiggsClient(
         """Of the speech, in Hz. Asks the server once; raises ServerUnavailableError."""
         return (await asyncio.to_thread(self._connection.describe)).sample_rate
 
+    async def bundle(self) -> str:
+        """The server's bundle by a word that another bundle does not have. Raises ServerUnavailableError."""
+        return (await asyncio.to_thread(self._connection.describe, again=True)).bundle
+
     async def close(self) -> None:
         """End every stream on the server, then disconnect. Takes up to the drain timeout."""
         await asyncio.shield(asyncio.to_thread(self._finalizer))

@@ -193,6 +193,10 @@ class BaseStream(Generic[QueueT]):
 class HiggsClient(BaseClient["SpeechStream", Speech], VoiceRequests, AbstractContextManager["HiggsClient"]):
     """Speaks to one server. One client serves any number of threads and of streams at a time."""
 
+    def bundle(self) -> str:
+        """The server's bundle by a word that another bundle does not have. Raises ServerUnavailableError."""
+        return self._connection.describe(again=True).bundle
+
     @property
     def sample_rate(self) -> int:
         """Of the speech, in Hz. Asks the server once; raises ServerUnavailableError."""

@@ -5,6 +5,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -41,6 +42,13 @@ HIGHEST_PORT = 65535
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:/?#@\[\]]+):(?P<port>[0-9]{1,5})")
 METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 METADATA_VALUE = re.compile(r"[\x20-\x7e]*")
+
+
+@dataclass(frozen=True)
+class ServerDescription(ReferenceLimits):
+    """What the server says of itself. bundle: tells apart bundles that speak differently; "" for an old one."""
+
+    bundle: str
 
 
 class Connection:
@@ -83,12 +91,15 @@ class Connection:
         self._lock = threading.Lock()
         # Streams in progress; the thread that reads a stream keeps it here.
         self._live: weakref.WeakSet[Exchange] = weakref.WeakSet()
-        self._limits: ReferenceLimits | None = None
+        self._limits: ServerDescription | None = None
         self._closed = False
 
-    def describe(self, timeout: float | None = None) -> ReferenceLimits:
-        """The server's sample rate and limits: asked once, then remembered. Raises ServerUnavailableError."""
-        if self._limits is None:
+    def describe(self, timeout: float | None = None, *, again: bool = False) -> ServerDescription:
+        """The server's sample rate and limits: asked once, then remembered, unless `again`.
+
+        Raises ServerUnavailableError.
+        """
+        if self._limits is None or again:
             self._refuse_if_closed()
             seconds = min(
                 self._connect_timeout, checked_seconds("timeout", self._connect_timeout if timeout is None else timeout)
@@ -169,7 +180,7 @@ class Connection:
                 )
         return pairs
 
-    def _read_info(self, config: Any) -> ReferenceLimits:
+    def _read_info(self, config: Any) -> ServerDescription:
         values = {key: parameter.string_value for key, parameter in config.parameters.items()}
         try:
             rate = int(values["sample_rate"])
@@ -178,4 +189,4 @@ class Connection:
             raise ServerUnavailableError(
                 f"The model {ENSEMBLE!r} at {self.address} is not this bundle's: its config lacks {error}."
             ) from None
-        return ReferenceLimits(rate, shortest, longest)
+        return ServerDescription(rate, shortest, longest, values.get("bundle", ""))

@@ -6,12 +6,15 @@ from typing import Any
 
 import grpc
 
+_TRY_AGAIN = re.compile(r"try again in (\d+) s")
+
 
 class HiggsError(Exception):
     """Base of every error this package raises. The text is one sentence for the user.
 
     code: the kind of error in a word, for programs and logs. request_id: the id under which the server knows the
-    request; None when none was sent. retryable: whether the same request may succeed later.
+    request; None when none was sent. retryable: whether the same request may succeed later. retry_after: seconds after
+    which it may, where the server says so.
     """
 
     code: str = "server_error"
@@ -24,6 +27,8 @@ class HiggsError(Exception):
         self.code = code or self.code
         self.retryable = self.retryable if retryable is None else retryable
         self.request_id = request_id
+        told = _TRY_AGAIN.search(message)
+        self.retry_after = float(told[1]) if told else None
 
 
 class ModelLoadingError(HiggsError):

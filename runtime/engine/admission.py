@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from math import ceil
 
 from runtime.engine.code_stream import CodeStream
 from runtime.engine.types import CodebookLayout, Limits, Request
@@ -15,13 +16,22 @@ from runtime.formats.errors import (
     quoted,
 )
 
+LONGEST_RETRY_SECONDS = 60
+
 
 def admit(
-    request: Request, ids: Container[str], live: int, waiting: int, limits: Limits, closing: bool = False
+    request: Request,
+    ids: Container[str],
+    live: int,
+    waiting: int,
+    limits: Limits,
+    seconds_per_stream: float,
+    closing: bool = False,
 ) -> None:
     """Raise unless a request may join those with these `ids`, of which `live` have a slot and `waiting` wait for one.
 
-    A request that continues speech already being heard is never refused for overload.
+    A request that continues speech already being heard is never refused for overload. seconds_per_stream: how often a
+    stream has ended so far, which is when somebody else may come.
 
     Raises:
         InvalidRequestError: its id is taken.
@@ -35,7 +45,8 @@ def admit(
     free = limits.max_streams - live
     if not request.continues and waiting >= limits.max_waiting + free:
         raise OverloadedError(
-            f"{live} streams are live and {waiting} requests wait, which is the limit; try again later"
+            f"{live} streams are live and {waiting} requests wait, which is the limit; "
+            f"try again in {min(max(1, ceil(seconds_per_stream)), LONGEST_RETRY_SECONDS)} s"
         )
 
 

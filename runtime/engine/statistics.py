@@ -32,6 +32,12 @@ class Statistics:
             self._busy_seconds += now - self._busy_since
         self._busy_since = now if busy else None
 
+    @property
+    def seconds_per_stream(self) -> float:
+        """How often, while there is work, a stream ends."""
+        self.busy(self._busy_since is not None)
+        return self._busy_seconds / max(1, self.finished + self.cancelled + self.failed.total())
+
     def finish(self, reason: FinishReason) -> None:
         """Count a stream that ended on its own, or that its guard ended."""
         self.finished += 1

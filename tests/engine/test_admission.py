@@ -21,24 +21,30 @@ def order(request_id: str = "new", positions: int = 10, continues: bool = False,
 
 @pytest.mark.parametrize(("live", "waiting"), [(0, 0), (0, 2), (1, 1), (2, 0)])
 def test_as_many_wait_as_there_are_free_slots_and_places_in_the_queue(live: int, waiting: int) -> None:
-    admit(order(), {"other"}, live, waiting, LIMITS)
-    with pytest.raises(OverloadedError, match=f"{live} streams are live and .* requests wait, .*try again later"):
-        admit(order(), {"other"}, live, 3 - live, LIMITS)
+    admit(order(), {"other"}, live, waiting, LIMITS, 2.2)
+    with pytest.raises(OverloadedError, match=f"{live} streams are live and .* requests wait, .*try again in 3 s"):
+        admit(order(), {"other"}, live, 3 - live, LIMITS, 2.2)
+
+
+@pytest.mark.parametrize(("seconds_per_stream", "told"), [(0.0, "1 s"), (1.0, "1 s"), (59.2, "60 s"), (1e9, "60 s")])
+def test_who_is_refused_hears_when_a_stream_ends(seconds_per_stream: float, told: str) -> None:
+    with pytest.raises(OverloadedError, match=f"try again in {told}$"):
+        admit(order(), set(), 2, 1, LIMITS, seconds_per_stream)
 
 
 def test_what_continues_is_never_one_too_many() -> None:
-    admit(order(continues=True), set(), live=2, waiting=9, limits=LIMITS)
+    admit(order(continues=True), set(), live=2, waiting=9, limits=LIMITS, seconds_per_stream=1)
 
 
 def test_an_id_that_is_taken_is_refused_also_for_what_continues() -> None:
     for continues in (False, True):
         with pytest.raises(InvalidRequestError, match="a request with the id 'new' is already being served"):
-            admit(order(continues=continues), {"new"}, 0, 0, LIMITS)
+            admit(order(continues=continues), {"new"}, 0, 0, LIMITS, 1)
 
 
 def test_a_closing_engine_lets_nobody_in() -> None:
     with pytest.raises(ModelLoadingError, match="the engine is stopping"):
-        admit(order(continues=True), set(), 0, 0, LIMITS, closing=True)
+        admit(order(continues=True), set(), 0, 0, LIMITS, 1, closing=True)
 
 
 def test_a_prompt_must_leave_room_to_speak() -> None:

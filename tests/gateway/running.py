@@ -6,10 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
-import uvicorn
-
-from gateway.app import create_app
+from gateway.__main__ import web_server
 from gateway.settings import Settings
 
 START_SECONDS = 30.0
@@ -17,10 +16,8 @@ START_SECONDS = 30.0
 
 @contextmanager
 def running(settings: Settings) -> Iterator[str]:
-    """Its address, http://HOST:PORT; the settings' own port is not used."""
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), port=0, log_level="warning", timeout_graceful_shutdown=1)
-    )
+    """Its address, SCHEME://HOST:PORT; the settings' own port is not used."""
+    server = web_server(replace(settings, port=0), close_seconds=1)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -28,7 +25,8 @@ def running(settings: Settings) -> Iterator[str]:
         while not server.started:
             assert thread.is_alive() and time.monotonic() < deadline
             time.sleep(0.01)
-        yield "http://{}:{}".format(*server.servers[0].sockets[0].getsockname())
+        scheme = "https" if settings.tls_cert else "http"
+        yield "{}://{}:{}".format(scheme, *server.servers[0].sockets[0].getsockname())
     finally:
         server.should_exit = True
         thread.join()

@@ -53,7 +53,7 @@ def make_plan_bundle(exports: Exports, voices: Path, folder: Path) -> Path:
         (engines / f"{network}.plan").hardlink_to(exports.directory / "codec" / f"{network}.onnx")
     target = replace(load_target("cpu"), codec_engine="tensorrt", max_decode_batch=16)
     repository = folder / "model_repository"
-    assemble(exports, target, voices, repository, folder / "engines")
+    assemble(exports, target, voices, repository, "plans", folder / "engines")
     for model in PLAN_MODELS:
         path = repository / model / "config.pbtxt"
         config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())

@@ -55,7 +55,7 @@ def forgetful_server(bundle: Path, tmp_path: Path) -> Iterator[TritonServer]:
     """With so small a prefix cache that it is full before memory is measured."""
     target = replace(load_target("cpu"), prefix_cache_positions=2048)
     exports = Exports.read(bundle / "exports")
-    assemble(exports, target, None, tmp_path / "model_repository")
+    assemble(exports, target, None, tmp_path / "model_repository", "forgetful")
     write_manifest(tmp_path / MANIFEST_FILE, tmp_path / "model_repository", exports, target, "forgetful", Interpreter())
     with TritonServer(tmp_path) as running:
         yield running

@@ -128,7 +128,7 @@ def test_the_plans_configs_come_from_the_checkpoint_and_the_target(bundle: Path,
             (engines / folder / file).parent.mkdir(parents=True, exist_ok=True)
             (engines / folder / file).write_text(file)
     repository = tmp_path / "repository"
-    assemble(exports, target, voices, repository, engines)
+    assemble(exports, target, voices, repository, "plans", engines)
 
     def config(model: str) -> model_config_pb2.ModelConfig:
         return text_format.Parse((repository / model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())

@@ -63,7 +63,9 @@ class Engine:
         with self._lock:
             scheduler = self._scheduler
             try:
-                admit(request, self._streams, scheduler.live, len(scheduler.waiting), self._limits, self._closing)
+                queue = scheduler.live, len(scheduler.waiting)
+                pace = self._statistics.seconds_per_stream
+                admit(request, self._streams, *queue, self._limits, pace, self._closing)
                 stream = self._new_stream(request, on_event)
             except RequestError:
                 self._statistics.refused += 1

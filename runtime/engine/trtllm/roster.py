@@ -37,7 +37,8 @@ class Roster:
         """
         if self.broken is not None:
             raise self.broken
-        admit(stream.request, self.named, len(self.in_executor), len(self._waiting), self._limits, self.closing)
+        queue, pace = (len(self.in_executor), len(self._waiting)), self.statistics.seconds_per_stream
+        admit(stream.request, self.named, *queue, self._limits, pace, self.closing)
         continues = stream.request.continues
         ahead = sum(other.request.continues for other in self._waiting) if continues else len(self._waiting)
         self._waiting.insert(ahead, stream)

@@ -1,0 +1,125 @@
+"""One stream of the server, on its way to bytes of an audio file or to server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+from higgs_tts import AsyncSpeechStream, AudioChunk, HiggsError, SpeechReport
+
+from gateway import errors
+from gateway.encoding import Encoder
+from gateway.metrics import Spoken
+
+
+class EncodedSpeech:
+    """Whoever drops it half-way ends the generation. spoken: what operators are told of it."""
+
+    def __init__(self, stream: AsyncSpeechStream, encoder: Encoder, spoken: Spoken) -> None:
+        self.chunk: AudioChunk | None = None  # the last that came
+        self._stream, self._encoder, self._spoken = stream, encoder, spoken
+        spoken.higgs_request_id = stream.request_id
+
+    @property
+    def report(self) -> SpeechReport | None:
+        """The server's, at the end."""
+        return self.chunk.report if self.chunk else None
+
+    @property
+    def finish_reason(self) -> str:
+        """Why it ended."""
+        return (self.chunk and self.chunk.finish_reason) or "cancelled"
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it came to its end, as it would again."""
+        return self.finish_reason != "cancelled" and self.report is not None and not self.report.error_chain
+
+    async def first_part(self) -> bytes:
+        """Wait until there is audio. Raises HiggsError."""
+        try:
+            async for chunk in self._stream:
+                if part := await self._encoded(chunk):
+                    return part
+        except HiggsError as error:
+            self._end(type(error).__name__)
+            raise
+        except asyncio.CancelledError:
+            self._end("gone")
+            raise
+        return b""
+
+    async def parts(self, first: bytes) -> AsyncIterator[bytes]:
+        """All of it, from the first part on. Raises HiggsError when the stream breaks."""
+        outcome = "gone"
+        try:
+            self._spoken.sends(first)
+            yield first
+            async for chunk in self._stream:
+                if part := await self._encoded(chunk):
+                    self._spoken.sends(part)
+                    yield part
+            if part := await asyncio.to_thread(self._encoder.finish):
+                self._spoken.sends(part)
+                yield part
+            outcome = self.finish_reason
+        except HiggsError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._end(outcome)
+
+    def headers(self) -> dict[str, str]:
+        """What is known when the first part leaves."""
+        return {"x-time-to-first-audio-ms": f"{1000 * self._spoken.first_audio_seconds:.0f}"}
+
+    def last_headers(self) -> dict[str, str]:
+        """What is known at the end."""
+        return {
+            "x-finish-reason": self.finish_reason,
+            "x-audio-seconds": f"{self._spoken.audio_seconds:.3f}",
+            "x-report": json.dumps(self.report and asdict(self.report)),
+        }
+
+    def _end(self, outcome: str) -> None:
+        """End the generation, if it has not ended by itself, and note how."""
+        self._stream.cancel()
+        self._spoken.ends(outcome)
+
+    async def _encoded(self, chunk: AudioChunk) -> bytes:
+        self.chunk = chunk
+        self._spoken.hears(chunk)
+        if self._encoder.is_cheap:
+            return self._encoder.encode(chunk.samples)
+        return await asyncio.to_thread(self._encoder.encode, chunk.samples)
+
+
+async def events(speech: EncodedSpeech, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The parts as server-sent events. The last one says how the speech ended, also when the stream broke."""
+    try:
+        async for part in parts:
+            yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(part).decode(), **_where(speech)})
+    except HiggsError as error:
+        yield _event({"type": "speech.audio.error"} | errors.body(error))
+        return
+    finally:
+        await parts.aclose()  # type: ignore[attr-defined]
+    report = speech.report
+    tokens = (report.text_tokens, report.frames) if report else (0, 0)
+    usage = dict(zip(("input_tokens", "output_tokens", "total_tokens"), (*tokens, sum(tokens)), strict=True))
+    about = {"finish_reason": speech.finish_reason, "report": report and asdict(report)}
+    yield _event({"type": "speech.audio.done", "usage": usage, **about})
+
+
+def _where(speech: EncodedSpeech) -> dict[str, Any]:
+    """What part of the speech the last chunk belongs to, and where it ends in seconds of speech at speed 1."""
+    chunk = speech.chunk
+    return {"part": chunk.part, "speaker": chunk.speaker, "stop": round(chunk.stop, 6)} if chunk else {}
+
+
+def _event(values: dict[str, Any]) -> bytes:
+    return f"event: {values['type']}\ndata: {json.dumps(values, ensure_ascii=False)}\n\n".encode()
