@@ -56,8 +56,8 @@ def test_so_does_one_that_leaves_before_the_first_byte(
     place = urlsplit(address)
     body = f'{{"input": "{LONG}", "stream": {stream}, "runaway_guard": false}}'.encode()
     with socket.create_connection((place.hostname, place.port)) as connection:
-        head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        head = ["POST /v1/audio/speech HTTP/1.1", "Host: x", "Content-Type: application/json"]
+        connection.sendall("\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body)
         deadline = time.monotonic() + GRACE_SECONDS
         while not live_streams(server):
             assert time.monotonic() < deadline
