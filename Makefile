@@ -53,7 +53,7 @@ export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STAT
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak torture lint lint-deploy acceptance \
-	bench bench-lm bench-serving bench-fairness bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
+	bench bench-lm bench-serving bench-fairness bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
 explained = awk -F ':.* $(1) ' '/^[a-z-]+:.* $(1) /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -169,6 +169,9 @@ bench-serving: demo-bundle ### measure the demo bundle through Triton: first aud
 
 bench-fairness: demo-bundle ### measure a short request's first audio beside long ones, through Triton
 	@$(PY) -m tools.bench.fairness --bundle $(DEMO_BUNDLE)
+
+bench-gateway: demo-bundle ### measure the gateway beside gRPC: first byte, processor time, 64 streams of mp3, memory, clients that leave
+	@$(PY) -m tools.bench.gateway --bundle $(DEMO_BUNDLE)
 
 bench-gpu: setup ### measure on this machine's GPU, with PyTorch alone: the step's callback, a decode step, the codec's decoder
 	@$(PY) -m tools.bench.gpu --out artifacts/bench

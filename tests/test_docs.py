@@ -27,7 +27,7 @@ FOLDERS = {
 }
 README_BYTES, README_LINES = 9000, 140
 # Programs that an example in the README may begin with, and that are not of this project.
-OTHER_PROGRAMS = {"pip"}
+OTHER_PROGRAMS = {"curl", "pip"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shlex
 from typing import Any
 
 import av
@@ -15,7 +16,9 @@ from higgs_tts import GenerationParams, HiggsClient
 from higgs_tts.pcm import to_s16
 
 from gateway.encoding import FORMATS
+from gateway.settings import PORT
 from serve.triton import TritonServer
+from tests.conftest import ROOT
 
 PATH = "/v1/audio/speech"
 TEXT = "Nine birds."
@@ -28,6 +31,17 @@ def samples(server: TritonServer) -> np.ndarray:
     """The same speech by gRPC."""
     with HiggsClient(server.grpc_url) as client:
         return client.synthesize(TEXT, params=GenerationParams(max_seconds=1.0)).samples
+
+
+def test_the_curl_line_of_the_readme_makes_an_mp3(http: httpx.Client) -> None:
+    line = next(one for one in (ROOT / "README.md").read_text().splitlines() if one.startswith("curl "))
+    words = shlex.split(line)
+    header, body = words[words.index("-H") + 1], json.loads(words[words.index("-d") + 1])
+    assert words[1] == f"localhost:{PORT}{PATH}" and words[-1].endswith(".mp3")
+    name, _, value = header.partition(": ")
+    content = json.dumps(body | {"voice": "tone", "max_seconds": 0.2})  # the tests' only voice
+    answer = http.post(PATH, content=content, headers={name: value})
+    assert answer.headers["content-type"] == "audio/mpeg" and decoded(answer.content)[1] == RATE
 
 
 def speak(http: httpx.Client, **fields: Any) -> httpx.Response:
