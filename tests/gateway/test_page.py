@@ -11,14 +11,15 @@ import pytest
 from gateway.examples import EXAMPLES
 from gateway.page import FILES
 
-NAMED = re.compile(r'(?:src|href)="([^"#]+)"|(?:from|import\(?) ?"([^"]+)"|new URL\("([^"]+)"|url: "([^"]+)"')
+NAMED = re.compile(r'(?:src=|href=|url: )"([^"#]+)"|(?:from |import |new URL\()"([^"]+)"')
 HOSTS = re.compile(r"https?://(?!www\.w3\.org/2000/svg)")  # which names a kind of picture
 OURS = sorted(name for name in FILES if not name.startswith("swagger-ui"))
 
 
-def named(text: str) -> set[str]:
-    """The files that a page, or a module of it, asks for."""
-    return {next(filter(None, names)) for names in NAMED.findall(text)}
+def named(text: str, path: str) -> set[str]:
+    """The paths that a page, or a module of it, asks for: what it imports is named from where it stands."""
+    found = NAMED.findall(text)
+    return {urljoin("/", page) for page, _ in found if page} | {urljoin(path, module) for _, module in found if module}
 
 
 @pytest.mark.parametrize("start", ["/", "/docs"])
@@ -30,7 +31,7 @@ def test_every_file_a_page_names_is_served(http: httpx.Client, start: str) -> No
         answer = http.get(path)
         assert answer.status_code == 200, path
         if not path.endswith((".svg", ".css", ".json", "swagger-ui-bundle.js")):
-            todo += {urljoin(path if path.endswith(".js") else "/", name) for name in named(answer.text)} - seen
+            todo += named(answer.text, path) - seen
     assert {"/docs", "/page/docs.js", "/page/swagger-ui.css", "/openapi.json"} <= seen or start == "/"
     modules = {f"/page/{name}" for name in FILES if name.endswith(".js")} - {"/page/docs.js"}
     assert start == "/docs" or modules <= seen
