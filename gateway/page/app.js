@@ -104,7 +104,7 @@ async function run() {
 
 function begin(voice) {
   wave.clear();
-  timeline.clear(voice && voice !== RECORDING ? voice : "Voice");
+  timeline.clear(voice === RECORDING ? "You" : voice || "Voice");
   part.alert.hidden = true;
   for (const name of ["first-audio", "rtf", "starvation", "buffered"]) part[name].textContent = "–";
   part.download.removeAttribute("href");
@@ -166,6 +166,7 @@ function show(player = null) {
     part.buffered.textContent = `${buffered.toFixed(1)} s`;
     if (player.finished && transport.live === player) transport.landed();
   }
+  if (!transport.live && transport.whole) part.buffered.textContent = "–";
   frame();
   if (!transport.live && transport.playing) requestAnimationFrame(() => show());
 }
@@ -229,7 +230,8 @@ function choice(value, text, checked) {
 }
 
 function askKey(reason) {
-  part["key-reason"].textContent = `${reason} It is kept in this tab until it is closed, and sent to this server only.`;
+  const told = key.get() ? reason : "Servers may want a key.";
+  part["key-reason"].textContent = `${told} It is kept in this tab until it is closed, and sent to this server only.`;
   part["key-value"].value = key.get();
   if (!part["key-dialog"].open) part["key-dialog"].showModal();
 }
@@ -257,6 +259,7 @@ function shown() {
   part["speed-value"].value = `${Number(part.speed.value)}×`;
   part.voices.disabled = isDialogue();
   part["voice-hint"].hidden = !isDialogue();
+  part.choices.hidden = isDialogue();
   part.speakers.hidden = !isDialogue();
   part.recorder.hidden = isDialogue() || form.elements.voice?.value !== RECORDING;
 }
@@ -318,7 +321,7 @@ part.copy.addEventListener("click", async () => {
     part.status.textContent = `The link stands in the address bar.${own}`;
   }
 });
-part.key.addEventListener("click", () => askKey("For servers that want one."));
+part.key.addEventListener("click", () => askKey("A key is set."));
 part["key-dialog"].addEventListener("close", () => {
   if (part["key-dialog"].returnValue !== "use") return;
   key.set(part["key-value"].value.trim());

@@ -23,7 +23,6 @@ def test_a_dialogue_is_pictured_while_it_plays(opened: Callable[..., Page], name
     stage = Stage(opened(**options, reduced_motion="reduce"))
     page = stage.page
     page.get_by_role("button", name="Dialogue").click()
-    page.fill("#buffer", "10")
     page.get_by_label("Voice of Anna").select_option("slt")
     page.get_by_label("Voice of John").select_option("awb")
     stage.speak()
@@ -33,7 +32,7 @@ def test_a_dialogue_is_pictured_while_it_plays(opened: Callable[..., Page], name
         page.locator("#play").click()
     expect(page.locator("#now")).to_have_text("John", timeout=LONG_MS)
     page.wait_for_timeout(700)
-    page.locator("#play").focus()
+    page.locator(".composer").evaluate("one => one.scrollIntoView()")
     picture = Image.open(io.BytesIO(page.screenshot(full_page=name == "page-desktop")))
     file = DOCS / f"{name}.png"
     picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)

@@ -153,8 +153,9 @@ def test_a_link_repeats_a_request(stage: Stage, opened: Callable[..., Page]) -> 
 
 def test_a_dialogue_has_voices_for_its_speakers_and_its_link_too(stage: Stage, opened: Callable[..., Page]) -> None:
     """The server takes no single voice with them; where labels are no speakers, it does."""
-    stage.write("Anna: Hello.\nJohn: Hello, Anna.")
+    stage.write("Hello.")
     stage.page.get_by_label("slt", exact=True).check()
+    stage.write("Anna: Hello.\nJohn: Hello, Anna.")
     stage.page.get_by_label("Voice of Anna").select_option("slt")
     expect(stage.page.get_by_role("group", name="Voice")).to_be_disabled()
     stage.page.get_by_label("The labels").select_option("on")
