@@ -7,11 +7,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
+
+import httpx
 
 from gateway.__main__ import web_server
 from gateway.settings import Settings
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+ANSWER_SECONDS = 120.0  # tests share their machine
+
+
+def caller(address: str, **options: Any) -> httpx.Client:
+    """A client of the gateway at that address. options: httpx's."""
+    return httpx.Client(base_url=address, timeout=ANSWER_SECONDS, trust_env=False, **options)
 
 
 @contextmanager

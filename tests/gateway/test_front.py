@@ -19,7 +19,7 @@ from gateway.keys import Keys
 from gateway.settings import Settings
 from serve.triton import TritonServer
 from tests.certificates import make_certificates
-from tests.gateway.running import running
+from tests.gateway.running import caller, running
 
 PATH = "/v1/audio/speech"
 SHORT = {"input": "Nine birds.", "max_seconds": 0.2, "response_format": "pcm"}
@@ -39,7 +39,7 @@ def bearer(key: str) -> dict[str, str]:
 
 def test_with_keys_only_their_owners_may_call(server: TritonServer, tmp_path: Path) -> None:
     settings = Settings(triton=server.grpc_url, keys=("plain",), keys_file=key_file(tmp_path))
-    with running(settings) as address, httpx.Client(base_url=address, trust_env=False) as http:
+    with running(settings) as address, caller(address) as http:
         for headers in (
             {},
             bearer("wrong"),
@@ -57,7 +57,7 @@ def test_with_keys_only_their_owners_may_call(server: TritonServer, tmp_path: Pa
 
 def test_a_key_has_so_many_requests_a_minute(server: TritonServer, tmp_path: Path) -> None:
     settings = Settings(triton=server.grpc_url, keys_file=key_file(tmp_path, requests_per_minute=2))
-    with running(settings) as address, httpx.Client(base_url=address, headers=bearer("secret")) as http:
+    with running(settings) as address, caller(address, headers=bearer("secret")) as http:
         assert [http.get("/v1/models").status_code for _ in range(3)] == [200, 200, 429]
         refused = http.get("/v1/models")
         assert refused.json()["error"]["type"] == "rate_limit_error" and 1 <= int(refused.headers["retry-after"]) <= 30
@@ -66,7 +66,7 @@ def test_a_key_has_so_many_requests_a_minute(server: TritonServer, tmp_path: Pat
 def test_a_key_has_so_many_speeches_at_a_time(server: TritonServer, tmp_path: Path) -> None:
     settings = Settings(triton=server.grpc_url, keys_file=key_file(tmp_path, streams=1))
     body = {**SHORT, "input": "Nine birds sing. " * 20, "max_seconds": 30, "runaway_guard": False}
-    with running(settings) as address, httpx.Client(base_url=address, headers=bearer("secret"), timeout=60) as http:
+    with running(settings) as address, caller(address, headers=bearer("secret")) as http:
         with http.stream("POST", PATH, json=body) as first:
             assert first.status_code == 200
             second = http.post(PATH, json=SHORT)
@@ -104,7 +104,7 @@ def test_a_new_key_opens_with_its_entry(tmp_path: Path) -> None:
 
 
 def test_bodies_are_bounded_also_when_their_length_is_not_told(server: TritonServer) -> None:
-    with running(Settings(triton=server.grpc_url, max_body=1000)) as address, httpx.Client(base_url=address) as http:
+    with running(Settings(triton=server.grpc_url, max_body=1000)) as address, caller(address) as http:
         long = json.dumps(SHORT | {"extra": {}, "unknown": "x" * 2000}).encode()
         for content in (long, iter([long[:500], long[500:]])):
             answer = http.post(PATH, content=content, headers={"content-type": "application/json"})
@@ -176,7 +176,7 @@ def test_unknown_fields_are_named(http: httpx.Client) -> None:
 
 
 def test_no_server_is_a_503_that_says_when_to_come_again() -> None:
-    with running(Settings(triton="127.0.0.1:9")) as address, httpx.Client(base_url=address, timeout=60) as http:
+    with running(Settings(triton="127.0.0.1:9")) as address, caller(address) as http:
         answer = http.post(PATH, json=SHORT)
         assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
         assert answer.json()["error"]["type"] == "server_error"
