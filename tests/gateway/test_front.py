@@ -115,11 +115,12 @@ def test_bodies_are_bounded_also_when_their_length_is_not_told(server: TritonSer
 
 def test_pages_of_other_origins_may_call_only_where_the_operator_says_so(server: TritonServer, address: str) -> None:
     asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    assert "access-control-allow-origin" not in httpx.options(address + PATH, headers=asked).headers
+    with caller(address) as http:
+        assert "access-control-allow-origin" not in http.options(PATH, headers=asked).headers
     settings = Settings(triton=server.grpc_url, cors=("https://a.example",), keys=("secret",))
-    with running(settings) as other:
-        assert httpx.options(other + PATH, headers=asked).headers["access-control-allow-origin"] == "https://a.example"
-        refused = httpx.post(other + PATH, json=SHORT, headers=asked)
+    with running(settings) as other, caller(other) as http:
+        assert http.options(PATH, headers=asked).headers["access-control-allow-origin"] == "https://a.example"
+        refused = http.post(PATH, json=SHORT, headers=asked)
         assert refused.status_code == 401 and refused.headers["access-control-allow-origin"] == "https://a.example"
 
 
@@ -191,9 +192,9 @@ def test_the_server_is_asked_whether_it_speaks(http: httpx.Client) -> None:
 def test_it_speaks_tls(server: TritonServer, tmp_path: Path) -> None:
     make_certificates(tmp_path)
     settings = Settings(triton=server.grpc_url, tls_cert=tmp_path / "server.pem", tls_key=tmp_path / "server.key")
-    with running(settings) as address:
-        trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-        assert httpx.get(f"{address}/health/live", verify=trust).status_code == 200
+    trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with running(settings) as address, caller(address, verify=trust) as http:
+        assert http.get("/health/live").status_code == 200
 
 
 def test_a_line_of_the_log_tells_a_request_and_no_text(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
