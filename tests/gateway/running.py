@@ -17,7 +17,7 @@ START_SECONDS = 30.0
 @contextmanager
 def running(settings: Settings) -> Iterator[str]:
     """Its address, SCHEME://HOST:PORT; the settings' own port is not used."""
-    server = web_server(replace(settings, port=0), close_seconds=1)
+    server = web_server(replace(settings, port=0, drain=1))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
