@@ -50,7 +50,8 @@ def create_app(settings: Settings) -> FastAPI:
     cache = SpeechCache(settings.cache, settings.cache_bytes) if settings.cache else None
     credentials = None
     if settings.triton_root is not None:
-        credentials = grpc.ssl_channel_credentials(settings.triton_root.read_bytes())
+        files = (settings.triton_root, settings.triton_key, settings.triton_cert)
+        credentials = grpc.ssl_channel_credentials(*(file and file.read_bytes() for file in files))
     client = AsyncHiggsClient(settings.triton, credentials=credentials)
 
     @asynccontextmanager

@@ -276,6 +276,27 @@ def test_a_full_queue_refuses_and_the_rest_is_served(engine: Engine) -> None:
     assert {events[-1].finish_reason for events, _ in admitted} <= {FinishReason.LENGTH, FinishReason.STOP}  # type: ignore[union-attr]
 
 
+def test_how_long_requests_waited_is_tallied(engine: Engine) -> None:
+    running = [collect(engine, order(f"long{i}", frames=900, sampling=ENDLESS)) for i in range(LIMITS.max_streams)]
+    while not all(events for events, _ in running):
+        time.sleep(0.001)
+    before = engine.stats().queued
+    assert before.counts[-1] == LIMITS.max_streams
+    _, over = collect(engine, order("waits", frames=5))
+    _, next_over = collect(engine, order("next part", frames=5, continues=True))
+    time.sleep(0.5)
+    engine.cancel("long0")
+    assert over.wait(10) and next_over.wait(10)
+    queued = engine.stats().queued
+    assert queued.counts[-1] == before.counts[-1] + 1, "what continues a speech does not queue"
+    grown = [now - then for now, then in zip(queued.counts, before.counts, strict=True)]
+    at_most = dict(zip((*queued.bounds, float("inf")), grown, strict=True))
+    assert at_most[0.4] == 0 and at_most[60] == 1
+    assert 0.5 <= queued.total - before.total < 60
+    for i in range(1, LIMITS.max_streams):
+        engine.cancel(f"long{i}")
+
+
 def test_what_cannot_be_served_is_refused_at_once(engine: Engine) -> None:
     with pytest.raises(InvalidRequestError, match="leaves no room to speak"):
         engine.submit(order("long", positions=1020), lambda event: None)

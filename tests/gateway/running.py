@@ -26,7 +26,7 @@ def caller(address: str, **options: Any) -> httpx.Client:
 @contextmanager
 def running(settings: Settings) -> Iterator[str]:
     """Its address, SCHEME://HOST:PORT; the settings' own port is not used."""
-    server = web_server(replace(settings, port=0), close_seconds=1)
+    server = web_server(replace(settings, port=0, drain=1))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -116,7 +116,12 @@ class Engine:
 
     def _new_scheduler(self) -> Scheduler[Stream]:
         limits = self._limits
-        return Scheduler(limits.max_streams, limits.prefill_tokens_per_step, self._reader.known)
+        return Scheduler(limits.max_streams, limits.prefill_tokens_per_step, self._begin)
+
+    def _begin(self, stream: Stream) -> int:
+        """A stream gets its slot; returns how many positions of its prompt need not be read. Called with the lock."""
+        self._statistics.begin(stream.request, stream.deadline)
+        return self._reader.known(stream)
 
     def _new_stream(self, request: Request, on_event: Listener) -> Stream:
         # No piece is longer than a step's reading budget, so that a step always has room for one.
