@@ -14,7 +14,7 @@ from higgs_tts import AsyncHiggsClient, HiggsError, __version__
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from gateway import errors, health, metrics, models, speech, voices
+from gateway import consents, errors, health, metrics, models, speech, voices
 from gateway.cache import SpeechCache
 from gateway.errors import GatewayError
 from gateway.front import Front
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         responses=answers,
     )
-    for module in (speech, voices, models, health, metrics):
+    for module in (speech, voices, consents, models, health, metrics):
         app.include_router(module.router)
     for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, errors.on_error)
