@@ -214,6 +214,25 @@ def test_a_device_that_answers_no_more_is_told(
     assert (engine.broken is None) == works
 
 
+def test_every_stream_is_told_when_a_lost_device_moves_nothing(
+    engine: Engine, runner: FragileRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = RuntimeError("CUDA error: device-side assert triggered")
+
+    def fail(*_: object) -> None:
+        raise lost
+
+    streams = [collect(engine, order(f"{number}", frames=900, sampling=ENDLESS)) for number in range(3)]
+    while engine.stats().live_streams < 3:
+        time.sleep(0.001)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "move", fail)
+        runner.fail_decode = lost
+        for events, over in streams:
+            assert over.wait(5)
+            assert isinstance(events[-1], CUDAFailureError)
+
+
 def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
     def broken(event: Event) -> None:
         raise ValueError("listener broke")

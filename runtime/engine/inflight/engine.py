@@ -260,10 +260,12 @@ class Engine:
     def _end(self, stream: Stream, event: Event) -> None:
         """Free a stream's slot, then tell its listener. Call with the lock."""
         del self._streams[stream.request_id]
-        for move in self._scheduler.release(stream):
-            self._runner.move(move.source, move.target, move.sequence.positions)
-            self._state.move(move.source, move.target)
-        tell(stream.request_id, stream.on_event, event)
+        try:
+            for move in self._scheduler.release(stream):
+                self._runner.move(move.source, move.target, move.sequence.positions)
+                self._state.move(move.source, move.target)
+        finally:  # a lost device moves nothing
+            tell(stream.request_id, stream.on_event, event)
 
     def _start_over(self, error: Exception) -> None:
         """Fail every stream and start again with an empty scheduler."""
