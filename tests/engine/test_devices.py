@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from runtime.engine.devices import answers
+from runtime.engine.devices import answers, is_lost
+from runtime.formats.errors import CUDAFailureError, MemoryExhaustionError, RequestError
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,18 @@ def test_a_full_device_works_and_a_lost_one_does_not(monkeypatch: pytest.MonkeyP
     assert answers(torch.device("cpu"))
     monkeypatch.setattr(torch, "ones", fail)
     assert answers(torch.device("cuda")) == works
+
+
+@pytest.mark.parametrize(
+    ("failure", "lost"),
+    [
+        (CUDAFailureError("the GPU step failed (AcceleratorError: CUDA error: unknown error\nSearch for …)"), True),
+        (CUDAFailureError("the GPU step failed (RuntimeError: cuDNN error: CUDNN_STATUS_INTERNAL_ERROR)"), False),
+        (
+            MemoryExhaustionError("the generation step needed more memory than is free (CUDA error: out of memory)"),
+            False,
+        ),
+    ],
+)
+def test_a_kernel_that_was_never_loaded_is_lost_though_its_device_computes(failure: RequestError, lost: bool) -> None:
+    assert is_lost(torch.device("cpu"), failure) == lost

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from runtime.engine import devices
 from runtime.engine.contract import EVERY_ROW
-from runtime.engine.inflight import engine as inflight
 from runtime.engine.inflight.engine import Engine, Event
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import (
@@ -206,7 +206,7 @@ def test_memory_of_slots_without_a_stream_is_given_back_and_no_other(runner: Fra
 def test_a_device_that_answers_no_more_is_told(
     engine: Engine, runner: FragileRunner, monkeypatch: pytest.MonkeyPatch, works: bool
 ) -> None:
-    monkeypatch.setattr(inflight, "answers", lambda device: works)
+    monkeypatch.setattr(devices, "answers", lambda device: works)
     assert engine.broken is None
     runner.fail_decode = RuntimeError("CUDA error: an illegal memory access was encountered")
     with pytest.raises(CUDAFailureError):

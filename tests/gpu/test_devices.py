@@ -64,13 +64,15 @@ def taken(nbytes: int) -> torch.Tensor:
 
 
 @contextmanager
-def full_card() -> Iterator[None]:
-    """Nothing is left of the card's memory, nor of what torch keeps of it."""
+def full_card(kept: bool = False) -> Iterator[None]:
+    """Nothing is left of the card's memory; nor of what torch keeps of it, unless all of it is `kept` there."""
     held: list[torch.Tensor] = []
     for nbytes in (2**30, 2**24, 2**21, 2**20, 1):
         with suppress(torch.OutOfMemoryError):
             while True:
                 held.append(taken(nbytes))
+    if kept:
+        held.clear()
     try:
         yield
     finally:
@@ -259,6 +261,26 @@ def test_a_full_card_and_a_lost_one_are_told_apart(figure: Callable[[str, str], 
     assert isinstance(lost, CUDAFailureError) and not answered_when_lost
     figure(f"a full {torch.cuda.get_device_name()}", str(full))
     figure(f"a lost {torch.cuda.get_device_name()}", str(lost))
+
+
+def spoken_after_kernels_found_no_memory() -> tuple[list[Event], RequestError | None]:
+    engine = Engine(Model(), LIMITS)
+    try:
+        with full_card(kept=True):
+            first = last_events(engine, orders()[:1])
+        return first + last_events(engine, orders()[:1]), engine.broken
+    finally:
+        engine.close()
+
+
+def test_an_engine_whose_kernels_found_no_memory_speaks_again_or_is_broken(
+    figure: Callable[[str, str], None],
+) -> None:
+    """CUDA loads a kernel's code when it is first needed, from memory that torch does not keep."""
+    (first, second), broken = in_a_process(spoken_after_kernels_found_no_memory)
+    assert isinstance(first, MemoryExhaustionError)
+    assert isinstance(broken, CUDAFailureError) if isinstance(second, RequestError) else broken is None
+    figure(f"after kernels found no memory on {torch.cuda.get_device_name()}", str(second))
 
 
 def spoken_until_lost() -> tuple[list[Event], RequestError | None]:
