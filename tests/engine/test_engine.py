@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from runtime.engine import devices
 from runtime.engine.contract import EVERY_ROW
-from runtime.engine.inflight import engine as inflight
 from runtime.engine.inflight.engine import Engine, Event
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import (
@@ -206,12 +206,31 @@ def test_memory_of_slots_without_a_stream_is_given_back_and_no_other(runner: Fra
 def test_a_device_that_answers_no_more_is_told(
     engine: Engine, runner: FragileRunner, monkeypatch: pytest.MonkeyPatch, works: bool
 ) -> None:
-    monkeypatch.setattr(inflight, "answers", lambda device: works)
+    monkeypatch.setattr(devices, "answers", lambda device: works)
     assert engine.broken is None
     runner.fail_decode = RuntimeError("CUDA error: an illegal memory access was encountered")
     with pytest.raises(CUDAFailureError):
         list(listen(engine, order("victim")))
     assert (engine.broken is None) == works
+
+
+def test_every_stream_is_told_when_a_lost_device_moves_nothing(
+    engine: Engine, runner: FragileRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = RuntimeError("CUDA error: device-side assert triggered")
+
+    def fail(*_: object) -> None:
+        raise lost
+
+    streams = [collect(engine, order(f"{number}", frames=900, sampling=ENDLESS)) for number in range(3)]
+    while engine.stats().live_streams < 3:
+        time.sleep(0.001)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "move", fail)
+        runner.fail_decode = lost
+        for events, over in streams:
+            assert over.wait(5)
+            assert isinstance(events[-1], CUDAFailureError)
 
 
 def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
