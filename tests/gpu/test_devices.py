@@ -161,7 +161,8 @@ def test_a_step_without_memory_for_all_is_made_for_some_at_a_time() -> None:
         engine.close()
     for ours, theirs in zip(spoken, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert max(model.made) == 2 < max(model.asked)
+    # Half of four streams are two; when three had come at first, half of them is one.
+    assert max(model.made) <= 2 < max(model.asked)
 
 
 def test_windows_that_do_not_fit_together_are_decoded_one_by_one() -> None:
