@@ -137,7 +137,7 @@ lint: setup ## run ruff and mypy on every package
 	@$(PY) -m mypy
 	@for model in triton_repo/*/1/model.py; do $(PY) -m mypy --no-error-summary $$model || exit 1; done
 
-lint-deploy: setup ### check the files of deploy/ with hadolint, the Compose Specification, Helm, and Kubernetes' and KEDA's schemas
+lint-deploy: setup ### check the files of deploy/ with hadolint, the Compose Specification, Helm, Kubernetes' and KEDA's schemas, and promtool (apt install prometheus)
 	@$(PIP) --group deploy --constraint constraints.txt
 	@$(PY) -m pytest tests/deploy
 

@@ -92,7 +92,7 @@ async def _prepared(body: Any, request: Request, house: Services) -> tuple[Calla
     elif body.ref_text is not None:
         raise GatewayError(400, "ref_text says what ref_audio says; give both.", "ref_text")
     spoken = request.state.spoken
-    spoken.begin(body.response_format, "clip" if reference else "named" if name else "none")
+    spoken.begin(body.response_format, "clip" if reference else "named" if name else "none", body.speed)
     spoken.text = body.input if house.settings.log_text else None
     stream = house.client.stream
     return partial(
