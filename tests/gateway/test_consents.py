@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 import stat
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,21 @@ def test_bodies_that_are_no_such_form(keeper: httpx.Client) -> None:
     assert fault(text)[:2] == (400, "recording")
     two = [("recording", ("a", RECORDING)), ("recording", ("b", RECORDING))]
     assert "Maximum number of files is 1" in fault(keeper.post(PATH, files=two))[2]
+
+
+def test_large_forms_touch_no_disk_and_odd_ones_no_time(
+    keeper: httpx.Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "missing"))
+    large = bombs.wav(48_000, 1, 2_400_000, b"\1\2" * 1_200_000)
+    made = give(keeper, large).json()
+    assert (folder / f"{made['id']}.recording").read_bytes() == large
+    head = b'--x\r\nContent-Disposition: form-data; name="a"; filename="'
+    began = time.monotonic()
+    for body in (head + b"a" * 15 * 2**20, b"--x\r\n" + b"a: b\r\n" * 2**21, (head + b'"\r\n\r\n\r\n') * 2**17):
+        answer = keeper.post(PATH, content=body, headers={"content-type": "multipart/form-data; boundary=x"})
+        assert fault(answer)[0] == 400
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("number", ["cons_x", "..%2F..%2Fetc%2Fpasswd", "cons_" + "0" * 24, "cons_" + "0" * 24 + "%0A"])
