@@ -10,6 +10,7 @@ import pytest
 from gateway.settings import Settings
 from serve.triton import TritonServer
 from tests.gateway.running import caller, running
+from tests.gateway.visits import Visits, visited
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,10 @@ def address(server: TritonServer) -> Iterator[str]:
 def http(address: str) -> Iterator[httpx.Client]:
     with caller(address) as client:
         yield client
+
+
+@pytest.fixture
+def listening() -> Iterator[Visits]:
+    """Somebody on this machine whom the gateway might ask."""
+    with visited() as visits:
+        yield visits
