@@ -53,7 +53,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak torture lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak torture test-page lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-fairness bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
@@ -140,6 +140,10 @@ lint: setup ## run ruff and mypy on every package
 lint-deploy: setup ### check the files of deploy/ with hadolint, the Compose Specification, Helm, Kubernetes' and KEDA's schemas, and promtool (apt install prometheus)
 	@$(PIP) --group deploy --constraint constraints.txt
 	@$(PY) -m pytest tests/deploy
+
+test-page: demo-bundle ### try the gateway's page with the demo voice in a browser (apt-get install chromium), and picture it for docs/
+	@$(PIP) --group page --constraint constraints.txt
+	@$(PY) -m pytest tests/page
 
 soak: setup ### speak a chapter of 30,000 characters in whole parts and watch the memory: about half an hour
 	@HIGGS_SOAK_PART_SECONDS=10 $(PY) -m pytest tests/serving/test_long_text.py -k flat_memory

@@ -14,7 +14,7 @@ from higgs_tts import AsyncHiggsClient, HiggsError, __version__
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from gateway import consents, errors, health, metrics, models, speech, voices
+from gateway import consents, errors, health, metrics, models, page, speech, voices
 from gateway.cache import SpeechCache
 from gateway.errors import GatewayError
 from gateway.front import Front
@@ -69,8 +69,10 @@ def create_app(settings: Settings) -> FastAPI:
         root_path=settings.root_path,
         lifespan=lifespan,
         responses=answers,
+        docs_url=None,  # `page` has it, without a CDN
+        redoc_url=None,
     )
-    for module in (speech, voices, consents, models, health, metrics):
+    for module in (speech, voices, consents, models, health, metrics, page):
         app.include_router(module.router)
     for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, errors.on_error)
@@ -83,4 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["*"],
         )
+    about = app.openapi()  # it keeps what it returns
+    about["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    about["security"] = [{}, {"key": []}]
     return app

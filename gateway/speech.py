@@ -6,9 +6,9 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 from higgs_tts import AsyncSpeechStream, HiggsError, Reference
 
 from gateway.cache import Kept, etag, key_of, matches
@@ -16,6 +16,7 @@ from gateway.clips import reference_of
 from gateway.encoded_speech import EncodedSpeech, events
 from gateway.encoding import Encoder
 from gateway.errors import GatewayError
+from gateway.examples import EXAMPLES
 from gateway.listener import Gone, Listener, LiveResponse
 from gateway.models import check_model
 from gateway.services import Services, services
@@ -35,7 +36,7 @@ _NOBODY = 499  # the status in logs and metrics of an answer for which nobody wa
         304: {"description": "The answer is the one that `If-None-Match` names."},
     },
 )
-async def speak(body: SpeechRequest, request: Request) -> Response:
+async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)], request: Request) -> Response:
     """Speak a text. The first bytes leave with the first window of audio."""
     house = services(request)
     check_model(body.model)
