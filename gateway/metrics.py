@@ -8,11 +8,22 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from higgs_tts import AudioChunk
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 _SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
 _FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 4)
 _STARVED = (0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+disable_created_metrics()  # a series more for each, which nobody reads
 
 router = APIRouter(tags=["operations"])
 
@@ -22,6 +33,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
 
         def histogram(name: str, meaning: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"higgs_gateway_{name}", meaning, labels, registry=self.registry, buckets=buckets)
@@ -59,6 +71,7 @@ class Spoken:
     key: str | None = None
     format: str = ""
     voice: str = ""
+    speed: float = 1.0
     higgs_request_id: str | None = None
     outcome: str = ""
     first_audio_seconds: float = 0.0
@@ -69,26 +82,25 @@ class Spoken:
     _last_audio_at: float | None = None
     _plays_from: float | None = None
 
-    def begin(self, format_name: str, voice: str) -> None:
-        """Which format it takes, and whether a voice is `named`, a `clip` or `none`."""
-        self.format, self.voice = format_name, voice
+    def begin(self, format_name: str, voice: str, speed: float = 1.0) -> None:
+        """Which format it takes, whether a voice is `named`, a `clip` or `none`, and how fast it is played."""
+        self.format, self.voice, self.speed = format_name, voice, speed
 
     def hears(self, chunk: AudioChunk) -> None:
-        """A chunk came from the server."""
+        """A chunk came from the server. When it came counts, not when a client that reads slowly lets us take it."""
         if not len(chunk.samples):
             return
-        now = time.monotonic()
         if self._last_audio_at is None:
-            self.first_audio_seconds = now - self.started_at
+            self.first_audio_seconds = chunk.received_at - self.started_at
             self.metrics.first_audio.observe(self.first_audio_seconds)
         else:
-            self.metrics.interval.observe(now - self._last_audio_at)
+            self.metrics.interval.observe(chunk.received_at - self._last_audio_at)
         if self._plays_from is not None:
-            dry = now - (self._plays_from + self.audio_seconds)
+            dry = chunk.received_at - (self._plays_from + self.audio_seconds / self.speed)
             if dry > 0:
                 self.starved_seconds += dry
                 self._plays_from += dry
-        self._last_audio_at = now
+        self._last_audio_at = chunk.received_at
         self.audio_seconds += len(chunk.samples) / chunk.sample_rate
 
     def sends(self, data: bytes) -> None:
@@ -105,8 +117,8 @@ class Spoken:
         self.outcome = outcome
         self.metrics.speeches.labels(outcome, self.format, self.voice).inc()
         self.metrics.audio.inc(self.audio_seconds)
-        if outcome in ("stop", "length") and self.audio_seconds:
-            self.metrics.real_time_factor.observe((time.monotonic() - self.started_at) / self.audio_seconds)
+        if outcome in ("stop", "length") and self._last_audio_at is not None:
+            self.metrics.real_time_factor.observe((self._last_audio_at - self.started_at) / self.audio_seconds)
             self.metrics.starved.observe(self.starved_seconds)
             if not self.starved_seconds:
                 self.metrics.unstarved.inc()

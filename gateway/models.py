@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from gateway.errors import GatewayError, shortened
+from gateway.services import services
 
 DEFAULT_MODEL = "higgs-audio-v2"
 # OpenAI's own names, which many clients cannot leave out, and the weights' name on the hub.
@@ -48,7 +49,8 @@ async def list_audio_models() -> dict[str, Any]:
 
 
 @router.get("/v1/models/{name:path}")
-async def show_model(name: str) -> dict[str, Any]:
-    """One name of the model."""
+async def show_model(name: str, request: Request) -> dict[str, Any]:
+    """One name of the model, and the voices that it has, as Speaches says."""
     check_model(name)
-    return _described(name)
+    voices = await services(request).voices.voices(fresh=False)
+    return _described(name) | {"voices": [{"name": voice} for voice in voices]}

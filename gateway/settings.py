@@ -18,7 +18,8 @@ MASCULINE = ("ash", "ballad", "cedar", "echo", "onyx", "verse")
 
 @dataclass(frozen=True)
 class Settings:
-    """triton: HOST:PORT of its gRPC endpoint; triton_root: who signed its certificate, where it has one.
+    """triton: HOST:PORT of its gRPC endpoint; triton_root: who signed its certificate, where it has one;
+    triton_cert, triton_key: the gateway's own, for a Triton that asks who its clients are (PEM files).
 
     max_characters of a text; max_body in bytes of any request; max_clip_seconds that are decoded of a recording.
     write_timeout: seconds a client may take to read what is sent before it counts as gone.
@@ -26,7 +27,8 @@ class Settings:
     aliases: names of voices beside the server's own. cors: origins of pages that may call. fetch_references: whether
     `ref_audio` may be an http(s) address. consents: folder for consents to clone a voice; None keeps none. cache:
     folder for answers, of at most `cache_bytes`; None keeps none. log_text: whether the log has what is spoken.
-    root_path: where a proxy has mounted the gateway.
+    drain: seconds that running speeches may take to finish after SIGTERM. root_path: where a proxy has mounted the
+    gateway.
     """
 
     triton: str = "localhost:8001"
@@ -49,6 +51,9 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     triton_root: Path | None = None
+    triton_cert: Path | None = None
+    triton_key: Path | None = None
+    drain: float = 30.0
 
 
 def parse(arguments: list[str] | None = None) -> Settings:
@@ -57,6 +62,10 @@ def parse(arguments: list[str] | None = None) -> Settings:
     default = Settings()
     parser.add_argument("--triton", default=default.triton, metavar="HOST:PORT", help="Triton's gRPC endpoint")
     parser.add_argument("--triton-root", type=Path, metavar="PEM", help="who signed Triton's certificate; encrypts")
+    parser.add_argument(
+        "--triton-cert", type=Path, metavar="PEM", help="the gateway's own certificate, for such a Triton"
+    )
+    parser.add_argument("--triton-key", type=Path, metavar="PEM", help="its private key")
     parser.add_argument("--host", default=default.host, help="where to listen; 0.0.0.0 for every interface")
     parser.add_argument("--port", type=int, default=default.port)
     parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="encrypt with this certificate and --tls-key")
@@ -101,10 +110,20 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep answers there, and give them again")
     parser.add_argument("--cache-bytes", type=int, default=default.cache_bytes, metavar="BYTES", help="of that folder")
     parser.add_argument("--log-text", action="store_true", help="write what is spoken into the log")
+    parser.add_argument(
+        "--drain",
+        type=float,
+        default=default.drain,
+        metavar="SECONDS",
+        help="how long running speeches may take to finish after SIGTERM; default: %(default)g",
+    )
     parser.add_argument("--root-path", default="", metavar="PATH", help="where a proxy has mounted the gateway")
     options = parser.parse_args(arguments)
     if (options.tls_cert is None) != (options.tls_key is None):
         parser.error("--tls-cert and --tls-key come together")
+    certificates = [file is not None for file in (options.triton_cert, options.triton_key, options.triton_root)]
+    if certificates not in ([False, False, False], [False, False, True], [True, True, True]):
+        parser.error("--triton-cert and --triton-key come together, and --triton-root with them")
     values = vars(options)
     values["aliases"], values["cors"] = dict(values.pop("alias")), tuple(values["cors"])
     keys = tuple(filter(None, (key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(","))))

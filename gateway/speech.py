@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from gateway.speech_request import SpeechRequest, generation_params, ignored_fie
 
 router = APIRouter(tags=["speech"])
 SSE = "text/event-stream"
+_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NOBODY = 499  # the status in logs and metrics of an answer for which nobody waited
 
 
@@ -91,11 +93,22 @@ async def _prepared(body: Any, request: Request, house: Services) -> tuple[Calla
     elif body.ref_text is not None:
         raise GatewayError(400, "ref_text says what ref_audio says; give both.", "ref_text")
     spoken = request.state.spoken
-    spoken.begin(body.response_format, "clip" if reference else "named" if name else "none")
+    spoken.begin(body.response_format, "clip" if reference else "named" if name else "none", body.speed)
     spoken.text = body.input if house.settings.log_text else None
-    trace = {name: value for name in ("traceparent", "tracestate") if (value := request.headers.get(name))}
     stream = house.client.stream
-    return partial(stream, body.input, voice=name, reference=reference, params=params, metadata=trace), encoder
+    return partial(
+        stream, body.input, voice=name, reference=reference, params=params, metadata=_trace(request)
+    ), encoder
+
+
+def _trace(request: Request) -> dict[str, str]:
+    """W3C's trace context of the request; none that is malformed."""
+    parent, state = (request.headers.get(name, "") for name in ("traceparent", "tracestate"))
+    if not _TRACEPARENT.fullmatch(parent):
+        return {}
+    return {"traceparent": parent} | (
+        {"tracestate": state} if state and state.isascii() and state.isprintable() else {}
+    )
 
 
 async def _key(body: Any, house: Services, fresh: bool) -> str | None:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +15,7 @@ from serve.access import READ_ONLY, VOICES_VARIABLE, WRITABLE, Access, Tls
 from serve.beats import HANG_SECONDS
 from serve.drain import DRAIN_SECONDS, drain
 from serve.errors import LaunchError
+from serve.gateway import ADDRESS, OFF, Gateway, make_gateway
 from serve.ports import LOOPBACK, Ports
 from serve.state import STATE_VARIABLE, default_state, prepare_state
 from serve.supervisor import BACK_SECONDS, Supervisor
@@ -21,6 +23,7 @@ from serve.triton import START_SECONDS, TritonServer
 
 logger = logging.getLogger(__name__)
 
+_LAST_SECONDS = 1.0  # for a gateway whose Triton has stopped
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -35,19 +38,18 @@ def main(arguments: list[str] | None = None) -> int:
     server = _server(options, options.bundle, state)
     fallback = _server(options, _beside(options.bundle, options.fallback), state) if options.fallback else None
     supervisor = Supervisor(server, fallback, options.timeout, options.restarts, options.drain, options.back)
+    gateway: Gateway | None = None
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        supervisor.start()
-        server = supervisor.server
-        if server.gpu is not None:
-            print(f"on {server.gpu}")
-        print(f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics")
-        print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
+        gateway = _gateway(options, server.access, state if hindrance is None else None)
+        _start(supervisor, gateway)
         supervisor.watch()
     except KeyboardInterrupt as stop:
         if stop.args == (signal.SIGTERM,):
-            _drain(supervisor.server, options.drain)
+            _drain(supervisor.server, gateway, options.drain)
+        if gateway is not None:
+            gateway.drain()  # its clients learn of the end as Triton's do
         print(f"stopped in {supervisor.server.stop():.1f} s")
         return 0
     except LaunchError as error:
@@ -56,14 +58,38 @@ def main(arguments: list[str] | None = None) -> int:
         return _refused(f"{error.strerror or error}: {error.filename or options.bundle}")
     finally:
         supervisor.server.stop()
+        if gateway is not None:
+            gateway.stop(_LAST_SECONDS)
 
 
-def _drain(server: TritonServer, seconds: float) -> None:
+def _start(supervisor: Supervisor, gateway: Gateway | None) -> None:
+    """Start both, and say where they are."""
+    if gateway is not None:
+        gateway.start()  # its libraries load beside the models
+    supervisor.start()
+    if gateway is not None:
+        gateway.watch()
+    server = supervisor.server
+    if server.gpu is not None:
+        print(f"on {server.gpu}")
+    print(
+        f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics"
+        + (f", gateway {gateway.url}" if gateway is not None else "")
+    )
+    print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
+
+
+def _drain(server: TritonServer, gateway: Gateway | None, seconds: float) -> None:
     """Let running streams finish; a second signal cuts them."""
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
+    until = time.monotonic() + seconds
     try:
-        if not drain(server.access, seconds, server.ailment):
+        if gateway is not None:
+            gateway.drain()
+        ended = drain(server.access, seconds, server.ailment)
+        # Who listens through the gateway may still have to read what the model has long said.
+        if not (gateway is None or gateway.stop(until - time.monotonic())) or not ended:
             logger.warning("not all streams ended within --drain %g s; they are cut", seconds)
     except KeyboardInterrupt:
         pass
@@ -87,6 +113,13 @@ def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonSer
     )
 
 
+def _gateway(options: argparse.Namespace, access: Access, kept: Path | None) -> Gateway | None:
+    """The gateway asked for, if any. kept: a folder for what it keeps."""
+    if options.gateway == OFF:
+        return None
+    return make_gateway(options.gateway, options.gateway_options, access, kept, options.drain)
+
+
 def _beside(bundle: Path, fallback: str) -> Path:
     """The fallback bundle: a folder, or the name of one beside the first bundle."""
     return Path(fallback) if Path(fallback).is_dir() else bundle.parent / fallback
@@ -105,6 +138,18 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--http-port", type=int, default=Ports.http)
     parser.add_argument("--grpc-port", type=int, default=Ports.grpc)
     parser.add_argument("--metrics-port", type=int, default=Ports.metrics)
+    parser.add_argument(
+        "--gateway",
+        default=ADDRESS,
+        metavar=f"HOST:PORT|{OFF}",
+        help="where a gateway speaks over HTTP, as OpenAI's clients ask for it; default: %(default)s",
+    )
+    parser.add_argument(
+        "--gateway-options",
+        default="",
+        metavar="OPTIONS",
+        help="more for the gateway, in one word: --gateway-options='--keys-file keys.toml' (python -m gateway --help)",
+    )
     parser.add_argument("--device", help="one of several GPUs, by nvidia-smi's index or UUID; default: the emptiest")
     parser.add_argument(
         "--fallback",

@@ -29,6 +29,7 @@ SECONDS = 0.2  # of audio: the shortest that passes every model
 _LEFT = 'nv_inference_request_success{model="codec_decoder",version="1"}'  # windows of audio that left the ensemble
 _LOOK_SECONDS = 0.25  # Triton renews its metrics four times a second
 _DRAIN_SECONDS = 2.0
+_GATEWAY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,34 @@ def check(
     return Health(True, f"spoke {speech.seconds:.2f} s of audio after {speech.elapsed:.2f} s")
 
 
+def check_gateway(address: str, timeout: float) -> Health:
+    """Ask the gateway at HOST:PORT whether it runs."""
+    try:
+        well = _get(address, "/health/live", timeout)[0] == http.client.OK
+    except (OSError, http.client.HTTPException) as error:
+        return Health(False, f"the gateway does not answer at {address} ({error or type(error).__name__})")
+    return Health(well, f"the gateway {'runs' if well else 'fails'} at {address}")
+
+
 def audio_left(metrics_url: str) -> float | None:
     """How many windows of audio have left the server so far; None when its metrics cannot be read."""
-    host, _, port = metrics_url.rpartition(":")
-    # Not urllib: it would send this through a proxy named in the environment.
-    connection = http.client.HTTPConnection(host, int(port), timeout=2)
     try:
-        connection.request("GET", "/metrics")
-        page = connection.getresponse().read().decode()
+        page = _get(metrics_url, "/metrics", timeout=2)[1].decode()
     except (OSError, http.client.HTTPException):
         return None
+    return next((float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(_LEFT)), None)
+
+
+def _get(address: str, path: str, timeout: float) -> tuple[int, bytes]:
+    host, _, port = address.rpartition(":")
+    # Not urllib: it would send this through a proxy named in the environment.
+    connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     finally:
         connection.close()
-    return next((float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(_LEFT)), None)
 
 
 def _busy_or_dead(error: HiggsError, before: float | None, metrics_url: str, deadline: float) -> Health:
@@ -107,6 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--metrics-url", type=_address, default="localhost:8002", metavar="HOST:PORT", help="its metrics endpoint"
     )
+    parser.add_argument("--gateway", type=_address, metavar="HOST:PORT", help="a gateway that must answer, too")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds the speech may take")
     parser.add_argument("--tls-root", type=Path, metavar="PEM", help="who signed the server's certificate; encrypts")
     parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="the check's own certificate, with --tls-key")
@@ -120,6 +137,9 @@ def main(arguments: list[str] | None = None) -> int:
         except OSError as error:
             parser.error(f"cannot read {error.filename} ({error.strerror})")
     health = check(options.url, options.metrics_url, options.timeout, credentials)
+    if health.well and options.gateway:
+        gateway = check_gateway(options.gateway, _GATEWAY_SECONDS)
+        health = Health(gateway.well, f"{health.reason}; {gateway.reason}" if gateway.well else gateway.reason)
     print(f"{'healthy' if health.well else 'unhealthy'}: {health.reason}")
     return 0 if health.well else 1
 

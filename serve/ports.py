@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from serve.errors import LaunchError
 
-_HIGHEST = 65535
+HIGHEST = 65535
 ANY, LOOPBACK = "0.0.0.0", "127.0.0.1"
 
 
@@ -42,8 +42,8 @@ class Ports:
                 f"HTTP, gRPC and metrics need a port each, not {self.http}, {self.grpc} and {self.metrics}"
             )
         for name, port in asdict(self).items():
-            if not 1 <= port <= _HIGHEST:
-                raise LaunchError(f"--{name}-port is {port}; a port is a number from 1 to {_HIGHEST}")
+            if not 1 <= port <= HIGHEST:
+                raise LaunchError(f"--{name}-port is {port}; a port is a number from 1 to {HIGHEST}")
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not refused for connections long closed
                 host = hosts[name]

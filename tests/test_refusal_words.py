@@ -122,6 +122,11 @@ def test_of_plans_and_windows(value: Any) -> None:
         refused(lambda text=text: Window.read(np.zeros((8, 1), np.int32), text))
 
 
+# PyTorch 2.11's, behind every error of CUDA.
+HINT = (
+    "Search for `cudaErrorAssert' in https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html for more "
+    "information.\nCUDA kernel errors might be asynchronously reported at some other API call"
+)
 FOLDER = "/srv/secret-place/../bundles/cpu/model_repository/lm/1"
 
 
@@ -130,6 +135,16 @@ FOLDER = "/srv/secret-place/../bundles/cpu/model_repository/lm/1"
     [
         (MemoryError(), MemoryExhaustionError),
         (RuntimeError(f"failed to allocate 9 bytes for {FOLDER}/weights/lm.onnx\n{CONTROL}"), MemoryExhaustionError),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 MiB. GPU 0 has a total capacity of 79.18 GiB"),
+            MemoryExhaustionError,
+        ),
+        (RuntimeError(f"CUDA error: out of memory\n{HINT}"), MemoryExhaustionError),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            MemoryExhaustionError,
+        ),
+        (RuntimeError(f"CUDA error: device-side assert triggered\n{HINT}"), CUDAFailureError),
         (RuntimeError(f"CUDA error in {FOLDER}/x.cu:12 {LONG}"), CUDAFailureError),
         (ValueError(f"{LONG}{CONTROL} at {FOLDER}/model.py, line 7"), EngineError),
         (FileNotFoundError(2, "No such file or directory", f"{FOLDER}/tokenizer.json"), EngineError),

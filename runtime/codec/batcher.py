@@ -139,4 +139,5 @@ class WindowBatcher(Generic[Ticket]):
         except Exception as error:
             if len(windows) == 1:
                 return [error]
-            return [result for window in windows for result in self._decoded([window])]
+        # Not before the error is gone, whose traceback holds what the failed call had taken.
+        return [result for window in windows for result in self._decoded([window])]

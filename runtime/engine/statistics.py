@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from runtime.engine.types import EngineStats, FinishReason
+from runtime.engine.types import SECONDS, EngineStats, FinishReason, Request, Tally
 from runtime.formats.errors import RequestError
 
 
@@ -22,6 +22,7 @@ class Statistics:
     refused: int = 0
     prefix_positions_reused: int = 0
     failed: Counter[str] = field(default_factory=Counter)
+    queued: Tally = field(default_factory=lambda: Tally.of(SECONDS))
     _busy_seconds: float = 0.0
     _busy_since: float | None = None
 
@@ -37,6 +38,11 @@ class Statistics:
         """How often, while there is work, a stream ends."""
         self.busy(self._busy_since is not None)
         return self._busy_seconds / max(1, self.finished + self.cancelled + self.failed.total())
+
+    def begin(self, request: Request, deadline: float) -> None:
+        """Count what a request waited that gets a stream now; one that continues a speech did not queue for one."""
+        if not request.continues:
+            self.queued = self.queued.plus(max(0.0, time.monotonic() - (deadline - request.timeout)))
 
     def finish(self, reason: FinishReason) -> None:
         """Count a stream that ended on its own, or that its guard ended."""
@@ -66,4 +72,5 @@ class Statistics:
             failed=dict(self.failed),
             prefix_positions_reused=self.prefix_positions_reused,
             prefix_cache_bytes=prefix_cache_bytes,
+            queued=self.queued,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -198,6 +199,29 @@ class Pace:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Values by size, as Prometheus counts them: of `counts` one for each of `bounds`, of the values up to it, and one
+    for all; `total` is their sum."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float = 0.0
+
+    @classmethod
+    def of(cls, bounds: tuple[float, ...]) -> Tally:
+        """With no values yet."""
+        return cls(bounds, (0,) * (len(bounds) + 1))
+
+    def plus(self, value: float) -> Tally:
+        """With one value more."""
+        first = bisect_left(self.bounds, value)
+        return Tally(self.bounds, tuple(n + (i >= first) for i, n in enumerate(self.counts)), self.total + value)
+
+
+SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)  # bounds of what takes time
+
+
+@dataclass(frozen=True)
 class EngineStats:
     """A snapshot: streams and bytes now, and totals since the start (seconds, frames, positions, requests)."""
 
@@ -214,3 +238,4 @@ class EngineStats:
     failed: dict[str, int]  # by error class
     prefix_positions_reused: int  # prompt positions that did not have to be read
     prefix_cache_bytes: int
+    queued: Tally  # seconds that requests waited for a stream; not those that continue a speech

@@ -7,6 +7,8 @@ import re
 _MOST_REPEATED = 100  # characters; a sentence repeats two things at most
 _MOST_OF_A_LIBRARY = 200
 _LONGEST_SENTENCE = 1000  # what it lists, such as a server's voices, may be cut
+# CUDA's and PyTorch's words, ONNX Runtime's, cuBLAS's and cuDNN's.
+_LACK_OF_MEMORY = ("out of memory", "failed to allocate", "_status_alloc_failed")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _FOLDER = re.compile(r"(?<![\w.])(?:/[^\s/'\"<>:,;()]+)+/(?=[^\s/])")
 
@@ -76,7 +78,7 @@ def classify(error: Exception, step: str = "the generation step") -> RequestErro
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory, this machine's or a GPU's, was what an error of a model runtime lacked."""
     lowered = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in lowered or "failed to allocate" in lowered
+    return isinstance(error, MemoryError) or any(words in lowered for words in _LACK_OF_MEMORY)
 
 
 def sentence(error: Exception) -> str:

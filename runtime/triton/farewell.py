@@ -21,11 +21,12 @@ def end_process(model: str, reason: Exception) -> None:
 
 def end_if_lost(model: str, error: Exception) -> None:
     """End this process if an error means that its GPU will answer no more."""
-    if not isinstance(classify(error), CUDAFailureError):
+    failure = classify(error)
+    if not isinstance(failure, CUDAFailureError):
         return
     import torch  # noqa: PLC0415  (without a GPU, the codec's processes do without)
 
-    from runtime.engine.devices import answers  # noqa: PLC0415
+    from runtime.engine.devices import is_lost  # noqa: PLC0415
 
-    if torch.cuda.is_initialized() and not answers(torch.device("cuda")):
+    if torch.cuda.is_initialized() and is_lost(torch.device("cuda"), failure):
         end_process(model, error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from runtime.engine.types import EngineStats
+from runtime.engine.types import SECONDS, EngineStats, Tally
+
+_FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 4)
 
 
 class CodeSources:
@@ -63,11 +65,39 @@ class Refusals:
         self._counters[name].increment(1)
 
 
-class LmMetrics:
-    """Those of the language-model stage. Gauges follow the engine's snapshot; counters only ever grow.
+class Histogram:
+    """The three series of a histogram: `…_bucket{le}`, `…_sum` and `…_count`.
 
-    Averages are published as sum and count: over any time span the average is the ratio of their increases.
+    Triton's Python backend has counters and gauges alone, so each of them is a family of counters. What reads
+    histograms goes by their names. Values are published when asked: a counter is a message to Triton, and no stream
+    should wait for twenty of them.
     """
+
+    def __init__(self, name: str, meaning: str, bounds: tuple[float, ...]) -> None:
+        self._tally = self._published = Tally.of(bounds)
+        self._families = [_family(f"{name}_{part}", meaning) for part in ("bucket", "sum", "count")]
+        buckets, total, count = self._families
+        self._buckets = [buckets.Metric(labels={"le": f"{bound:g}"}) for bound in bounds]
+        self._buckets.append(buckets.Metric(labels={"le": "+Inf"}))
+        self._total, self._count = total.Metric(labels={}), count.Metric(labels={})
+
+    def add(self, value: float) -> None:
+        """Count a value. For one thread at a time."""
+        self._tally = self._tally.plus(value)
+
+    def publish(self, tally: Tally | None = None) -> None:
+        """Tell Triton what was added, or what somebody else tallied."""
+        last, self._published = self._published, self._tally if tally is None else tally
+        for bucket, before, now in zip(self._buckets, last.counts, self._published.counts, strict=True):
+            if now > before:
+                bucket.increment(now - before)
+        if self._published.counts[-1] > last.counts[-1]:
+            self._count.increment(self._published.counts[-1] - last.counts[-1])
+            self._total.increment(self._published.total - last.total)
+
+
+class LmMetrics:
+    """Those of the language-model stage. Gauges follow the engine's snapshot; counters only ever grow."""
 
     def __init__(self, stats: EngineStats) -> None:
         self._last = stats
@@ -91,13 +121,18 @@ class LmMetrics:
         )
         self._parts = self._metric("higgs_parts_total", "Parts spoken: turns, chunks of long texts")
         self._retries = self._metric("higgs_retries_total", "Further attempts at parts that failed")
-        self._recoveries = self._family("higgs_recovered_total", "Errors that cost no stream, by what was tried")
+        self._recoveries = _family("higgs_recovered_total", "Errors that cost no stream, by what was tried")
         self._recovered: dict[str, Any] = {}
-        self._failures = self._family("higgs_failed_total", "Streams that ended with an error, by its class")
+        self._failures = _family("higgs_failed_total", "Streams that ended with an error, by its class")
         self._failed: dict[str, Any] = {}
-        self._first_window = self._average("higgs_time_to_first_window_seconds", "from arrival to lm's first window")
-        self._first_audio = self._average("higgs_time_to_first_audio_seconds", "from arrival to the first audio")
-        self._factor = self._average("higgs_real_time_factor", "per second of audio, of finished streams")
+        self._queued = Histogram("higgs_queue_seconds", "From arrival at lm to a stream of its own", SECONDS)
+        self._first_window = Histogram(
+            "higgs_time_to_first_window_seconds", "From arrival to lm's first window", SECONDS
+        )
+        self._first_audio = Histogram("higgs_time_to_first_audio_seconds", "From arrival to the first audio", SECONDS)
+        self._factor = Histogram(
+            "higgs_real_time_factor", "Seconds that one of audio took, of finished streams", _FACTORS
+        )
 
     def follow(self, stats: EngineStats, late_streams: int, memory: float) -> None:
         """Publish the engine's snapshot, how many listeners wait, and the share of memory in use."""
@@ -119,14 +154,17 @@ class LmMetrics:
             if error not in self._failed:
                 self._failed[error] = self._failures.Metric(labels={"error": error})
             self._failed[error].increment(count - last.failed.get(error, 0))
+        self._queued.publish(stats.queued)
+        for histogram in (self._first_window, self._first_audio, self._factor):
+            histogram.publish()
 
     def first_window(self, seconds: float) -> None:
         """Count a stream whose first window left for the codec so many seconds after its request's arrival."""
-        self._first_window(seconds)
+        self._first_window.add(seconds)
 
     def first_audio(self, seconds: float) -> None:
         """Count a stream whose first audio left for its client so many seconds after its request's arrival."""
-        self._first_audio(seconds)
+        self._first_audio.add(seconds)
 
     def stream_reported(self, report: dict[str, Any]) -> None:
         """Count what the report of a stream says: parts, retries, and what was tried against errors."""
@@ -140,23 +178,14 @@ class LmMetrics:
     def finished(self, seconds: float, audio_seconds: float) -> None:
         """Count a stream that ended on its own, after so many seconds, with so much audio."""
         if audio_seconds > 0:
-            self._factor(seconds / audio_seconds)
-
-    def _average(self, name: str, what: str) -> Callable[[float], None]:
-        total, count = self._metric(f"{name}_sum", f"Seconds {what}, summed"), self._metric(f"{name}_count", "Streams")
-
-        def add(value: float) -> None:
-            total.increment(value)
-            count.increment(1)
-
-        return add
+            self._factor.add(seconds / audio_seconds)
 
     def _metric(self, name: str, description: str, gauge: bool = False) -> Any:
-        family = self._family(name, description, gauge)
+        family = _family(name, description, gauge)
         self._families.append(family)
         return family.Metric(labels={})
 
-    @staticmethod
-    def _family(name: str, description: str, gauge: bool = False) -> Any:
-        kind = pb_utils.MetricFamily.GAUGE if gauge else pb_utils.MetricFamily.COUNTER
-        return pb_utils.MetricFamily(name=name, description=description, kind=kind)
+
+def _family(name: str, description: str, gauge: bool = False) -> Any:
+    kind = pb_utils.MetricFamily.GAUGE if gauge else pb_utils.MetricFamily.COUNTER
+    return pb_utils.MetricFamily(name=name, description=description, kind=kind)

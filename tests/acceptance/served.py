@@ -29,7 +29,7 @@ class ServedBundle:
         self.grpc_url, self.metrics_url = f"127.0.0.1:{ports.grpc}", f"127.0.0.1:{ports.metrics}"
         self.said: list[str] = []  # its lines so far: among them every restart of a model that died
         self._ready = threading.Event()
-        command = [python, "-u", "-m", "serve", str(bundle.absolute()), *options]
+        command = [python, "-u", "-m", "serve", str(bundle.absolute()), "--gateway=off", *options]
         command += [f"--{name}-port={getattr(ports, name)}" for name in ("http", "grpc", "metrics")]
         self._process = subprocess.Popen(
             command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

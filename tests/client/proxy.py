@@ -1,4 +1,4 @@
-"""A gRPC proxy on loopback that passes every call on to a server, if it brings the token that the proxy asks for."""
+"""A gRPC proxy on loopback that passes every call on to a server, if it brings the token that the proxy may ask for."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +11,16 @@ STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 class TokenProxy(grpc.GenericRpcHandler):
-    """Serves at `url` until `stop()`; `seen` are the methods of the calls that were passed on."""
+    """Serves at `url` until `stop()`; `seen` are the methods of the calls that were passed on, with their metadata."""
 
-    def __init__(self, target: str, credentials: grpc.ServerCredentials | None = None) -> None:
-        self.seen: set[str] = set()
+    def __init__(
+        self,
+        target: str,
+        credentials: grpc.ServerCredentials | None = None,
+        token: tuple[str, str] | None = TOKEN,
+    ) -> None:
+        self.seen: dict[str, dict[str, str]] = {}
+        self._token = token
         self._channel = grpc.insecure_channel(target)
         self._server = grpc.server(ThreadPoolExecutor(16), handlers=[self])
         if credentials is None:
@@ -26,9 +32,10 @@ class TokenProxy(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: Any) -> Any:
         method = handler_call_details.method
-        if TOKEN not in [tuple(pair) for pair in handler_call_details.invocation_metadata]:
+        metadata = dict(tuple(pair) for pair in handler_call_details.invocation_metadata)
+        if self._token and metadata.get(self._token[0]) != self._token[1]:
             return grpc.stream_stream_rpc_method_handler(_refuse)
-        self.seen.add(method.rpartition("/")[2])
+        self.seen[method.rpartition("/")[2]] = self.seen.get(method.rpartition("/")[2], {}) | metadata
         if method == STREAM:
             streamed = self._channel.stream_stream(method)
             return grpc.stream_stream_rpc_method_handler(lambda requests, context: streamed(requests))

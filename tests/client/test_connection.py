@@ -29,7 +29,7 @@ def test_metadata_goes_with_every_call(proxy: TokenProxy) -> None:
         assert [voice.name for voice in client.voices()] == ["slt"]
         with client.stream("seconds=60 pace=0.05") as stream:
             next(stream)
-    assert proxy.seen == {"ModelConfig", "ModelStreamInfer", "ModelInfer"}
+    assert proxy.seen.keys() == {"ModelConfig", "ModelStreamInfer", "ModelInfer"}
 
 
 def test_metadata_goes_with_every_call_of_the_async_client(proxy: TokenProxy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -65,6 +66,28 @@ def test_what_cannot_be_decoded_together_is_decoded_one_by_one() -> None:
     decoder.go.set()
     batcher.close()
     for ticket in range(9):
+        np.testing.assert_array_equal(answers[ticket], np.full(20, ticket, dtype=np.float32))
+
+
+def test_what_a_failed_call_had_taken_is_free_when_its_windows_are_decoded_one_by_one() -> None:
+    taken: list[weakref.ref[np.ndarray]] = []
+    go, answers = threading.Event(), {}
+
+    def decode(codes: np.ndarray) -> np.ndarray:
+        go.wait(5)
+        assert not any(old() is not None for old in taken), "it is held"
+        hidden = codes.astype(np.float32)
+        taken.append(weakref.ref(hidden))
+        if len(codes) > 1:
+            raise RuntimeError("CUDA out of memory")
+        return hidden[:, 0].copy()
+
+    batcher = WindowBatcher[int](decode, answers.__setitem__, 16)
+    for ticket in range(5):
+        batcher.put(str(ticket), ticket, window(ticket, 20))
+    go.set()
+    batcher.close()
+    for ticket in range(5):
         np.testing.assert_array_equal(answers[ticket], np.full(20, ticket, dtype=np.float32))
 
 

@@ -14,6 +14,9 @@ import yaml
 
 from build.targets import load_target, target_names
 from build.voices import _MAX_ADDED, _MAX_METADATA_BYTES, _MAX_TRANSCRIPT_CHARACTERS
+from gateway import health
+from gateway.settings import parse as parse_gateway
+from runtime.triton.memory import MEMORY_VARIABLE, _thresholds
 from serve.__main__ import _parse
 from serve.triton import STOP_SECONDS
 
@@ -30,15 +33,20 @@ CASES: dict[str, dict[str, Any]] = {
     "hpa": {"autoscaling": {"kind": "hpa", "maxReplicas": 8}},
     "keda": {"autoscaling": {"kind": "keda", "minReplicas": 2}},
     "cpu": CPU,
+    "no gateway": {"gateway": {"enabled": False}, "memory": "0.7:0.8"},
     "everything": {
         "replicas": 3,
         "bundles": {"existingClaim": "voices"},
         "state": {"existingClaim": "kept"},
         "serveArguments": ["--fallback", "cpu"],
+        "gateway": {"keysSecret": "gateway-keys", "arguments": ["--alias", "narrator=belinda", "--cors", "*"]},
         "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
         "podAnnotations": {"team": "speech"},
         "podSecurityContext": {"runAsNonRoot": True},
-        "networkPolicy": {"speech": [{"namespaceSelector": {"matchLabels": {"app": "gateway"}}}]},
+        "networkPolicy": {
+            "speech": [{"namespaceSelector": {"matchLabels": {"app": "phone"}}}],
+            "gateway": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+        },
         "imagePullSecrets": [{"name": "registry"}],
         "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
     },
@@ -58,6 +66,13 @@ def render(chart: Any, values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     objects = [document for document in yaml.safe_load_all(text) if document]
     assert len({document["kind"] for document in objects}) == len(objects)
     return {document["kind"]: document for document in objects}
+
+
+def containers(objects: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Triton's, and the gateway's where there is one."""
+    named = {one["name"]: one for one in objects["Deployment"]["spec"]["template"]["spec"]["containers"]}
+    assert named.keys() <= {"triton", "gateway"}
+    return named["triton"], named.get("gateway")
 
 
 def test_helm_finds_no_fault() -> None:
@@ -96,6 +111,8 @@ def test_the_schemas_are_really_asked(chart: Any) -> None:
         ({"replica": 2}, "additional properties 'replica' not allowed"),
         ({"autoscaling": {"kind": "magic"}}, "value must be one of 'none', 'hpa', 'keda'"),
         ({"gpus": 2}, "gpus"),
+        ({"memory": "much"}, "memory"),
+        ({"gateway": {"replicas": 2}}, "additional properties 'replicas' not allowed"),
         ({"probes": {"timeoutSeconds": 5}}, "timeoutSeconds"),
     ],
 )
@@ -117,7 +134,7 @@ def test_objects_find_each_other(chart: Any, case: str) -> None:
     objects = render(chart, CASES[case])
     pod = objects["Deployment"]["spec"]["template"]
     labels, spec = pod["metadata"]["labels"], pod["spec"]
-    (container,) = spec["containers"]
+    container, gateway = containers(objects)
     for selector in (
         objects["Deployment"]["spec"]["selector"]["matchLabels"],
         objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
@@ -128,10 +145,12 @@ def test_objects_find_each_other(chart: Any, case: str) -> None:
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"grpc": 8001, "metrics": 8002}, "HTTP stays inside"
     assert container["readinessProbe"]["grpc"]["port"] == ports["grpc"]
-    assert {p["targetPort"]: p["port"] for p in objects["Service"]["spec"]["ports"]} == ports
+    offered = ports | ({"gateway": gateway["ports"][0]["containerPort"]} if gateway else {})
+    assert {p["targetPort"]: p["port"] for p in objects["Service"]["spec"]["ports"]} == offered
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
-    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+    mounts = [mount for one in spec["containers"] for mount in one["volumeMounts"]]
+    assert {mount["name"] for mount in mounts} == set(volumes)
     claim = volumes["bundles"]["persistentVolumeClaim"]["claimName"]
     state = volumes["state"]
     if case == "everything":
@@ -151,9 +170,14 @@ def test_objects_find_each_other(chart: Any, case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
-    spec = render(chart, CASES[case])["Deployment"]["spec"]["template"]["spec"]
-    (container,) = spec["containers"]
+    objects = render(chart, CASES[case])
+    spec = objects["Deployment"]["spec"]["template"]["spec"]
+    container, _ = containers(objects)
     options = _parse(container["args"])
+    assert options.gateway == "off", "it has a container of its own"
+    (variable,) = container["env"]
+    assert variable["name"] == MEMORY_VARIABLE
+    assert len(_thresholds(variable["value"])) == 2
     assert options.bundle == Path("/bundles") / (CASES[case].get("bundle") or "h100")
     assert options.host == "0.0.0.0"
     assert str(options.state) in {mount["mountPath"] for mount in container["volumeMounts"]}
@@ -172,20 +196,52 @@ def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_the_gateway_runs_what_the_project_has(chart: Any, case: str) -> None:
+    objects = render(chart, CASES[case])
+    triton, gateway = containers(objects)
+    if case == "no gateway":
+        assert gateway is None
+        return
+    assert gateway is not None
+    assert gateway["image"] == triton["image"], "which every node has already"
+    assert gateway["command"] == [triton["livenessProbe"]["exec"]["command"][0], "-m", "gateway"]
+    settings = parse_gateway(gateway["args"])
+    ports = {port["containerPort"] for port in triton["ports"]}
+    assert settings.triton.startswith("127.0.0.1:") and int(settings.triton.split(":")[1]) in ports
+    assert settings.host == "0.0.0.0" and settings.port == gateway["ports"][0]["containerPort"]
+    assert settings.drain == _parse(triton["args"]).drain
+    mounted = {mount["mountPath"]: mount for mount in gateway["volumeMounts"]}
+    assert str(settings.consents.parent) in mounted and "/tmp" in mounted, "a large upload is kept there meanwhile"
+    if case == "everything":
+        assert settings.keys_file == Path("/keys/keys.toml") and mounted["/keys"]["readOnly"]
+        assert settings.aliases == {"narrator": "belinda"} and settings.cors == ("*",)
+    paths = {route.path for route in health.router.routes}
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert gateway[probe]["httpGet"]["path"] in paths and gateway[probe]["httpGet"]["port"] == "gateway"
+    assert gateway["readinessProbe"]["timeoutSeconds"] > health._SPEAK_SECONDS
+    assert gateway["lifecycle"] == triton["lifecycle"], "both drain at once"
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_it_runs_as_nobody_and_only_peers_reach_it(chart: Any, case: str) -> None:
     objects = render(chart, CASES[case])
     pod = objects["Deployment"]["spec"]["template"]
-    (container,) = pod["spec"]["containers"]
     assert pod["spec"]["securityContext"]["runAsNonRoot"]
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    for container in pod["spec"]["containers"]:
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     policy = objects["NetworkPolicy"]["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     assert policy["policyTypes"] == ["Ingress"]
-    peers = {rule["ports"][0]["port"]: rule["from"] for rule in policy["ingress"]}
+    peers = {rule["ports"][0]["port"]: rule.get("from", "anybody") for rule in policy["ingress"]}
     assert peers["metrics"] == [{"podSelector": {}}]
-    chosen = CASES[case].get("networkPolicy", {}).get("speech")
-    assert peers["grpc"] == (chosen or [{"podSelector": {}}])
+    if case == "no gateway":
+        assert peers.keys() == {"metrics", "grpc"} and peers["grpc"] == [{"podSelector": {}}]
+    elif case == "everything":
+        chosen = CASES[case]["networkPolicy"]
+        assert (peers["grpc"], peers["gateway"]) == (chosen["speech"], chosen["gateway"])
+    else:
+        assert peers.keys() == {"metrics", "gateway"} and peers["gateway"] == "anybody", "gRPC is the gateway's alone"
 
 
 def test_scaling_follows_a_metric_the_server_publishes(chart: Any) -> None:

@@ -13,7 +13,10 @@ import pytest
 import yaml
 
 from build.targets import target_names
+from gateway.settings import KEYS_VARIABLE
 from serve.__main__ import _parse
+from serve.gateway import parse_address
+from serve.health import _GATEWAY_SECONDS
 from serve.triton import STOP_SECONDS
 
 compose_spec = pytest.importorskip("compose_spec", reason="the checkers are installed by: make lint-deploy")
@@ -51,7 +54,8 @@ def test_a_server_is_checked_by_an_inference_and_stopped_in_order(name: str) -> 
     _, python, *check = service["healthcheck"]["test"]
     assert python.endswith("python")
     assert check[:2] == ["-m", "serve.health"]
-    assert float(check[3]) < seconds(service["healthcheck"]["timeout"])
+    assert float(check[3]) + _GATEWAY_SECONDS < seconds(service["healthcheck"]["timeout"])
+    assert check[4:] == ["--gateway", "localhost:8080"]
     assert seconds(service["stop_grace_period"]) > _parse(service["command"]).drain + STOP_SECONDS
     assert seconds(service["healthcheck"]["start_period"]) == _parse(service["command"]).timeout
     assert service["shm_size"] == "1gb"
@@ -66,9 +70,12 @@ def test_a_server_is_started_with_options_there_are_and_reached_on_this_machine_
     assert options.state == Path("/state")
     assert SERVICES[name]["volumes"] == ["bundles:/bundles:ro", "state:/state"]
     ports = [port.split(":") for port in SERVICES[name]["ports"]]
-    assert sorted(ports) == [["127.0.0.1", str(port), str(port)] for port in (8001, 8002)], "HTTP stays inside"
+    assert sorted(ports) == [["127.0.0.1", str(port), str(port)] for port in (8001, 8002, 8080)], "HTTP stays inside"
     assert {options.grpc_port, options.metrics_port} == {8001, 8002}
     assert options.http_host == "127.0.0.1"
+    assert parse_address(options.gateway) == ("0.0.0.0", 8080)
+    assert options.gateway_options == "${GATEWAY_OPTIONS:-}"
+    assert SERVICES[name]["environment"][KEYS_VARIABLE] == f"${{{KEYS_VARIABLE}:-}}"
     assert SERVICES[name]["read_only"] and SERVICES[name]["cap_drop"] == ["ALL"]
 
 

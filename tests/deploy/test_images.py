@@ -5,6 +5,7 @@ Run: make lint-deploy
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import tomllib
 
 from build.container import IMAGE
+from serve.__main__ import _parse
 from tests.acceptance.report import COMMIT_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +44,15 @@ def test_what_is_copied_is_there(image: str) -> None:
     names = [name for source in sources for name in source.split()]
     assert len(names) > 4
     assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_is_started_listens_where_the_image_says(image: str) -> None:
+    text = (DEPLOY / image).read_text()
+    options = _parse(json.loads(re.findall(r"^CMD (.+)$", text, re.MULTILINE)[0]))
+    assert options.gateway == "0.0.0.0:8080"
+    exposed = re.findall(r"^EXPOSE (.+)$", text, re.MULTILINE)[0].split()
+    assert exposed == [str(options.grpc_port), str(options.metrics_port), options.gateway.split(":")[1]]
 
 
 def test_the_gpu_image_is_the_one_the_build_asks_for() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from runtime.engine import devices
 from runtime.engine.contract import EVERY_ROW
-from runtime.engine.inflight import engine as inflight
 from runtime.engine.inflight.engine import Engine, Event
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import (
@@ -206,12 +206,31 @@ def test_memory_of_slots_without_a_stream_is_given_back_and_no_other(runner: Fra
 def test_a_device_that_answers_no_more_is_told(
     engine: Engine, runner: FragileRunner, monkeypatch: pytest.MonkeyPatch, works: bool
 ) -> None:
-    monkeypatch.setattr(inflight, "answers", lambda device: works)
+    monkeypatch.setattr(devices, "answers", lambda device: works)
     assert engine.broken is None
     runner.fail_decode = RuntimeError("CUDA error: an illegal memory access was encountered")
     with pytest.raises(CUDAFailureError):
         list(listen(engine, order("victim")))
     assert (engine.broken is None) == works
+
+
+def test_every_stream_is_told_when_a_lost_device_moves_nothing(
+    engine: Engine, runner: FragileRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = RuntimeError("CUDA error: device-side assert triggered")
+
+    def fail(*_: object) -> None:
+        raise lost
+
+    streams = [collect(engine, order(f"{number}", frames=900, sampling=ENDLESS)) for number in range(3)]
+    while engine.stats().live_streams < 3:
+        time.sleep(0.001)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "move", fail)
+        runner.fail_decode = lost
+        for events, over in streams:
+            assert over.wait(5)
+            assert isinstance(events[-1], CUDAFailureError)
 
 
 def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
@@ -274,6 +293,27 @@ def test_a_full_queue_refuses_and_the_rest_is_served(engine: Engine) -> None:
     assert engine.stats().refused == 1
     assert all(over.wait(60) for _, over in admitted)
     assert {events[-1].finish_reason for events, _ in admitted} <= {FinishReason.LENGTH, FinishReason.STOP}  # type: ignore[union-attr]
+
+
+def test_how_long_requests_waited_is_tallied(engine: Engine) -> None:
+    running = [collect(engine, order(f"long{i}", frames=900, sampling=ENDLESS)) for i in range(LIMITS.max_streams)]
+    while not all(events for events, _ in running):
+        time.sleep(0.001)
+    before = engine.stats().queued
+    assert before.counts[-1] == LIMITS.max_streams
+    _, over = collect(engine, order("waits", frames=5))
+    _, next_over = collect(engine, order("next part", frames=5, continues=True))
+    time.sleep(0.5)
+    engine.cancel("long0")
+    assert over.wait(10) and next_over.wait(10)
+    queued = engine.stats().queued
+    assert queued.counts[-1] == before.counts[-1] + 1, "what continues a speech does not queue"
+    grown = [now - then for now, then in zip(queued.counts, before.counts, strict=True)]
+    at_most = dict(zip((*queued.bounds, float("inf")), grown, strict=True))
+    assert at_most[0.4] == 0 and at_most[60] == 1
+    assert 0.5 <= queued.total - before.total < 60
+    for i in range(1, LIMITS.max_streams):
+        engine.cancel(f"long{i}")
 
 
 def test_what_cannot_be_served_is_refused_at_once(engine: Engine) -> None:

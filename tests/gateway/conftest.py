@@ -9,7 +9,8 @@ import pytest
 
 from gateway.settings import Settings
 from serve.triton import TritonServer
-from tests.gateway.running import running
+from tests.gateway.running import caller, running
+from tests.gateway.visits import Visits, visited
 
 
 @pytest.fixture(scope="session")
@@ -21,5 +22,12 @@ def address(server: TritonServer) -> Iterator[str]:
 
 @pytest.fixture
 def http(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+    with caller(address) as client:
         yield client
+
+
+@pytest.fixture
+def listening() -> Iterator[Visits]:
+    """Somebody on this machine whom the gateway might ask."""
+    with visited() as visits:
+        yield visits

@@ -11,7 +11,7 @@ import pytest
 from gateway.cache import Kept, SpeechCache
 from gateway.settings import Settings
 from serve.triton import TritonServer
-from tests.gateway.running import running
+from tests.gateway.running import caller, running
 
 PATH = "/v1/audio/speech"
 SHORT: dict[str, Any] = {"input": "Nine birds.", "max_seconds": 0.2}
@@ -34,7 +34,7 @@ def test_who_has_it_already_gets_it_not_again(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("more", [{}, {"stream_format": "sse"}, {"stream": False}])
 def test_an_answer_that_is_kept_is_given_again(server: TritonServer, tmp_path: Path, more: dict[str, Any]) -> None:
-    with running(Settings(triton=server.grpc_url, cache=tmp_path)) as address, httpx.Client(base_url=address) as http:
+    with running(Settings(triton=server.grpc_url, cache=tmp_path)) as address, caller(address) as http:
         first, again = (http.post(PATH, json=SHORT | more) for _ in range(2))
         assert again.content == first.content and again.headers["etag"] == first.headers["etag"]
         assert again.headers["content-type"] == first.headers["content-type"]
@@ -46,7 +46,8 @@ def test_what_was_not_heard_to_its_end_is_not_kept(server: TritonServer, tmp_pat
     body = {"input": "Nine birds sing. " * 20, "runaway_guard": False}
     with (
         running(Settings(triton=server.grpc_url, cache=tmp_path)) as address,
-        httpx.stream("POST", address + PATH, json=body) as answer,
+        caller(address) as http,
+        http.stream("POST", PATH, json=body) as answer,
     ):
         next(answer.iter_raw())
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from gateway.keys import Keys
 from gateway.settings import Settings
 from serve.triton import TritonServer
 from tests.certificates import make_certificates
-from tests.gateway.running import running
+from tests.gateway.running import caller, running
 
 PATH = "/v1/audio/speech"
 SHORT = {"input": "Nine birds.", "max_seconds": 0.2, "response_format": "pcm"}
@@ -39,7 +39,7 @@ def bearer(key: str) -> dict[str, str]:
 
 def test_with_keys_only_their_owners_may_call(server: TritonServer, tmp_path: Path) -> None:
     settings = Settings(triton=server.grpc_url, keys=("plain",), keys_file=key_file(tmp_path))
-    with running(settings) as address, httpx.Client(base_url=address, trust_env=False) as http:
+    with running(settings) as address, caller(address) as http:
         for headers in (
             {},
             bearer("wrong"),
@@ -57,7 +57,7 @@ def test_with_keys_only_their_owners_may_call(server: TritonServer, tmp_path: Pa
 
 def test_a_key_has_so_many_requests_a_minute(server: TritonServer, tmp_path: Path) -> None:
     settings = Settings(triton=server.grpc_url, keys_file=key_file(tmp_path, requests_per_minute=2))
-    with running(settings) as address, httpx.Client(base_url=address, headers=bearer("secret")) as http:
+    with running(settings) as address, caller(address, headers=bearer("secret")) as http:
         assert [http.get("/v1/models").status_code for _ in range(3)] == [200, 200, 429]
         refused = http.get("/v1/models")
         assert refused.json()["error"]["type"] == "rate_limit_error" and 1 <= int(refused.headers["retry-after"]) <= 30
@@ -66,7 +66,7 @@ def test_a_key_has_so_many_requests_a_minute(server: TritonServer, tmp_path: Pat
 def test_a_key_has_so_many_speeches_at_a_time(server: TritonServer, tmp_path: Path) -> None:
     settings = Settings(triton=server.grpc_url, keys_file=key_file(tmp_path, streams=1))
     body = {**SHORT, "input": "Nine birds sing. " * 20, "max_seconds": 30, "runaway_guard": False}
-    with running(settings) as address, httpx.Client(base_url=address, headers=bearer("secret"), timeout=60) as http:
+    with running(settings) as address, caller(address, headers=bearer("secret")) as http:
         with http.stream("POST", PATH, json=body) as first:
             assert first.status_code == 200
             second = http.post(PATH, json=SHORT)
@@ -104,7 +104,7 @@ def test_a_new_key_opens_with_its_entry(tmp_path: Path) -> None:
 
 
 def test_bodies_are_bounded_also_when_their_length_is_not_told(server: TritonServer) -> None:
-    with running(Settings(triton=server.grpc_url, max_body=1000)) as address, httpx.Client(base_url=address) as http:
+    with running(Settings(triton=server.grpc_url, max_body=1000)) as address, caller(address) as http:
         long = json.dumps(SHORT | {"extra": {}, "unknown": "x" * 2000}).encode()
         for content in (long, iter([long[:500], long[500:]])):
             answer = http.post(PATH, content=content, headers={"content-type": "application/json"})
@@ -115,11 +115,12 @@ def test_bodies_are_bounded_also_when_their_length_is_not_told(server: TritonSer
 
 def test_pages_of_other_origins_may_call_only_where_the_operator_says_so(server: TritonServer, address: str) -> None:
     asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    assert "access-control-allow-origin" not in httpx.options(address + PATH, headers=asked).headers
+    with caller(address) as http:
+        assert "access-control-allow-origin" not in http.options(PATH, headers=asked).headers
     settings = Settings(triton=server.grpc_url, cors=("https://a.example",), keys=("secret",))
-    with running(settings) as other:
-        assert httpx.options(other + PATH, headers=asked).headers["access-control-allow-origin"] == "https://a.example"
-        refused = httpx.post(other + PATH, json=SHORT, headers=asked)
+    with running(settings) as other, caller(other) as http:
+        assert http.options(PATH, headers=asked).headers["access-control-allow-origin"] == "https://a.example"
+        refused = http.post(PATH, json=SHORT, headers=asked)
         assert refused.status_code == 401 and refused.headers["access-control-allow-origin"] == "https://a.example"
 
 
@@ -176,7 +177,7 @@ def test_unknown_fields_are_named(http: httpx.Client) -> None:
 
 
 def test_no_server_is_a_503_that_says_when_to_come_again() -> None:
-    with running(Settings(triton="127.0.0.1:9")) as address, httpx.Client(base_url=address, timeout=60) as http:
+    with running(Settings(triton="127.0.0.1:9")) as address, caller(address) as http:
         answer = http.post(PATH, json=SHORT)
         assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
         assert answer.json()["error"]["type"] == "server_error"
@@ -191,9 +192,9 @@ def test_the_server_is_asked_whether_it_speaks(http: httpx.Client) -> None:
 def test_it_speaks_tls(server: TritonServer, tmp_path: Path) -> None:
     make_certificates(tmp_path)
     settings = Settings(triton=server.grpc_url, tls_cert=tmp_path / "server.pem", tls_key=tmp_path / "server.key")
-    with running(settings) as address:
-        trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-        assert httpx.get(f"{address}/health/live", verify=trust).status_code == 200
+    trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with running(settings) as address, caller(address, verify=trust) as http:
+        assert http.get("/health/live").status_code == 200
 
 
 def test_a_line_of_the_log_tells_a_request_and_no_text(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,9 +16,11 @@ from higgs_tts import GenerationParams, HiggsClient
 from higgs_tts.pcm import to_s16
 
 from gateway.encoding import FORMATS
-from gateway.settings import PORT
+from gateway.settings import PORT, Settings
 from serve.triton import TritonServer
+from tests.client.proxy import TokenProxy
 from tests.conftest import ROOT
+from tests.gateway.running import caller, running
 
 PATH = "/v1/audio/speech"
 TEXT = "Nine birds."
@@ -105,3 +107,18 @@ def test_the_whole_has_its_report_in_headers(http: httpx.Client) -> None:
     assert answer.headers["x-finish-reason"] == "length"
     assert float(answer.headers["x-audio-seconds"]) == pytest.approx(1.0)
     assert json.loads(answer.headers["x-report"])["seed"] == 0
+
+
+def test_the_trace_of_a_request_goes_on_to_triton(server: TritonServer) -> None:
+    proxy = TokenProxy(server.grpc_url, token=None)
+    parent, state = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1"
+    try:
+        with running(Settings(triton=proxy.url)) as address, caller(address) as http:
+            for given in (parent, "no trace"):
+                headers = {"traceparent": given, "tracestate": state}
+                assert http.post(PATH, json=SPEECH, headers=headers).status_code == 200
+                told = proxy.seen.pop("ModelStreamInfer")
+                assert told.get("traceparent") == (parent if given == parent else None)
+                assert told.get("tracestate") == (state if given == parent else None)
+    finally:
+        proxy.stop()

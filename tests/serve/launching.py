@@ -54,9 +54,14 @@ def answers(address: str) -> bool:
 
 @contextmanager
 def command(bundle: Path, *more: str, seconds: float = 30.0) -> Iterator[tuple[subprocess.Popen[str], Ports]]:
-    """`python -m serve` as a user runs it, on free ports, in the checkout."""
+    """`python -m serve` as a user runs it, on free ports, in the checkout; without a gateway unless it is asked for."""
     ports = Ports.free()
-    options = [f"--http-port={ports.http}", f"--grpc-port={ports.grpc}", f"--metrics-port={ports.metrics}"]
+    options = [
+        "--gateway=off",
+        f"--http-port={ports.http}",
+        f"--grpc-port={ports.grpc}",
+        f"--metrics-port={ports.metrics}",
+    ]
     words = [sys.executable, "-u", "-m", "serve", str(bundle), *options, *more]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     limit = threading.Timer(seconds, process.kill)  # ends a test that waits for a line which never comes

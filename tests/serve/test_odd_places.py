@@ -145,7 +145,7 @@ def refused(words: str, command: list[str], seconds: float = 10.0) -> None:
 def serve(bundle: Path) -> list[str]:
     free = Ports.free()
     numbers = [f"--http-port={free.http}", f"--grpc-port={free.grpc}", f"--metrics-port={free.metrics}"]
-    return [sys.executable, "-m", "serve", str(bundle), *numbers]
+    return [sys.executable, "-m", "serve", str(bundle), "--gateway=off", *numbers]
 
 
 @pytest.mark.parametrize("most", [30, 40, 64, 100, LEAST_FILES - 1])
@@ -265,7 +265,7 @@ def test_a_file_that_may_not_be_read_is_named(bundle: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", ["x" * 300, "missing", "new\nline", "a b", "/dev/null"])
 def test_a_bundle_that_is_none_is_refused_in_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--state", "/dev/null/state"]) == 1
+    assert main([name, "--gateway", "off", "--state", "/dev/null/state"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("serve: ")
     assert said.count("\n") == 1

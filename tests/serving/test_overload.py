@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from higgs_tts import GenerationParams, HiggsClient, OverloadedError, Speech
 
@@ -19,7 +18,7 @@ from build.targets import load_target
 from gateway.settings import Settings
 from serve.manifest import MANIFEST_FILE
 from serve.triton import TritonServer
-from tests.gateway.running import running
+from tests.gateway.running import caller, running
 
 
 @pytest.fixture
@@ -51,10 +50,10 @@ def test_a_full_queue_refuses_and_the_others_are_served(small_server: TritonServ
         assert all(1 <= (error.retry_after or 0) <= 60 for error in refused)
         assert all(speech.finish_reason in ("length", "stop") for speech in served)
         assert client.synthesize("Quiet again.", params=params).seconds > 0
-    with running(Settings(triton=small_server.grpc_url)) as address, httpx.Client(base_url=address) as http:
+    with running(Settings(triton=small_server.grpc_url)) as address, caller(address) as http:
         body = {"input": "A crowd arrives at once.", "max_seconds": 3.0, "runaway_guard": False, "stream": False}
         with ThreadPoolExecutor(12) as pool:
-            answers = list(pool.map(lambda _: http.post("/v1/audio/speech", json=body, timeout=60), range(12)))
+            answers = list(pool.map(lambda _: http.post("/v1/audio/speech", json=body), range(12)))
     assert {answer.status_code for answer in answers} == {200, 429}
     assert {answer.json()["error"]["type"] for answer in answers if answer.is_error} == {"rate_limit_error"}
     assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in answers if answer.is_error)

@@ -25,7 +25,7 @@ class Launched(AbstractContextManager["Launched"]):
         self._ports = Ports.free()
         ports = (f"--{kind}-port={getattr(self._ports, kind)}" for kind in ("http", "grpc", "metrics"))
         with log.open("w") as lines:
-            command = [sys.executable, "-u", "-m", "serve", str(bundle), *ports]
+            command = [sys.executable, "-u", "-m", "serve", str(bundle), "--gateway=off", *ports]
             self._process = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT)
         self.grpc_url = f"127.0.0.1:{self._ports.grpc}"
         self.http = ("127.0.0.1", self._ports.http)

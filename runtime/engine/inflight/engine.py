@@ -11,7 +11,7 @@ import torch
 
 from runtime.engine.admission import admit, code_stream, timed_out
 from runtime.engine.contract import Event, Listener, ModelRunner, tell
-from runtime.engine.devices import answers
+from runtime.engine.devices import is_lost
 from runtime.engine.inflight.pieces import pieces
 from runtime.engine.inflight.prompt_reader import PromptReader, Stream
 from runtime.engine.inflight.scheduler import Scheduler, Step
@@ -19,7 +19,7 @@ from runtime.engine.inflight.step_size import StepSize
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.statistics import Statistics
 from runtime.engine.types import MAX_RAS_WINDOW, EngineStats, FinishReason, Limits, Pace, Request
-from runtime.formats.errors import CUDAFailureError, RequestError, classify
+from runtime.formats.errors import RequestError, classify
 
 _LOOK_SECONDS = 0.1
 
@@ -116,7 +116,12 @@ class Engine:
 
     def _new_scheduler(self) -> Scheduler[Stream]:
         limits = self._limits
-        return Scheduler(limits.max_streams, limits.prefill_tokens_per_step, self._reader.known)
+        return Scheduler(limits.max_streams, limits.prefill_tokens_per_step, self._begin)
+
+    def _begin(self, stream: Stream) -> int:
+        """A stream gets its slot; returns how many positions of its prompt need not be read. Called with the lock."""
+        self._statistics.begin(stream.request, stream.deadline)
+        return self._reader.known(stream)
 
     def _new_stream(self, request: Request, on_event: Listener) -> Stream:
         # No piece is longer than a step's reading budget, so that a step always has room for one.
@@ -256,16 +261,18 @@ class Engine:
                 self._end(stream, failure)
 
     def _look_at_the_device(self, failure: RequestError) -> None:
-        if isinstance(failure, CUDAFailureError) and not answers(self._runner.device):
+        if is_lost(self._runner.device, failure):
             self._broken = failure
 
     def _end(self, stream: Stream, event: Event) -> None:
         """Free a stream's slot, then tell its listener. Call with the lock."""
         del self._streams[stream.request_id]
-        for move in self._scheduler.release(stream):
-            self._runner.move(move.source, move.target, move.sequence.positions)
-            self._state.move(move.source, move.target)
-        tell(stream.request_id, stream.on_event, event)
+        try:
+            for move in self._scheduler.release(stream):
+                self._runner.move(move.source, move.target, move.sequence.positions)
+                self._state.move(move.source, move.target)
+        finally:  # a lost device moves nothing
+            tell(stream.request_id, stream.on_event, event)
 
     def _start_over(self, error: Exception) -> None:
         """Fail every stream and start again with an empty scheduler."""

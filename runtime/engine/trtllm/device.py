@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from runtime.engine.devices import answers
+from runtime.engine.devices import is_lost
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.trtllm.code_transfer import CodeTransfer, Transfer
 from runtime.engine.trtllm.column_step import ColumnStep, cuda_graph_recorder
@@ -16,6 +16,7 @@ from runtime.engine.trtllm.frame_table import FrameTable, end_id, read_audio_emb
 from runtime.engine.trtllm.step_callback import StepCallback
 from runtime.engine.trtllm.stream import TrtllmStream
 from runtime.engine.types import AUDIO_EMBEDDING, MAX_RAS_WINDOW, CodebookLayout, Limits
+from runtime.formats.errors import RequestError
 
 
 class Device:
@@ -54,9 +55,9 @@ class Device:
                 self._column_step.record(cuda_graph_recorder())
             torch.cuda.synchronize(self._device)  # the executor's stream does not wait for what was set up here
 
-    def answers(self) -> bool:
-        """Whether it still computes."""
-        return answers(self._device)
+    def is_lost(self, failure: RequestError) -> bool:
+        """As `devices.is_lost`."""
+        return is_lost(self._device, failure)
 
     def callback(
         self,

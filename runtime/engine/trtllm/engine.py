@@ -33,7 +33,7 @@ from runtime.engine.trtllm.executor_config import (
 from runtime.engine.trtllm.roster import Roster
 from runtime.engine.trtllm.stream import TrtllmStream, warm_up_requests
 from runtime.engine.types import EngineStats, FinishReason, FrameWindow, Limits, ModelDescription, Pace, Request
-from runtime.formats.errors import CUDAFailureError, EngineError, ModelLoadingError, RequestError, classify
+from runtime.formats.errors import EngineError, ModelLoadingError, RequestError, classify
 
 ENGINE = "engine"
 _PATIENCE = timedelta(milliseconds=50)  # how exactly deadlines are kept while the executor has nothing to say
@@ -217,7 +217,7 @@ class TrtllmEngine:
 
     def _fail(self, stream: TrtllmStream, error: Exception) -> None:
         failure = classify(error)
-        if isinstance(failure, CUDAFailureError) and not self._roster.broken and not self._device.answers():
+        if not self._roster.broken and self._device.is_lost(failure):
             self._break(error)
         if self._end(stream, failure):
             tell(stream.request.request_id, stream.on_event, failure)

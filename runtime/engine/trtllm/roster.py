@@ -50,6 +50,7 @@ class Roster:
             return None
         self._waiting.remove(stream)
         stream.place = self._free_places.pop()
+        self.statistics.begin(stream.request, stream.deadline)
         self.statistics.busy(True)
         self.in_executor[stream.key] = stream
         self.lock.notify_all()

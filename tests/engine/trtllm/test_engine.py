@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtime.engine import devices
 from runtime.engine.contract import Event
 from runtime.engine.delay_pattern import delay
-from runtime.engine.trtllm import device
 from runtime.engine.trtllm.engine import TrtllmEngine
 from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import (
@@ -161,7 +161,7 @@ def test_waiting_streams_take_the_places_of_those_that_leave(running: tuple[Trtl
     for stream in streams:
         assert isinstance(stream.over(), FrameWindow)
     assert max(len(keys) for keys in executor.history) == LIMITS.max_streams
-    assert engine.stats().finished == 5
+    assert engine.stats().finished == engine.stats().queued.counts[-1] == 5
 
 
 def test_what_continues_goes_before_those_that_wait(running: tuple[TrtllmEngine, Executor]) -> None:
@@ -315,7 +315,7 @@ def test_a_device_that_answers_no_more_ends_the_engine_though_the_executor_does_
     def fail(*_: Any) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(device, "answers", lambda device: works)
+    monkeypatch.setattr(devices, "answers", lambda device: works)
     victim = Listener(engine, order("victim", frames=900, sampling=ENDLESS)).begun()
     with monkeypatch.context() as patch:
         patch.setattr(engine._device.table, "write", fail)

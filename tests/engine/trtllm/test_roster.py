@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,10 @@ def test_a_next_part_that_may_wait_lets_others_have_its_place() -> None:
     with roster.lock:
         for key, (name, continues) in enumerate({"new": False, "ahead": True, "far ahead": True}.items()):
             stream: Any = SimpleNamespace(
-                request=SimpleNamespace(request_id=name, continues=continues), key=key, place=-1
+                request=SimpleNamespace(request_id=name, continues=continues, timeout=60.0),
+                deadline=time.monotonic() + 60.0,
+                key=key,
+                place=-1,
             )
             roster.admit(stream)
         roster.pace = Pace(resting=frozenset(("far ahead",)), yielding=frozenset(("ahead",)))
