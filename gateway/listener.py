@@ -32,6 +32,7 @@ class Listener:
         finally:
             if not task.done():
                 task.cancel()
+                await asyncio.wait({task})  # a generator cannot be closed while it still runs
         raise Gone
 
     def close(self) -> None:
