@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -85,6 +86,8 @@ class Front:
         seconds = time.monotonic() - spoken.started_at
         self._metrics.requests.labels(path, scope["method"] if route else "any", status).inc()
         self._metrics.duration.labels(path).observe(seconds)
+        if path.startswith("/health") and status == HTTPStatus.OK:
+            return  # somebody asks all the time
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "request_id": spoken.request_id,
