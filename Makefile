@@ -88,6 +88,7 @@ engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT
 	@$(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE"
 
 serve: setup ## serve BUNDLE in the foreground (gateway 8080, gRPC 8001, HTTP 8000, metrics 8002); GATEWAY=off leaves one out; Ctrl-C stops it
+	@$(if $(filter file,$(origin BUNDLE)),test -e "$$BUNDLE/manifest.json" || $(MAKE) --no-print-directory engine)
 	@exec "$$RUN_PYTHON" -m serve "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(FALLBACK),--fallback "$$FALLBACK") \
 		$(if $(STATE),--state "$$STATE") $(if $(GATEWAY),--gateway "$$GATEWAY") $(SERVE_OPTIONS)
 
