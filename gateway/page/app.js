@@ -27,7 +27,7 @@ const defaults = values();
 const colours = new Colours();
 const cast = new Cast(part.cast, part.speakers, colours);
 const editor = new Editor(part.words, part.paint, colours, (names) => {
-  part.count.value = editor.text.length;
+  part.count.textContent = editor.text.length;
   cast.show(names);
   shown();
 });
@@ -176,8 +176,8 @@ function frame() {
   wave.draw(at);
   timeline.draw(wave.span, at);
   const speaker = timeline.at(at);
-  part.clock.value = clock(at);
-  part.length.value = clock(wave.seconds);
+  part.clock.textContent = clock(at);
+  part.length.textContent = clock(wave.seconds);
   part.now.textContent = transport.playing && speaker ? timeline.label(speaker) : "";
   part.now.dataset.speaker = speaker ? colours.of(speaker.speaker) : "";
   part.play.disabled = !transport.live && !transport.whole;
@@ -256,7 +256,7 @@ function recall() {
 }
 
 function shown() {
-  part["speed-value"].value = `${Number(part.speed.value)}×`;
+  part["speed-value"].textContent = `${Number(part.speed.value)}×`;
   part.voices.disabled = isDialogue();
   part["voice-hint"].hidden = !isDialogue();
   part.choices.hidden = isDialogue();

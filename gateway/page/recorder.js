@@ -51,7 +51,7 @@ export class Recorder {
     await this.context.close();
     this.recording = null;
     this.#look(false);
-    if (seconds < LEAST_SECONDS) this.recorded.value = "That was too short.";
+    if (seconds < LEAST_SECONDS) this.#tell("That was too short.");
     else await this.#keep(blob, seconds);
   }
 
@@ -60,7 +60,12 @@ export class Recorder {
     URL.revokeObjectURL(this.heard.src);
     this.heard.src = URL.createObjectURL(blob);
     this.heard.hidden = false;
-    this.recorded.value = seconds ? `Recorded ${seconds.toFixed(1)} seconds.` : `Taken: ${blob.name}`;
+    this.#tell(seconds ? `Recorded ${seconds.toFixed(1)} seconds.` : `Taken: ${blob.name}`);
+  }
+
+  #tell(sentence) {
+    this.recorded.textContent = sentence;
+    this.status.textContent = sentence; // which is read out; how long it has lasted would be too much
   }
 
   #look(recording) {
@@ -80,7 +85,7 @@ export class Recorder {
       const seconds = (performance.now() - this.began) / 1000;
       analyser.getFloatTimeDomainData(samples);
       this.level.value = Math.sqrt(samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0));
-      this.recorded.value = `${seconds.toFixed(1)} of at most ${MOST_SECONDS} seconds`;
+      this.recorded.textContent = `${seconds.toFixed(1)} of at most ${MOST_SECONDS} seconds`;
       if (seconds >= MOST_SECONDS) this.recording.stop();
       else requestAnimationFrame(look);
     };
