@@ -46,7 +46,6 @@ def create_app(settings: Settings) -> FastAPI:
         title="Higgs Audio V2",
         description="Speech over HTTP, as OpenAI's clients ask for it.",
         version=__version__,
-        root_path=settings.root_path,
         lifespan=lifespan,
         responses=ERRORS,
         docs_url=None,  # `page` has it, without a CDN

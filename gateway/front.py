@@ -23,7 +23,9 @@ logger = logging.getLogger("gateway.requests")
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 SPEECH_PATH = "/v1/audio/speech"
-_CLOSED = ("/v1/", "/metrics")  # to those without a key, where keys are needed
+# To those without a key, where keys are needed. A page's link cannot carry one.
+_OPEN, _OPEN_BELOW = {"/", "/docs", "/openapi.json", "/health"}, ("/page/", "/health/")
+_METHODS = {"GET", "HEAD", "POST", "DELETE", "OPTIONS"}
 
 
 class Front:
@@ -64,13 +66,11 @@ class Front:
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, spoken: Spoken) -> None:
         speaker: Key | None = None
         try:
-            if (
-                scope["path"].startswith(_CLOSED) and scope["method"] != "OPTIONS"
-            ):  # a browser asks before without a key
+            if not _is_open(scope):
                 key = self._keys.owner(headers.get("authorization"))
                 spoken.key = key.name
                 key.take()
-                if scope["path"] == SPEECH_PATH:
+                if _path(scope) == SPEECH_PATH:
                     key.begin_speech()
                     speaker = key
         except GatewayError as error:
@@ -86,7 +86,7 @@ class Front:
         route = scope.get("route")
         path = getattr(route, "path", "none")  # the path itself may be anything
         seconds = time.monotonic() - spoken.started_at
-        self._metrics.requests.labels(path, method if route else "any", status).inc()
+        self._metrics.requests.labels(path, method if method in _METHODS else "other", status).inc()
         self._metrics.duration.labels(path).observe(seconds)
         if path.startswith("/health") and status == HTTPStatus.OK:
             return  # somebody asks all the time
@@ -101,6 +101,17 @@ class Front:
             **spoken.line(),
         }
         logger.info("%s", json.dumps(line, ensure_ascii=False))
+
+
+def _path(scope: Scope) -> str:
+    """The path as the routes know it, wherever a proxy has mounted them."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def _is_open(scope: Scope) -> bool:
+    path = _path(scope)
+    # A browser asks what it may without a key.
+    return path in _OPEN or path.startswith(_OPEN_BELOW) or scope["method"] == "OPTIONS"
 
 
 class _Bounded:

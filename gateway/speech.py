@@ -67,7 +67,7 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
         first = await listener.unless_gone(speech.first_part())
     except Gone:
         return Response(status_code=_NOBODY)
-    except HiggsError:
+    except Exception:
         listener.close()
         raise
     parts, media_type = speech.parts(first), encoder.media_type
@@ -103,10 +103,8 @@ async def _prepared(body: Any, request: Request, house: Services) -> tuple[Calla
     spoken = request.state.spoken
     spoken.begin(body.response_format, "clip" if reference else "named" if name else "none", body.speed)
     spoken.text = body.input if house.settings.log_text else None
-    stream = house.client.stream
-    return partial(
-        stream, body.input, voice=name, reference=reference, params=params, metadata=_trace(request)
-    ), encoder
+    told = {"voice": name, "reference": reference, "params": params, "metadata": _trace(request)}
+    return partial(house.client.stream, body.input, **told), encoder
 
 
 def _trace(request: Request) -> dict[str, str]:
@@ -114,9 +112,8 @@ def _trace(request: Request) -> dict[str, str]:
     parent, state = (request.headers.get(name, "") for name in ("traceparent", "tracestate"))
     if not _TRACEPARENT.fullmatch(parent):
         return {}
-    return {"traceparent": parent} | (
-        {"tracestate": state} if state and state.isascii() and state.isprintable() else {}
-    )
+    sendable = state and state.isascii() and state.isprintable()
+    return {"traceparent": parent} | ({"tracestate": state} if sendable else {})
 
 
 async def _key(body: Any, house: Services, fresh: bool) -> str | None:

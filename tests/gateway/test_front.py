@@ -55,6 +55,15 @@ def test_with_keys_only_their_owners_may_call(server: TritonServer, tmp_path: Pa
         assert http.get("/health/live").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/v1/audio/voices", "/nowhere", "//v1/models"])
+def test_a_proxy_s_path_opens_nothing(path: str) -> None:
+    settings = Settings(triton="127.0.0.1:9", keys=("secret",), root_path="/tts")
+    with running(settings) as address, caller(address) as http:
+        assert http.get(path).status_code == 401
+        assert http.get("/health/live").status_code == http.get("/").status_code == 200
+        assert http.get("/v1/models", headers=bearer("secret")).status_code == 200
+
+
 def test_a_key_has_so_many_requests_a_minute(server: TritonServer, tmp_path: Path) -> None:
     settings = Settings(triton=server.grpc_url, keys_file=key_file(tmp_path, requests_per_minute=2))
     with running(settings) as address, caller(address, headers=bearer("secret")) as http:
