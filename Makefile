@@ -53,7 +53,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage soak torture test-page lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients soak torture test-page lint lint-deploy acceptance \
 	bench bench-lm bench-serving bench-fairness bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
@@ -88,6 +88,7 @@ engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT
 	@$(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE"
 
 serve: setup ## serve BUNDLE in the foreground (gateway 8080, gRPC 8001, HTTP 8000, metrics 8002); GATEWAY=off leaves one out; Ctrl-C stops it
+	@$(if $(filter file,$(origin BUNDLE)),test -e "$$BUNDLE/manifest.json" || $(MAKE) --no-print-directory engine)
 	@exec "$$RUN_PYTHON" -m serve "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(FALLBACK),--fallback "$$FALLBACK") \
 		$(if $(STATE),--state "$$STATE") $(if $(GATEWAY),--gateway "$$GATEWAY") $(SERVE_OPTIONS)
 
@@ -115,6 +116,19 @@ client-ends: client-wheel ### install the wheel with the oldest and the newest p
 		$$folder/bin/python -m pip list --disable-pip-version-check | grep -iE '^(numpy|protobuf|grpcio|soundfile|tritonclient) '; \
 		STANDIN_PYTHON="$(abspath $(PY))" $$folder/bin/python -m pytest tests/client --confcutdir tests/client -q --ignore tests/client/test_wheel.py; \
 	done
+
+CLIENTS := artifacts/clients
+CLIENTS_PIN := tests/http_clients/constraints.txt
+
+$(CLIENTS)/.ready: pyproject.toml $(CLIENTS_PIN)
+	@test -x $(CLIENTS)/bin/python || "$$PYTHON" -m venv $(CLIENTS)
+	@echo "installing into $(CLIENTS) (800 MB; some minutes the first time)"
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check pip==25.3
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --group clients --constraint $(CLIENTS_PIN)
+	@touch $@
+
+test-clients: demo-bundle $(CLIENTS)/.ready ### speak to the gateway with OpenAI's, LiveKit's and pipecat's own clients and curl, and try its OpenAPI page
+	@GATEWAY_PYTHON="$(abspath $(PY))" $(CLIENTS)/bin/python -m pytest tests/http_clients --confcutdir tests/http_clients -q
 
 test: setup ## run the tests, on a real Triton, in WORKERS (2) processes; the long ones, deploy/'s and a GPU's have targets of their own
 	@$(PY) -m pytest -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import grpc
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from higgs_tts import AsyncHiggsClient, HiggsError, __version__
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from gateway import consents, errors, health, metrics, models, page, speech, voices
@@ -21,27 +19,10 @@ from gateway.front import Front
 from gateway.health import Readiness
 from gateway.keys import Keys
 from gateway.metrics import Metrics
+from gateway.openapi import ERRORS, DescribedApp
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.voice_names import VoiceNames
-
-
-class ErrorDetails(BaseModel):
-    """What went wrong."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorAnswer(BaseModel):
-    """An error in OpenAI's shape."""
-
-    error: ErrorDetails
-
-
-_STATUSES = (400, 401, 403, 404, 405, 413, 429, 500, 503, 504)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -61,14 +42,13 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         await client.close()
 
-    answers: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in _STATUSES}
-    app = FastAPI(
+    app = DescribedApp(
         title="Higgs Audio V2",
         description="Speech over HTTP, as OpenAI's clients ask for it.",
         version=__version__,
         root_path=settings.root_path,
         lifespan=lifespan,
-        responses=answers,
+        responses=ERRORS,
         docs_url=None,  # `page` has it, without a CDN
         redoc_url=None,
     )

@@ -33,8 +33,8 @@ class Kept:
 
 
 def key_of(body: BaseModel, server: list[Any]) -> str:
-    """What tells an answer from others: the request, the server as `VoiceNames.identity` tells it, and who encodes."""
-    parts = [body.model_dump(exclude=_APART), server, av.library_versions, __version__]
+    """What tells answers apart: the request's known fields, the server (`VoiceNames.identity`), and who encodes."""
+    parts = [body.model_dump(exclude=_APART | {*(body.model_extra or {})}), server, av.library_versions, __version__]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode(errors="surrogatepass")).hexdigest()
 
 

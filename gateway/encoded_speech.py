@@ -99,13 +99,16 @@ class EncodedSpeech:
 
 
 async def events(speech: EncodedSpeech, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The parts as server-sent events. The last one says how the speech ended, also when the stream broke."""
+    """The parts as server-sent events. The last one says how the speech ended.
+
+    When the stream breaks, it says how, and then HiggsError is raised.
+    """
     try:
         async for part in parts:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(part).decode(), **_where(speech)})
     except HiggsError as error:
         yield _event({"type": "speech.audio.error"} | errors.body(error))
-        return
+        raise  # OpenAI has no such event, and clients that do not know it would take the speech for whole
     finally:
         await parts.aclose()  # type: ignore[attr-defined]
     report = speech.report

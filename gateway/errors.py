@@ -42,6 +42,7 @@ _STATUS: tuple[tuple[tuple[type[HiggsError], ...], int], ...] = (
 )
 _TYPES = {401: UNAUTHENTICATED, 403: "permission_error", 429: LIMITED}
 _RETRY_SECONDS = {429: 2, 503: 5}  # where the server does not say when to come again
+_ABOUT_PATHS = {404, 405}
 
 
 class GatewayError(Exception):
@@ -88,12 +89,32 @@ async def on_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, (GatewayError, HiggsError)):
         return response(error)
     if isinstance(error, RequestValidationError):
+        if isinstance(error.body, bytes) and error.body:  # the framework parses what is called JSON only
+            return response(_unsupported(request))
         return response(_invalid(error))
-    if isinstance(error, HTTPException):  # of the framework: no such route, or not with this method
-        answer = response(GatewayError(error.status_code, f"{error.detail}: {shortened(request.url.path)}."))
+    if isinstance(error, HTTPException):  # of the framework
+        # There is no such route, or not with this method; or the body cannot be read.
+        where = f": {shortened(request.url.path)}" if error.status_code in _ABOUT_PATHS else ""
+        answer = response(GatewayError(error.status_code, f"{error.detail}{where}."))
         answer.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
+            answer.headers["allow"] = ", ".join(methods)
         return answer
-    return response(GatewayError(500, "The gateway failed; its log says why."))
+    answer = response(GatewayError(500, "The gateway failed; its log says why."))
+    answer.headers["connection"] = "close"  # the web server closes it now, and the client should not be surprised
+    return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """All that the path has: the framework names its first route's. Empty for a path that is not on the page."""
+    path = getattr(request.scope.get("route"), "path_format", None)
+    return sorted(method.upper() for method in request.app.openapi()["paths"].get(path, ()))
+
+
+def _unsupported(request: Request) -> GatewayError:
+    named = request.headers.get("content-type")
+    what = f"is {shortened(named)!r}" if named else "is missing"
+    return GatewayError(415, f"The header content-type {what}; send JSON, as application/json.")
 
 
 def _invalid(error: RequestValidationError) -> GatewayError:

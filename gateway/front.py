@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -35,7 +36,9 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, method = Headers(scope=scope), scope["method"]
+        if method == "HEAD":  # answered as GET; the web server leaves the body out
+            scope = {**scope, "method": "GET"}
         given = headers.get("x-request-id", "")
         spoken = Spoken(self._metrics, given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
         scope.setdefault("state", {})["spoken"] = spoken
@@ -56,7 +59,7 @@ class Front:
             raise
         finally:
             self._metrics.open.dec()
-            self._note(scope, status, spoken)
+            self._note(scope, method, status, spoken)
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, spoken: Spoken) -> None:
         speaker: Key | None = None
@@ -79,17 +82,19 @@ class Front:
             if speaker is not None:
                 speaker.end_speech()
 
-    def _note(self, scope: Scope, status: int, spoken: Spoken) -> None:
+    def _note(self, scope: Scope, method: str, status: int, spoken: Spoken) -> None:
         route = scope.get("route")
         path = getattr(route, "path", "none")  # the path itself may be anything
         seconds = time.monotonic() - spoken.started_at
-        self._metrics.requests.labels(path, scope["method"] if route else "any", status).inc()
+        self._metrics.requests.labels(path, method if route else "any", status).inc()
         self._metrics.duration.labels(path).observe(seconds)
+        if path.startswith("/health") and status == HTTPStatus.OK:
+            return  # somebody asks all the time
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "request_id": spoken.request_id,
             "key": spoken.key,
-            "method": scope["method"],
+            "method": method,
             "route": path,
             "status": status,
             "seconds": round(seconds, 4),

@@ -14,16 +14,19 @@ from higgs_tts import AsyncSpeechStream, HiggsError, Reference
 from gateway.cache import Kept, etag, key_of, matches
 from gateway.clips import reference_of
 from gateway.encoded_speech import EncodedSpeech, events
-from gateway.encoding import Encoder
-from gateway.errors import GatewayError
+from gateway.encoding import FORMATS, Encoder
+from gateway.errors import GatewayError, shortened
 from gateway.examples import EXAMPLES
 from gateway.listener import Gone, Listener, LiveResponse
 from gateway.models import check_model
+from gateway.openapi import EVENT
 from gateway.services import Services, services
 from gateway.speech_request import SpeechRequest, generation_params, ignored_fields, output_rate
 
 router = APIRouter(tags=["speech"])
 SSE = "text/event-stream"
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_MEDIA_TYPES = [one.media_type for one in FORMATS.values()]
 _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NOBODY = 499  # the status in logs and metrics of an answer for which nobody waited
 
@@ -32,7 +35,10 @@ _NOBODY = 499  # the status in logs and metrics of an answer for which nobody wa
     "/v1/audio/speech",
     response_class=Response,
     responses={
-        200: {"description": "Audio in the format asked for, or server-sent events that carry it."},
+        200: {
+            "description": "Audio in the format asked for, or server-sent events that carry it.",
+            "content": dict.fromkeys(_MEDIA_TYPES, _BYTES) | {SSE: {"schema": EVENT}},
+        },
         304: {"description": "The answer is the one that `If-None-Match` names."},
     },
 )
@@ -43,7 +49,9 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
     most = house.settings.max_characters
     if len(body.input) > most:
         raise GatewayError(400, f"input has {len(body.input)} characters; at most {most} are spoken.", "input")
-    headers = {"x-ignored-fields": ", ".join(ignored)} if (ignored := ignored_fields(body)) else {}
+    ignored = shortened(", ".join(ignored_fields(body)))
+    # A header's value is ASCII, whatever the fields are called.
+    headers = {"x-ignored-fields": ignored.encode("ascii", "backslashreplace").decode()} if ignored else {}
     begin, encoder = await _prepared(body, request, house)
     key = await _key(body, house, fresh=False)
     if key is not None:

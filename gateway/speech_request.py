@@ -12,6 +12,7 @@ from gateway.encoding import FORMATS, LEAST_RATE, LEAST_SPEED, MOST_RATE, MOST_S
 from gateway.errors import GatewayError, shortened
 from gateway.models import DEFAULT_MODEL
 
+MAX_REFERENCE_CHARACTERS = 10_000
 _TOLD = get_type_hints(GenerationParams)
 
 
@@ -42,7 +43,9 @@ class PeersFields(OpenAIFields):
 
     stream: bool = Field(True, description="false: one answer with its length, finish reason and report as headers.")
     ref_audio: str | None = Field(None, description="A recording whose voice to take: a data URL.")
-    ref_text: str | None = Field(None, description="What the recording says, word for word.")
+    ref_text: str | None = Field(
+        None, max_length=MAX_REFERENCE_CHARACTERS, description="What the recording says, word for word."
+    )
     sample_rate: int | None = Field(None, ge=LEAST_RATE, le=MOST_RATE, description="Of the answer, in Hz.")
     strict: bool = Field(False, description="Refuse unknown fields instead of naming them in `x-ignored-fields`.")
     extra: dict[str, Any] = Field({}, description="The options below, where a client's own fields would clash.")
@@ -88,7 +91,20 @@ def generation_params(body: PeersFields) -> GenerationParams:
         if values.get("scene"):
             raise GatewayError(400, "instructions and scene say the same thing; give one of them.", "instructions")
         values["scene"] = body.instructions
+    for name, value in values.items():
+        _check(name, value)
     return GenerationParams(**values)
+
+
+def _check(name: str, value: Any) -> None:
+    """Raises GatewayError for what no option can be, though JSON holds it: deep nesting, and halves of characters."""
+    inside = [*value, *value.values()] if isinstance(value, dict) else [value]
+    if any(isinstance(one, (dict, list)) for one in inside):
+        raise GatewayError(400, f"{name} has a list or an object in it where only text and numbers can be.", name)
+    try:
+        "".join(one for one in inside if isinstance(one, str)).encode()
+    except UnicodeEncodeError as error:
+        raise GatewayError(400, f"{name} has a lone surrogate in it, which is no character.", name) from error
 
 
 def output_rate(body: PeersFields, source_rate: int) -> int:

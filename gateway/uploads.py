@@ -24,7 +24,7 @@ _MAX_TEXT = 64 * 1024  # bytes of a field
 async def uploaded(request: Request, kind: type[Form]) -> Form:
     """The body's fields. Raises GatewayError when it is no form, and RequestValidationError for a field."""
     if not request.headers.get("content-type", "").lower().startswith(MULTIPART):
-        raise GatewayError(400, f"The body is no form; send it as {MULTIPART}.")
+        raise GatewayError(415, f"The body is no form; send it as {MULTIPART}.")
     parser = MultiPartParser(
         request.headers, request.stream(), max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_TEXT
     )

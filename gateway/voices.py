@@ -94,7 +94,7 @@ async def remove_voice(voice_id: str, request: Request) -> dict[str, Any]:
     if voice.origin != "added":
         raise GatewayError(403, f"Voice {voice.name!r} came with the model and cannot be removed.", "voice")
     await house.client.remove_voice(voice.name)
-    about = {"id": ID_PREFIX + voice.name, "object": "audio.voice", "deleted": True}
+    about = {"id": ID_PREFIX + voice.name, "object": "audio.voice.deleted", "deleted": True}
     return about | {"success": True, "message": f"Voice '{voice.name}' was removed."}
 
 
@@ -131,7 +131,9 @@ def _described(voice: VoiceProfile) -> dict[str, Any]:
 
 def _as_openai(voice: VoiceProfile) -> dict[str, Any]:
     created_at = voice.metadata.get("created_at", 0)
-    return {"object": "audio.voice", "id": ID_PREFIX + voice.name, "name": voice.name, "created_at": created_at}
+    kind = "audio_sample" if voice.seconds else "prompt"
+    about = {"object": "audio.voice", "type": kind, "created_at": created_at}
+    return about | {"id": ID_PREFIX + voice.name, "name": voice.name}
 
 
 def _as_uploaded(voice: VoiceProfile) -> dict[str, Any]:

@@ -27,6 +27,7 @@ ADDRESS = f"{LOOPBACK}:8080"
 START_SECONDS = 60.0  # to import its libraries on a busy machine
 STEADY_SECONDS = 10.0  # a gateway that stayed up for so long starts with a clean slate
 LONGEST_PAUSE_SECONDS = 30.0
+LOOK_SECONDS, HANG_SECONDS = 5.0, 30.0  # how often it is asked whether it runs, and how long it may say nothing
 _LOOK_SECONDS = 0.05
 _ROOT = Path(__file__).resolve().parents[1]
 _HAS_PACKAGES = (
@@ -105,14 +106,42 @@ class Gateway:
         in_a_row = 0
         while (process := self._process) is not None:
             up_since = time.monotonic()
-            process.wait()
+            what = self._until_it_ends(process)
             if time.monotonic() - up_since > STEADY_SECONDS:
                 in_a_row = 0
             if self._stopping.wait(min(2 ** (in_a_row - 1), LONGEST_PAUSE_SECONDS) if in_a_row else 0):
                 return
             in_a_row += 1
-            logger.warning("the gateway has ended; restarting it")
+            logger.warning("the gateway %s; restarting it", what)
             self._begin()
+
+    def _until_it_ends(self, process: subprocess.Popen[bytes]) -> str:
+        """Wait; one that says nothing for HANG_SECONDS is killed. Returns what happened to it."""
+        answered_at = time.monotonic()
+        while True:
+            try:
+                process.wait(LOOK_SECONDS)
+                return "has ended"
+            except subprocess.TimeoutExpired:
+                pass
+            if self._answers():
+                answered_at = time.monotonic()
+            elif time.monotonic() - answered_at > HANG_SECONDS and not self._stopping.is_set():
+                process.kill()
+                process.wait()
+                return "hangs"
+
+    def _answers(self) -> bool:
+        """Whether anything comes back, be it the refusal of one that encrypts, or of its machine."""
+        try:
+            with self._connected(LOOK_SECONDS) as connection:
+                connection.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+                connection.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            pass
+        return True
 
     def _begin(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
@@ -133,10 +162,13 @@ class Gateway:
             self._guard = Guard(self._process.pid)
 
     def _listens(self) -> bool:
-        host, _, port = self.url.rpartition(":")
-        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+        with suppress(OSError), self._connected(1):
             return True
         return False
+
+    def _connected(self, timeout: float) -> socket.socket:
+        host, _, port = self.url.rpartition(":")
+        return socket.create_connection((host.strip("[]"), int(port)), timeout)
 
     def _refuse_if_taken(self) -> None:
         try:

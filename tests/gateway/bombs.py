@@ -56,8 +56,8 @@ def table(samples: int, tracks: int) -> bytes:
     )
 
 
-def covered(recording: bytes, side: int) -> bytes:
-    """An MP3 with a black picture of that many pixels on each side."""
+def covered(recording: bytes, side: int, pictures: int = 1) -> bytes:
+    """An MP3 with black pictures of that many pixels on each side."""
     deflate = zlib.compressobj(1)
     pixels = b"".join(deflate.compress(b"\0" * (1 + 4 * side)) for _ in range(side)) + deflate.flush()
     head = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
@@ -66,9 +66,9 @@ def covered(recording: bytes, side: int) -> bytes:
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
     body = b"\0image/png\0\x03\0" + picture
-    frame = b"APIC" + struct.pack(">I", len(body)) + b"\0\0" + body
-    size = bytes(len(frame) >> shift & 127 for shift in (21, 14, 7, 0))
-    return b"ID3\3\0\0" + size + frame + recording
+    frames = (b"APIC" + struct.pack(">I", len(body)) + b"\0\0" + body) * pictures
+    size = bytes(len(frames) >> shift & 127 for shift in (21, 14, 7, 0))
+    return b"ID3\3\0\0" + size + frames + recording
 
 
 def wav(rate: int, channels: int, claimed: int, data: bytes) -> bytes:

@@ -121,6 +121,7 @@ def test_a_request_leaves_one_line_of_json_that_holds_no_text_unless_asked(
         running(Settings(triton=server.grpc_url, log_text=log_text)) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as http,
     ):
+        assert http.get("/health/live").status_code == 200
         answer = http.post("/v1/audio/speech", json=SPEECH, headers={"x-request-id": "mine"})
     (record,) = [one for one in caplog.records if one.name == "gateway.requests"]
     line = record.getMessage()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import httpx
@@ -69,6 +71,23 @@ def test_it_comes_back_when_it_dies_and_goes_with_a_launcher_that_is_killed(bund
         process.wait()
         wait_for(lambda: not second.is_running(), 10)
     assert not check_gateway(where, 1).well
+
+
+def test_one_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(gateway, "HANG_SECONDS", 1.0)
+    where = address()
+    made = Gateway(where, sys.executable, ["--triton", "localhost:1"])
+    made.start()
+    try:
+        made.watch()
+        first = process_of(os.getpid())
+        first.send_signal(signal.SIGSTOP)
+        wait_for(lambda: not first.is_running() and lives(where), 120)
+        assert process_of(os.getpid()).pid != first.pid
+    finally:
+        made.stop()
+    assert not lives(where)
 
 
 def test_a_gateway_that_cannot_start_ends_the_launcher_in_a_sentence(bundle: Path) -> None:
