@@ -31,6 +31,7 @@ def test_a_dialogue_is_pictured_while_it_plays(opened: Callable[..., Page], name
     if page.locator("#play").get_attribute("aria-label") == "Play":
         page.locator("#play").click()
     expect(page.locator("#now")).to_have_text("John", timeout=LONG_MS)
+    page.mouse.move(0, 0)  # nothing is pointed at
     page.wait_for_timeout(700)
     page.locator(".composer").evaluate("one => one.scrollIntoView()")
     picture = Image.open(io.BytesIO(page.screenshot(full_page=name == "page-desktop")))
