@@ -22,15 +22,20 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "is_
 def test_a_dialogue_is_pictured_while_it_plays(opened: Callable[..., Page], name: str, options: dict) -> None:
     stage = Stage(opened(**options, reduced_motion="reduce"))
     page = stage.page
+    page.get_by_role("button", name="Sentence").click()  # the first request of a server warms it up
+    stage.speak()
+    stage.wait("done")
     page.get_by_role("button", name="Dialogue").click()
     page.get_by_label("Voice of Anna").select_option("slt")
     page.get_by_label("Voice of John").select_option("awb")
     stage.speak()
+    stage.wait("waiting")
     stage.wait("done")
     page.locator("#parts button").nth(1).click()
     if page.locator("#play").get_attribute("aria-label") == "Play":
         page.locator("#play").click()
     expect(page.locator("#now")).to_have_text("John", timeout=LONG_MS)
+    page.mouse.move(0, 0)  # nothing is pointed at
     page.wait_for_timeout(700)
     page.locator(".composer").evaluate("one => one.scrollIntoView()")
     picture = Image.open(io.BytesIO(page.screenshot(full_page=name == "page-desktop")))
