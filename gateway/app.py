@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.services = Services(settings, client, VoiceNames(client, settings.aliases), measured, cache)
-        app.state.readiness = Readiness(client)
+        app.state.readiness = Readiness(client, measured)
         yield
         await client.close()
 
@@ -64,7 +64,4 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["*"],
         )
-    about = app.openapi()  # it keeps what it returns
-    about["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    about["security"] = [{}, {"key": []}]
     return app

@@ -18,6 +18,8 @@ import av
 from higgs_tts import __version__
 from pydantic import BaseModel
 
+from gateway.encoding import FORMATS
+
 _TEMPORARY = ".part-"
 # They change nothing of the answer's bytes.
 _APART = {"model", "strict"}
@@ -34,7 +36,8 @@ class Kept:
 
 def key_of(body: BaseModel, server: list[Any]) -> str:
     """What tells answers apart: the request's known fields, the server (`VoiceNames.identity`), and who encodes."""
-    parts = [body.model_dump(exclude=_APART | {*(body.model_extra or {})}), server, av.library_versions, __version__]
+    told = body.model_dump(exclude=_APART | {*(body.model_extra or {})})
+    parts = [told, server, repr(FORMATS[told["response_format"]]), av.library_versions, __version__]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode(errors="surrogatepass")).hexdigest()
 
 

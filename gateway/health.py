@@ -7,10 +7,17 @@ import time
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
-from higgs_tts import AsyncHiggsClient, GenerationParams, HiggsError, OverloadedError
+from higgs_tts import (
+    AsyncHiggsClient,
+    GenerationParams,
+    GenerationTimeoutError,
+    HiggsError,
+    OverloadedError,
+    StreamStalledError,
+)
 
 from gateway.errors import GatewayError
-from gateway.services import services
+from gateway.metrics import Metrics
 
 _KEEP_SECONDS = 5.0  # a verdict, however many ask
 _SPEAK_SECONDS = 10.0
@@ -20,10 +27,10 @@ router = APIRouter(tags=["operations"])
 
 
 class Readiness:
-    """Lets the server speak a fifth of a second, at most every few seconds. One that is busy is ready."""
+    """Lets the server speak a fifth of a second, at most every few seconds. One that speaks to others is ready."""
 
-    def __init__(self, client: AsyncHiggsClient) -> None:
-        self._client = client
+    def __init__(self, client: AsyncHiggsClient, metrics: Metrics) -> None:
+        self._client, self._metrics = client, metrics
         self._fault: str | None = None
         self._old_at = 0.0
         self._lock = asyncio.Lock()
@@ -37,11 +44,14 @@ class Readiness:
             return self._fault
 
     async def _ask(self) -> str | None:
+        started = time.monotonic()
         params = GenerationParams(max_seconds=_SPEECH_SECONDS, timeout_seconds=_SPEAK_SECONDS)
         try:
             speech = await self._client.synthesize("Hello.", params=params, timeout=_SPEAK_SECONDS)
         except OverloadedError:
             return None
+        except (GenerationTimeoutError, StreamStalledError) as error:  # others may have all its streams
+            return None if self._metrics.heard_at > started else str(error)
         except HiggsError as error:
             return str(error)
         return None if len(speech.samples) else "The server spoke nothing."
@@ -55,7 +65,7 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready")
 async def ready(request: Request) -> dict[str, str]:
-    """The server speaks: it was made to, within the last seconds."""
+    """The server spoke when it was last asked, at most some seconds ago, or is busy speaking to others."""
     fault = await request.app.state.readiness.fault()
     if fault is not None:
         raise GatewayError(503, fault)
@@ -75,7 +85,6 @@ async def test() -> dict[str, str]:
 
 
 @router.get("/v1/", response_class=Response)
-async def prewarm(request: Request) -> Response:
+async def prewarm() -> Response:
     """LiveKit opens its connection with it."""
-    services(request)
     return Response()

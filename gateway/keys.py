@@ -91,11 +91,6 @@ class Keys:
                 raise ValueError(f"{file} holds no keys; without --keys-file anybody may call.")
         return cls(keys)
 
-    @property
-    def are_needed(self) -> bool:
-        """Whether only those with a key may call."""
-        return bool(self._keys)
-
     def owner(self, header: str | None) -> Key:
         """Who calls, by the request's Authorization header. Raises GatewayError for nobody who may."""
         if not self._keys:

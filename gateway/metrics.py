@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.heard_at = -math.inf  # when audio last came from the server, for whomever; of time.monotonic()
         ProcessCollector(registry=self.registry)
 
         def histogram(name: str, meaning: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
@@ -90,6 +92,7 @@ class Spoken:
         """A chunk came from the server. When it came counts, not when a client that reads slowly lets us take it."""
         if not len(chunk.samples):
             return
+        self.metrics.heard_at = chunk.received_at
         if self._last_audio_at is None:
             self.first_audio_seconds = chunk.received_at - self.started_at
             self.metrics.first_audio.observe(self.first_audio_seconds)

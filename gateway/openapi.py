@@ -30,7 +30,7 @@ _OF_KEYS = (401, 403, 429)
 ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorAnswer} for code in _OF_ALL + _OF_BODIES + _OF_KEYS}
 _INVALID = "422"  # the framework's word for what is answered here with 400
 _LATER = {429, 503}
-_OPEN = ("/health", "/docs")  # to those without a key, too
+_OPEN = "/health"  # to those without a key, too (`front.py`)
 
 
 def _told(kind: str, **fields: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +40,13 @@ def _told(kind: str, **fields: dict[str, Any]) -> dict[str, Any]:
 
 _WHOLE = {"type": "integer", "minimum": 0}
 _USAGE = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), _WHOLE)
-_DELTA = _told("speech.audio.delta", audio={"type": "string", "contentEncoding": "base64"})
+_DELTA = _told(
+    "speech.audio.delta",
+    audio={"type": "string", "contentEncoding": "base64"},
+    part={**_WHOLE, "description": "Of the speech, from 0."},
+    speaker={"type": ["string", "null"]},
+    stop={"type": "number", "description": "Second of the speech, at speed 1, up to which it goes."},
+)
 _DONE = _told(
     "speech.audio.done",
     usage={"type": "object", "required": [*_USAGE], "properties": _USAGE},

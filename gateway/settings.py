@@ -11,7 +11,7 @@ LOOPBACK = "127.0.0.1"
 PORT = 8080
 KEYS_VARIABLE, KEYS_FILE_VARIABLE = "HIGGS_API_KEYS", "HIGGS_API_KEYS_FILE"
 MEBIBYTE = 2**20
-# The names that clients of OpenAI's service offer, by how its voices sound; each takes one of ours (`voices.py`).
+# The names that clients of OpenAI's service offer, by how its voices sound; each takes one of ours (`voice_names.py`).
 FEMININE = ("alloy", "coral", "fable", "marin", "nova", "sage", "shimmer")
 MASCULINE = ("ash", "ballad", "cedar", "echo", "onyx", "verse")
 

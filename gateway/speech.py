@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -90,6 +91,8 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
 async def _prepared(body: Any, request: Request, house: Services) -> tuple[Callable[[], AsyncSpeechStream], Encoder]:
     """What begins the speech, and what encodes it. Raises GatewayError for what the gateway can tell is wrong."""
     params = generation_params(body)
+    if isinstance(params.speakers, dict):  # `extra` may say anything, which the server then refuses
+        params = replace(params, speakers=await house.voices.resolve_all(params.speakers))
     source_rate = await house.client.sample_rate()
     encoder = Encoder(body.response_format, source_rate, output_rate(body, source_rate), body.speed)
     voice = body.voice if isinstance(body.voice, str | None) else body.voice.id
@@ -103,8 +106,9 @@ async def _prepared(body: Any, request: Request, house: Services) -> tuple[Calla
     spoken = request.state.spoken
     spoken.begin(body.response_format, "clip" if reference else "named" if name else "none", body.speed)
     spoken.text = body.input if house.settings.log_text else None
-    told = {"voice": name, "reference": reference, "params": params, "metadata": _trace(request)}
-    return partial(house.client.stream, body.input, **told), encoder
+    trace = _trace(request)
+    begin = partial(house.client.stream, body.input, voice=name, reference=reference, params=params, metadata=trace)
+    return begin, encoder
 
 
 def _trace(request: Request) -> dict[str, str]:

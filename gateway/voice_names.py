@@ -31,14 +31,19 @@ class VoiceNames:
         names is given and the server has no voices.
         """
         name = self._aliases.get(name, name)
+        own = name.removeprefix(ID_PREFIX)
         try:
-            voices = await self.voices(fresh=name not in self._voices)
+            voices = await self.voices(fresh=name != own and own not in self._voices)  # it may have been made just now
         except HiggsError:  # the model that lists them may be down while speech goes on
             voices = self._voices
-        own = name.removeprefix(ID_PREFIX)
         if name in voices or own in voices:
             return name if name in voices else own
         return _as_openai_calls(name, voices) if name in FEMININE + MASCULINE else name
+
+    async def resolve_all(self, speakers: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for the voice of each speaker; what is no name is left for the server."""
+        named = {speaker: voice for speaker, voice in speakers.items() if isinstance(voice, str)}
+        return {**speakers, **{speaker: await self.resolve(voice) or voice for speaker, voice in named.items()}}
 
     async def voices(self, fresh: bool = True) -> dict[str, VoiceProfile]:
         """The voices by name; without `fresh` they may be some seconds old. Raises HiggsError."""

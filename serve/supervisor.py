@@ -106,16 +106,19 @@ class Supervisor:
         assert self._fallback is not None
         logger.warning("%s; serving %s instead, as --fallback says", error, self._fallback.bundle)
         self.server = self._fallback
+        self._wait_to_go_back()
+        self.server.start(self._timeout)
+
+    def _wait_to_go_back(self) -> None:
         self._back_at = time.monotonic() + self._back_seconds
         self._back_seconds = min(2 * self._back_seconds, MOST_BACK_SECONDS)
-        self.server.start(self._timeout)
 
     def _go_back(self, fallback: TritonServer) -> None:
         """Serve the first bundle again if there is a GPU for it; the streams of the fallback end first."""
         try:
             self._first.check()
         except LaunchError:  # nobody noticed
-            self._back_at = time.monotonic() + self._back_seconds
+            self._wait_to_go_back()
             return
         logger.warning("there is a GPU for %s again; going back to it", self._first.bundle)
         if not drain(fallback.access, self._drain_seconds, fallback.ailment):

@@ -122,3 +122,11 @@ def test_the_trace_of_a_request_goes_on_to_triton(server: TritonServer) -> None:
                 assert told.get("tracestate") == (state if given == parent else None)
     finally:
         proxy.stop()
+
+
+def test_speakers_take_voices_by_any_name_that_voice_takes(http: httpx.Client) -> None:
+    speakers = {"Anna": "alloy", "Bob": "voice_tone", "Cleo": "feminine"}
+    answer = speak(http, input="Anna: Nine.\nBob: Ten.\nCleo: Two.", speakers=speakers, stream=False, max_seconds=0.3)
+    assert json.loads(answer.headers["x-report"])["voices"] == {"Anna": "tone", "Bob": "tone", "Cleo": None}
+    assert speak(http, extra={"speakers": ["Anna"]}).status_code == 400
+    assert speak(http, extra={"speakers": {"Anna": 1}}).status_code == 400
