@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import resource
 import sys
 
 import uvicorn
 from higgs_tts import HiggsError
 
 from gateway.app import create_app
+from gateway.connection import PunctualProtocol
 from gateway.settings import Settings, parse
 
 
@@ -20,6 +22,7 @@ def web_server(settings: Settings) -> uvicorn.Server:
         port=settings.port,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
+        http=PunctualProtocol,
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -34,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 1 when the gateway cannot start."""
     settings = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a descriptor for every connection
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         server = web_server(settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import grpc
@@ -24,6 +26,8 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.voice_names import VoiceNames
 
+_WAITING_THREADS = 64
+
 
 def create_app(settings: Settings) -> FastAPI:
     """Raises ValueError with one sentence for keys that are none, HiggsError for an address that is none."""
@@ -39,6 +43,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.services = Services(settings, client, VoiceNames(client, settings.aliases), measured, cache)
         app.state.readiness = Readiness(client, measured)
+        # Most of what waits in a thread waits for the server.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_WAITING_THREADS, "waiting"))
         yield
         await client.close()
 
@@ -55,7 +61,14 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, errors.on_error)
-    app.add_middleware(Front, metrics=measured, keys=keys, max_body=settings.max_body)
+    app.add_middleware(
+        Front,
+        metrics=measured,
+        keys=keys,
+        max_body=settings.max_body,
+        origins=settings.cors,
+        seconds=settings.write_timeout,
+    )
     if settings.cors:
         app.add_middleware(
             CORSMiddleware,

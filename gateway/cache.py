@@ -22,7 +22,7 @@ from gateway.encoding import FORMATS
 
 _TEMPORARY = ".part-"
 # They change nothing of the answer's bytes.
-_APART = {"model", "strict"}
+_APART = {"model", "strict", "voice", "ref_audio"}
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,21 @@ class Kept:
     data: bytes
 
 
-def key_of(body: BaseModel, server: list[Any]) -> str:
-    """What tells answers apart: the request's known fields, the server (`VoiceNames.identity`), and who encodes."""
+def key_of(body: BaseModel, voice: str | None, speakers: Any, clip: str, server: str) -> str:
+    """What tells answers apart: the request's known fields, the voices and the recording (by its digest) that they came
+    to mean, the server (`VoiceNames.identity`), and who encodes.
+    """
     told = body.model_dump(exclude=_APART | {*(body.model_extra or {})})
-    parts = [told, server, repr(FORMATS[told["response_format"]]), av.library_versions, __version__]
+    parts = [
+        told,
+        voice,
+        speakers,
+        clip,
+        server,
+        repr(FORMATS[told["response_format"]]),
+        av.library_versions,
+        __version__,
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode(errors="surrogatepass")).hexdigest()
 
 
@@ -48,7 +59,7 @@ def etag(key: str) -> str:
 
 def matches(header: str | None, key: str) -> bool:
     """Whether `If-None-Match` names this answer."""
-    return header is not None and (header.strip() == "*" or key in (one.strip(' W/"') for one in header.split(",")))
+    return header is not None and key in (one.strip(' W/"') for one in header.split(","))
 
 
 class SpeechCache:
@@ -71,6 +82,8 @@ class SpeechCache:
 
     def put(self, key: str, kept: Kept) -> None:
         """Keep an answer, unless the disk refuses: nobody waits for it."""
+        if len(kept.data) > self._max_bytes:
+            return
         head = {"media_type": kept.media_type, "headers": kept.headers, "bytes": len(kept.data)}
         with suppress(OSError):
             self._make_room(len(kept.data))

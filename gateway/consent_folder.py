@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ID_PREFIX = "cons_"
-MOST = 10_000
+MOST, MOST_BYTES = 10_000, 512 * 2**20
 _ID = re.compile(rf"{ID_PREFIX}[0-9a-f]{{24}}")
 _LOCK = ".lock"
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class TooMany(Exception):
-    """The folder holds MOST consents."""
+    """The folder holds MOST consents, or has no room for another one's recording in MOST_BYTES."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class ConsentFolder:
     def add(self, name: str, language: str, recording: bytes, media_type: str) -> Consent:
         """Keep a consent. Raises TooMany."""
         with self._locked():
-            if len(self._ids()) >= MOST:
+            used = sum(entry.stat().st_size for entry in os.scandir(self._folder))
+            if len(self._ids()) >= MOST or used + len(recording) > MOST_BYTES:
                 raise TooMany
             now = time.time_ns()
             number = f"{ID_PREFIX}{now:016x}{secrets.token_hex(4)}"

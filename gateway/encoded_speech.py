@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +16,10 @@ from higgs_tts import AsyncSpeechStream, AudioChunk, HiggsError, SpeechReport
 from gateway import errors
 from gateway.encoding import Encoder
 from gateway.metrics import Spoken
+
+# Of their own, so that whoever waits in a thread holds up nobody's sound.
+_ENCODERS = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "encoder")
+_MOST_OF_A_HEADER = 4000  # bytes; proxies and clients take no longer ones
 
 
 class EncodedSpeech:
@@ -63,11 +69,11 @@ class EncodedSpeech:
                 if part := await self._encoded(chunk):
                     self._spoken.sends(part)
                     yield part
-            if part := await asyncio.to_thread(self._encoder.finish):
+            if part := await _in_encoders(self._encoder.finish):
                 self._spoken.sends(part)
                 yield part
             outcome = self.finish_reason
-        except HiggsError as error:
+        except Exception as error:
             outcome = type(error).__name__
             raise
         finally:
@@ -79,11 +85,12 @@ class EncodedSpeech:
 
     def last_headers(self) -> dict[str, str]:
         """What is known at the end."""
-        return {
+        headers = {
             "x-finish-reason": self.finish_reason,
             "x-audio-seconds": f"{self._spoken.audio_seconds:.3f}",
-            "x-report": json.dumps(self.report and asdict(self.report)),
         }
+        report = json.dumps(self.report and asdict(self.report))
+        return headers | ({"x-report": report} if len(report) <= _MOST_OF_A_HEADER else {})
 
     def _end(self, outcome: str) -> None:
         """End the generation, if it has not ended by itself, and note how."""
@@ -95,7 +102,11 @@ class EncodedSpeech:
         self._spoken.hears(chunk)
         if self._encoder.is_cheap:
             return self._encoder.encode(chunk.samples)
-        return await asyncio.to_thread(self._encoder.encode, chunk.samples)
+        return await _in_encoders(self._encoder.encode, chunk.samples)
+
+
+async def _in_encoders(work: Callable[..., bytes], *arguments: Any) -> bytes:
+    return await asyncio.get_running_loop().run_in_executor(_ENCODERS, work, *arguments)
 
 
 async def events(speech: EncodedSpeech, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -123,9 +123,11 @@ def _invalid(error: RequestValidationError) -> GatewayError:
     place = [str(step) for step in fault["loc"][1:]]
     if fault["type"] == "json_invalid":
         return GatewayError(400, f"The body is no JSON: {fault['ctx']['error']}.")
-    name = ".".join(place[:1]) or None
+    name = shortened(".".join(place[:1])) or None
     given = fault.get("input")
-    what = "" if fault["type"] == "missing" or isinstance(given, (dict, bytes)) else f" is {shortened(repr(given))}"
+    repeated = given[: MAX_ECHO + 1] if isinstance(given, str) else given
+    is_large = fault["type"] == "missing" or isinstance(given, (dict, list, bytes))
+    what = "" if is_large else f" is {shortened(repr(repeated))}"
     told = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
     return GatewayError(400, f"{name or 'The body'}{what}: {told[:1].lower()}{told[1:]}.", name)
 

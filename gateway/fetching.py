@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
@@ -14,6 +16,10 @@ SECONDS = 10.0
 _PORTS = {"http": 80, "https": 443}
 _UNICAST = IPv6Network("2000::/3")  # all that is handed out; the rest is for one machine, one network or nobody
 _TRANSLATED = IPv6Network("64:ff9b::/96")  # an IPv4 address for those who have only IPv6
+# Public by their numbers, but clouds have services for their machines there, and 6to4 its relays.
+_NOT_PUBLIC = [IPv4Network(name) for name in ("192.0.0.0/24", "168.63.129.16/32", "192.88.99.0/24")]
+# A name server that does not answer holds a thread, which others need.
+_RESOLVERS = ThreadPoolExecutor(4, "resolver")
 
 
 async def fetch(address: str, max_bytes: int) -> bytes:
@@ -51,7 +57,8 @@ async def _fetch(url: httpx.URL, max_bytes: int) -> bytes:
 
 
 async def _public_address(host: str, port: int) -> IPv4Address | IPv6Address:
-    found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    ask = partial(socket.getaddrinfo, host.strip("[]"), port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, ask)
     numbers = [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
     if not numbers or not all(is_public(number) for number in numbers):
         raise _refusal("is at a private address")
@@ -61,7 +68,7 @@ async def _public_address(host: str, port: int) -> IPv4Address | IPv6Address:
 def is_public(number: IPv4Address | IPv6Address) -> bool:
     """Whether anybody on the internet means the same machine by it."""
     if isinstance(number, IPv4Address):
-        return number.is_global and not number.is_multicast
+        return number.is_global and not number.is_multicast and not any(number in one for one in _NOT_PUBLIC)
     if number in _TRANSLATED:
         return is_public(IPv4Address(number.packed[-4:]))
     if number.sixtofour is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -25,14 +26,20 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 SPEECH_PATH = "/v1/audio/speech"
 # To those without a key, where keys are needed. A page's link cannot carry one.
 _OPEN, _OPEN_BELOW = {"/", "/docs", "/openapi.json", "/health"}, ("/page/", "/health/")
+_HARMLESS = {"GET", "HEAD", "OPTIONS"}
 _METHODS = {"GET", "HEAD", "POST", "DELETE", "OPTIONS"}
 
 
 class Front:
-    """Wraps the application. max_body: bytes of a request's body."""
+    """Wraps the application. max_body: bytes of a request's body, which may take `seconds` to come. origins: of pages
+    that may call."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Keys, max_body: int) -> None:
-        self._app, self._metrics, self._keys, self._max_body = app, metrics, keys, max_body
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, keys: Keys, max_body: int, origins: tuple[str, ...], seconds: float
+    ) -> None:
+        self._app, self._metrics, self._keys = app, metrics, keys
+        self._max_body, self._seconds = max_body, seconds
+        self._origins = _Any() if "*" in origins else origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,6 +73,7 @@ class Front:
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, spoken: Spoken) -> None:
         speaker: Key | None = None
         try:
+            self._refuse_strange(scope, headers)
             if not _is_open(scope):
                 key = self._keys.owner(headers.get("authorization"))
                 spoken.key = key.name
@@ -77,10 +85,18 @@ class Front:
             await errors.response(error)(scope, receive, send)
             return
         try:
-            await self._app(scope, _Bounded(receive, self._max_body), send)
+            await self._app(scope, _Bounded(receive, self._max_body, self._seconds), send)
         finally:
             if speaker is not None:
                 speaker.end_speech()
+
+    def _refuse_strange(self, scope: Scope, headers: Headers) -> None:
+        """Raise GatewayError for a path that no client means, and for what another site's page has a browser send."""
+        if not scope["path"].isprintable():
+            raise GatewayError(404, "There is no such path.")
+        is_foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        if is_foreign and headers.get("origin") not in self._origins and scope["method"] not in _HARMLESS:
+            raise GatewayError(403, "Pages of other origins may not call; --cors names those that may.", code="foreign")
 
     def _note(self, scope: Scope, method: str, status: int, spoken: Spoken) -> None:
         route = scope.get("route")
@@ -114,14 +130,25 @@ def _is_open(scope: Scope) -> bool:
     return path in _OPEN or path.startswith(_OPEN_BELOW) or scope["method"] == "OPTIONS"
 
 
-class _Bounded:
-    """ASGI's `receive`, of a body of at most so many bytes."""
+class _Any:
+    def __contains__(self, origin: object) -> bool:
+        return True
 
-    def __init__(self, receive: Receive, max_body: int) -> None:
+
+class _Bounded:
+    """ASGI's `receive`, of a body of at most so many bytes, whose parts follow each other within so many seconds."""
+
+    def __init__(self, receive: Receive, max_body: int, seconds: float) -> None:
         self._receive, self._max_body, self._left = receive, max_body, max_body
+        self._seconds: float | None = seconds  # until the body is there
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), self._seconds)
+        except TimeoutError:
+            raise HTTPException(408, "The body did not come in time") from None
+        if not message.get("more_body", False):
+            self._seconds = None
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise HTTPException(413, f"The body has more than {self._max_body} bytes")

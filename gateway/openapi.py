@@ -25,7 +25,7 @@ class ErrorAnswer(BaseModel):
 
 
 _OF_ALL = (400, 404, 405, 500, 503, 504)
-_OF_BODIES = (413, 415)
+_OF_BODIES = (408, 413, 415)
 _OF_KEYS = (401, 403, 429)
 ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorAnswer} for code in _OF_ALL + _OF_BODIES + _OF_KEYS}
 _INVALID = "422"  # the framework's word for what is answered here with 400

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
-from functools import partial
-from typing import Annotated, Any
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Request, Response
-from higgs_tts import AsyncSpeechStream, HiggsError, Reference
+from higgs_tts import GenerationParams, HiggsError, Reference
 
 from gateway.cache import Kept, etag, key_of, matches
 from gateway.clips import reference_of
@@ -53,62 +53,79 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
     ignored = shortened(", ".join(ignored_fields(body)))
     # A header's value is ASCII, whatever the fields are called.
     headers = {"x-ignored-fields": ignored.encode("ascii", "backslashreplace").decode()} if ignored else {}
-    begin, encoder = await _prepared(body, request, house)
-    key = await _key(body, house, fresh=False)
-    if key is not None:
-        headers["etag"] = etag(key)
-        if matches(request.headers.get("if-none-match"), key):
-            return Response(status_code=304, headers=headers)
-        if house.cache and (kept := await asyncio.to_thread(house.cache.get, key)):
-            house.metrics.cached.inc()
-            return Response(kept.data, media_type=kept.media_type, headers=headers | kept.headers)
-
-    speech, listener = EncodedSpeech(begin(), encoder, request.state.spoken), Listener(request.receive)
+    source_rate = await house.client.sample_rate()
+    rate, listener = output_rate(body, source_rate), Listener(request.receive)
+    is_live = False  # whether the listener is somebody else's by now
     try:
-        first = await listener.unless_gone(speech.first_part())
-    except Gone:
-        return Response(status_code=_NOBODY)
-    except Exception:
-        listener.close()
-        raise
-    parts, media_type = speech.parts(first), encoder.media_type
-    if body.stream_format == "sse":
-        parts, media_type = events(speech, parts), SSE
-    if key is not None and house.cache:
-        parts = _kept(parts, speech, media_type, key, body, house)
-    headers |= speech.headers()
-    if body.stream:
-        return LiveResponse(parts, listener, house.settings.write_timeout, media_type, headers)
-    try:
+        meant = await listener.unless_gone(_meant(body, house))
+        key = await _key(body, meant, house, fresh=False)
+        if key is not None:
+            headers["etag"] = etag(key)
+            if matches(request.headers.get("if-none-match"), key):
+                return Response(status_code=304, headers=headers)
+            if house.cache and (kept := await asyncio.to_thread(house.cache.get, key)):
+                house.metrics.cached.inc()
+                return Response(kept.data, media_type=kept.media_type, headers=headers | kept.headers)
+        spoken = request.state.spoken
+        spoken.begin(body.response_format, meant.kind, body.speed)
+        spoken.text = body.input if house.settings.log_text else None
+        stream = house.client.stream(
+            body.input, voice=meant.voice, reference=meant.reference, params=meant.params, metadata=_trace(request)
+        )
+        speech = EncodedSpeech(stream, Encoder(body.response_format, source_rate, rate, body.speed), spoken)
+        parts = speech.parts(await listener.unless_gone(speech.first_part()))
+        media_type = SSE if body.stream_format == "sse" else FORMATS[body.response_format].media_type
+        if body.stream_format == "sse":
+            parts = events(speech, parts)
+        if key is not None and house.cache:
+            parts = _kept(parts, speech, media_type, key, body, meant, house)
+        headers |= speech.headers()
+        if body.stream:
+            is_live = True
+            return LiveResponse(parts, listener, house.settings.write_timeout, media_type, headers)
         data = await listener.unless_gone(_joined(parts))
+        return Response(data, media_type=media_type, headers=headers | speech.last_headers())
     except Gone:
         return Response(status_code=_NOBODY)
     finally:
-        listener.close()
-    return Response(data, media_type=media_type, headers=headers | speech.last_headers())
+        if not is_live:
+            listener.close()
 
 
-async def _prepared(body: Any, request: Request, house: Services) -> tuple[Callable[[], AsyncSpeechStream], Encoder]:
-    """What begins the speech, and what encodes it. Raises GatewayError for what the gateway can tell is wrong."""
+@dataclass(frozen=True)
+class _Meant:
+    """What a request means here: options whose voices are the server's, and a voice or a recording to take it from.
+
+    clip: the recording's digest.
+    """
+
+    params: GenerationParams
+    voice: str | None
+    reference: Reference | None
+    clip: str
+
+    @property
+    def kind(self) -> str:
+        return "clip" if self.reference else "named" if self.voice else "none"
+
+
+async def _meant(body: Any, house: Services) -> _Meant:
+    """Raises GatewayError for what the gateway can tell is wrong."""
     params = generation_params(body)
     if isinstance(params.speakers, dict):  # `extra` may say anything, which the server then refuses
         params = replace(params, speakers=await house.voices.resolve_all(params.speakers))
-    source_rate = await house.client.sample_rate()
-    encoder = Encoder(body.response_format, source_rate, output_rate(body, source_rate), body.speed)
-    voice = body.voice if isinstance(body.voice, str | None) else body.voice.id
-    name = await house.voices.resolve(voice) if voice else None
-    reference: Reference | None = None
-    if body.ref_audio is not None:
+    if body.ref_audio is not None:  # whatever voice clients must name all the same
         reference = await reference_of(body.ref_audio, body.ref_text, house.settings)
-        name = None  # clients that clone must name a voice all the same
-    elif body.ref_text is not None:
+        return _Meant(params, None, reference, await asyncio.to_thread(_digest, reference))
+    if body.ref_text is not None:
         raise GatewayError(400, "ref_text says what ref_audio says; give both.", "ref_text")
-    spoken = request.state.spoken
-    spoken.begin(body.response_format, "clip" if reference else "named" if name else "none", body.speed)
-    spoken.text = body.input if house.settings.log_text else None
-    trace = _trace(request)
-    begin = partial(house.client.stream, body.input, voice=name, reference=reference, params=params, metadata=trace)
-    return begin, encoder
+    voice = body.voice if isinstance(body.voice, str | None) else body.voice.id
+    return _Meant(params, await house.voices.resolve(voice) if voice else None, None, "")
+
+
+def _digest(reference: Reference) -> str:
+    samples, rate = cast(tuple[Any, int], reference.audio)
+    return hashlib.sha256(samples.tobytes() + str(rate).encode()).hexdigest()
 
 
 def _trace(request: Request) -> dict[str, str]:
@@ -120,16 +137,23 @@ def _trace(request: Request) -> dict[str, str]:
     return {"traceparent": parent} | ({"tracestate": state} if sendable else {})
 
 
-async def _key(body: Any, house: Services, fresh: bool) -> str | None:
+async def _key(body: Any, meant: _Meant, house: Services, fresh: bool) -> str | None:
     """What tells the answer from others; None while the server cannot say what voices it has."""
     try:
-        return key_of(body, await house.voices.identity(fresh))
+        server = await house.voices.identity(fresh)
     except HiggsError:
         return None
+    return key_of(body, meant.voice, meant.params.speakers, meant.clip, server) if server else None
 
 
 async def _kept(
-    parts: AsyncIterator[bytes], speech: EncodedSpeech, media_type: str, key: str, body: Any, house: Services
+    parts: AsyncIterator[bytes],
+    speech: EncodedSpeech,
+    media_type: str,
+    key: str,
+    body: Any,
+    meant: _Meant,
+    house: Services,
 ) -> AsyncIterator[bytes]:
     """The same parts; they are kept at the end, if the answer would be the same again."""
     data = bytearray()
@@ -139,7 +163,7 @@ async def _kept(
             yield part
     finally:
         await parts.aclose()  # type: ignore[attr-defined]
-    if speech.is_repeatable and house.cache and await _key(body, house, fresh=True) == key:
+    if speech.is_repeatable and house.cache and await _key(body, meant, house, fresh=True) == key:
         await asyncio.to_thread(house.cache.put, key, Kept(media_type, speech.last_headers(), bytes(data)))
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from higgs_tts import GenerationParams
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from gateway.encoding import FORMATS, LEAST_RATE, LEAST_SPEED, MOST_RATE, MOST_SPEED, FormatName, rate_fault
 from gateway.errors import GatewayError, shortened
@@ -14,6 +14,14 @@ from gateway.models import DEFAULT_MODEL
 
 MAX_REFERENCE_CHARACTERS = 10_000
 _TOLD = get_type_hints(GenerationParams)
+_MOST_ENTRIES = 1000  # of an option; the server takes fewer
+
+
+def _few(value: Any) -> Any:
+    """Before each entry is looked at: millions of them would take the time and memory of everybody."""
+    if isinstance(value, dict) and len(value) > _MOST_ENTRIES:
+        raise ValueError(f"at most {_MOST_ENTRIES} entries are taken")
+    return value
 
 
 class VoiceId(BaseModel):
@@ -48,11 +56,13 @@ class PeersFields(OpenAIFields):
     )
     sample_rate: int | None = Field(None, ge=LEAST_RATE, le=MOST_RATE, description="Of the answer, in Hz.")
     strict: bool = Field(False, description="Refuse unknown fields instead of naming them in `x-ignored-fields`.")
-    extra: dict[str, Any] = Field({}, description="The options below, where a client's own fields would clash.")
+    extra: Annotated[dict[str, Any], BeforeValidator(_few)] = Field(
+        {}, description="The options below, where a client's own fields would clash."
+    )
 
 
 def _option(one: dataclasses.Field[Any]) -> tuple[Any, Any]:
-    return (_TOLD[one.name], Field(None, description=one.metadata["meaning"]))
+    return (Annotated[_TOLD[one.name], BeforeValidator(_few)], Field(None, description=one.metadata["meaning"]))
 
 
 OPTIONS = {one.name: one for one in dataclasses.fields(GenerationParams)}
@@ -74,7 +84,9 @@ def ignored_fields(body: PeersFields) -> list[str]:
     if strange:
         raise GatewayError(400, f"extra has no option {shortened(strange[0])!r}.", "extra")
     if unknown and body.strict:
-        raise GatewayError(400, f"There is no field {shortened(unknown[0])!r}, and the request is strict.", unknown[0])
+        raise GatewayError(
+            400, f"There is no field {shortened(unknown[0])!r}, and the request is strict.", shortened(unknown[0])
+        )
     return unknown
 
 

@@ -23,7 +23,10 @@ _MAX_TEXT = 64 * 1024  # bytes of a field
 
 async def uploaded(request: Request, kind: type[Form]) -> Form:
     """The body's fields. Raises GatewayError when it is no form, and RequestValidationError for a field."""
-    if not request.headers.get("content-type", "").lower().startswith(MULTIPART):
+    kind_of_body = request.headers.get("content-type", "").lower()
+    if "charset" in kind_of_body and "utf-8" not in kind_of_body:
+        raise GatewayError(415, "The form must be UTF-8.")
+    if not kind_of_body.startswith(MULTIPART):
         raise GatewayError(415, f"The body is no form; send it as {MULTIPART}.")
     parser = MultiPartParser(
         request.headers, request.stream(), max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_TEXT
@@ -33,6 +36,8 @@ async def uploaded(request: Request, kind: type[Form]) -> Form:
         form = await parser.parse()
     except MultiPartException as error:
         raise GatewayError(400, f"The form cannot be read: {error.message.rstrip('.')}.") from error
+    except UnicodeError as error:
+        raise GatewayError(400, "The form cannot be read: it is not UTF-8.") from error
     try:
         values = {name: await _value(name, value) for name, value in form.multi_items()}
     finally:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,6 +16,7 @@ from higgs_tts import AsyncHiggsClient, HiggsError, VoiceProfile
 from gateway.settings import FEMININE, MASCULINE
 
 ID_PREFIX = "voice_"  # of the ids that OpenAI's endpoints give to voices
+_ANSWER_SECONDS = 5.0
 _KEEP_SECONDS = 5.0  # a list of voices, which other gateways may change too
 
 
@@ -21,8 +26,9 @@ class VoiceNames:
     def __init__(self, client: AsyncHiggsClient, aliases: Mapping[str, str]) -> None:
         self._client, self._aliases = client, aliases
         self._voices: dict[str, VoiceProfile] = {}
-        self._bundle = ""
-        self._old_at = 0.0
+        self._identity = ""
+        self._asked_at = -math.inf
+        self._lock = asyncio.Lock()
 
     async def resolve(self, name: str) -> str | None:
         """The server's name for a voice, by its own name, its id, an alias or one of OpenAI's.
@@ -47,19 +53,25 @@ class VoiceNames:
 
     async def voices(self, fresh: bool = True) -> dict[str, VoiceProfile]:
         """The voices by name; without `fresh` they may be some seconds old. Raises HiggsError."""
-        if fresh or time.monotonic() > self._old_at:
-            self._bundle = await self._client.bundle()
-            self._voices = {voice.name: voice for voice in await self._client.voices()}
-            self._old_at = time.monotonic() + _KEEP_SECONDS
+        asked_at = time.monotonic()
+        async with self._lock:
+            if self._asked_at < asked_at if fresh else asked_at > self._asked_at + _KEEP_SECONDS:
+                self._asked_at = time.monotonic()  # also where nobody answers: the next ones do not wait for that, too
+                bundle = await self._client.bundle()
+                voices = await self._client.voices(timeout=_ANSWER_SECONDS)
+                self._voices = {voice.name: voice for voice in voices}
+                self._identity = await asyncio.to_thread(_digest, bundle, voices)
         return self._voices
 
-    async def identity(self, fresh: bool = True) -> list[Any]:
-        """What tells this bundle with these voices from others. Raises HiggsError.
+    async def identity(self, fresh: bool = True) -> str:
+        """What tells this bundle with these voices from others; "" where it is not known. Raises HiggsError."""
+        await self.voices(fresh)
+        return self._identity
 
-        An added voice's `audio_path` names its clip by content, so a voice that was replaced is another one.
-        """
-        told = [asdict(voice) for voice in (await self.voices(fresh)).values()]
-        return [self._bundle, told]
+
+def _digest(bundle: str, voices: list[VoiceProfile]) -> str:
+    """An added voice's `audio_path` names its clip by content, so a voice that was replaced is another one."""
+    return hashlib.sha256(json.dumps([bundle, *map(asdict, voices)], sort_keys=True).encode()).hexdigest()
 
 
 def _as_openai_calls(name: str, voices: Mapping[str, VoiceProfile]) -> str | None:

@@ -113,7 +113,18 @@ class Gateway:
                 return
             in_a_row += 1
             logger.warning("the gateway %s; restarting it", what)
+            while not self._begun():
+                if self._stopping.wait(LONGEST_PAUSE_SECONDS):
+                    return
+
+    def _begun(self) -> bool:
+        """Begin it; False when the machine has no room for another process now."""
+        try:
             self._begin()
+        except OSError as error:
+            logger.warning("the gateway cannot be started (%s); trying again", error.strerror or error)
+            return False
+        return True
 
     def _until_it_ends(self, process: subprocess.Popen[bytes]) -> str:
         """Wait; one that says nothing for HANG_SECONDS is killed. Returns what happened to it."""

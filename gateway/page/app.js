@@ -248,7 +248,7 @@ function recall() {
   const told = read(location.hash);
   if (!told) return;
   for (const [name, value] of Object.entries({ ...defaults, voice: "", ...told.fields })) {
-    if (form.elements[name]) form.elements[name].value = value;
+    if ((name in defaults || name === "voice") && form.elements[name]) form.elements[name].value = value;
   }
   editor.painted = part.dialogue.value !== "off";
   cast.speakers = told.speakers;

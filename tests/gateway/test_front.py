@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import socket
 import ssl
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -212,3 +215,58 @@ def test_a_line_of_the_log_tells_a_request_and_no_text(http: httpx.Client, caplo
     line = json.loads(next(message for message in caplog.messages if "told" in message))
     assert line["route"] == PATH and line["status"] == 200 and line["outcome"] == "length"
     assert line["audio_seconds"] == pytest.approx(0.2) and "birds" not in str(line)
+
+
+def test_a_million_entries_cost_nobody_s_time(http: httpx.Client) -> None:
+    many = {str(number): 1 for number in range(100_000)}
+    for body in ({"lexicon": many}, {"extra": many}, {"speakers": many}):
+        answer = http.post(PATH, json=SHORT | body)
+        assert answer.status_code == 400 and "entries" in answer.json()["error"]["message"]
+    long = http.post(PATH, json=SHORT | {"input": ["x" * 100] * 10_000})
+    assert long.status_code == 400 and len(long.json()["error"]["message"]) < 300
+
+
+def test_a_line_end_in_a_path_is_no_way_round_a_limit(http: httpx.Client) -> None:
+    assert http.post(f"{PATH}%0A", json=SHORT).status_code == 404
+
+
+def test_another_site_s_page_may_not_use_a_browser_s_way_to_this_machine(server: TritonServer) -> None:
+    asked = {"origin": "https://a.example", "sec-fetch-site": "cross-site"}
+    with running(Settings(triton=server.grpc_url)) as address, caller(address, headers=asked) as http:
+        assert http.post(PATH, json=SHORT).status_code == 403
+        assert http.post("/v1/audio/voices", files={"name": (None, "x")}).status_code == 403
+        assert http.get("/v1/models").status_code == 200
+        assert http.post(PATH, json=SHORT, headers={"sec-fetch-site": "same-origin"}).status_code == 200
+    settings = Settings(triton=server.grpc_url, cors=("https://a.example",))
+    with running(settings) as address, caller(address, headers=asked) as http:
+        assert http.post(PATH, json=SHORT).status_code == 200
+
+
+def until_closed(connection: socket.socket, seconds: float) -> bytes:
+    """What comes until the other end closes."""
+    connection.settimeout(seconds)
+    told = b""
+    with suppress(ConnectionResetError):
+        while part := connection.recv(4096):
+            told += part
+    return told
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET"]
+)
+def test_who_says_nothing_is_hung_up_on(address: str, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr("gateway.connection.IDLE_SECONDS", 0.5)
+    place = urlsplit(address)
+    with socket.create_connection((place.hostname, place.port)) as connection:
+        connection.sendall(sent)
+        until_closed(connection, seconds=30)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(server: TritonServer) -> None:
+    with running(Settings(triton=server.grpc_url, write_timeout=0.5)) as address:
+        place = urlsplit(address)
+        with socket.create_connection((place.hostname, place.port)) as connection:
+            head = ["POST /v1/audio/speech HTTP/1.1", "Host: x", "Content-Type: application/json", "Content-Length: 9"]
+            connection.sendall("\r\n".join([*head, "", '{"i']).encode())
+            assert until_closed(connection, seconds=30).startswith(b"HTTP/1.1 408 ")
