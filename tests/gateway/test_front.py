@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import socket
 import ssl
 import subprocess
@@ -207,14 +206,6 @@ def test_it_speaks_tls(server: TritonServer, tmp_path: Path) -> None:
     trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
     with running(settings) as address, caller(address, verify=trust) as http:
         assert http.get("/health/live").status_code == 200
-
-
-def test_a_line_of_the_log_tells_a_request_and_no_text(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="gateway.requests"):
-        http.post(PATH, json=SHORT, headers={"x-request-id": "told"})
-    line = json.loads(next(message for message in caplog.messages if "told" in message))
-    assert line["route"] == PATH and line["status"] == 200 and line["outcome"] == "length"
-    assert line["audio_seconds"] == pytest.approx(0.2) and "birds" not in str(line)
 
 
 def test_a_million_entries_cost_nobody_s_time(http: httpx.Client) -> None:
