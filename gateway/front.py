@@ -102,7 +102,7 @@ class Front:
         route = scope.get("route")
         path = getattr(route, "path", "none")  # the path itself may be anything
         seconds = time.monotonic() - spoken.started_at
-        self._metrics.requests.labels(path, method if method in _METHODS else "other", status).inc()
+        self._metrics.requests.labels(path, method if route and method in _METHODS else "any", status).inc()
         self._metrics.duration.labels(path).observe(seconds)
         if path.startswith("/health") and status == HTTPStatus.OK:
             return  # somebody asks all the time

@@ -63,6 +63,10 @@ class VoiceNames:
                 self._identity = await asyncio.to_thread(_digest, bundle, voices)
         return self._voices
 
+    def forget(self) -> None:
+        """Some voice was added, replaced or removed: ask again."""
+        self._asked_at = -math.inf
+
     async def identity(self, fresh: bool = True) -> str:
         """What tells this bundle with these voices from others; "" where it is not known. Raises HiggsError."""
         await self.voices(fresh)

@@ -77,6 +77,7 @@ async def add_voice(request: Request) -> dict[str, Any]:
     elif not form.speaker_description:
         raise GatewayError(400, "A voice needs an audio_sample, or a speaker_description.", "audio_sample")
     voice = await house.client.add_voice(form.name, reference, metadata=metadata, replace=form.replace)
+    house.voices.forget()
     return _as_openai(voice) | {"success": True, "voice": _as_uploaded(voice)}
 
 
@@ -94,6 +95,7 @@ async def remove_voice(voice_id: str, request: Request) -> dict[str, Any]:
     if voice.origin != "added":
         raise GatewayError(403, f"Voice {voice.name!r} came with the model and cannot be removed.", "voice")
     await house.client.remove_voice(voice.name)
+    house.voices.forget()
     about = {"id": ID_PREFIX + voice.name, "object": "audio.voice.deleted", "deleted": True}
     return about | {"success": True, "message": f"Voice '{voice.name}' was removed."}
 
