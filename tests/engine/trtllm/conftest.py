@@ -20,6 +20,7 @@ from runtime.engine.types import AUDIO_EMBEDDING, Limits, ModelDescription
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.executor import Executor
 from tests.engine.trtllm.standin.network import Network
+from tests.engine.trtllm.streams import LIMITS
 
 MAX_BATCH, ROWS = 8, 200
 
@@ -85,3 +86,8 @@ def start(network: Network, trtllm_directory: Path) -> Iterator[Start]:
     yield start
     for engine in running:
         engine.close()
+
+
+@pytest.fixture
+def running(start: Start) -> tuple[TrtllmEngine, Executor]:
+    return start(LIMITS)
