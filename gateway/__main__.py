@@ -16,13 +16,17 @@ from gateway.settings import Settings, parse
 
 def web_server(settings: Settings) -> uvicorn.Server:
     """Raises what `create_app` raises, and OSError for a certificate that cannot be read."""
+
+    class Protocol(PunctualProtocol):
+        write_timeout = settings.write_timeout
+
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
-        http=PunctualProtocol,
+        http=Protocol,
         access_log=False,
         log_level="warning",
         server_header=False,

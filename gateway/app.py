@@ -31,7 +31,7 @@ _WAITING_THREADS = 64
 
 def create_app(settings: Settings) -> FastAPI:
     """Raises ValueError with one sentence for keys that are none, HiggsError for an address that is none."""
-    keys, measured = Keys.read(settings.keys, settings.keys_file), Metrics()
+    keys, measured = Keys(settings.keys, settings.keys_file), Metrics()
     cache = SpeechCache(settings.cache, settings.cache_bytes) if settings.cache else None
     credentials = None
     if settings.triton_root is not None:
@@ -61,14 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, errors.on_error)
-    app.add_middleware(
-        Front,
-        metrics=measured,
-        keys=keys,
-        max_body=settings.max_body,
-        origins=settings.cors,
-        seconds=settings.write_timeout,
-    )
+    app.add_middleware(Front, metrics=measured, keys=keys, settings=settings)
     if settings.cors:
         app.add_middleware(
             CORSMiddleware,

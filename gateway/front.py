@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import logging
 import re
 import time
 import uuid
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +21,7 @@ from gateway import errors
 from gateway.errors import GatewayError
 from gateway.keys import Key, Keys
 from gateway.metrics import Metrics, Spoken
+from gateway.settings import Settings
 
 logger = logging.getLogger("gateway.requests")
 
@@ -28,18 +31,19 @@ SPEECH_PATH = "/v1/audio/speech"
 _OPEN, _OPEN_BELOW = {"/", "/docs", "/openapi.json", "/health"}, ("/page/", "/health/")
 _HARMLESS = {"GET", "HEAD", "OPTIONS"}
 _METHODS = {"GET", "HEAD", "POST", "DELETE", "OPTIONS"}
+_LONGEST_BODIES = 16  # that all open requests together may bring
 
 
 class Front:
-    """Wraps the application. max_body: bytes of a request's body, which may take `seconds` to come. origins: of pages
-    that may call."""
+    """Wraps the application."""
 
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, keys: Keys, max_body: int, origins: tuple[str, ...], seconds: float
-    ) -> None:
-        self._app, self._metrics, self._keys = app, metrics, keys
-        self._max_body, self._seconds = max_body, seconds
-        self._origins = _Any() if "*" in origins else origins
+    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Keys, settings: Settings) -> None:
+        self._app, self._metrics, self._keys, self._settings = app, metrics, keys, settings
+        self._origins = _Any() if "*" in settings.cors else settings.cors
+        self._bodies = _Bodies(settings.max_body, _LONGEST_BODIES * settings.max_body, settings.write_timeout)
+        self._open = 0
+        # Whose own name a page may have that a browser takes for the gateway's: DNS says what its owner likes.
+        self._hosts = None if keys or not _is_local(settings.host) else {"localhost", *settings.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,6 +65,7 @@ class Front:
             await send(message)
 
         self._metrics.open.inc()
+        self._open += 1
         try:
             await self._pass(scope, headers, receive, answer, spoken)
         except BaseException:
@@ -68,6 +73,7 @@ class Front:
             raise
         finally:
             self._metrics.open.dec()
+            self._open -= 1
             self._note(scope, method, status, spoken)
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, spoken: Spoken) -> None:
@@ -84,16 +90,23 @@ class Front:
         except GatewayError as error:
             await errors.response(error)(scope, receive, send)
             return
+        body = _Body(receive, self._bodies)
         try:
-            await self._app(scope, _Bounded(receive, self._max_body, self._seconds), send)
+            await self._app(scope, body, send)
         finally:
+            body.forget()
             if speaker is not None:
                 speaker.end_speech()
 
     def _refuse_strange(self, scope: Scope, headers: Headers) -> None:
-        """Raise GatewayError for a path that no client means, and for what another site's page has a browser send."""
+        """Raise GatewayError for a path that no client means, for what another site's page has a browser send, and for
+        one request too many."""
         if not scope["path"].isprintable():
             raise GatewayError(404, "There is no such path.")
+        if self._open > self._settings.max_requests and not _path(scope).startswith("/health/"):
+            raise GatewayError(503, f"{self._settings.max_requests} requests are open already.", code="too_many_open")
+        if self._hosts is not None and not _is_called(headers.get("host", ""), self._hosts):
+            raise GatewayError(403, "Without keys, only --allow-host lets it be called by this name.", code="foreign")
         is_foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         if is_foreign and headers.get("origin") not in self._origins and scope["method"] not in _HARMLESS:
             raise GatewayError(403, "Pages of other origins may not call; --cors names those that may.", code="foreign")
@@ -135,12 +148,40 @@ class _Any:
         return True
 
 
-class _Bounded:
-    """ASGI's `receive`, of a body of at most so many bytes, whose parts follow each other within so many seconds."""
+def _is_local(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
-    def __init__(self, receive: Receive, max_body: int, seconds: float) -> None:
-        self._receive, self._max_body, self._left = receive, max_body, max_body
-        self._seconds: float | None = seconds  # until the body is there
+
+def _is_called(host: str, names: set[str]) -> bool:
+    """Whether the header Host has one of the names, or an address, or nothing."""
+    name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
+    return not name or name.lower() in names or _is_address(name.strip("[]"))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass
+class _Bodies:
+    """What bodies may take: `most` bytes each and `together`, with so many seconds between their parts."""
+
+    most: int
+    together: int
+    seconds: float
+    held: int = 0
+
+
+class _Body:
+    """ASGI's `receive`, of a body within its limits. It counts until `forget`."""
+
+    def __init__(self, receive: Receive, bodies: _Bodies) -> None:
+        self._receive, self._bodies, self._size = receive, bodies, 0
+        self._seconds: float | None = bodies.seconds  # until the body is there
 
     async def __call__(self) -> Message:
         try:
@@ -149,7 +190,15 @@ class _Bounded:
             raise HTTPException(408, "The body did not come in time") from None
         if not message.get("more_body", False):
             self._seconds = None
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise HTTPException(413, f"The body has more than {self._max_body} bytes")
+        nbytes = len(message.get("body", b""))
+        self._size += nbytes
+        self._bodies.held += nbytes
+        if self._size > self._bodies.most:
+            raise HTTPException(413, f"The body has more than {self._bodies.most} bytes")
+        if self._bodies.held > self._bodies.together:
+            raise HTTPException(503, "Other requests bring too much at the moment")
         return message
+
+    def forget(self) -> None:
+        """The request is over."""
+        self._bodies.held -= self._size

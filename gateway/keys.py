@@ -11,6 +11,7 @@ A file of keys is TOML; `python -m gateway.keys NAME` makes a key and prints its
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import sys
 import time
@@ -22,7 +23,10 @@ from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from gateway.errors import GatewayError
 
+logger = logging.getLogger(__name__)
+
 _PREFIX = "hk-"
+_LOOK_SECONDS = 2.0  # between two looks at the file
 
 
 class _Entry(BaseModel, extra="forbid"):
@@ -46,6 +50,12 @@ class Key:
 
     def __post_init__(self) -> None:
         self.tokens = self.requests_per_minute or 0
+
+    def limit(self, other: Key) -> None:
+        """Take the name and the limits of another one."""
+        had_limit = self.requests_per_minute is not None
+        self.name, self.requests_per_minute, self.streams = other.name, other.requests_per_minute, other.streams
+        self.tokens = min(self.tokens, other.tokens) if had_limit else other.tokens
 
     def take(self) -> None:
         """Count a request. Raises GatewayError when there were too many."""
@@ -75,33 +85,63 @@ class Key:
 
 
 class Keys:
-    """All keys, by their hashes; with none, anybody may call."""
+    """All keys, by their hashes; with none, anybody may call. A file that changes is read again.
 
-    def __init__(self, keys: dict[str, Key]) -> None:
-        self._keys = keys
+    Raises ValueError with one sentence when the file holds something else.
+    """
+
+    def __init__(self, plain: tuple[str, ...], file: Path | None) -> None:
+        self._keys = {_hash(key): Key(f"environment-{number}") for number, key in enumerate(plain, 1)}
         self._anybody = Key("anybody")
-
-    @classmethod
-    def read(cls, plain: tuple[str, ...], file: Path | None) -> Keys:
-        """Plain keys, and those of a file. Raises ValueError with one sentence when the file holds something else."""
-        keys = {_hash(key): Key(f"environment-{number}") for number, key in enumerate(plain, 1)}
+        self._file, self._from_file = file, dict[str, Key]()
+        self._state, self._looked_at = _state(file), time.monotonic()
         if file is not None:
-            keys |= _read(file)
-            if not keys:
-                raise ValueError(f"{file} holds no keys; without --keys-file anybody may call.")
-        return cls(keys)
+            self._from_file = _read(file)
+
+    def __bool__(self) -> bool:
+        return bool(self._keys) or self._file is not None
 
     def owner(self, header: str | None) -> Key:
         """Who calls, by the request's Authorization header. Raises GatewayError for nobody who may."""
-        if not self._keys:
+        if not self:
             return self._anybody
+        self._look()
         scheme, _, given = (header or "").partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
             raise GatewayError(401, "Send an API key: Authorization: Bearer KEY.", code="missing_api_key")
-        key = self._keys.get(_hash(given.strip()))
+        digest = _hash(given.strip())
+        key = self._from_file.get(digest) or self._keys.get(digest)
         if key is None:
             raise GatewayError(401, "There is no such API key.", code="invalid_api_key")
         return key
+
+    def _look(self) -> None:
+        """Read the file again, if it has changed; the keys of before hold while it holds something else."""
+        now = time.monotonic()
+        if self._file is None or now - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at, before, self._state = now, self._state, _state(self._file)
+        if self._state == before:
+            return
+        try:
+            keys = _read(self._file)
+        except ValueError as error:
+            logger.warning("The API keys stay as they are: %s", error)
+            return
+        for digest, key in keys.items():
+            if (known := self._from_file.get(digest)) is not None:  # who speaks now still counts
+                known.limit(key)
+                keys[digest] = known
+        self._from_file = keys
+
+
+def _state(file: Path | None) -> tuple[int, ...]:
+    """What differs once the file has changed."""
+    try:
+        told = file.stat() if file else None
+    except OSError:
+        told = None
+    return (told.st_mtime_ns, told.st_size, told.st_ino) if told else ()
 
 
 def _read(file: Path) -> dict[str, Key]:
@@ -119,6 +159,8 @@ def _read(file: Path) -> dict[str, Key]:
             fault = error.errors()[0]
             raise ValueError(f"{file}: {'.'.join([name, *map(str, fault['loc'])])}: {fault['msg']}.") from error
         keys[told.sha256.lower()] = Key(name, told.requests_per_minute, told.streams)
+    if not keys:
+        raise ValueError(f"{file} holds no keys; without --keys-file anybody may call.")
     return keys
 
 

@@ -21,9 +21,11 @@ class Settings:
     """triton: HOST:PORT of its gRPC endpoint; triton_root: who signed its certificate, where it has one;
     triton_cert, triton_key: the gateway's own, for a Triton that asks who its clients are (PEM files).
 
-    max_characters of a text; max_body in bytes of any request; max_clip_seconds that are decoded of a recording.
+    max_characters of a text; max_body in bytes of any request; max_requests that are open at a time; max_clip_seconds
+    that are decoded of a recording.
     write_timeout: seconds a client may take to read what is sent before it counts as gone.
     keys: API keys, from the environment; keys_file: the same with limits (`keys.py`). Neither: everybody may speak.
+    hosts: names that a gateway without keys on the loopback interface is called by, besides localhost.
     aliases: names of voices beside the server's own. cors: origins of pages that may call. fetch_references: whether
     `ref_audio` may be an http(s) address. consents: folder for consents to clone a voice; None keeps none. cache:
     folder for answers, of at most `cache_bytes`; None keeps none. log_text: whether the log has what is spoken.
@@ -36,10 +38,12 @@ class Settings:
     port: int = PORT
     max_characters: int = 32_768
     max_body: int = 16 * MEBIBYTE
+    max_requests: int = 1000
     max_clip_seconds: float = 60.0
     write_timeout: float = 30.0
     keys: tuple[str, ...] = ()
     keys_file: Path | None = None
+    hosts: tuple[str, ...] = ()
     aliases: dict[str, str] = field(default_factory=dict)
     cors: tuple[str, ...] = ()
     fetch_references: bool = False
@@ -79,6 +83,14 @@ def parse(arguments: list[str] | None = None) -> Settings:
         f"Keys without limits may stand in ${KEYS_VARIABLE}, with commas between them",
     )
     parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        type=str.lower,
+        metavar="NAME",
+        help="a name that a proxy calls it by; only a gateway without keys on a loopback address asks",
+    )
+    parser.add_argument(
         "--alias",
         action="append",
         default=[],
@@ -91,6 +103,7 @@ def parse(arguments: list[str] | None = None) -> Settings:
     )
     parser.add_argument("--max-characters", type=int, default=default.max_characters, help="of a text")
     parser.add_argument("--max-body", type=int, default=default.max_body, metavar="BYTES", help="of a request")
+    parser.add_argument("--max-requests", type=int, default=default.max_requests, help="open at a time")
     parser.add_argument(
         "--max-clip-seconds", type=float, default=default.max_clip_seconds, help="decoded of a recording at most"
     )
@@ -126,6 +139,7 @@ def parse(arguments: list[str] | None = None) -> Settings:
         parser.error("--triton-cert and --triton-key come together, and --triton-root with them")
     values = vars(options)
     values["aliases"], values["cors"] = dict(values.pop("alias")), tuple(values["cors"])
+    values["hosts"] = tuple(values.pop("allow_host"))
     keys = tuple(filter(None, (key.strip() for key in os.environ.get(KEYS_VARIABLE, "").split(","))))
     return Settings(**values, keys=keys)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Request, Response
 from higgs_tts import GenerationParams, HiggsError, Reference
+from starlette.background import BackgroundTask
 
 from gateway.cache import Kept, etag, key_of, matches
 from gateway.clips import reference_of
@@ -77,14 +78,17 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
         media_type = SSE if body.stream_format == "sse" else FORMATS[body.response_format].media_type
         if body.stream_format == "sse":
             parts = events(speech, parts)
+        keep: BackgroundTask | None = None
         if key is not None and house.cache:
-            parts = _kept(parts, speech, media_type, key, body, meant, house)
+            data = bytearray()
+            parts = _copied(parts, data)
+            keep = BackgroundTask(_keep, data, speech, media_type, key, body, meant, house)
         headers |= speech.headers()
         if body.stream:
             is_live = True
-            return LiveResponse(parts, listener, house.settings.write_timeout, media_type, headers)
-        data = await listener.unless_gone(_joined(parts))
-        return Response(data, media_type=media_type, headers=headers | speech.last_headers())
+            return LiveResponse(parts, listener, media_type, headers, keep)
+        whole = await listener.unless_gone(_joined(parts))
+        return Response(whole, media_type=media_type, headers=headers | speech.last_headers(), background=keep)
     except Gone:
         return Response(status_code=_NOBODY)
     finally:
@@ -146,23 +150,20 @@ async def _key(body: Any, meant: _Meant, house: Services, fresh: bool) -> str | 
     return key_of(body, meant.voice, meant.params.speakers, meant.clip, server) if server else None
 
 
-async def _kept(
-    parts: AsyncIterator[bytes],
-    speech: EncodedSpeech,
-    media_type: str,
-    key: str,
-    body: Any,
-    meant: _Meant,
-    house: Services,
-) -> AsyncIterator[bytes]:
-    """The same parts; they are kept at the end, if the answer would be the same again."""
-    data = bytearray()
+async def _copied(parts: AsyncIterator[bytes], data: bytearray) -> AsyncIterator[bytes]:
+    """The same parts, which `data` gets too."""
     try:
         async for part in parts:
             data += part
             yield part
     finally:
         await parts.aclose()  # type: ignore[attr-defined]
+
+
+async def _keep(
+    data: bytearray, speech: EncodedSpeech, media_type: str, key: str, body: Any, meant: _Meant, house: Services
+) -> None:
+    """Keep an answer, if it would be the same again."""
     if speech.is_repeatable and house.cache and await _key(body, meant, house, fresh=True) == key:
         await asyncio.to_thread(house.cache.put, key, Kept(media_type, speech.last_headers(), bytes(data)))
 

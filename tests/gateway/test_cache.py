@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +38,37 @@ def test_who_has_it_already_gets_it_not_again(http: httpx.Client) -> None:
 @pytest.mark.parametrize("more", [{}, {"stream_format": "sse"}, {"stream": False}])
 def test_an_answer_that_is_kept_is_given_again(server: TritonServer, tmp_path: Path, more: dict[str, Any]) -> None:
     with running(Settings(triton=server.grpc_url, cache=tmp_path)) as address, caller(address) as http:
-        first, again = (http.post(PATH, json=SHORT | more) for _ in range(2))
+        first = http.post(PATH, json=SHORT | more)
+        until_kept(tmp_path)
+        again = http.post(PATH, json=SHORT | more)
         assert again.content == first.content and again.headers["etag"] == first.headers["etag"]
         assert again.headers["content-type"] == first.headers["content-type"]
         assert again.headers["x-finish-reason"] == "length"
         assert "higgs_gateway_cached_answers_total 1.0" in http.get("/metrics").text
+
+
+def until_kept(folder: Path) -> None:
+    """An answer is kept once it was sent."""
+    deadline = time.monotonic() + 30
+    while not [file for file in folder.iterdir() if len(file.name) == 64]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_nobody_waits_for_the_disk(
+    server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    was_read, waited = threading.Event(), []
+
+    def put(self: SpeechCache, key: str, kept: Kept) -> None:
+        waited.append(was_read.wait(30))
+
+    monkeypatch.setattr(SpeechCache, "put", put)
+    with running(Settings(triton=server.grpc_url, cache=tmp_path)) as address, caller(address) as http:
+        assert http.post(PATH, json=SHORT | {"stream": stream}).content
+        was_read.set()
+    assert waited == [True]
 
 
 def test_what_was_not_heard_to_its_end_is_not_kept(server: TritonServer, tmp_path: Path) -> None:

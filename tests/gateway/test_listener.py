@@ -33,7 +33,7 @@ def test_a_client_that_goes_while_nothing_comes_leaves_no_error() -> None:
             if message.get("body"):
                 gone.set()
 
-        response = LiveResponse(parts(), Listener(receive), 30.0, "audio/pcm", {})
+        response = LiveResponse(parts(), Listener(receive), "audio/pcm", {})
         await asyncio.wait_for(response({}, receive, send), 10)
         return sent
 
