@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from higgs_tts import AsyncSpeechStream, AudioChunk, HiggsError, SpeechReport
 
@@ -17,17 +17,20 @@ from gateway import errors
 from gateway.encoding import Encoder
 from gateway.metrics import Spoken
 
+T = TypeVar("T")
+
 # Of their own, so that whoever waits in a thread holds up nobody's sound.
 _ENCODERS = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "encoder")
 _MOST_OF_A_HEADER = 4000  # bytes; proxies and clients take no longer ones
 
 
 class EncodedSpeech:
-    """Whoever drops it half-way ends the generation. spoken: what operators are told of it."""
+    """Whoever drops it half-way ends the generation. encoder: makes one. spoken: what operators are told of it."""
 
-    def __init__(self, stream: AsyncSpeechStream, encoder: Encoder, spoken: Spoken) -> None:
+    def __init__(self, stream: AsyncSpeechStream, encoder: Callable[[], Encoder], spoken: Spoken) -> None:
         self.chunk: AudioChunk | None = None  # the last that came
-        self._stream, self._encoder, self._spoken = stream, encoder, spoken
+        self._stream, self._make_encoder, self._spoken = stream, encoder, spoken
+        self._encoder: Encoder
         spoken.higgs_request_id = stream.request_id
 
     @property
@@ -48,6 +51,7 @@ class EncodedSpeech:
     async def first_part(self) -> bytes:
         """Wait until there is audio. Raises HiggsError."""
         try:
+            self._encoder = await _in_encoders(self._make_encoder)  # while the server makes the first audio
             async for chunk in self._stream:
                 if part := await self._encoded(chunk):
                     return part
@@ -105,7 +109,7 @@ class EncodedSpeech:
         return await _in_encoders(self._encoder.encode, chunk.samples)
 
 
-async def _in_encoders(work: Callable[..., bytes], *arguments: Any) -> bytes:
+async def _in_encoders(work: Callable[..., T], *arguments: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_ENCODERS, work, *arguments)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Body, Request, Response
@@ -57,28 +58,30 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
     source_rate = await house.client.sample_rate()
     rate, listener = output_rate(body, source_rate), Listener(request.receive)
     is_live = False  # whether the listener is somebody else's by now
+    naming: asyncio.Future[str | None] | None = None
     try:
         meant = await listener.unless_gone(_meant(body, house))
-        key = await _key(body, meant, house, fresh=False)
-        if key is not None:
-            headers["etag"] = etag(key)
-            if matches(request.headers.get("if-none-match"), key):
-                return Response(status_code=304, headers=headers)
-            if house.cache and (kept := await asyncio.to_thread(house.cache.get, key)):
-                house.metrics.cached.inc()
-                return Response(kept.data, media_type=kept.media_type, headers=headers | kept.headers)
+        naming = asyncio.ensure_future(_key(body, meant, house, fresh=False))  # the server may speak meanwhile
+        asked = request.headers.get("if-none-match")
+        if (asked or house.cache) and (known := await _known(await listener.unless_gone(naming), asked, house)):
+            known.headers.update(headers)
+            return known
         spoken = request.state.spoken
         spoken.begin(body.response_format, meant.kind, body.speed)
         spoken.text = body.input if house.settings.log_text else None
         stream = house.client.stream(
             body.input, voice=meant.voice, reference=meant.reference, params=meant.params, metadata=_trace(request)
         )
-        speech = EncodedSpeech(stream, Encoder(body.response_format, source_rate, rate, body.speed), spoken)
+        encoder = partial(Encoder, body.response_format, source_rate, rate, body.speed)
+        speech = EncodedSpeech(stream, encoder, spoken)
         parts = speech.parts(await listener.unless_gone(speech.first_part()))
         media_type = SSE if body.stream_format == "sse" else FORMATS[body.response_format].media_type
         if body.stream_format == "sse":
             parts = events(speech, parts)
         keep: BackgroundTask | None = None
+        key = await naming
+        if key is not None:
+            headers["etag"] = etag(key)
         if key is not None and house.cache:
             data = bytearray()
             parts = _copied(parts, data)
@@ -92,8 +95,23 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
     except Gone:
         return Response(status_code=_NOBODY)
     finally:
+        if naming is not None:
+            naming.cancel()
         if not is_live:
             listener.close()
+
+
+async def _known(key: str | None, asked: str | None, house: Services) -> Response | None:
+    """The answer, where the client or the cache has it already. asked: the header If-None-Match."""
+    if key is None:
+        return None
+    headers = {"etag": etag(key)}
+    if matches(asked, key):
+        return Response(status_code=304, headers=headers)
+    if house.cache and (kept := await asyncio.to_thread(house.cache.get, key)):
+        house.metrics.cached.inc()
+        return Response(kept.data, media_type=kept.media_type, headers=headers | kept.headers)
+    return None
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,12 @@ class VoiceNames:
         async with self._lock:
             if self._asked_at < asked_at if fresh else asked_at > self._asked_at + _KEEP_SECONDS:
                 self._asked_at = time.monotonic()  # also where nobody answers: the next ones do not wait for that, too
-                bundle = await self._client.bundle()
-                voices = await self._client.voices(timeout=_ANSWER_SECONDS)
+                try:
+                    bundle = await self._client.bundle()
+                    voices = await self._client.voices(timeout=_ANSWER_SECONDS)
+                except asyncio.CancelledError:  # whoever asked has gone
+                    self.forget()
+                    raise
                 self._voices = {voice.name: voice for voice in voices}
                 self._identity = await asyncio.to_thread(_digest, bundle, voices)
         return self._voices

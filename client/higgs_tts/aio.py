@@ -45,7 +45,10 @@ class AsyncHiggsClient(
 
     async def sample_rate(self) -> int:
         """Of the speech, in Hz. Asks the server once; raises ServerUnavailableError."""
-        return (await asyncio.to_thread(self._connection.describe)).sample_rate
+        described = self._connection.described
+        if described is None:
+            described = await asyncio.to_thread(self._connection.describe)
+        return described.sample_rate
 
     async def bundle(self) -> str:
         """The server's bundle by a word that another bundle does not have. Raises ServerUnavailableError."""

@@ -91,7 +91,7 @@ class Connection:
         self._lock = threading.Lock()
         # Streams in progress; the thread that reads a stream keeps it here.
         self._live: weakref.WeakSet[Exchange] = weakref.WeakSet()
-        self._limits: ServerDescription | None = None
+        self.described: ServerDescription | None = None  # by the server, when it was last asked
         self._closed = False
 
     def describe(self, timeout: float | None = None, *, again: bool = False) -> ServerDescription:
@@ -99,7 +99,8 @@ class Connection:
 
         Raises ServerUnavailableError.
         """
-        if self._limits is None or again:
+        described = self.described
+        if described is None or again:
             self._refuse_if_closed()
             seconds = min(
                 self._connect_timeout, checked_seconds("timeout", self._connect_timeout if timeout is None else timeout)
@@ -109,8 +110,8 @@ class Connection:
                 config = self._stub.ModelConfig(request, timeout=seconds, metadata=self._metadata()).config
             except grpc.RpcError as error:
                 raise error_from_grpc(error, self.address, seconds) from None
-            self._limits = self._read_info(config)
-        return self._limits
+            described = self.described = self._read_info(config)
+        return described
 
     def open(
         self,
