@@ -110,7 +110,8 @@ class TritonPythonModel:
         require(plan.timeout <= self._max_timeout, "timeout", plan.timeout)
         require(plan.windows.maximum <= self._max_window_frames, "maximum", plan.windows.maximum)
         positions = min(plan.most_positions + codes.shape[-1], self._context_limits.max_positions)
-        self._memory.check(nbytes=self._engine.stream_bytes(positions))
+        nbytes = self._engine.stream_bytes(positions)
+        self._memory.check(nbytes=nbytes)
         responses = Responses(
             request_id,
             sender,
@@ -120,7 +121,7 @@ class TritonPythonModel:
             self._frame_seconds,
             plan.arrived,
             plan.deadline,
-            on_sent=partial(self._flow.sent, request_id),
+            on_sent=partial(self._sent, request_id, nbytes, positions),
             on_end=partial(self._ended, request_id),
         )
         stream = SpeechStream(
@@ -138,13 +139,19 @@ class TritonPythonModel:
             stream.end_unheard()
             return
         self._flow.begins(request_id, plan.arrived, stream.cancel)
+        self._memory.promise(request_id, nbytes)
         try:
             stream.start()
         except BaseException:
             self._ended(request_id, wanted=False)
             raise
 
+    def _sent(self, request_id: str, nbytes: int, positions: int, frame: int) -> None:
+        self._flow.sent(request_id, frame)
+        self._memory.promise(request_id, nbytes - nbytes * frame // positions)
+
     def _ended(self, request_id: str, wanted: bool) -> None:
+        self._memory.promise(request_id, 0)
         self._controls.stream_ended(request_id)
         self._flow.ends(request_id, wanted)
 

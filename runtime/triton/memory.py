@@ -48,6 +48,7 @@ class Memory:
     def __init__(self, groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> None:
         self._warning, self._critical = _thresholds(os.environ.get(MEMORY_VARIABLE) or DEFAULT)
         self._process, self._groups = psutil.Process(), list(_limited_groups(groups, own_groups))
+        self._promised: dict[str, int] = {}  # bytes that streams which have begun will still take
 
     def used(self, more: int = 0) -> float:
         """The share in use of the tightest bound, 0 to 1; more: bytes that will be used too."""
@@ -63,9 +64,16 @@ class Memory:
         """Whether the first threshold is passed: caches shrink, and nothing long is begun."""
         return self.used() >= self._warning
 
+    def promise(self, stream: str, nbytes: int) -> None:
+        """A stream that has begun will still take so many bytes, for which `check` leaves room; none with 0."""
+        if nbytes > 0:
+            self._promised[stream] = nbytes
+        else:
+            self._promised.pop(stream, None)
+
     def check(self, frames: float = 0, nbytes: int = 0) -> None:
         """Raise MemoryExhaustionError unless speech of so many frames, which takes so many bytes, may be begun now."""
-        used = self.used(nbytes)
+        used = self.used(nbytes + sum(list(self._promised.values())))
         if used >= self._critical or (used >= self._warning and frames > LONG_FRAMES):
             what = "nothing" if used >= self._critical else f"nothing of more than {LONG_FRAMES} frames"
             needed = f" with the {nbytes / 2**20:.0f} MiB that it needs" if nbytes else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -114,6 +115,24 @@ def test_what_a_stream_will_take_counts(tmp_path: Path) -> None:
         MemoryExhaustionError, match="95% of the memory is in use with the 25 MiB that it needs, so nothing"
     ):
         measured.check(nbytes=25 * MIB)
+
+
+def test_so_does_what_those_before_it_were_promised(tmp_path: Path) -> None:
+    """Streams that begin in the same instant have taken nothing yet when the next one asks."""
+    group(tmp_path / "tree", V2, str(100 * MIB), used=70 * MIB, cached=0)
+    measured = memory(tmp_path, "0::/\n")
+    begun = []
+    for name in "abc":
+        with suppress(MemoryExhaustionError):
+            measured.check(nbytes=8 * MIB)
+            measured.promise(name, 8 * MIB)
+            begun.append(name)
+    assert begun == ["a", "b"]
+    measured.promise("a", 1 * MIB)  # the rest is in use, or nobody's any more
+    measured.check(nbytes=8 * MIB)
+    measured.promise("a", 8 * MIB)
+    measured.promise("b", 0)
+    measured.check(nbytes=8 * MIB)
 
 
 @pytest.mark.parametrize("thresholds", ["0.8", "a:b", "0.9:0.8", "0:0.5", "80:90"])
