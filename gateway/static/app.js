@@ -2,17 +2,18 @@
 
 import { Cast } from "./cast.js";
 import { Editor } from "./editor.js";
+import { KeyDialog } from "./key_dialog.js";
 import { hash, read } from "./link.js";
 import { CAN_STREAM, Player } from "./player.js";
 import { Recorder } from "./recorder.js";
+import { Server } from "./server.js";
 import { Colours } from "./speakers.js";
-import { key, RATE, speak, voices, wav } from "./speech.js";
+import { RATE, speak, wav } from "./speech.js";
 import { clock, Timeline } from "./timeline.js";
 import { Transport } from "./transport.js";
 import { Waveform } from "./waveform.js";
 
 const RECORDING = "@recording"; // the choice of one's own voice; no name of a profile has an @
-const RETRY_MS = 3000;
 const NUMBERS = ["seed", "temperature", "speed"];
 const EXAMPLES = {
   sentence: "The speech is streamed out of Triton.",
@@ -35,6 +36,17 @@ const recorder = new Recorder(part, alarm);
 const wave = new Waveform(part.wave, RATE);
 const timeline = new Timeline(part.lanes, part.parts, colours, (seconds) => transport.seek(seconds));
 const transport = new Transport(part.file, () => show());
+const keyDialog = new KeyDialog(part, () => {
+  part.alert.hidden = true;
+  server.load();
+});
+const server = new Server(part.server, keyDialog, (names) => {
+  if (names) {
+    cast.voices = names;
+    cast.show(cast.names, true);
+  }
+  choices(names ?? []);
+});
 let running = null; // the AbortController of the request in progress
 
 // The form's fields as text.
@@ -126,7 +138,7 @@ function ended(reason) {
 
 // What to say of an error.
 function refused(error) {
-  if (error.status === 401) askKey(error.message);
+  if (error.status === 401) keyDialog.ask(error.message);
   alarm(error.status === undefined ? `The server cannot be reached: ${error.message}.` : error.message);
   return wave.seconds ? `Broken off after ${wave.seconds.toFixed(1)} seconds.` : "Nothing was spoken.";
 }
@@ -190,27 +202,7 @@ function frame() {
   part.seek.ariaValueText = wave.seconds ? `${at.toFixed(1)} of ${wave.seconds.toFixed(1)} seconds${who}` : "Nothing spoken yet";
 }
 
-// --- voices and keys
-
-async function loadVoices() {
-  try {
-    const names = await voices();
-    cast.voices = names;
-    cast.show(cast.names, true);
-    choices(names);
-    server("ready", names.length === 1 ? "1 voice" : `${names.length} voices`);
-  } catch (error) {
-    choices([]);
-    server("broken", error.status === 401 ? "Wants a key" : "Not ready");
-    if (error.status === 401) askKey(error.message);
-    else setTimeout(loadVoices, RETRY_MS); // it may be starting
-  }
-}
-
-function server(state, text) {
-  part.server.dataset.state = state;
-  part.server.textContent = text;
-}
+// --- voices
 
 function choices(names) {
   const wanted = form.elements.voice?.value ?? read(location.hash)?.fields.voice ?? "";
@@ -227,13 +219,6 @@ function choice(value, text, checked) {
   name.textContent = text;
   label.append(input, name);
   return label;
-}
-
-function askKey(reason) {
-  const told = key.get() ? reason : "Servers may want a key.";
-  part["key-reason"].textContent = `${told} It is kept in this tab until it is closed, and sent to this server only.`;
-  part["key-value"].value = key.get();
-  if (!part["key-dialog"].open) part["key-dialog"].showModal();
 }
 
 // --- links
@@ -287,7 +272,7 @@ part.dice.addEventListener("click", () => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
-  else if (event.key === "Escape" && !part["key-dialog"].open) running?.abort();
+  else if (event.key === "Escape" && !keyDialog.open) running?.abort();
 });
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => {
@@ -321,16 +306,9 @@ part.copy.addEventListener("click", async () => {
     part.status.textContent = `The link stands in the address bar.${own}`;
   }
 });
-part.key.addEventListener("click", () => askKey("A key is set."));
-part["key-dialog"].addEventListener("close", () => {
-  if (part["key-dialog"].returnValue !== "use") return;
-  key.set(part["key-value"].value.trim());
-  part.alert.hidden = true;
-  loadVoices();
-});
 window.addEventListener("hashchange", recall);
 
 if (location.hash.length > 1) recall();
 else editor.text = EXAMPLES.dialogue;
-loadVoices();
+server.load();
 show();
