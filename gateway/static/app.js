@@ -4,14 +4,11 @@ import { Cast } from "./cast.js";
 import { Editor } from "./editor.js";
 import { KeyDialog } from "./key_dialog.js";
 import { hash, read } from "./link.js";
-import { CAN_STREAM, Player } from "./player.js";
 import { Recorder } from "./recorder.js";
 import { Server } from "./server.js";
 import { Colours } from "./speakers.js";
-import { RATE, speak, wav } from "./speech.js";
-import { clock, Timeline } from "./timeline.js";
-import { Transport } from "./transport.js";
-import { Waveform } from "./waveform.js";
+import { speak } from "./speech.js";
+import { Stage } from "./stage.js";
 
 const RECORDING = "@recording"; // the choice of one's own voice; no name of a profile has an @
 const NUMBERS = ["seed", "temperature", "speed"];
@@ -26,18 +23,16 @@ const part = Object.fromEntries([...document.querySelectorAll("[id]")].map((elem
 const form = part.request;
 const defaults = values();
 const colours = new Colours();
+const stage = new Stage(part, colours);
 const cast = new Cast(part.cast, part.speakers, colours);
 const editor = new Editor(part.words, part.paint, colours, (names) => {
   part.count.textContent = editor.text.length;
   cast.show(names);
   shown();
 });
-const recorder = new Recorder(part, alarm);
-const wave = new Waveform(part.wave, RATE);
-const timeline = new Timeline(part.lanes, part.parts, colours, (seconds) => transport.seek(seconds));
-const transport = new Transport(part.file, () => show());
+const recorder = new Recorder(part, (sentence) => stage.alarm(sentence));
 const keyDialog = new KeyDialog(part, () => {
-  part.alert.hidden = true;
+  stage.calm();
   server.load();
 });
 const server = new Server(part.server, keyDialog, (names) => {
@@ -75,131 +70,47 @@ async function run() {
   if (!form.reportValidity()) return;
   const { buffer, voice } = values();
   if (voice === RECORDING && !recorder.fields) {
-    alarm("Record your voice first, or choose another one.");
+    stage.alarm("Record your voice first, or choose another one.");
     part.record.focus();
     return;
   }
   running?.abort();
   const control = (running = new AbortController());
   const body = request();
-  begin(voice);
+  stage.begin(voice === RECORDING ? "You" : voice || "Voice");
+  part.cancel.hidden = false;
+  remember();
   const began = performance.now();
   const sent = () => (performance.now() - began) / 1000;
   const pieces = [];
   let told = "";
   try {
-    const live = CAN_STREAM ? await Player.open(RATE, Number(buffer), show) : null;
+    const live = await stage.open(Number(buffer));
     if (control.signal.aborted) return;
-    transport.begin(live);
+    stage.transport.begin(live);
     for await (const event of speak(body, control.signal)) {
       if (event.samples) {
-        if (!pieces.length) hears(sent());
+        if (!pieces.length) stage.hear(sent());
         pieces.push(event.samples);
-        wave.push(event.samples, colours.of(event.speaker));
-        timeline.push(event);
         live?.push(event.samples);
-        part.rtf.textContent = (sent() / wave.seconds).toFixed(2);
-        frame();
+        stage.push(event, sent());
       } else {
-        if (event.report) timeline.finish(event.report.parts);
-        told = ended(event.reason);
+        told = stage.finish(event);
       }
     }
   } catch (error) {
     if (control.signal.aborted && running !== control) return; // another request has begun
-    if (control.signal.aborted) told = `Cancelled after ${wave.seconds.toFixed(1)} seconds.`;
-    else told = refused(error);
-    transport.cut();
+    told = control.signal.aborted ? stage.cancel() : stage.fail(error);
+    if (error.status === 401) keyDialog.ask(error.message);
   }
   if (running === control) end(pieces, told);
-}
-
-function begin(voice) {
-  wave.clear();
-  timeline.clear(voice === RECORDING ? "You" : voice || "Voice");
-  part.alert.hidden = true;
-  for (const name of ["first-audio", "rtf", "starvation", "buffered"]) part[name].textContent = "–";
-  part.download.removeAttribute("href");
-  part.download.ariaDisabled = "true";
-  part.cancel.hidden = false;
-  state("waiting", "Waiting for the first audio…");
-  remember();
-}
-
-function hears(seconds) {
-  part["first-audio"].textContent = seconds < 2 ? `${Math.round(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`;
-  state("streaming", CAN_STREAM ? "Speaking." : "Being spoken; this address is not secure, so it is heard when it is whole.");
-}
-
-function ended(reason) {
-  const how = { stop: "Finished", length: "Ended at its longest", runaway: "Ended as it ran away" }[reason] ?? "Cancelled";
-  return `${how}: ${wave.seconds.toFixed(1)} seconds.`;
-}
-
-// What to say of an error.
-function refused(error) {
-  if (error.status === 401) keyDialog.ask(error.message);
-  alarm(error.status === undefined ? `The server cannot be reached: ${error.message}.` : error.message);
-  return wave.seconds ? `Broken off after ${wave.seconds.toFixed(1)} seconds.` : "Nothing was spoken.";
 }
 
 function end(pieces, told) {
   running = null;
   if (document.activeElement === part.cancel) part.speak.focus();
   part.cancel.hidden = true;
-  wave.whole = true;
-  if (pieces.length) {
-    const url = URL.createObjectURL(wav(pieces));
-    transport.finish(url);
-    part.download.href = url;
-    part.download.download = `speech-${values().seed}.wav`;
-    part.download.removeAttribute("aria-disabled");
-  }
-  state(pieces.length ? "done" : "idle", told);
-  show();
-}
-
-function state(name, told) {
-  part.stage.dataset.state = name;
-  part.status.textContent = told;
-}
-
-function alarm(sentence) {
-  part.alert.textContent = sentence;
-  part.alert.hidden = false;
-}
-
-// Everything that moves while it plays.
-function show(player = null) {
-  if (player) {
-    const { gaps, starved, buffered } = player;
-    part.starvation.textContent = gaps ? `${gaps} gap${gaps > 1 ? "s" : ""}, ${starved.toFixed(1)} s` : "0 gaps";
-    part.starvation.dataset.bad = gaps > 0;
-    part.buffered.textContent = `${buffered.toFixed(1)} s`;
-    if (player.finished && transport.live === player) transport.landed();
-  }
-  if (!transport.live && transport.whole) part.buffered.textContent = "–";
-  frame();
-  if (!transport.live && transport.playing) requestAnimationFrame(() => show());
-}
-
-function frame() {
-  const at = transport.position;
-  wave.draw(at);
-  timeline.draw(wave.span, at);
-  const speaker = timeline.at(at);
-  part.clock.textContent = clock(at);
-  part.length.textContent = clock(wave.seconds);
-  part.now.textContent = transport.playing && speaker ? timeline.label(speaker) : "";
-  part.now.dataset.speaker = speaker ? colours.of(speaker.speaker) : "";
-  part.play.disabled = !transport.live && !transport.whole;
-  part.play.ariaLabel = transport.playing ? "Pause" : "Play";
-  part.play.dataset.playing = transport.playing;
-  part.seek.ariaDisabled = String(!transport.whole);
-  part.seek.ariaValueMax = wave.seconds.toFixed(1);
-  part.seek.ariaValueNow = at.toFixed(1);
-  const who = speaker ? `, ${timeline.label(speaker)}` : "";
-  part.seek.ariaValueText = wave.seconds ? `${at.toFixed(1)} of ${wave.seconds.toFixed(1)} seconds${who}` : "Nothing spoken yet";
+  stage.end(pieces, `speech-${values().seed}.wav`, told);
 }
 
 // --- voices
@@ -265,7 +176,6 @@ form.addEventListener("change", () => {
   if (editor.text) remember();
 });
 part.cancel.addEventListener("click", () => running?.abort());
-part.play.addEventListener("click", () => transport.toggle());
 part.dice.addEventListener("click", () => {
   part.seed.value = crypto.getRandomValues(new Uint32Array(1))[0];
   remember();
@@ -280,30 +190,14 @@ for (const button of document.querySelectorAll("[data-example]")) {
     remember();
   });
 }
-const STEPS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -5, PageUp: 5, Home: -Infinity, End: Infinity };
-part.seek.addEventListener("keydown", (event) => {
-  if (event.key === " ") transport.toggle();
-  else if (event.key in STEPS) transport.seek(Math.min(wave.seconds, transport.position + STEPS[event.key]));
-  else return;
-  event.preventDefault();
-});
-const pointAt = (event) => {
-  const box = part.seek.getBoundingClientRect();
-  transport.seek(Math.min(wave.seconds, Math.max(0, (event.clientX - box.left) / box.width) * wave.span));
-};
-part.seek.addEventListener("pointerdown", (event) => {
-  part.seek.setPointerCapture(event.pointerId);
-  pointAt(event);
-});
-part.seek.addEventListener("pointermove", (event) => part.seek.hasPointerCapture(event.pointerId) && pointAt(event));
 part.copy.addEventListener("click", async () => {
   remember();
   const own = form.elements.voice?.value === RECORDING ? " Your recording is not in it." : "";
   try {
     await navigator.clipboard.writeText(location.href);
-    part.status.textContent = `The link is copied.${own}`;
+    stage.tell(`The link is copied.${own}`);
   } catch {
-    part.status.textContent = `The link stands in the address bar.${own}`;
+    stage.tell(`The link stands in the address bar.${own}`);
   }
 });
 window.addEventListener("hashchange", recall);
@@ -311,4 +205,3 @@ window.addEventListener("hashchange", recall);
 if (location.hash.length > 1) recall();
 else editor.text = EXAMPLES.dialogue;
 server.load();
-show();
