@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 
 from gateway.errors import GatewayError, shortened
 
-_FOLDER = Path(__file__).with_name("page")
+_FOLDER = Path(__file__).with_name("static")
 _SWAGGER = Path(str(resources.files("fastapi_swagger") / "resources"))
 FILES = {file.name: file for file in _FOLDER.iterdir()} | {
     name: _SWAGGER / name for name in ("swagger-ui-bundle.js", "swagger-ui.css")

@@ -24,6 +24,12 @@ export class Cast {
     this.show(this.names, true);
   }
 
+  // voices: names of the server's.
+  offer(voices) {
+    this.voices = voices;
+    this.show(this.names, true);
+  }
+
   show(names, again = false) {
     if (!again && names.join("\n") === this.names.join("\n")) return;
     this.names = names;
