@@ -40,7 +40,8 @@ async function run() {
   let told = "";
   try {
     const live = await stage.open(Number(values.buffer));
-    if (control.signal.aborted) return;
+    if (control.signal.aborted) live?.stop();
+    control.signal.throwIfAborted();
     stage.transport.begin(live);
     for await (const event of speak(body, control.signal)) {
       if (event.samples) {
@@ -78,7 +79,7 @@ document.addEventListener("keydown", (event) => {
 });
 part.copy.addEventListener("click", async () => {
   form.remember();
-  const own = form.choices.chosen === RECORDING ? " Your recording is not in it." : "";
+  const own = form.values.voice === RECORDING ? " Your recording is not in it." : "";
   try {
     await navigator.clipboard.writeText(location.href);
     stage.tell(`The link is copied.${own}`);

@@ -25,6 +25,7 @@ export class Stage {
   begin(voice) {
     this.wave.clear();
     this.timeline.clear(voice);
+    this.transport.begin(null);
     this.calm();
     for (const name of FIGURES) this.part[name].textContent = "–";
     this.part.download.removeAttribute("href");

@@ -7,6 +7,7 @@ export class Transport {
     this.changed = changed;
     this.live = null; // the Player of a stream
     this.whole = false;
+    this.streamed = false; // whether it was heard while it came, as far as it was heard
     for (const event of ["play", "pause", "seeked", "ended"]) file.addEventListener(event, changed);
   }
 
@@ -24,6 +25,7 @@ export class Transport {
     this.file.pause();
     this.whole = false;
     this.live = live;
+    this.streamed = live !== null;
   }
 
   // The file can be played now; the stream goes on to its end if it is heard.
@@ -31,7 +33,7 @@ export class Transport {
     URL.revokeObjectURL(this.file.src);
     this.file.src = url;
     this.whole = true;
-    if (!this.live) this.file.play().catch(() => {}); // browsers may want a click first
+    if (!this.streamed) this.file.play().catch(() => {}); // browsers may want a click first
     this.live?.complete();
   }
 

@@ -127,6 +127,21 @@ def test_cancel_frees_the_slot(stage: Stage, server: TritonServer, press: Callab
     expect(stage.page.locator("#status")).to_contain_text("Cancelled after")
     expect(stage.page.locator("#cancel")).to_be_hidden()
     assert len(stage.file())  # what was spoken until then is kept
+    expect(stage.page.locator("#play")).to_have_attribute("aria-label", "Play")  # and not played by itself
+    assert stage.seconds == 0
+
+
+def test_cancel_before_anything_is_heard(stage: Stage) -> None:
+    stage.page.locator("#words").fill(SENTENCE)
+    stage.page.evaluate(
+        """() => {
+            document.querySelector("#request").requestSubmit();
+            document.querySelector("#cancel").click();
+        }"""
+    )
+    stage.wait("idle")
+    expect(stage.page.locator("#status")).to_contain_text("Cancelled after 0.0 seconds")
+    expect(stage.page.locator("#cancel")).to_be_hidden()
 
 
 def test_closing_the_page_frees_the_slot(stage: Stage, server: TritonServer) -> None:
