@@ -22,7 +22,7 @@ from gateway.encoding import FORMATS
 
 _TEMPORARY = ".part-"
 # They change nothing of the answer's bytes.
-_APART = {"model", "strict", "voice", "ref_audio"}
+_APART = {"model", "strict", "voice", "ref_audio", "stream"}
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ async def reference_of(address: str, transcript: str | None, settings: Settings)
         try:
             content = await asyncio.to_thread(base64.b64decode, address[len(head) + 1 :], validate=True)
         except (binascii.Error, ValueError) as error:
-            raise GatewayError(400, "ref_audio is no base64.", "ref_audio") from error
+            raise GatewayError(400, "ref_audio is not base64.", "ref_audio") from error
     elif not address.startswith(("http://", "https://")):
         raise GatewayError(400, "ref_audio is no data URL, such as data:audio/wav;base64,….", "ref_audio")
     elif not settings.fetch_references:

@@ -7,19 +7,19 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-IDLE_SECONDS = 15.0  # for a request's head to be complete, and for the end of an answer to be read
+IDLE_SECONDS = 15.0  # for a request's head to be complete
+_LEAST_READ = 16384  # bytes in the time for reading
 
 
 class PunctualProtocol(H11Protocol):
-    """uvicorn's, with time limits: for the head of a request, where uvicorn has one until a byte comes, and for
-    answers that nobody reads, where it has none.
+    """uvicorn's, with time limits that it lacks: for the head of a request, and for answers that are not read.
 
-    write_timeout: seconds in which a client must read what is too much to wait.
+    write_timeout: seconds in which a client must read something of what waits for it.
     """
 
     write_timeout: float
     _head: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -35,19 +35,31 @@ class PunctualProtocol(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(self.write_timeout, self.transport.abort)
+        self._expect_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        _stop(self._unread)
+        _stop(self._reading)
+        self._reading = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         _stop(self._head)
-        _stop(self._unread)
+        _stop(self._reading)
         super().connection_lost(exc)
 
+    def _expect_reading(self) -> None:
+        """Start the timer for something of an answer to be read."""
+        unread = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(self.write_timeout, self._look, unread)
+
+    def _look(self, unread: int) -> None:
+        if self.transport.get_write_buffer_size() > unread - _LEAST_READ:
+            self.transport.abort()
+        else:
+            self._expect_reading()
+
     def _wait(self) -> None:
-        """Start the time for a head, or stop it while a request is answered."""
+        """Start the timer for a request's head, or stop it while a request is answered."""
         is_answering = self.cycle is not None and not self.cycle.response_complete
         if is_answering:
             _stop(self._head)
@@ -57,7 +69,9 @@ class PunctualProtocol(H11Protocol):
 
     def _give_up(self) -> None:
         self._head = None
-        if self.cycle is None or self.cycle.response_complete:
+        if self._reading is not None:  # an answer of before is still being read
+            self._wait()
+        elif self.cycle is None or self.cycle.response_complete:
             self.transport.abort()
 
 

@@ -83,6 +83,10 @@ class EncodedSpeech:
         finally:
             self._end(outcome)
 
+    def leave(self) -> None:
+        """Nobody waits for the rest."""
+        self._end("gone")
+
     def headers(self) -> dict[str, str]:
         """What is known when the first part leaves."""
         return {"x-time-to-first-audio-ms": f"{1000 * self._spoken.first_audio_seconds:.0f}"}

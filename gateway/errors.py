@@ -122,7 +122,7 @@ def _invalid(error: RequestValidationError) -> GatewayError:
     fault: Mapping[str, Any] = error.errors()[0]
     place = [str(step) for step in fault["loc"][1:]]
     if fault["type"] == "json_invalid":
-        return GatewayError(400, f"The body is no JSON: {fault['ctx']['error']}.")
+        return GatewayError(400, f"The body is not JSON: {fault['ctx']['error']}.")
     name = shortened(".".join(place[:1])) or None
     given = fault.get("input")
     repeated = given[: MAX_ECHO + 1] if isinstance(given, str) else given

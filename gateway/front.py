@@ -27,11 +27,12 @@ logger = logging.getLogger("gateway.requests")
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 SPEECH_PATH = "/v1/audio/speech"
-# To those without a key, where keys are needed. A page's link cannot carry one.
+NOBODY = 499  # the status in logs and metrics of an answer for which nobody waited
+# Open to everybody, even where keys are needed: a link to the page cannot carry one.
 _OPEN, _OPEN_BELOW = {"/", "/docs", "/openapi.json", "/health"}, ("/page/", "/health/")
 _HARMLESS = {"GET", "HEAD", "OPTIONS"}
 _METHODS = {"GET", "HEAD", "POST", "DELETE", "OPTIONS"}
-_LONGEST_BODIES = 16  # that all open requests together may bring
+_LONGEST_BODIES = 16  # of the greatest size: what all open requests may hold together
 
 
 class Front:
@@ -42,7 +43,7 @@ class Front:
         self._origins = _Any() if "*" in settings.cors else settings.cors
         self._bodies = _Bodies(settings.max_body, _LONGEST_BODIES * settings.max_body, settings.write_timeout)
         self._open = 0
-        # Whose own name a page may have that a browser takes for the gateway's: DNS says what its owner likes.
+        # The names it answers to. A site may have its own name lead to this machine (DNS rebinding).
         self._hosts = None if keys or not _is_local(settings.host) else {"localhost", *settings.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +56,7 @@ class Front:
         given = headers.get("x-request-id", "")
         spoken = Spoken(self._metrics, given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
         scope.setdefault("state", {})["spoken"] = spoken
-        status = 499  # until it is answered; nobody is there when it never is
+        status = NOBODY  # it stays that when the client left before an answer
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -69,7 +70,7 @@ class Front:
         try:
             await self._pass(scope, headers, receive, answer, spoken)
         except BaseException:
-            status = 500 if status == 499 else status
+            status = 500 if status == NOBODY else status
             raise
         finally:
             self._metrics.open.dec()
@@ -106,7 +107,9 @@ class Front:
         if self._open > self._settings.max_requests and not _path(scope).startswith("/health/"):
             raise GatewayError(503, f"{self._settings.max_requests} requests are open already.", code="too_many_open")
         if self._hosts is not None and not _is_called(headers.get("host", ""), self._hosts):
-            raise GatewayError(403, "Without keys, only --allow-host lets it be called by this name.", code="foreign")
+            raise GatewayError(
+                403, "A gateway without keys answers to this host name only with --allow-host.", code="foreign"
+            )
         is_foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         if is_foreign and headers.get("origin") not in self._origins and scope["method"] not in _HARMLESS:
             raise GatewayError(403, "Pages of other origins may not call; --cors names those that may.", code="foreign")
@@ -181,7 +184,7 @@ class _Body:
 
     def __init__(self, receive: Receive, bodies: _Bodies) -> None:
         self._receive, self._bodies, self._size = receive, bodies, 0
-        self._seconds: float | None = bodies.seconds  # until the body is there
+        self._seconds: float | None = bodies.seconds  # longest wait for the next part; None once all have come
 
     async def __call__(self) -> Message:
         try:
@@ -196,7 +199,7 @@ class _Body:
         if self._size > self._bodies.most:
             raise HTTPException(413, f"The body has more than {self._bodies.most} bytes")
         if self._bodies.held > self._bodies.together:
-            raise HTTPException(503, "Other requests bring too much at the moment")
+            raise HTTPException(503, "The bodies of the open requests are too large together; try again")
         return message
 
     def forget(self) -> None:

@@ -5,12 +5,13 @@ A file of keys is TOML; `python -m gateway.keys NAME` makes a key and prints its
     [alice]
     sha256 = "…"                  # of the key, which is kept nowhere
     requests_per_minute = 120     # without it, as many as come
-    streams = 4                   # speeches at a time; the same
+    streams = 4                   # speeches at a time; without it, any number
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import secrets
 import sys
@@ -67,7 +68,7 @@ class Key:
         if self.tokens < 1:
             raise GatewayError(
                 429,
-                f"This key may make {self.requests_per_minute} requests a minute.",
+                f"This key's limit of requests a minute is {self.requests_per_minute}.",
                 code="rate_limit_exceeded",
                 retry_after=(1 - self.tokens) / per_second,
             )
@@ -76,7 +77,9 @@ class Key:
     def begin_speech(self) -> None:
         """Count a speech as begun, which `end_speech` ends. Raises GatewayError when there are too many."""
         if self.streams is not None and self.speaking >= self.streams:
-            raise GatewayError(429, f"This key may have {self.streams} speeches at a time.", code="too_many_streams")
+            raise GatewayError(
+                429, f"This key's limit of speeches at a time is {self.streams}.", code="too_many_streams"
+            )
         self.speaking += 1
 
     def end_speech(self) -> None:
@@ -87,7 +90,7 @@ class Key:
 class Keys:
     """All keys, by their hashes; with none, anybody may call. A file that changes is read again.
 
-    Raises ValueError with one sentence when the file holds something else.
+    Raises ValueError with one sentence when the file is not a valid one.
     """
 
     def __init__(self, plain: tuple[str, ...], file: Path | None) -> None:
@@ -102,7 +105,7 @@ class Keys:
         return bool(self._keys) or self._file is not None
 
     def owner(self, header: str | None) -> Key:
-        """Who calls, by the request's Authorization header. Raises GatewayError for nobody who may."""
+        """Who calls, by the request's Authorization header. Raises GatewayError when the caller may not."""
         if not self:
             return self._anybody
         self._look()
@@ -116,7 +119,7 @@ class Keys:
         return key
 
     def _look(self) -> None:
-        """Read the file again, if it has changed; the keys of before hold while it holds something else."""
+        """Read the file again, if it has changed; the keys of before hold while it is not valid."""
         now = time.monotonic()
         if self._file is None or now - self._looked_at < _LOOK_SECONDS:
             return
@@ -136,7 +139,7 @@ class Keys:
 
 
 def _state(file: Path | None) -> tuple[int, ...]:
-    """What differs once the file has changed."""
+    """A stamp that changes with the file."""
     try:
         told = file.stat() if file else None
     except OSError:
@@ -150,7 +153,7 @@ def _read(file: Path) -> dict[str, Key]:
     except OSError as error:
         raise ValueError(f"cannot read {file} ({error.strerror}).") from error
     except ValueError as error:
-        raise ValueError(f"{file} is no TOML: {error}.") from error
+        raise ValueError(f"{file} is not TOML: {error}.") from error
     keys = {}
     for name, entry in entries.items():
         try:
@@ -175,7 +178,7 @@ def main() -> None:
         sys.exit("usage: python -m gateway.keys NAME")
     key = _PREFIX + secrets.token_urlsafe(32)
     print(f"key, shown only now: {key}\n", file=sys.stderr)
-    print(f'[{sys.argv[1]}]\nsha256 = "{_hash(key)}"')
+    print(f'[{json.dumps(sys.argv[1])}]\nsha256 = "{_hash(key)}"')
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Settings:
 
     max_characters of a text; max_body in bytes of any request; max_requests that are open at a time; max_clip_seconds
     that are decoded of a recording.
-    write_timeout: seconds a client may take to read what is sent before it counts as gone.
+    write_timeout: seconds in which a client must read something of what waits for it, or send more of a body.
     keys: API keys, from the environment; keys_file: the same with limits (`keys.py`). Neither: everybody may speak.
     hosts: names that a gateway without keys on the loopback interface is called by, besides localhost.
     aliases: names of voices beside the server's own. cors: origins of pages that may call. fetch_references: whether
@@ -105,14 +105,14 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--max-body", type=int, default=default.max_body, metavar="BYTES", help="of a request")
     parser.add_argument("--max-requests", type=int, default=default.max_requests, help="open at a time")
     parser.add_argument(
-        "--max-clip-seconds", type=float, default=default.max_clip_seconds, help="decoded of a recording at most"
+        "--max-clip-seconds", type=float, default=default.max_clip_seconds, help="of the longest recording taken"
     )
     parser.add_argument(
         "--write-timeout",
         type=float,
         default=default.write_timeout,
         metavar="SECONDS",
-        help="how long a client may read nothing before it counts as gone",
+        help="how long a client may read nothing, or send nothing of a body, before it counts as gone",
     )
     parser.add_argument(
         "--fetch-references",

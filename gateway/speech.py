@@ -20,6 +20,7 @@ from gateway.encoded_speech import EncodedSpeech, events
 from gateway.encoding import FORMATS, Encoder
 from gateway.errors import GatewayError, shortened
 from gateway.examples import EXAMPLES
+from gateway.front import NOBODY, SPEECH_PATH
 from gateway.listener import Gone, Listener, LiveResponse
 from gateway.models import check_model
 from gateway.openapi import EVENT
@@ -31,11 +32,10 @@ SSE = "text/event-stream"
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA_TYPES = [one.media_type for one in FORMATS.values()]
 _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_NOBODY = 499  # the status in logs and metrics of an answer for which nobody waited
 
 
 @router.post(
-    "/v1/audio/speech",
+    SPEECH_PATH,
     response_class=Response,
     responses={
         200: {
@@ -51,13 +51,13 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
     check_model(body.model)
     most = house.settings.max_characters
     if len(body.input) > most:
-        raise GatewayError(400, f"input has {len(body.input)} characters; at most {most} are spoken.", "input")
+        raise GatewayError(400, f"input has {len(body.input)} characters; at most {most} are allowed.", "input")
     ignored = shortened(", ".join(ignored_fields(body)))
     # A header's value is ASCII, whatever the fields are called.
     headers = {"x-ignored-fields": ignored.encode("ascii", "backslashreplace").decode()} if ignored else {}
     source_rate = await house.client.sample_rate()
     rate, listener = output_rate(body, source_rate), Listener(request.receive)
-    is_live = False  # whether the listener is somebody else's by now
+    is_live = False  # whether the response has taken over the listener
     naming: asyncio.Future[str | None] | None = None
     try:
         meant = await listener.unless_gone(_meant(body, house))
@@ -74,12 +74,12 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
         )
         encoder = partial(Encoder, body.response_format, source_rate, rate, body.speed)
         speech = EncodedSpeech(stream, encoder, spoken)
-        parts = speech.parts(await listener.unless_gone(speech.first_part()))
+        first, key = await listener.unless_gone(_first(speech, naming))
+        parts = speech.parts(first)
         media_type = SSE if body.stream_format == "sse" else FORMATS[body.response_format].media_type
         if body.stream_format == "sse":
             parts = events(speech, parts)
         keep: BackgroundTask | None = None
-        key = await naming
         if key is not None:
             headers["etag"] = etag(key)
         if key is not None and house.cache:
@@ -93,12 +93,22 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
         whole = await listener.unless_gone(_joined(parts))
         return Response(whole, media_type=media_type, headers=headers | speech.last_headers(), background=keep)
     except Gone:
-        return Response(status_code=_NOBODY)
+        return Response(status_code=NOBODY)
     finally:
         if naming is not None:
             naming.cancel()
         if not is_live:
             listener.close()
+
+
+async def _first(speech: EncodedSpeech, naming: asyncio.Future[str | None]) -> tuple[bytes, str | None]:
+    """The speech's first part, and what the answer is called. Raises HiggsError."""
+    first = await speech.first_part()
+    try:
+        return first, await naming
+    except BaseException:
+        speech.leave()
+        raise
 
 
 async def _known(key: str | None, asked: str | None, house: Services) -> Response | None:
@@ -136,11 +146,11 @@ async def _meant(body: Any, house: Services) -> _Meant:
     params = generation_params(body)
     if isinstance(params.speakers, dict):  # `extra` may say anything, which the server then refuses
         params = replace(params, speakers=await house.voices.resolve_all(params.speakers))
-    if body.ref_audio is not None:  # whatever voice clients must name all the same
+    if body.ref_audio is not None:  # some clients must name a voice, which then means nothing
         reference = await reference_of(body.ref_audio, body.ref_text, house.settings)
         return _Meant(params, None, reference, await asyncio.to_thread(_digest, reference))
     if body.ref_text is not None:
-        raise GatewayError(400, "ref_text says what ref_audio says; give both.", "ref_text")
+        raise GatewayError(400, "ref_text says what ref_audio says; send both.", "ref_text")
     voice = body.voice if isinstance(body.voice, str | None) else body.voice.id
     return _Meant(params, await house.voices.resolve(voice) if voice else None, None, "")
 

@@ -22,12 +22,12 @@ _MAX_TEXT = 64 * 1024  # bytes of a field
 
 
 async def uploaded(request: Request, kind: type[Form]) -> Form:
-    """The body's fields. Raises GatewayError when it is no form, and RequestValidationError for a field."""
+    """The body's fields. Raises GatewayError when it is not a form, and RequestValidationError for a field."""
     kind_of_body = request.headers.get("content-type", "").lower()
     if "charset" in kind_of_body and "utf-8" not in kind_of_body:
         raise GatewayError(415, "The form must be UTF-8.")
     if not kind_of_body.startswith(MULTIPART):
-        raise GatewayError(415, f"The body is no form; send it as {MULTIPART}.")
+        raise GatewayError(415, f"The body is not a form; send it as {MULTIPART}.")
     parser = MultiPartParser(
         request.headers, request.stream(), max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_TEXT
     )

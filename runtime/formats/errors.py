@@ -42,7 +42,7 @@ class GenerationTimeoutError(RequestError):
 
 
 class MemoryExhaustionError(RequestError):
-    """The machine ran out of memory while the request was being served."""
+    """The machine ran out of memory while the request was served, or has too little left to begin it."""
 
 
 class CUDAFailureError(RequestError):

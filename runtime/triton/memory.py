@@ -3,7 +3,7 @@
 The tightest bound counts: the machine's memory, that of the control group (a container's limit), or the address space
 of the process (`ulimit -v`). Memory that the kernel can take back at once, such as cached files, is not in use.
 
-Operators set the two thresholds in HIGGS_MEMORY as `WARNING:CRITICAL`, shares of what there is. With 1 only what does
+Operators set the two thresholds in HIGGS_MEMORY as `WARNING:CRITICAL`, shares of what there is. With 1:1 only what does
 not fit at all is refused.
 """
 
@@ -43,7 +43,7 @@ _VERSION_1 = _Files(
 
 
 class Memory:
-    """The memory of this process, and its thresholds. Raises ValueError when those are none."""
+    """The memory of this process, and its thresholds. Raises ValueError when HIGGS_MEMORY is not two valid shares."""
 
     def __init__(self, groups: Path = _GROUPS, own_groups: Path = _OWN_GROUPS) -> None:
         self._warning, self._critical = _thresholds(os.environ.get(MEMORY_VARIABLE) or DEFAULT)
@@ -51,7 +51,7 @@ class Memory:
         self._promised: dict[str, int] = {}  # bytes that streams which have begun will still take
 
     def used(self, more: int = 0) -> float:
-        """The share in use of the tightest bound, 0 to 1; more: bytes that will be used too."""
+        """The share in use of the tightest bound; more: bytes that will be used too."""
         machine = psutil.virtual_memory()
         bounds = [(machine.total - machine.available + more, machine.total)]
         bounds += [(used + more, limit) for group in self._groups for used, limit in _group_used(*group)]
@@ -65,7 +65,7 @@ class Memory:
         return self.used() >= self._warning
 
     def promise(self, stream: str, nbytes: int) -> None:
-        """A stream that has begun will still take so many bytes, for which `check` leaves room; none with 0."""
+        """A stream that has begun will still take so many bytes, for which `check` leaves room; 0 takes that back."""
         if nbytes > 0:
             self._promised[stream] = nbytes
         else:
@@ -76,9 +76,10 @@ class Memory:
         used = self.used(nbytes + sum(list(self._promised.values())))
         if used >= self._critical or (used >= self._warning and frames > LONG_FRAMES):
             what = "nothing" if used >= self._critical else f"nothing of more than {LONG_FRAMES} frames"
-            needed = f" with the {nbytes / 2**20:.0f} MiB that it needs" if nbytes else ""
+            needed = f"with the {nbytes / 2**20:.0f} MiB that it needs, and what others still take"
+            state = f"would be in use {needed}" if nbytes else "is in use"
             raise MemoryExhaustionError(
-                f"{used:.0%} of the memory is in use{needed}, so {what} is begun; try again in {RETRY_SECONDS} s"
+                f"{used:.0%} of the memory {state}, so {what} is begun; try again in {RETRY_SECONDS} s"
             )
 
 

@@ -204,7 +204,7 @@ def test_too_many_bytes_or_seconds_are_said(tone: np.ndarray) -> None:
 @pytest.mark.parametrize(
     "address, sentence",
     [
-        ("data:audio/wav;base64,!!!!", "ref_audio is no base64"),
+        ("data:audio/wav;base64,!!!!", "ref_audio is not base64"),
         ("data:audio/wav,plain", "no data URL"),
         ("file:///etc/passwd", "no data URL"),
         ("/etc/passwd", "no data URL"),

@@ -128,7 +128,7 @@ def test_forms_that_are_wrong_leave_nothing(
 
 def test_bodies_that_are_no_such_form(keeper: httpx.Client) -> None:
     assert fault(keeper.post(PATH, json={"name": "Ann"}))[::2] == (
-        415, "The body is no form; send it as multipart/form-data."
+        415, "The body is not a form; send it as multipart/form-data."
     )  # fmt: skip
     broken = {"content-type": "multipart/form-data"}
     assert "boundary" in fault(keeper.post(PATH, content=b"x", headers=broken))[2]
