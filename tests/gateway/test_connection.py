@@ -1,4 +1,4 @@
-"""How long a connection may take and how much may wait for it: heads, bodies, and answers that are read slowly or not."""
+"""How long a connection may take and how much may wait for it: heads, bodies, answers that are read slowly or not."""
 
 from __future__ import annotations
 
