@@ -105,6 +105,7 @@ def _codec_decoder(exports: Exports, target: Target, encoder: str) -> dict[str, 
         "num_codebooks": codec["num_codebooks"],
         "codebook_size": codec["codebook_size"],
         "hop_length": codec["hop_length"],
+        "frame_seconds": _frame_seconds(exports),
         "fade_samples": round(_FADE_SECONDS * codec["sample_rate"]),
     }
 

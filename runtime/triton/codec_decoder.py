@@ -52,6 +52,7 @@ class TritonPythonModel:
         self._codebook_size: int = settings["codebook_size"]
         self._max_frames: int = settings["max_frames"]
         self._context: int = settings["context_frames"]
+        self._frame_seconds: float = settings["frame_seconds"]
         self._hop_length: int = settings["hop_length"]
         self._fade_samples: int = settings["fade_samples"]
         self._seal = tensors.seal(args)
@@ -74,8 +75,9 @@ class TritonPythonModel:
                 continue
             gone = sender.is_cancelled()
             codes = None if gone or window.abandons else window.surrounded(self._context)
+            seconds = (window.count + window.pause) * self._frame_seconds
             self._work.begin()
-            self._batcher.put(window.stream, (sender, window), codes, window.deadline)
+            self._batcher.put(window.stream, (sender, window), codes, window.deadline, seconds)
             if gone:
                 self._notes.send(Note(window.stream, gone=True))
 
