@@ -54,7 +54,7 @@ export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STAT
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients soak torture test-page lint lint-deploy acceptance \
-	bench bench-lm bench-serving bench-fairness bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
+	bench bench-lm bench-serving bench-fairness bench-codec bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
 explained = awk -F ':.* $(1) ' '/^[a-z-]+:.* $(1) /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -188,6 +188,9 @@ bench-serving: demo-bundle ### measure the demo bundle through Triton: first aud
 
 bench-fairness: demo-bundle ### measure a short request's first audio beside long ones, through Triton
 	@$(PY) -m tools.bench.fairness --bundle $(DEMO_BUNDLE)
+
+bench-codec: demo-bundle ### measure what streaming in chunks costs the codec, against one decode of the same frames
+	@$(PY) -m tools.bench.codec --bundle $(DEMO_BUNDLE) --out artifacts/bench
 
 bench-gateway: demo-bundle ### measure the gateway beside gRPC: first byte, processor time, 64 streams of mp3, memory, clients that leave
 	@$(PY) -m tools.bench.gateway --bundle $(DEMO_BUNDLE)

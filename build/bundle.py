@@ -15,7 +15,7 @@ from pathlib import Path
 
 from build import engines, machine
 from build.errors import BuildError
-from build.exports import EXPORT_FILE, Exports
+from build.exports import Exports
 from build.fingerprint import fingerprint
 from build.interpreter import Interpreter
 from build.manifest import Built, is_whole, requirements, write_manifest
@@ -23,6 +23,7 @@ from build.memory import ModelShape, fit, footprint
 from build.repository import ROOT, assemble
 from build.steps import Step
 from build.targets import Target
+from runtime.formats.exports import EXPORT_FILE, FORMAT
 from runtime.formats.whole_files import locked
 from serve.gpu import Gpu
 from serve.manifest import MANIFEST_FILE, REPOSITORY
@@ -168,6 +169,7 @@ def _export(order: Order, target: Target, directory: Path) -> str:
     sources = [source for source in (order.checkpoint, order.codec) if source]
     mark = fingerprint(
         (
+            FORMAT,
             *sources,
             order.revision,
             order.codec_revision,

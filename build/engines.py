@@ -57,10 +57,17 @@ def steps(
     return [step(number, *plan) for number, plan in enumerate(planned, 1)]
 
 
+def longest_chunk(exports: Exports) -> int:
+    """Frames of the longest chunk of audio that a request may ask for."""
+    return round(LONGEST_CHUNK_SECONDS * exports.codec["sample_rate"] / exports.codec["hop_length"])
+
+
 def longest_window(exports: Exports) -> int:
-    """Frames of the longest window that the codec's decoder must take: the longest chunk and its context."""
-    codec = exports.codec
-    return int(LONGEST_CHUNK_SECONDS * codec["sample_rate"] / codec["hop_length"]) + 2 * int(codec["context_frames"])
+    """Frames of the longest window that the codec's decoder must take, context on each side included.
+
+    A part's last window waits for no context, and so has up to that many new frames more than the longest chunk.
+    """
+    return longest_chunk(exports) + 3 * int(exports.codec["context_frames"])
 
 
 def longest_clip(exports: Exports, target: Target) -> int:
@@ -97,11 +104,12 @@ def _codec(exports: Exports, target: Target, folder: Path) -> None:
 
     windows, clips = longest_window(exports), longest_clip(exports, target)
     frames = round(exports.codec["sample_rate"] / exports.codec["hop_length"])
-    # Kernels are tuned for a first chunk with its context, and for a clip of ten seconds.
-    typical_window, typical_clip = min(windows, frames), min(clips, 10 * frames)
+    # Kernels are tuned for a chunk of a fifth of a second with its context, and for a clip of ten seconds.
+    shortest_window = 2 * int(exports.codec["context_frames"]) + 1
+    typical_window, typical_clip = shortest_window - 1 + frames // 5, min(clips, 10 * frames)
     compile_network = compile_plan if target.codec.in_triton else compile_codec
     for network, shapes in (
-        ("decoder", CodecShapes(target.max_decode_batch, 1, typical_window, windows)),
+        ("decoder", CodecShapes(target.max_decode_batch, shortest_window, typical_window, windows)),
         ("encoder", CodecShapes(1, 1, typical_clip, clips)),
     ):
         onnx, compiled = exports.directory / "codec" / f"{network}.onnx", f"{network}{target.codec.codec_suffix}"

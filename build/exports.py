@@ -10,8 +10,7 @@ from typing import Any
 from build.errors import BuildError
 from runtime.engine.types import ModelDescription
 from runtime.formats.errors import ModelLoadingError
-
-EXPORT_FILE = "export.json"
+from runtime.formats.exports import EXPORT_FILE, FORMAT
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,16 @@ class Exports:
 
     @classmethod
     def read(cls, directory: Path) -> Exports:
-        """Raises BuildError when the export is missing or unfinished."""
+        """Raises BuildError when the export is missing, unfinished or of another version."""
         path = directory / EXPORT_FILE
         try:
-            return cls(directory, json.loads(path.read_text()))
-        except (OSError, ValueError) as error:
+            record = json.loads(path.read_text())
+            found = record.get("format")
+        except (OSError, ValueError, AttributeError) as error:
             raise BuildError(f"{path} cannot be read ({error}); run the conversion first") from error
+        if found != FORMAT:
+            raise BuildError(f"{path} has format {found!r}, this version builds format {FORMAT}; convert again")
+        return cls(directory, record)
 
     @property
     def language_model(self) -> ModelDescription:

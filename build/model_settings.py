@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from build.engines import longest_clip, longest_window
+from build.engines import longest_chunk, longest_clip, longest_window
 from build.exports import Exports
 from build.memory import prompt_audio_positions
 from build.targets import Target
@@ -66,7 +66,7 @@ def _lm(exports: Exports, target: Target, encoder: str) -> dict[str, Any]:
         "nice": target.lm_nice,
         "frame_seconds": _frame_seconds(exports),
         "max_prompt_audio_positions": _audio_positions(exports, target),
-        "max_window_frames": longest_window(exports),
+        "max_window_frames": longest_chunk(exports),
         "max_timeout_seconds": target.max_timeout_seconds,
         "limits": {
             "max_streams": target.max_streams,
@@ -101,9 +101,11 @@ def _codec_decoder(exports: Exports, target: Target, encoder: str) -> dict[str, 
         **_codec_engine(target, "codec_decoder", "codes", "audio"),
         "max_batch": target.max_decode_batch,
         "max_frames": longest_window(exports),
+        "context_frames": codec["context_frames"],
         "num_codebooks": codec["num_codebooks"],
         "codebook_size": codec["codebook_size"],
         "hop_length": codec["hop_length"],
+        "frame_seconds": _frame_seconds(exports),
         "fade_samples": round(_FADE_SECONDS * codec["sample_rate"]),
     }
 

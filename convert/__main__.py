@@ -12,8 +12,9 @@ from pathlib import Path
 from transformers.utils import logging as transformers_logging
 
 from convert.errors import ExportError, ModelLoadingError
-from convert.export import EXPORT_FILE, export
+from convert.export import export
 from convert.lm_formats import ALL_PRECISIONS, FORMATS
+from runtime.formats.exports import EXPORT_FILE
 
 
 def main(arguments: list[str] | None = None) -> int:

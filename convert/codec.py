@@ -1,6 +1,5 @@
 """The audio codec on disk: Higgs Audio V2's tokenizer, in transformers' or Boson's layout, as transformers' class."""
 
-import math
 import os
 import pickle
 from collections.abc import Iterable
@@ -8,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 from torch.nn.utils import parametrize
 from transformers import HiggsAudioV2TokenizerConfig
 
+from convert.codec_decoder import context_frames
 from convert.codec_layout import boson_codec_config, transformers_state
 from convert.config import CONFIG_FILE
 from convert.errors import ModelLoadingError
@@ -21,7 +20,6 @@ from convert.shards import open_shards
 from convert.torchaudio_shim import Codec, codec_class, install
 
 BOSON_WEIGHTS = "model.pth"
-_CONVOLUTIONS = (nn.Conv1d, nn.ConvTranspose1d)
 
 
 @dataclass(frozen=True)
@@ -65,24 +63,6 @@ def load_codec(source: str | os.PathLike[str], revision: str | None = None) -> C
         f"{directory / CONFIG_FILE}: neither transformers' (model_type higgs_audio_v2_tokenizer, found "
         f"{config.get('model_type')}) nor Boson's description (with n_q) of the codec."
     )
-
-
-def context_frames(model: Codec) -> int:
-    """How many frames before and after a frame its samples depend on, from the decoder's convolutions.
-
-    Follows the dependency of one frame's samples back through the layers. Where the two sides differ, the larger
-    counts.
-    """
-    first, last = 0, model.config.hop_length - 1  # of the positions that frame 0's samples depend on
-    for layer in reversed([module for module in model.acoustic_decoder.modules() if isinstance(module, _CONVOLUTIONS)]):
-        padding, stride = int(layer.padding[0]), layer.stride[0]
-        reach = (layer.kernel_size[0] - 1) * layer.dilation[0]
-        if isinstance(layer, nn.ConvTranspose1d):
-            # Input i goes to the outputs from i * stride - padding on.
-            first, last = math.ceil((first + padding - reach) / stride), (last + padding) // stride
-        else:
-            first, last = first * stride - padding, last * stride - padding + reach
-    return max(-first, last)
 
 
 def _load_transformers(directory: Path) -> Codec:

@@ -14,8 +14,10 @@ from torch.nn import functional
 from transformers.models.dac.modeling_dac import Snake1d
 
 from convert.codec import CodecConfig
+from convert.codec_decoder import Decoder
 from convert.errors import ExportError
 from convert.torchaudio_shim import Codec, resample
+from runtime.formats.window import surrounded
 
 OPSET = 18  # the newest that both ONNX Runtime and TensorRT's converter have long supported
 PROTOBUF_LIMIT_BYTES = 2**31 - 1  # what a single ONNX file can hold
@@ -26,6 +28,7 @@ DECODER_TOLERANCE = 1e-3
 # A code is an index: it is right or wrong. Clips are fixed, so that a tie cannot come and go between runs.
 ENCODER_EQUAL_CODES = 1.0
 DECODER_CHECKS = ((1, 1), (1, 2), (3, 14), (1, 70))  # (batch, frames)
+DECODER_WINDOW = 5  # frames of the windows in which each check is decoded too: of its start, middle and end at once
 ENCODER_CHECKS = ((1, 1), (2, 5), (1, 25), (1, 76))
 HUBERT_PADDING = 160  # samples on each side, half of a HuBERT frame
 
@@ -61,30 +64,6 @@ class Snake(nn.Module):
         return hidden + self.inverse * (wave * wave)
 
 
-class Decoder(nn.Module):
-    """Codes to audio. The lookups, the projections after them and fc2 are linear: one table per codebook does all."""
-
-    def __init__(self, model: Codec) -> None:
-        super().__init__()
-        tables, offset = [], model.fc2.bias.detach().double()
-        acoustic = model.fc2.weight.detach().double()
-        for quantizer in model.quantizer.quantizers:
-            project = quantizer.project_out
-            tables.append(quantizer.codebook.embed.double() @ (acoustic @ project.weight.detach().double()).T)
-            offset = offset + acoustic @ project.bias.detach().double()
-        self.tables = nn.Buffer(torch.cat(tables).float())  # [codebooks * codebook_size, latent]
-        self.offset = nn.Buffer(offset.float())
-        first_rows = torch.arange(len(tables), dtype=torch.int32) * model.config.codebook_size
-        self.first_rows = nn.Buffer(first_rows[:, None])
-        self.acoustic_decoder = model.acoustic_decoder
-
-    def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        """codes int32 [batch, codebooks, frames] -> audio float32 [batch, frames * hop]"""
-        latent = functional.embedding(codes + self.first_rows, self.tables).sum(dim=1) + self.offset
-        audio: torch.Tensor = self.acoustic_decoder(latent.transpose(1, 2))
-        return audio[:, 0]
-
-
 class Encoder(nn.Module):
     """Audio to codes, for whole frames: transformers' `encode` without its padding of other lengths."""
 
@@ -109,14 +88,17 @@ class Encoder(nn.Module):
 
 
 def export_decoder(model: Codec, path: Path) -> DecoderError:
-    """Writes `path`: codes int32 [batch, codebooks, frames] -> audio float32 [batch, frames * hop].
+    """Writes `path`: codes int32 [batch, codebooks, context + n + context], NO_FRAME where the stream has no frame ->
+    audio float32 [batch, n * hop].
 
     Raises:
         ExportError: ONNX Runtime's audio is further than DECODER_TOLERANCE from transformers', or all of it is silent.
     """
     config = CodecConfig.from_model(model)
-    dimensions = {"codes": {0: torch.export.Dim("batch"), 2: torch.export.Dim("frames")}}
-    _export(Decoder(model).eval(), path, _random_codes(config, 2, 5), "codes", "audio", dimensions)
+    frames = torch.export.Dim("frames", min=2 * config.context_frames + 1)
+    dimensions = {"codes": {0: torch.export.Dim("batch"), 2: frames}}
+    example = _random_codes(config, 2, 2 * config.context_frames + 5)
+    _export(Decoder(model).eval(), path, example, "codes", "audio", dimensions)
     return check_decoder(model, path)
 
 
@@ -136,21 +118,29 @@ def export_encoder(model: Codec, path: Path) -> EncoderError:
 
 @torch.no_grad()
 def check_decoder(model: Codec, path: Path, checks: Sequence[tuple[int, int]] = DECODER_CHECKS) -> DecoderError:
-    """Runs the exported decoder against `model` for each (batch, frames); raises ExportError above the tolerance."""
+    """Runs the exported decoder against `model` for each (batch, frames), whole and in windows.
+
+    Raises ExportError above the tolerance.
+    """
     session = _session(path)
     config = CodecConfig.from_model(model)
     errors, expected_audio = [], []
     for batch, frames in checks:
         codes = _random_codes(config, batch, frames)
         expected = model.decode(codes.long()).audio_values[:, 0].numpy()
-        audio = session.run(None, {"codes": codes.numpy()})[0]
-        if audio.shape != (batch, frames * config.hop_length):
-            raise ExportError(
-                f"{path}: {frames} frames for {batch} gave audio {list(audio.shape)}; "
-                f"{[batch, frames * config.hop_length]} is needed."
-            )
-        errors.append(float(np.abs(audio - expected).max()))
         expected_audio.append(expected.ravel())
+        for count in sorted({min(frames, DECODER_WINDOW), frames}):
+            starts = sorted({0, (frames - count) // 2, frames - count})
+            windows = [surrounded(codes.numpy(), start, count, config.context_frames) for start in starts]
+            audio = session.run(None, {"codes": np.concatenate(windows)})[0]
+            if audio.shape != (batch * len(starts), count * config.hop_length):
+                raise ExportError(
+                    f"{path}: {count} frames for {batch * len(starts)} gave audio {list(audio.shape)}; "
+                    f"{[batch * len(starts), count * config.hop_length]} is needed."
+                )
+            for start, found in zip(starts, np.split(audio, len(starts)), strict=True):
+                wanted = expected[:, start * config.hop_length : (start + count) * config.hop_length]
+                errors.append(float(np.abs(found - wanted).max()))
     worst, std = max(errors), float(np.concatenate(expected_audio).std())
     if not std:
         raise ExportError(f"{path}: transformers' audio of random codes is silent, which would equal anything.")

@@ -20,9 +20,8 @@ from convert.errors import ModelLoadingError
 from convert.hub import resolve
 from convert.json_values import read_json
 from convert.lm_formats import lm_format
+from runtime.formats.exports import EXPORT_FILE, FORMAT
 
-EXPORT_FILE = "export.json"
-FORMAT = 1
 _TOKENIZER_FILE, _PROCESSOR_FILE = "tokenizer.json", "processor_config.json"
 _NAMES_CODEC = (_PROCESSOR_FILE, "*/config.json")  # and whether its folder lies in the checkpoint's own
 _COMPILERS = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy")

@@ -29,6 +29,8 @@ START_SECONDS = 900.0
 STOP_SECONDS = 8.0  # for a clean stop, after which the processes are killed
 _SEEMING_SECONDS = 1.0  # two signs of life
 _LOAD_SECONDS = 10.0  # for one model that needs no weights
+# NumPy's OpenBLAS computes even small products on all cores, whose threads then spin for tens of milliseconds.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 _BESIDE_SPEECH = {"voices"}  # models that no stream passes
 _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
 
@@ -224,7 +226,7 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=triton.environment | self._environment(),
+                env=_ONE_THREAD | triton.environment | self._environment(),
                 pass_fds=[shared.lock] if shared.lock >= 0 else [],
                 umask=0o077,  # what models keep is no other user's: voices, codes
                 start_new_session=True,  # Ctrl-C is for us, who then stop it in order

@@ -1,7 +1,8 @@
 """Fair batching of windows: one of each waiting stream at a time, decoded together; answers keep a stream's order.
 
-The language model may be far ahead of the codec. First come first served, a short request's first window would then
-wait for all that long ones have queued; served in turn, it waits for one batch.
+The language model may be far ahead of the codec, and the codec of the listeners. So the streams that nobody has heard
+yet come first, then those whose listeners have least left to hear: a short request's first window waits for one batch,
+whatever long ones have queued. Nobody waits for ever: what is decoded of a stream puts it behind all that have run dry.
 
 Triton has its own batcher, but in 2.51 it fails the windows of a vanished client with an error while the language
 model is still sending. Such an ensemble request is never counted as finished: the server then cannot stop cleanly, and
@@ -23,6 +24,8 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
+_REMEMBERED = 60.0  # seconds that a stream of which nothing waits is known after its listener has heard all
+
 Decode = Callable[[np.ndarray], np.ndarray]
 Ticket = TypeVar("Ticket")
 
@@ -33,6 +36,7 @@ class _Waiting(Generic[Ticket]):
 
     ticket: Ticket
     codes: np.ndarray | None
+    seconds: float = 0.0
 
 
 class WindowBatcher(Generic[Ticket]):
@@ -50,7 +54,7 @@ class WindowBatcher(Generic[Ticket]):
     ) -> None:
         self._decode, self._answer, self._max_batch = decode, answer, max_batch
         self._waiting: dict[str, deque[_Waiting[Ticket]]] = {}
-        self._served: dict[str, int] = {}  # frames of each stream since its queue was last empty
+        self._dry: dict[str, float] = {}  # when each stream's listener will have heard all that was decoded of it
         self._deadlines: dict[str, float] = {}
         self._changed = threading.Condition()
         self._closing = False
@@ -63,14 +67,22 @@ class WindowBatcher(Generic[Ticket]):
         with self._changed:
             return sum(map(len, self._waiting.values()))
 
-    def put(self, stream: str, ticket: Ticket, codes: np.ndarray | None, deadline: float = math.inf) -> None:
+    def put(
+        self,
+        stream: str,
+        ticket: Ticket,
+        codes: np.ndarray | None,
+        deadline: float = math.inf,
+        seconds: float = 0.0,
+    ) -> None:
         """Queue one window of a stream, int32 [num_codebooks, frames]; a window without frames has no samples.
 
         deadline: on the clock of time.monotonic(); what still waits of the stream then is answered undecoded, ahead of
-        others. So it is at once after codes None, with which a stream is given up.
+        others. So it is at once after codes None, with which a stream is given up. seconds: how long its listener hears
+        the window.
         """
         with self._changed:
-            self._waiting.setdefault(stream, deque()).append(_Waiting(ticket, codes))
+            self._waiting.setdefault(stream, deque()).append(_Waiting(ticket, codes, seconds))
             self._deadlines[stream] = -math.inf if codes is None else deadline
             self._changed.notify()
 
@@ -92,26 +104,24 @@ class WindowBatcher(Generic[Ticket]):
             self._serve(batch)
 
     def _next_batch(self) -> list[_Waiting[Ticket]]:
-        """All windows of streams that are over; without any, the oldest of each of those that were served least."""
+        """All windows of streams that are over; without any, the oldest of each of the most urgent streams."""
         now = time.monotonic()
         if over := [stream for stream, deadline in self._deadlines.items() if now >= deadline]:
             dropped = [_Waiting(one.ticket, None) for stream in over for one in self._waiting[stream]]
             for stream in over:
-                self._forget(stream)
+                self._dry.pop(stream, None)
+                del self._waiting[stream], self._deadlines[stream]
             return dropped
         batch = []
-        for stream in sorted(self._waiting, key=lambda name: self._served.get(name, 0))[: self._max_batch]:
+        for stream in sorted(self._waiting, key=lambda name: self._dry.get(name, -math.inf))[: self._max_batch]:
             queue = self._waiting[stream]
             batch.append(queue.popleft())
-            codes = batch[-1].codes
-            self._served[stream] = self._served.get(stream, 0) + (0 if codes is None else codes.shape[-1])
+            self._dry[stream] = max(now, self._dry.get(stream, now)) + batch[-1].seconds
             if not queue:
-                self._forget(stream)
+                del self._waiting[stream], self._deadlines[stream]
+        since = now - _REMEMBERED
+        self._dry = {stream: dry for stream, dry in self._dry.items() if stream in self._waiting or dry > since}
         return batch
-
-    def _forget(self, stream: str) -> None:
-        del self._waiting[stream], self._deadlines[stream]
-        self._served.pop(stream, None)
 
     def _serve(self, batch: list[_Waiting[Ticket]]) -> None:
         """Decode windows of equal length together, and each alone when that fails; no failure affects the others."""

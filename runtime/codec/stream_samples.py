@@ -1,4 +1,4 @@
-"""The samples that a decoded window adds to its stream: cut, and faded where two parts meet."""
+"""The samples that a decoded window adds to its stream: clipped, and faded where two parts meet."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import numpy as np
 from runtime.formats.window import Window
 
 
-def stream_samples(samples: np.ndarray, window: Window, hop_length: int, fade: int) -> np.ndarray:
+def stream_samples(new: np.ndarray, window: Window, hop_length: int, fade: int) -> np.ndarray:
     """The new samples of a window, float32 in [-1, 1], followed by the pause.
 
-    samples: float32 [frames * hop_length] of the whole window, its context included. fade: samples to fade at each edge
-    where another part joins: each part is decoded on its own, so both edges fade to zero.
+    new: float32 [count * hop_length], as decoded. fade: samples to fade at each edge where another part joins: each
+    part is decoded on its own, so both edges fade to zero.
     """
-    new = samples[window.context * hop_length : (window.context + window.count) * hop_length]
     shaped = np.pad(np.clip(new, -1.0, 1.0), (0, window.pause * hop_length))
     length = min(fade, len(new))
     # Half a cosine: neither the signal nor its slope jumps.

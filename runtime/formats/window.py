@@ -13,6 +13,8 @@ import numpy as np
 from runtime.formats.errors import InvalidRequestError, require, shortened
 from runtime.formats.speech_plan import MAX_COUNT, MAX_PAUSE_FRAMES, made
 
+NO_FRAME = -1  # what stands in each codebook before the first frame of a stream and after its last one
+
 
 class FinishReason(str, Enum):
     """Why a stream ended."""
@@ -65,6 +67,10 @@ class Window:
         """Whether it ends the stream."""
         return bool(self.fault) or self.finish_reason is not None
 
+    def surrounded(self, context: int) -> np.ndarray:
+        """The new frames as the codec's decoder takes them; without new frames, none."""
+        return surrounded(self.codes, self.context, self.count, context) if self.count else self.codes[:, :0]
+
     def write(self) -> str:
         """Everything but the codes as JSON."""
         return json.dumps(vars(self) | {"codes": None}, ensure_ascii=False)
@@ -87,3 +93,11 @@ class Window:
         require(0 <= window.deadline <= MAX_COUNT or window.deadline == math.inf, "deadline", window.deadline)
         require(last <= codes.shape[-1], "context and count", last)
         return window
+
+
+def surrounded(codes: np.ndarray, start: int, count: int, context: int) -> np.ndarray:
+    """What the codec's decoder needs for `count` frames from `start` on, of codes int32 [..., frames]: those and
+    `context` frames on each side, int32 [..., context + count + context], NO_FRAME where there is none.
+    """
+    beside = [(0, 0)] * (codes.ndim - 1) + [(context, context)]
+    return np.pad(codes, beside, constant_values=NO_FRAME)[..., start : start + count + 2 * context]

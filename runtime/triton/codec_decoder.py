@@ -26,6 +26,7 @@ from runtime.formats.errors import (
     RequestError,
     classify,
     is_out_of_memory,
+    require,
     timed_out,
 )
 from runtime.formats.window import FinishReason, Window
@@ -50,6 +51,8 @@ class TritonPythonModel:
         self._num_codebooks: int = settings["num_codebooks"]
         self._codebook_size: int = settings["codebook_size"]
         self._max_frames: int = settings["max_frames"]
+        self._context: int = settings["context_frames"]
+        self._frame_seconds: float = settings["frame_seconds"]
         self._hop_length: int = settings["hop_length"]
         self._fade_samples: int = settings["fade_samples"]
         self._seal = tensors.seal(args)
@@ -71,9 +74,10 @@ class TritonPythonModel:
                 tensors.refuse(sender, classify(error, "reading a window"))
                 continue
             gone = sender.is_cancelled()
-            codes = None if gone or window.abandons else window.codes
+            codes = None if gone or window.abandons else window.surrounded(self._context)
+            seconds = (window.count + window.pause) * self._frame_seconds
             self._work.begin()
-            self._batcher.put(window.stream, (sender, window), codes, window.deadline)
+            self._batcher.put(window.stream, (sender, window), codes, window.deadline, seconds)
             if gone:
                 self._notes.send(Note(window.stream, gone=True))
 
@@ -93,7 +97,9 @@ class TritonPythonModel:
         if codes.size and (codes.min() < 0 or codes.max() >= self._codebook_size):
             raise InvalidRequestError(f"codes must lie from 0 to {self._codebook_size - 1}")
         # Copy: Triton owns the tensor's memory and takes it back when this call returns.
-        return Window.read(codes[0].copy(), written)
+        window = Window.read(codes[0].copy(), written)
+        require(window.count <= self._max_frames - 2 * self._context, "count", window.count)
+        return window
 
     def _answered(self, ticket: Ticket, result: np.ndarray | Exception | None) -> None:
         try:

@@ -160,9 +160,9 @@ def test_a_gpu_bundle_is_converted_compiled_and_assembled(
     }
     assert workshop.shapes["decoder.plan"] == {
         "max_batch": 32,
-        "min_frames": 1,
+        "min_frames": 21,
         "typical_frames": 25,
-        "max_frames": 270,  # the longest chunk, 10 s, and ten frames on each side
+        "max_frames": 280,  # the longest chunk, 10 s, ten frames that the last one has more, and ten on each side
     }
     assert workshop.shapes["encoder.plan"]["max_frames"] == 750
 

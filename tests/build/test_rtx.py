@@ -29,10 +29,11 @@ from convert.codec_export import export_decoder
 from demo.codec import build_codec
 from demo.sizes import TRUE_CODEC
 from runtime.engine.inflight.graph_executor import PROFILES
+from runtime.formats.exports import FORMAT
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "artifacts" / "test"
-WINDOWS = CodecShapes(max_batch=16, min_frames=1, typical_frames=50, max_frames=270)
+WINDOWS = CodecShapes(max_batch=16, min_frames=21, typical_frames=70, max_frames=280)
 CLIPS = CodecShapes(max_batch=1, min_frames=1, typical_frames=250, max_frames=750)
 SHAPES = LmShapes(max_streams=16, max_prefill=512, max_positions=4096)
 MIB = 2**20
@@ -85,7 +86,7 @@ def test_the_codecs_decoder_compiles_at_its_true_size(
     assert stored["profiles"] == [
         {
             "batch": {"lowest": 1, "typical": 1, "largest": 16},
-            "frames": {"lowest": 1, "typical": 50, "largest": 270},
+            "frames": {"lowest": 21, "typical": 70, "largest": 280},
         }
     ]
     assert stored["compute_capability"] == capability
@@ -219,7 +220,7 @@ def test_a_full_disk_ends_the_build_and_leaves_no_half_engine(true_decoder: Path
     (tmp_path / "exports" / "codec").mkdir(parents=True)
     (tmp_path / "exports" / "codec" / "decoder.onnx").symlink_to(true_decoder)
     codec = {"sample_rate": 24000, "hop_length": 960, "context_frames": 10}
-    (tmp_path / "exports" / "export.json").write_text(json.dumps({"codec": {"config": codec}}))
+    (tmp_path / "exports" / "export.json").write_text(json.dumps({"format": FORMAT, "codec": {"config": codec}}))
     command = [sys.executable, "-B", "-m", "build.rtx", str(tmp_path / "exports"), "--output", str(tmp_path / "out")]
     refused = subprocess.run(
         [*command, "--compute-capability", "8.9"],
@@ -260,6 +261,6 @@ def test_a_plan_is_built_by_the_same_calls_on_the_targets_card_only(
     )
     report = compile_plan(true_decoder, tmp_path / "model.plan", WINDOWS, "9.0")
     assert asked == [(tensorrt_rtx_bindings, False, 1)]
-    assert report.profiles[0]["frames"].largest == 270
+    assert report.profiles[0]["frames"].largest == 280
     assert (tmp_path / "model.plan").read_bytes() == b"plan"
     assert rtx.DECODER_ENGINE == "decoder.engine"

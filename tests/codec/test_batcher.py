@@ -118,6 +118,57 @@ def test_of_more_streams_than_fit_a_batch_those_served_least_come_first() -> Non
     assert max(abs(number - index // 6) for index, number in enumerate(rounds)) <= 1
 
 
+def order_of(
+    streams: dict[str, list[float]], late: dict[str, list[float]], max_batch: int = 1
+) -> list[tuple[str, int]]:
+    """In which order windows of these lengths, in seconds, are decoded; `late` ones come while the very first is."""
+    decoder, answers = Decoder(), []
+    batcher = WindowBatcher[tuple[str, int]](decoder, lambda ticket, _: answers.append(ticket), max_batch)
+    for some in (streams, late):
+        for stream, lengths in some.items():
+            for number, seconds in enumerate(lengths):
+                batcher.put(stream, (stream, number), window(0, 20), seconds=seconds)
+                assert decoder.began.wait(5)
+    decoder.go.set()
+    batcher.close()
+    return answers
+
+
+def test_of_streams_that_are_heard_the_one_whose_listener_has_least_left_comes_first() -> None:
+    order = order_of({"plenty": [100.0, 1.0], "little": [10.0] * 13}, {})
+    assert order[:2] == [("plenty", 0), ("little", 0)], "nobody has heard the second"
+    assert order.index(("plenty", 1)) == 1 + 10, "behind as much for the other as its own listener has left"
+
+
+def test_a_first_window_goes_before_whatever_others_wait_for() -> None:
+    order = order_of({"a": [0.0] * 5, "b": [0.0] * 5}, {"new": [2.0] * 5, "newer": [2.0]})
+    assert order[0] == ("a", 0)
+    assert set(order[1:4]) == {("b", 0), ("new", 0), ("newer", 0)}
+    assert order.index(("new", 1)) > order.index(("b", 4)), "the others' listeners have run dry"
+
+
+def test_a_stream_that_is_late_is_not_overtaken_for_ever() -> None:
+    """More comes than is decoded, of ever new streams; the late one waits for their first windows only."""
+    decoder, answers = Decoder(), []
+    decoder.go.set()
+
+    def answer(ticket: tuple[str, int], _: object) -> None:
+        answers.append(ticket)
+        if len(answers) < 50:
+            for number in range(3):
+                batcher.put(f"new {len(answers) // 4}", ("new", number), window(0, 20), seconds=1.0)
+
+    batcher = WindowBatcher[tuple[str, int]](decoder, answer, 1)
+    for number in range(5):
+        batcher.put("late", ("late", number), window(0, 20), seconds=0.001)
+    while len(answers) < 50:
+        time.sleep(0.001)
+    batcher.close()
+    positions = [index for index, ticket in enumerate(answers) if ticket[0] == "late"]
+    assert len(positions) == 5
+    assert positions[-1] < 25
+
+
 def test_what_nobody_wants_any_more_is_answered_undecoded_and_at_once() -> None:
     decoder, answers = Decoder(), []
     batcher = WindowBatcher[tuple[str, int]](decoder, lambda ticket, result: answers.append((ticket, result)), 1)

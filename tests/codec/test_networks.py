@@ -12,11 +12,13 @@ import torch
 from build.rtx import CodecShapes, codec_profile
 from runtime.codec import networks, rtx
 from runtime.formats.errors import ModelLoadingError
+from runtime.formats.window import surrounded
 from tests.engine import rtx_standin
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
-SHAPES = CodecShapes(max_batch=4, min_frames=1, typical_frames=10, max_frames=40)
+CONTEXT = 10
+SHAPES = CodecShapes(max_batch=4, min_frames=21, typical_frames=30, max_frames=60)
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +28,13 @@ def decoder(bundle: Path) -> Path:
 
 
 def codes(batch: int, frames: int) -> np.ndarray:
-    return np.random.default_rng(frames).integers(0, 1024, (batch, 8, frames)).astype(np.int32)
+    """Of whole streams of so many frames, as the decoder takes them."""
+    some = np.random.default_rng(frames).integers(0, 1024, (batch, 8, frames)).astype(np.int32)
+    return surrounded(some, 0, frames, CONTEXT)
 
 
 def test_samples_through_the_engines_api_equal_onnx_runtimes(decoder: Path) -> None:
-    plain = networks.open_network(decoder, "decoder", {"threads": 1})
+    plain = networks.open_network(decoder, "decoder", {"threads": 0})  # as many as the stand-in's: rounding follows it
     engine = rtx_standin.Engine(decoder / "decoder.onnx", [codec_profile(SHAPES)])
     network = rtx.RtxNetwork(rtx_standin.MODULE, engine, CPU)
     for batch, frames in ((1, 1), (4, 40), (2, 13), (1, 7)):
@@ -42,7 +46,7 @@ def test_samples_through_the_engines_api_equal_onnx_runtimes(decoder: Path) -> N
 def test_a_window_larger_than_the_engine_is_refused_and_the_next_decoded(decoder: Path) -> None:
     engine = rtx_standin.Engine(decoder / "decoder.onnx", [codec_profile(SHAPES)])
     network = rtx.RtxNetwork(rtx_standin.MODULE, engine, CPU)
-    with pytest.raises(ValueError, match=r"codes is \[5, 8, 2\]; the engine takes at most \[4, 8, 40\]"):
+    with pytest.raises(ValueError, match=r"codes is \[5, 8, 22\]; the engine takes at most \[4, 8, 60\]"):
         network(codes(5, 2))
     assert network(codes(1, 2)).shape == (1, 1920)
 

@@ -22,6 +22,7 @@ from convert.codec_silence import silence_codes
 from convert.errors import ExportError, ModelLoadingError
 from convert.torchaudio_shim import resample
 from demo.make_checkpoint import CODEC_FOLDER
+from runtime.formats.window import surrounded
 from runtime.voices.reference import ReferenceRules
 from tests.conftest import ROOT
 
@@ -138,7 +139,7 @@ def test_exported_decoder_takes_any_length_and_batch(codec, decoder):
 
 def test_rows_of_a_batch_do_not_touch_each_other(decoder):
     session = onnxruntime.InferenceSession(decoder[0])
-    codes = random_codes(3, 12).numpy().astype(np.int32)
+    codes = surrounded(random_codes(3, 12).numpy().astype(np.int32), 0, 12, REAL_TOPOLOGY.context_frames)
     together = session.run(None, {"codes": codes})[0]
     for row in range(3):
         alone = session.run(None, {"codes": codes[row : row + 1]})[0]

@@ -134,14 +134,14 @@ class Context:
         return True
 
     def _sizes(self) -> dict[str, int]:
-        """Of every named axis, and of their multiples such as 960*frames; inputs must agree."""
+        """Of every named axis, and of what follows from them such as 960*frames - 19200; inputs must agree."""
         sizes: dict[str, int] = {}
         for name, shape in self._shapes.items():
             for axis, size in zip(self._engine._tensors[name].shape, shape, strict=True):
                 assert sizes.setdefault(str(axis), size) == size, f"{axis} is {size} in {name}, {json.dumps(sizes)}"
         for tensor in self._engine._tensors.values():
             for axis in tensor.shape:
-                match = re.fullmatch(r"(\d+)\*(\w+)", str(axis))
+                match = re.fullmatch(r"(\d+)\*(\w+)(?: - (\d+))?", str(axis))
                 if match and match[2] in sizes:
-                    sizes[str(axis)] = int(match[1]) * sizes[match[2]]
+                    sizes[str(axis)] = int(match[1]) * sizes[match[2]] - int(match[3] or 0)
         return sizes

@@ -49,6 +49,18 @@ def test_windows_carry_every_frame_once_with_its_context(plan: WindowPlan, frame
         position += window.count
 
 
+@pytest.mark.parametrize("limit", [False, True], ids=["by its end mark", "by its limit"])
+def test_a_last_window_has_at_most_a_context_more_than_the_longest(limit: bool) -> None:
+    """On which the codec's longest window rests (`longest_window` in build/engines.py)."""
+    longest = []
+    for frames in range(190, 220):
+        codes = np.random.default_rng(frames).integers(0, 1024, (8, frames))
+        stream = CodeStream(LAYOUT, WindowPlan(50, 1.0, 50), frames - 1 if limit else 1000, 10)
+        windows, _ = play(stream, delay(codes, LAYOUT))
+        longest.append(max(window.count for window in windows))
+    assert max(longest) == 50 + 10
+
+
 @pytest.mark.parametrize("first", [1, 5, 10, 25])
 def test_the_first_window_of_n_frames_leaves_with_the_n_plus_18th_column(
     first: int, figure: Callable[[str, str], None]

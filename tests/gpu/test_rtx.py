@@ -18,6 +18,7 @@ from runtime.engine.inflight.engine import Engine, ModelRunner
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.inflight.rtx_runner import RtxRunner
 from runtime.engine.types import AudioSegment, Limits, Prompt, Request, SamplingParameters, TextSegment, WindowPlan
+from runtime.formats.window import surrounded
 from tools.bench.listening import listen
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -89,11 +90,12 @@ def test_greedy_codes_equal_onnx_runtimes(compiled: Path, reference: OnnxRunner)
 
 def test_decoded_audio_equals_onnx_runtimes(bundle: Path, tmp_path: Path) -> None:
     onnx = bundle / "exports" / "codec" / "decoder.onnx"
-    compile_codec(onnx, tmp_path / "decoder.engine", CodecShapes(4, 1, 50, 128), capability())
+    compile_codec(onnx, tmp_path / "decoder.engine", CodecShapes(4, 21, 70, 148), capability())
     plain = open_network(onnx.parent, "decoder", {"threads": 2})
     compiled = open_network(tmp_path, "decoder", {"engine": "tensorrt-rtx"})
     for batch, frames in ((1, 1), (4, 128), (2, 37)):
         codes = np.random.default_rng(frames).integers(0, 1024, (batch, 8, frames)).astype(np.int32)
+        codes = surrounded(codes, 0, frames, LIMITS.context_frames)
         expected = plain(codes)
         # A thousandth of its deviation, which is about 0.1: three steps of 16-bit PCM.
         np.testing.assert_allclose(compiled(codes), expected, atol=1e-3 * expected.std())

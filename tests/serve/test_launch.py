@@ -58,6 +58,16 @@ def test_models_import_the_bundles_modules_not_those_of_the_working_directory(
         assert "/repository/echo/1/runtime/__init__.py" in server.log.read_text(), "through the link to the bundle"
 
 
+@pytest.mark.parametrize("asked", ["", "2"], ids=["by itself", "unless the operator wants more"])
+def test_numpy_computes_with_one_thread(bundle: Path, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "OPENBLAS_NUM_THREADS"
+    monkeypatch.delenv(name, raising=False)
+    if asked:
+        monkeypatch.setenv(name, asked)
+    with TritonServer(bundle):
+        assert {model.environ()[name] for model in stubs()} == {asked or "1"}
+
+
 def test_a_connection_left_open_does_not_hold_up_the_stop(bundle: Path) -> None:
     with TritonServer(bundle) as server:
         connection = HTTPConnection(server.http_url)

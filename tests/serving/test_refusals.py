@@ -224,6 +224,12 @@ def test_codes_longer_than_any_window_are_not_decoded(server: TritonServer) -> N
         infer(server.grpc_url, "codec_decoder", {"codes": codes, "window": whole_window(codes)}, ["audio"])
 
 
+def test_more_new_frames_than_fit_with_their_context_are_not_decoded(server: TritonServer) -> None:
+    codes = np.zeros((1, 8, 270), np.int32)
+    with pytest.raises(InferenceServerException, match="count is 270, which is out of range"):
+        infer(server.grpc_url, "codec_decoder", {"codes": codes, "window": whole_window(codes)}, ["audio"])
+
+
 @pytest.mark.parametrize("codes", [np.full((1, 8, 5), 1024), np.zeros((1, 3, 5)), np.zeros((2, 8, 5))])
 def test_codes_the_codec_cannot_decode_are_refused(server: TritonServer, codes: np.ndarray) -> None:
     values = {"codes": codes.astype(np.int32), "window": whole_window(codes)}

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from convert.codec_export import Decoder
+from convert.codec_decoder import Decoder
 from demo.codec import build_codec
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, TRUE_CODEC, ModelSize
 from runtime.engine.sampler import Sampler, SamplerState
@@ -34,7 +34,7 @@ LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, stream_bos_id=CODEBOOK_SIZ
 SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)
 ROWS = 1500
 TIMES = 50
-WINDOWS = (20, 70)  # a first window: 10 frames and 10 ahead; a later one: 50 and both contexts
+WINDOWS = (30, 70)  # a first window: 10 frames and both contexts; a later one: 50
 DECODER_BATCHES = (1, 4, 16)
 
 

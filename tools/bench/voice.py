@@ -7,6 +7,7 @@ same sentences for comparison. Everything is asked of a real Triton, with defaul
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from demo.speaker import SpeakerEncoder
 from demo.training import flite
 from demo.training.flite import VOICES
 from demo.training.speech_set import HELD_OUT, SpeechSet, Utterance
+from runtime.formats.window import surrounded
 from serve.triton import TritonServer
 from tools.bench.report import spectrograms, table, write
 
@@ -86,7 +88,9 @@ def through_codec(bundle: Path, audio: np.ndarray) -> np.ndarray:
     hop = int(np.prod(STRIDES))
     framed = np.pad(audio, (0, -len(audio) % hop))[None]
     codes = encoder.run(None, {encoder.get_inputs()[0].name: framed})[0]
-    return decoder.run(None, {decoder.get_inputs()[0].name: codes})[0].reshape(-1)[: len(audio)]
+    context = json.loads((repository / "codec_decoder" / VERSION / "settings.json").read_text())["context_frames"]
+    window = surrounded(codes, 0, codes.shape[-1], context)
+    return decoder.run(None, {decoder.get_inputs()[0].name: window})[0].reshape(-1)[: len(audio)]
 
 
 def speak(client: HiggsClient, sentences: Sequence[str], references: Sequence[Utterance | None]) -> list[Speech]:

@@ -1,0 +1,5 @@
+"""What the converter writes beside its files and the build reads: where it stands, and in which form."""
+
+EXPORT_FILE = "export.json"
+# 2: the codec's decoder takes windows with their context and returns their own samples; before, it returned all.
+FORMAT = 2
