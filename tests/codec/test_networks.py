@@ -34,7 +34,7 @@ def codes(batch: int, frames: int) -> np.ndarray:
 
 
 def test_samples_through_the_engines_api_equal_onnx_runtimes(decoder: Path) -> None:
-    plain = networks.open_network(decoder, "decoder", {"threads": 0})  # as many as the stand-in's: rounding follows it
+    plain = networks.open_network(decoder, "decoder", {"threads": 0})  # the stand-in's: how sums are rounded follows it
     engine = rtx_standin.Engine(decoder / "decoder.onnx", [codec_profile(SHAPES)])
     network = rtx.RtxNetwork(rtx_standin.MODULE, engine, CPU)
     for batch, frames in ((1, 1), (4, 40), (2, 13), (1, 7)):

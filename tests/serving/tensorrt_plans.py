@@ -27,7 +27,9 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def initialize(self, args):
         plan = Path(args["model_repository"]) / args["model_version"] / "model.plan"
-        self._session = onnxruntime.InferenceSession(plan)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # as in the Python models: how sums are rounded follows it
+        self._session = onnxruntime.InferenceSession(plan, options)
 
     def execute(self, requests):
         answers = []
