@@ -100,6 +100,8 @@ class Keys:
         self._state, self._looked_at = _state(file), time.monotonic()
         if file is not None:
             self._from_file = _read(file)
+        if not self._keys and self and not self._from_file:
+            raise ValueError(f"{file} holds no keys; without --keys-file anybody may call.")
 
     def __bool__(self) -> bool:
         return bool(self._keys) or self._file is not None
@@ -119,7 +121,7 @@ class Keys:
         return key
 
     def _look(self) -> None:
-        """Read the file again, if it has changed; the keys of before hold while it is not valid."""
+        """Read the file again, if it has changed; the keys of before hold while it is not valid. An empty one is."""
         now = time.monotonic()
         if self._file is None or now - self._looked_at < _LOOK_SECONDS:
             return
@@ -162,8 +164,6 @@ def _read(file: Path) -> dict[str, Key]:
             fault = error.errors()[0]
             raise ValueError(f"{file}: {'.'.join([name, *map(str, fault['loc'])])}: {fault['msg']}.") from error
         keys[told.sha256.lower()] = Key(name, told.requests_per_minute, told.streams)
-    if not keys:
-        raise ValueError(f"{file} holds no keys; without --keys-file anybody may call.")
     return keys
 
 
