@@ -22,7 +22,7 @@ from build.manifest import Built, is_whole, requirements, write_manifest
 from build.memory import ModelShape, fit, footprint
 from build.repository import ROOT, assemble
 from build.steps import Step
-from build.targets import Target
+from build.targets import Target, with_threads
 from runtime.formats.exports import EXPORT_FILE, FORMAT
 from runtime.formats.whole_files import locked
 from serve.gpu import Gpu
@@ -71,7 +71,7 @@ def _build(order: Order, target: Target, bundle: Path) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu.uuid  # compilers take the first GPU they see
     exported = _export(order, target, bundle / "exports")
     exports = Exports.read(bundle / "exports")
-    built = None
+    target, built = with_threads(target, exports.language_model_bytes), None
     if shape is not None and target.uses_gpu:
         target, built = _fitted(exports, shape, target, gpu)
     compiled = engines.steps(exports, exported, target, gpu, order.python, bundle / "engines")

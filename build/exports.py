@@ -42,6 +42,11 @@ class Exports:
             raise BuildError(f"{error}; run the conversion first") from error
 
     @property
+    def language_model_bytes(self) -> int:
+        """Of all its files, which are little but weights."""
+        return sum(file.stat().st_size for file in (self.directory / "lm").rglob("*") if file.is_file())
+
+    @property
     def codec(self) -> dict[str, Any]:
         """sample_rate, hop_length, num_codebooks, context_frames."""
         return self.record["codec"]["config"]

@@ -14,6 +14,8 @@ _FILE = Path(__file__).with_name("targets.toml")
 _COMMON = "common"  # values of every target that does not have its own
 # The least that has it; MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89".
 FP8_CAPABILITY = "8.9"
+# A model this small stays in a core's caches: a second thread would wait for the first longer than it computes.
+_SMALL_MODEL_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -94,3 +96,8 @@ def with_precision(target: Target, precision: str) -> Target:
             f"and fp8 needs {FP8_CAPABILITY} or more"
         )
     return replace(target, precision=precision)
+
+
+def with_threads(target: Target, model_bytes: int) -> Target:
+    """The target with one thread for a small language model, where it leaves their number open."""
+    return replace(target, lm_threads=1) if target.lm_threads == 0 and model_bytes <= _SMALL_MODEL_BYTES else target

@@ -10,6 +10,7 @@ from higgs_tts.cli import arguments
 from runtime.formats import options
 from runtime.formats.errors import InvalidRequestError
 from runtime.formats.options import GenerationParams, Option, OptionLimits
+from runtime.formats.speech_plan import WindowPlan
 from runtime.text.request_options import parse_options
 from tools.options import CLIENT, client_class, formatted, page_table
 
@@ -78,3 +79,17 @@ def test_every_default_is_in_range() -> None:
                 assert value in one.choices
             elif isinstance(one.low, float | int) and isinstance(value, float | int):
                 assert value >= one.low
+
+
+@pytest.mark.parametrize("preset", options.AUDIO_QUALITY_PRESETS)
+@pytest.mark.parametrize("speed", [1.27, 1.5, 4.0, 100.0])
+def test_a_player_of_the_default_chunks_never_runs_dry(preset: str, speed: float) -> None:
+    """Where a stream gets that many seconds of audio a second, however long it is."""
+    params = parse_options(f'{{"preset": "{preset}"}}', LIMITS)
+    first, longest = (round(s / LIMITS.frame_seconds) for s in (params.first_chunk_seconds, params.max_chunk_seconds))
+    plan = WindowPlan(first, params.chunk_growth, longest)
+    made = heard = 0.0
+    for index in range(60):
+        made += plan.size(index) / speed
+        assert made <= heard or index == 0, f"chunk {index} comes too late"
+        heard = max(made, heard) + plan.size(index)

@@ -15,13 +15,13 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 def _shift_right(value: torch.Tensor, bits: int) -> torch.Tensor:
     """Logical shift: torch's own keeps the sign bit."""
-    return (value >> bits) & ((1 << (64 - bits)) - 1)
+    return (value >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _mix(value: torch.Tensor) -> torch.Tensor:
-    value = (value ^ _shift_right(value, 30)) * _MIX_1
-    value = (value ^ _shift_right(value, 27)) * _MIX_2
-    return value ^ _shift_right(value, 31)
+    value = _shift_right(value, 30).bitwise_xor_(value).mul_(_MIX_1)
+    value = _shift_right(value, 27).bitwise_xor_(value).mul_(_MIX_2)
+    return _shift_right(value, 31).bitwise_xor_(value)
 
 
 def uniform(seed: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
@@ -32,4 +32,4 @@ def uniform(seed: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> t
     """
     key = _mix(_mix(seed * _GOLDEN + _GOLDEN) + counter * _GOLDEN)
     bits = _shift_right(_mix(key[..., None] + (token + 1) * _GOLDEN), 41)  # 23 bits: (bits + 0.5) is exact in float32
-    return (bits.to(torch.float32) + 0.5) * 2.0**-23
+    return bits.to(torch.float32).add_(0.5).mul_(2.0**-23)

@@ -44,7 +44,8 @@ class SamplerState:
         self.top_k = integers(slots)
         self.ras_window = integers(slots)
         self.ras_max_repeats = integers(slots, fill=1)
-        self.temperature = torch.zeros(slots, dtype=torch.float32, device=device)
+        self.greedy = torch.ones(slots, dtype=torch.bool, device=device)
+        self.temperature = torch.ones(slots, dtype=torch.float32, device=device)
         self.top_p = torch.ones(slots, dtype=torch.float32, device=device)
         self._candidates = [1] * slots  # known without asking the device
         self._layout = layout
@@ -63,11 +64,14 @@ class SamplerState:
         self.last[slot].fill_(self._layout.stream_bos_id)
         self.column[slot].zero_()
         self.eos_age[slot].zero_()
-        for name in ("seed", "top_k", "ras_window", "ras_max_repeats", "temperature", "top_p"):
+        greedy, every = parameters.temperature == 0, self._layout.codebook_size
+        self.greedy[slot].fill_(greedy)
+        self.temperature[slot].fill_(1.0 if greedy else parameters.temperature)
+        self.top_k[slot].fill_(1 if greedy else min(parameters.top_k or every, every))
+        for name in ("seed", "ras_window", "ras_max_repeats", "top_p"):
             getattr(self, name)[slot].fill_(getattr(parameters, name))
-        unlimited = self._layout.codebook_size
         # One more than top-k, to detect ties at the k-th place.
-        self._candidates[slot] = 1 if parameters.temperature == 0 else (parameters.top_k or unlimited) + 1
+        self._candidates[slot] = 1 if greedy else (parameters.top_k or every) + 1
 
     def candidates(self, n: int) -> int:
         """How many of the likeliest codes the first n streams may need."""
@@ -115,8 +119,9 @@ class Sampler:
     def step(self, state: SamplerState, logits: torch.Tensor, candidates: int | None = None) -> torch.Tensor:
         """Choose the next column of each of the first n streams and advance their state.
 
-        logits: float32 [n, num_codebooks, codebook_size]. candidates: how many of the likeliest codes to consider, at
-        least as many as the state asks for, which is the default; more if needed. Returns int64 [n, num_codebooks].
+        logits: float32 [n, num_codebooks, codebook_size]; the beginning mark's are overwritten. candidates: how many of
+        the likeliest codes to consider, at least as many as the state asks for, which is the default; more if needed.
+        Returns int64 [n, num_codebooks].
         """
         n, layout = len(logits), self._layout
         candidates = state.candidates(n) if candidates is None else candidates
@@ -125,15 +130,15 @@ class Sampler:
         ended = self._codebook < state.eos_age[:n, None]
 
         # A beginning mark is only ever forced: sampled in mid-stream it would be a frame nobody can decode.
-        allowed = logits.masked_fill(self._token == layout.stream_bos_id, _MINUS_INFINITY)
+        logits[..., layout.stream_bos_id].fill_(_MINUS_INFINITY)
         counter = column[:, None] * layout.num_codebooks + self._codebook
         first = again = None
         if self._asynchronous:
             # Noise for every code and both draws at once: more numbers, but half as many operations.
             both = torch.stack([counter, counter + _RESAMPLE])
             first, again = _gumbel(state.seed[:n, None], both, self._token).unbind()
-        codes = self._draw(state, allowed, counter, candidates, first)
-        codes = self._avoid_repetition(state, allowed, counter, codes, again)
+        codes = self._draw(state, logits, counter, candidates, first)
+        codes = self._avoid_repetition(state, logits, counter, codes, again)
         codes = torch.where(not_begun, layout.stream_bos_id, torch.where(ended, layout.stream_eos_id, codes))
 
         has_eos = (codes == layout.stream_eos_id).any(dim=1)
@@ -159,17 +164,15 @@ class Sampler:
         n = len(logits)
         if candidates == 1:
             return torch.argmax(logits, dim=-1)  # the first among equals, as torch guarantees
-        greedy = state.temperature[:n, None, None] == 0
-        temperature = torch.where(greedy, 1.0, state.temperature[:n, None, None])
-        top_k = torch.where(state.top_k[:n] > 0, state.top_k[:n], logits.shape[-1])[:, None, None]
-        top_k = torch.where(greedy, 1, top_k).expand(-1, logits.shape[1], 1)
+        temperature = state.temperature[:n, None, None]
+        last = (state.top_k[:n, None, None] - 1).expand(-1, logits.shape[1], 1)  # the k-th place
 
         # On a CPU, sorting every code would cost more than the rest of the step. On a GPU it is cheap, and counting the
         # codes that tie would mean waiting for the device.
         width = logits.shape[-1] if self._asynchronous else candidates
         scores, tokens = self._likeliest(logits, width)
         scores = scores.div_(temperature)
-        kth = torch.gather(scores, -1, top_k.clamp(max=width) - 1)
+        kth = torch.gather(scores, -1, last)
         if width < logits.shape[-1] and bool((scores[..., -1:] >= kth).any()):  # codes that tie may be outside
             scores, tokens = self._likeliest(logits, int((logits / temperature >= kth).sum(dim=-1).max()))
             scores = scores.div_(temperature)
@@ -184,7 +187,7 @@ class Sampler:
             drawn = scores + _gumbel(state.seed[:n, None], counter, tokens)
         else:
             drawn = scores + torch.gather(gumbel, -1, tokens)
-        choice = torch.where(greedy, 0, torch.argmax(drawn, dim=-1, keepdim=True))
+        choice = torch.argmax(drawn, dim=-1, keepdim=True).masked_fill_(state.greedy[:n, None, None], 0)
         return torch.gather(tokens, -1, choice).squeeze(-1)
 
     @staticmethod
@@ -221,10 +224,12 @@ class Sampler:
         repeated = (repeats >= state.ras_max_repeats[:n, None]) & (state.ras_window[:n, None] > 0)
         if gumbel is not None:  # redraw every row: finding out which ones repeat would wait for the device
             return torch.where(repeated, torch.argmax(logits + gumbel, dim=-1), codes)
+        if not bool(repeated.any()):
+            return codes
         seed, counter = state.seed[:n, None].expand_as(counter)[repeated], (counter + _RESAMPLE)[repeated]
         codes[repeated] = torch.argmax(logits[repeated] + _gumbel(seed, counter, self._token), dim=-1)
         return codes
 
 
 def _gumbel(seed: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
-    return -torch.log(-torch.log(noise.uniform(seed, counter, token)))
+    return noise.uniform(seed, counter, token).log_().neg_().log_().neg_()

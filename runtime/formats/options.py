@@ -21,7 +21,7 @@ REFERENCE_PLACES = ("turns", "system")
 AUDIO_QUALITY_PRESETS: dict[str, dict[str, Any]] = {
     "high_quality": {"temperature": 0.3, "top_p": 0.8, "max_part_seconds": 120.0},
     "balanced": {"temperature": 0.7, "top_p": 0.9, "max_part_seconds": 60.0},
-    "fast_generation": {"temperature": 1.0, "top_p": 0.95, "max_part_seconds": 30.0, "first_chunk_seconds": 0.2},
+    "fast_generation": {"temperature": 1.0, "top_p": 0.95, "max_part_seconds": 30.0},
 }
 DEFAULT_PRESET = "balanced"
 
@@ -116,13 +116,13 @@ class GenerationParams:
         float,
         Option(
             "Length of the first chunk of audio; a short one sounds earlier.",
-            0.4,
+            0.2,
             Bundle("frame_seconds"),
             LONGEST_CHUNK_SECONDS,
             "seconds",
         ),
     ]
-    chunk_growth: Annotated[float, Option("Factor from one chunk's length to the next.", 1.5, 1.0, 4.0)]
+    chunk_growth: Annotated[float, Option("Factor from one chunk's length to the next.", 1.25, 1.0, 4.0)]
     max_chunk_seconds: Annotated[
         float,
         Option(

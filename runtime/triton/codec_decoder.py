@@ -35,6 +35,7 @@ from runtime.triton.beat import Work, beat
 from runtime.triton.farewell import end_if_lost
 from runtime.triton.metrics import WaitingWindows
 from runtime.triton.notes import Note, NoteSender
+from runtime.triton.threads import CODEC_VARIABLE, threads
 
 _METRICS_SECONDS = 0.25
 
@@ -47,6 +48,7 @@ _NO_SAMPLES = np.zeros(0, np.float32)
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
+        settings["threads"] = threads(CODEC_VARIABLE, settings["threads"])
         decoder = open_network(tensors.version_directory(args), "decoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
         self._codebook_size: int = settings["codebook_size"]

@@ -36,6 +36,7 @@ from runtime.triton.beat import Work, beat
 from runtime.triton.farewell import end_if_lost
 from runtime.triton.metrics import CodeSources, Refusals
 from runtime.triton.notes import NoteReceiver
+from runtime.triton.threads import CODEC_VARIABLE, threads
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.state import state_directory
 
@@ -45,6 +46,7 @@ PROFILE = "profile"  # a source of codes besides the cache: the voice profile br
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
+        settings["threads"] = threads(CODEC_VARIABLE, settings["threads"])
         self._encoder = open_network(tensors.version_directory(args), "encoder", settings)
         self._num_codebooks: int = settings["num_codebooks"]
         self._hop_length: int = settings["hop_length"]

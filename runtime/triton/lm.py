@@ -36,6 +36,7 @@ from runtime.triton.flow import Flow
 from runtime.triton.memory import Memory
 from runtime.triton.metrics import LmMetrics, Refusals
 from runtime.triton.notes import Note, NoteSender
+from runtime.triton.threads import LM_VARIABLE, threads
 
 _METRICS_SECONDS = 0.25
 _LONGEST_ID = 256
@@ -44,6 +45,7 @@ _LONGEST_ID = 256
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
+        settings["threads"] = threads(LM_VARIABLE, settings["threads"])
         torch.set_num_threads(1)  # sampling is many small operations; a second thread only takes a core from the model
         os.nice(settings["nice"])
         limits = Limits(**settings["limits"])

@@ -54,6 +54,7 @@ def test_the_manifest_lists_every_file_with_its_hash(bundle: Path) -> None:
     model = repository / "lm" / "1" / "model.py"
     assert manifest["files"]["lm/1/model.py"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     assert manifest["target"] == "cpu"
+    assert manifest["limits"]["lm_threads"] == 1, "a small model"
     assert manifest["checkpoint"]["files"]["model.safetensors"]
     assert manifest["language_model"]["logits_error"]["maximum"] < 1e-4
     assert manifest["codec"]["encoder_error"]["equal_codes"] == 1.0

@@ -13,7 +13,7 @@ import pytest
 
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
-from build.targets import Target, load_target, target_names, with_precision
+from build.targets import Target, load_target, target_names, with_precision, with_threads
 from convert.lm_formats import FORMATS
 from demo.boson_layout import boson_config
 from demo.codec import STRIDES
@@ -180,3 +180,11 @@ def test_the_frame_table_is_there_twice_where_tensorrt_llm_copies_it_and_nowhere
     rows = l4.max_streams * table_rows(l4, 8, FRAMES_PER_SECOND)
     assert footprint(TRUE, l4, FRAMES_PER_SECOND).frame_table == 2 * rows * TRUE.hidden_size * 2
     assert footprint(TRUE, rtx4090, FRAMES_PER_SECOND).frame_table == 0
+
+
+def test_a_small_language_model_gets_one_thread_and_a_large_one_the_serving_machines_cores() -> None:
+    cpu = load_target("cpu")
+    assert cpu.lm_threads == 0
+    assert with_threads(cpu, 30 * 2**20).lm_threads == 1
+    assert with_threads(cpu, 400 * 2**20).lm_threads == 0
+    assert with_threads(replace(cpu, lm_threads=3), 30 * 2**20).lm_threads == 3
