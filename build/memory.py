@@ -14,7 +14,7 @@ from runtime.engine.types import GENERATED_ROWS
 
 GIB = 2**30
 USABLE = 0.9  # of the memory; the rest is for the driver, fragmentation and whatever this model omits
-# A byte count of the layers' weights; embeddings, head and norms stay in 16 bits, keys and values too.
+# Of each weight of the layers; embeddings, head and norms stay in 16 bits, keys and values too.
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 _BF16 = 2
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 _SUFFIX = ".beat"
-# Longer than any step takes that goes on: the longest prompt on a slow CPU, or what is compiled when first needed.
+# Longer than any step that makes progress: the longest prompt on a slow CPU, or what is compiled when first needed.
 HANG_SECONDS = 300.0
 
 

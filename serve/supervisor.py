@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Starts a server and watches it. Unless no stream passes the model that ails, it restarts everything rather than
+    """Starts a server and watches it. Where streams pass the model that ails, it restarts everything rather than
     loading that one again: the streams that were in flight hang, and only a restart tells their clients.
 
     With a fallback, that one serves while no GPU will do for the first; from time to time the first is tried again.
@@ -117,7 +117,7 @@ class Supervisor:
         """Serve the first bundle again if there is a GPU for it; the streams of the fallback end first."""
         try:
             self._first.check()
-        except LaunchError:  # nobody noticed
+        except LaunchError:  # not yet; the fallback went on speaking
             self._wait_to_go_back()
             return
         logger.warning("there is a GPU for %s again; going back to it", self._first.bundle)

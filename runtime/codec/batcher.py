@@ -78,8 +78,8 @@ class WindowBatcher(Generic[Ticket]):
         """Queue one window of a stream, int32 [num_codebooks, frames]; a window without frames has no samples.
 
         deadline: on the clock of time.monotonic(); what still waits of the stream then is answered undecoded, ahead of
-        others. So it is at once after codes None, with which a stream is given up. seconds: how long its listener hears
-        the window.
+        others. Codes None give the stream up: all that waits of it is answered at once, undecoded. seconds: how long
+        its listener hears the window.
         """
         with self._changed:
             self._waiting.setdefault(stream, deque()).append(_Waiting(ticket, codes, seconds))
