@@ -35,7 +35,10 @@ class Extent:
 
 
 class Decoder(nn.Module):
-    """Codes to audio. The lookups, the projections after them and fc2 are linear: one table per codebook does all."""
+    """Codes to audio. The lookups, the projections after them and fc2 are linear: one table per codebook does all.
+
+    No operation here depends on a tensor's length or batch: an export traced with one example holds for every other.
+    """
 
     def __init__(self, model: Codec) -> None:
         super().__init__()
@@ -137,4 +140,5 @@ def _reach(layer: nn.Conv1d | nn.ConvTranspose1d) -> int:
 
 
 def _repeated(inside: torch.Tensor, times: int) -> torch.Tensor:
-    return inside[..., None].expand(-1, -1, -1, times).flatten(2)
+    """Every position `times` times over, without asking how many there are (see `Decoder`)."""
+    return functional.conv_transpose1d(inside, inside.new_ones(1, 1, times), stride=times)

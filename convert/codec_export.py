@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir
 import onnxruntime
 import torch
 from torch import nn
@@ -95,10 +96,16 @@ def export_decoder(model: Codec, path: Path) -> DecoderError:
         ExportError: ONNX Runtime's audio is further than DECODER_TOLERANCE from transformers', or all of it is silent.
     """
     config = CodecConfig.from_model(model)
-    frames = torch.export.Dim("frames", min=2 * config.context_frames + 1)
-    dimensions = {"codes": {0: torch.export.Dim("batch"), 2: frames}}
-    example = _random_codes(config, 2, 2 * config.context_frames + 5)
-    _export(Decoder(model).eval(), path, example, "codes", "audio", dimensions)
+    program = _traced(Decoder(model).eval(), _random_codes(config, 2, 2 * config.context_frames + 5), "codes", "audio")
+    # The graph holds for every length. To have torch follow lengths as symbols takes four times as long.
+    graph = program.model.graph
+    for node in graph:
+        for value in node.outputs:
+            value.shape = None
+    graph.inputs[0].shape = onnx_ir.Shape(["batch", config.num_codebooks, "frames"])
+    samples = f"{config.hop_length}*frames - {2 * config.context_frames * config.hop_length}"
+    graph.outputs[0].shape = onnx_ir.Shape(["batch", samples])
+    _write(program, path)
     return check_decoder(model, path)
 
 
@@ -112,7 +119,7 @@ def export_encoder(model: Codec, path: Path) -> EncoderError:
     _refuse_padding(model, config)
     frames = torch.export.Dim("frames")
     dimensions = {"audio": {0: torch.export.Dim("batch"), 1: config.hop_length * frames}}
-    _export(Encoder(model).eval(), path, _test_audio(config, 2, 5), "audio", "codes", dimensions)
+    _write(_traced(Encoder(model).eval(), _test_audio(config, 2, 5), "audio", "codes", dimensions), path)
     return check_encoder(model, path)
 
 
@@ -173,24 +180,33 @@ def check_encoder(model: Codec, path: Path, checks: Sequence[tuple[int, int]] = 
     return error
 
 
-def _export(
-    module: nn.Module, path: Path, example: torch.Tensor, input_name: str, output_name: str, dimensions: dict[str, Any]
-) -> None:
-    module = _plain_copy(module)
-    num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        module,
+def _traced(
+    module: nn.Module,
+    example: torch.Tensor,
+    input_name: str,
+    output_name: str,
+    dimensions: dict[str, Any] | None = None,
+) -> torch.onnx.ONNXProgram:
+    """The module's graph for `example`, and for every other shape that `dimensions` allows."""
+    program = torch.onnx.export(
+        _plain_copy(module),
         (example,),
-        path,
         input_names=[input_name],
         output_names=[output_name],
         dynamic_shapes=dimensions,
         opset_version=OPSET,
         dynamo=True,
-        external_data=num_bytes > PROTOBUF_LIMIT_BYTES,
         verbose=False,
     )
+    assert program is not None, "torch's exporter returns a program"
+    return program
+
+
+def _write(program: torch.onnx.ONNXProgram, path: Path) -> None:
+    weights = (value.const_value for value in program.model.graph.initializers.values())
+    num_bytes = sum(weight.nbytes for weight in weights if weight is not None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    program.save(path, external_data=num_bytes > PROTOBUF_LIMIT_BYTES)
 
 
 def _plain_copy(module: nn.Module) -> nn.Module:
