@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from build import bundle as building
 from build.__main__ import main
 from build.bundle import LOCK_FILE
 from build.errors import BuildError
@@ -116,6 +117,26 @@ def test_two_builds_into_one_folder_do_not_meet(tmp_path: Path) -> None:
     assert refused.stderr == f"build: another build is writing into {tmp_path}; wait for it or give another folder\n"
     assert [file.name for file in tmp_path.iterdir()] == [LOCK_FILE]
     assert "another build" not in build("--checkpoint", "demo", "--output", str(tmp_path)).stderr, "a lock left behind"
+
+
+def test_what_a_bundle_beside_it_has_exported_is_not_exported_again(
+    bundle: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def converts(_: list[str]) -> None:
+        raise BuildError("it converts")
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(bundle / "exports", first / "exports", copy_function=os.link)
+    words = ["--checkpoint", str(checkpoint), "--output", str(second)]
+    monkeypatch.setattr(building, "_convert", converts)
+    with (first / LOCK_FILE).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert main(words) == 1, "somebody builds there"
+    assert main([*words, "--precision", "int8"]) == 1, "they are others"
+    assert main(words) == 0
+    check_bundle(second, verify=True)
+    for file in (bundle / "exports").rglob("*"):
+        assert file.is_dir() or file.samefile(second / "exports" / file.relative_to(bundle / "exports"))
 
 
 class Killed(BaseException):
