@@ -41,6 +41,10 @@ os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
 # However full the machine is, tests are served; those of memory (tests/serving/test_memory.py) take this back.
 os.environ.setdefault(MEMORY_VARIABLE, "1:1")
 
+# Two processes test at once on few cores: torch's threads in one must not spin while those of the other compute. The
+# processes that xdist and tests start read this.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # The same examples in every run, so that a run is red for what it tests; `make test-long` looks for new ones.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")
