@@ -41,7 +41,7 @@ class SamplerState:
         self.column = integers(slots)
         self.eos_age = integers(slots)
         self.seed = integers(slots)
-        self.top_k = integers(slots)
+        self.top_k = integers(slots, fill=1)
         self.ras_window = integers(slots)
         self.ras_max_repeats = integers(slots, fill=1)
         self.greedy = torch.ones(slots, dtype=torch.bool, device=device)

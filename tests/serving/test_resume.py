@@ -19,7 +19,7 @@ PARAMS = GenerationParams(seed=3, max_seconds=8.0, runaway_guard=False, max_chun
 def stub(launcher: int, model: str) -> psutil.Process:
     """The process of a model."""
     for child in psutil.Process(launcher).children(recursive=True):
-        words = child.cmdline()
+        words = child.cmdline() if child.status() != psutil.STATUS_ZOMBIE else []
         if words and STUB in words[0] and f"/{model}/" in words[1]:
             return child
     raise AssertionError(f"no process of {model}")
