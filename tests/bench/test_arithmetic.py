@@ -10,12 +10,14 @@ import pytest
 from demo.language_model import plan
 from demo.sizes import SIZES
 from tools.bench import arithmetic
-from tools.bench.arithmetic import BEGIN, BF16, END, FP8, GPUS, Weights
+from tools.bench.arithmetic import BEGIN, END, Weights
+from tools.bench.codec_work import context_frames, window_operations
+from tools.bench.data_sheets import BF16, FP8, GPUS
 
 SIZE = SIZES["true"]
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "gpu-arithmetic.md"
 H100 = next(gpu for gpu in GPUS if gpu.name.startswith("H100"))
 L4 = next(gpu for gpu in GPUS if gpu.name == "L4")
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "gpu-arithmetic.md"
 
 
 def test_every_parameter_of_the_checkpoint_is_counted_once():
@@ -51,6 +53,23 @@ def test_streams_fit_into_memory(weight_bytes):
     real_time = arithmetic.real_time_streams(SIZE, L4, weight_bytes)
     assert 0 < real_time <= streams
     assert arithmetic.host_budget(SIZE, L4, real_time, weight_bytes) >= 0
+
+
+def test_a_window_costs_what_a_decode_of_the_whole_does_and_its_context():
+    codec = SIZE.codec
+    one_more = (window_operations(codec, 200) - window_operations(codec, 100)) / 100
+    # By hand: the first convolution, 256 channels to 1,024 in seven taps once a frame, is in it, and much more.
+    assert one_more > 2 * 256 * 1024 * 7
+    context = window_operations(codec, 100) - 100 * one_more
+    assert 0 < context < 2 * context_frames(codec) * one_more, "trimmed layers compute less than the whole context"
+
+
+def test_the_first_window_waits_for_its_frames_the_delay_and_the_codec():
+    assert arithmetic.first_columns(SIZE) == 5 + 8 + 10
+    rows = {row[0]: [float(cell.split()[0]) for cell in row[1:]] for row in arithmetic.first_sound_table(SIZE)[1]}
+    *stages, together = rows["H100 SXM"]
+    assert together == pytest.approx(sum(stages), abs=0.3)
+    assert stages[1] == pytest.approx(1000 * 23 * arithmetic.decode_step(SIZE, 64, BF16).seconds(H100, BF16), abs=0.1)
 
 
 def test_the_page_holds_what_the_code_computes():

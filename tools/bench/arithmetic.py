@@ -13,37 +13,22 @@ from pathlib import Path
 
 from demo.codec import SAMPLE_RATE, STRIDES
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, ModelSize
+from runtime.formats.options import OPTIONS
+from tools.bench.codec_work import context_frames, window_operations
+from tools.bench.data_sheets import BF16, FP8, GIB, GPUS, Gpu
 from tools.bench.report import table
 
-GIB = 2**30
 FRAMES_PER_SECOND = SAMPLE_RATE / math.prod(STRIDES)
 BATCHES = (1, 8, 32, 64)
 # Of a stream half way through: a 10 s reference clip, 100 text positions, 5 s of speech.
 MEAN_POSITIONS = int(15 * FRAMES_PER_SECOND) + 100
 PROMPT_POSITIONS = int(10 * FRAMES_PER_SECOND) + 100
-FIRST_FRAMES, LOOKAHEAD = 10, 18  # a first chunk of 0.4 s leaves with column n + 18
-BF16, FP8 = 2.0, 1.0
-BEGIN, END = "<!-- python -m tools.bench.arithmetic -->", "<!-- end -->"
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """Memory in GiB, bandwidth in bytes a second, operations a second in bf16 and fp8 (None: not in hardware)."""
-
-    name: str
-    memory: float
-    bandwidth: float
-    bf16: float
-    fp8: float | None
-
-
-GPUS = (
-    Gpu("L4", 24, 300e9, 121e12, 242e12),
-    Gpu("L40S", 48, 864e9, 362e12, 733e12),
-    Gpu("A100 80 GB", 80, 2039e9, 312e12, None),
-    Gpu("H100 SXM", 80, 3350e9, 989e12, 1979e12),
-    Gpu("RTX 4090", 24, 1008e9, 165e12, 330e12),
+# A stream's first window and its longest ones.
+FIRST_FRAMES, LONG_FRAMES = (
+    round(OPTIONS[f"{name}_chunk_seconds"].default * FRAMES_PER_SECOND) for name in ("first", "max")
 )
+CROWD = max(BATCHES)
+BEGIN, END = "<!-- python -m tools.bench.arithmetic -->", "<!-- end -->"
 
 
 @dataclass(frozen=True)
@@ -132,11 +117,20 @@ def host_budget(size: ModelSize, gpu: Gpu, batch: int, weight_bytes: float) -> f
     return 1 / FRAMES_PER_SECOND - decode_step(size, batch, weight_bytes).seconds(gpu, weight_bytes)
 
 
+def first_columns(size: ModelSize) -> int:
+    """Columns until the first window leaves: its frames, those that the codec looks ahead, and the delay's."""
+    return FIRST_FRAMES + context_frames(size.codec) + NUM_CODEBOOKS
+
+
 def first_audio_seconds(size: ModelSize, gpu: Gpu, batch: int, weight_bytes: float) -> float:
     """Prompt read, then as many columns as the first chunk waits for, in a batch of that many streams."""
-    columns = FIRST_FRAMES + LOOKAHEAD
     step = decode_step(size, batch, weight_bytes).seconds(gpu, weight_bytes)
-    return prefill_seconds(size, gpu, weight_bytes) + columns * step
+    return prefill_seconds(size, gpu, weight_bytes) + first_columns(size) * step
+
+
+def codec_seconds(size: ModelSize, gpu: Gpu, windows: int, frames: int) -> float:
+    """To decode so many windows of so many frames in float32; what the layers read and write is not counted."""
+    return windows * window_operations(size.codec, frames) / gpu.fp32
 
 
 def step_rows(size: ModelSize) -> list[tuple[str, ...]]:
@@ -147,6 +141,32 @@ def step_rows(size: ModelSize) -> list[tuple[str, ...]]:
         read = [f"{step.bytes_read / 1e9:.2f} GB" for step in steps]
         rows.append((f"{batch}", *read, f"{steps[0].operations / 1e9:,.0f} G"))
     return rows
+
+
+def codec_table(size: ModelSize) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """A frame of each of CROWD streams, in the longest windows, beside the step that gave it."""
+    rows = []
+    for gpu in GPUS:
+        codec = CROWD * codec_seconds(size, gpu, 1, LONG_FRAMES) / LONG_FRAMES
+        kinds = (BF16, FP8) if gpu.fp8 else (BF16,)
+        shares = [f"{codec / decode_step(size, CROWD, kind).seconds(gpu, kind):.0%}" for kind in kinds]
+        frame = f"{codec * FRAMES_PER_SECOND:.1%}"
+        rows.append((gpu.name, f"{1000 * codec:.2f} ms", *[*shares, ""][:2], frame))
+    return ("GPU", f"codec, {CROWD} frames", "of a step, bf16", "of a step, fp8", "of a frame's time"), rows
+
+
+def first_sound_table(size: ModelSize) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """What a newcomer waits for among CROWD streams, bf16, stage by stage."""
+    columns, rows = first_columns(size), []
+    for gpu in GPUS:
+        stages = (
+            prefill_seconds(size, gpu, BF16),
+            columns * decode_step(size, CROWD, BF16).seconds(gpu, BF16),
+            codec_seconds(size, gpu, gpu.windows, LONG_FRAMES),
+            codec_seconds(size, gpu, 1, FIRST_FRAMES),
+        )
+        rows.append((gpu.name, *(f"{1000 * stage:.1f} ms" for stage in (*stages, sum(stages)))))
+    return ("GPU", "prompt", f"{columns} columns", "behind a batch", "first window", "together"), rows
 
 
 def tables(size: ModelSize) -> str:
@@ -189,6 +209,8 @@ def tables(size: ModelSize) -> str:
         )
         for gpu in GPUS
     ]
+    parts.append("**The codec**\n\n" + table(*codec_table(size)))
+    parts.append("**First sound**\n\n" + table(*first_sound_table(size)))
     kinds = ("GPU", "fit, bf16", "fit, fp8 weights", "in real time, bf16", "in real time, fp8")
     parts.append("**Streams**\n\n" + table(kinds, streams))
     return "\n\n".join(parts)

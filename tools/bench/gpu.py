@@ -27,7 +27,8 @@ from runtime.engine.trtllm.frame_table import FrameTable, end_id, table_ids
 from runtime.engine.trtllm.step_callback import SpokenStream, StepCallback
 from runtime.engine.types import MAX_RAS_WINDOW, CodebookLayout, SamplingParameters
 from tools.bench import report
-from tools.bench.arithmetic import BATCHES, BF16, GPUS, MEAN_POSITIONS, decode_step
+from tools.bench.arithmetic import BATCHES, MEAN_POSITIONS, decode_step
+from tools.bench.data_sheets import BF16, GPUS
 
 CARD = torch.device("cuda")
 LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, stream_bos_id=CODEBOOK_SIZE - 2, stream_eos_id=CODEBOOK_SIZE - 1)
