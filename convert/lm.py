@@ -27,6 +27,7 @@ from convert.reference import transformers_config
 from runtime.engine.types import ModelDescription
 
 TEXT_GRAPH, AUDIO_GRAPH, WEIGHTS = "text.onnx", "audio.onnx", "weights.bin"
+_QKV = ".qkv"
 
 
 def export(checkpoint: Checkpoint, directory: Path, precision: str = "fp32", max_positions: int = 4096) -> None:
@@ -63,10 +64,11 @@ def _write_weights(checkpoint: Checkpoint, weights: WeightsFile, precision: Prec
 
     def linear(name: str, *sources: str) -> None:
         matrix = torch.cat([checkpoint.tensor(source) for source in sources]).float().numpy()
-        if precision.bits is None:
+        form = _form(name, precision)
+        if form.bits is None:
             weights.add(name, matrix.T)
         else:
-            levels, scales = quantize(matrix, precision)
+            levels, scales = quantize(matrix, form)
             weights.add(f"{name}.levels", levels)
             weights.add(f"{name}.scales", scales)
 
@@ -77,7 +79,7 @@ def _write_weights(checkpoint: Checkpoint, weights: WeightsFile, precision: Prec
     plain("audio.embedding", "model.embed_audio_tokens.embed_audio_tokens.weight")
     for i in tqdm(range(config.num_layers), desc="language model", unit="layer", disable=config.num_layers < 16):
         source, name = f"model.layers.{i}", f"layer{i}"
-        linear(f"{name}.qkv", *(f"{source}.self_attn.{p}_proj.weight" for p in "qkv"))
+        linear(f"{name}{_QKV}", *(f"{source}.self_attn.{p}_proj.weight" for p in "qkv"))
         linear(f"{name}.out", f"{source}.self_attn.o_proj.weight")
         for modality, prefix in (("text", ""), ("audio", "audio_")):
             plain(f"{name}.{modality}.norm1", f"{source}.{prefix}input_layernorm.weight")
@@ -89,6 +91,11 @@ def _write_weights(checkpoint: Checkpoint, weights: WeightsFile, precision: Prec
             linear(f"{name}.{modality}.down", f"{ffn}.down_proj.weight")
     plain("norm", "model.norm.weight")
     linear("audio.head", "audio_lm_head.weight")
+
+
+def _form(name: str, precision: Precision) -> Precision:
+    """How a linear layer's weights are stored."""
+    return precision.scores or precision if name.endswith(_QKV) else precision
 
 
 def rotary_tables(config: LanguageModelConfig, positions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +178,7 @@ class _Graph:
         for kind in ("key", "value"):
             graph.input(f"past_{kind}_{i}", TensorProto.FLOAT, shape)
             graph.output(f"present_{kind}_{i}", TensorProto.FLOAT, shape)
-        qkv = self._linear(f"layer{i}.qkv", hidden)
+        qkv = self._linear(f"layer{i}{_QKV}", hidden)
         cache = [f"past_key_{i}", f"past_value_{i}", "last_positions", "cache_length"]
         tables = [graph.weight("rope.cos"), graph.weight("rope.sin")]
         return graph.contrib(
@@ -192,7 +199,8 @@ class _Graph:
         return self._linear(f"{name}.down", graph.node("Mul", [gated, f"{name}.up"], [f"{name}.product"]))
 
     def _linear(self, name: str, hidden: str) -> str:
-        if self._precision.bits is None:
+        form = _form(name, self._precision)
+        if form.bits is None:
             return self._graph.node("MatMul", [hidden, self._graph.weight(name)], [f"{name}.y"])
         levels = self._graph.weight(f"{name}.levels")
         scales = self._graph.weight(f"{name}.scales")
@@ -202,8 +210,8 @@ class _Graph:
             [hidden, levels, scales],
             [f"{name}.y"],
             N=rows,
-            K=blocks * self._precision.block_size,
-            bits=self._precision.bits,
-            block_size=self._precision.block_size,
+            K=blocks * form.block_size,
+            bits=form.bits,
+            block_size=form.block_size,
             accuracy_level=4,  # int8 activations: the fast kernels
         )

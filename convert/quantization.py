@@ -9,14 +9,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Precision:
-    """How the linear layers' weights are stored. `bits` None is float32."""
+    """How the linear layers' weights are stored. `bits` None is float32.
+
+    Where weights have few bits, activations are rounded too: to eight, in blocks of the same size. `scores`, if it is
+    set, is how the weights of queries, keys and values are stored: what they lose is multiplied by attention's softmax.
+    """
 
     name: str
     bits: int | None = None
     block_size: int = 32
+    scores: Precision | None = None
 
 
-PRECISIONS = {p.name: p for p in (Precision("fp32"), Precision("int8", 8), Precision("int4", 4))}
+_INT8 = Precision("int8", 8, block_size=16)
+PRECISIONS = {p.name: p for p in (Precision("fp32"), _INT8, Precision("int4", 4, scores=_INT8))}
 
 
 def quantize(weight: np.ndarray, precision: Precision) -> tuple[np.ndarray, np.ndarray]:
