@@ -54,7 +54,7 @@ export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STAT
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients soak torture test-page lint lint-deploy acceptance \
-	bench bench-lm bench-serving bench-fairness bench-codec bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
+	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
 explained = awk -F ':.* $(1) ' '/^[a-z-]+:.* $(1) /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -179,12 +179,24 @@ $(BENCH_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
 	@$(PY) -m demo.make_checkpoint $(BENCH_CHECKPOINT) --size bench --eos-rate 0
 	@touch $@
 
-bench-lm: setup $(BENCH_CHECKPOINT)/.finished ### measure the language model alone: frames per second against transformers' generate
-	@$(PY) -m build --target cpu --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/bundle
-	@$(PY) -m tools.bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundle artifacts/bench/bundle --out artifacts/bench
+PRECISIONS := fp32 int8 int4
+
+bench-bundles: setup $(BENCH_CHECKPOINT)/.finished ### build the benchmark checkpoint in each precision
+	@$(foreach p,$(PRECISIONS),$(PY) -m build --target cpu --precision $(p) --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/$(p) &&) true
+
+bench-lm: bench-bundles ### measure the language model alone, in each precision: frames per second against transformers' generate
+	@$(PY) -m tools.bench.lm --checkpoint $(BENCH_CHECKPOINT) --bundles $(PRECISIONS:%=artifacts/bench/%) --out artifacts/bench
+
+bench-precisions: bench-bundles ### measure what fewer bits save and cost: bytes, frames per second, logits, and what is heard of the demo voice
+	@$(foreach p,$(PRECISIONS),$(PY) -m build --target cpu --precision $(p) --checkpoint $(DEMO_CHECKPOINT) --voices voices --output artifacts/bench/demo-$(p) &&) true
+	@$(PY) -m tools.bench.precisions --bundles $(PRECISIONS:%=artifacts/bench/%) --speaking $(PRECISIONS:%=artifacts/bench/demo-%) \
+		--checkpoint $(DEMO_CHECKPOINT) --voices voices --out artifacts/bench
 
 bench-serving: demo-bundle ### measure the demo bundle through Triton: first audio, real-time factor, streams
 	@$(PY) -m tools.bench.serving --bundle $(DEMO_BUNDLE) --out artifacts/bench
+
+bench-long-prompts: bench-bundles demo-bundle ### measure what running streams notice while others bring clips of 30 s
+	@$(PY) -m tools.bench.long_prompts --engines artifacts/bench/fp32 artifacts/bench/int8 --bundle $(DEMO_BUNDLE) --voices voices --out artifacts/bench
 
 bench-fairness: demo-bundle ### measure a short request's first audio beside long ones, through Triton
 	@$(PY) -m tools.bench.fairness --bundle $(DEMO_BUNDLE)

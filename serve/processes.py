@@ -45,6 +45,15 @@ class Processes:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
 
+    def processor_seconds(self) -> dict[str, float]:
+        """What each model's process has used of the processor so far, and the server's own, as `triton`."""
+        found: dict[str, float] = {}
+        for name, process in [("triton", self._server), *self._models]:
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                found[name] = found.get(name, 0.0) + times.user + times.system
+        return found
+
     def memory_bytes(self) -> int:
         """Resident memory of the server and everything it started."""
         total = 0

@@ -177,6 +177,10 @@ class TritonServer:
         """Resident memory of the server and its model processes."""
         return self._processes.memory_bytes() if self._processes else 0
 
+    def processor_seconds(self) -> dict[str, float]:
+        """Of the processor, by model, since each started, and of the server itself, as `triton`."""
+        return self._processes.processor_seconds() if self._processes else {}
+
     def __enter__(self) -> TritonServer:
         return self.start()
 
