@@ -66,12 +66,12 @@ def beside_a_clip(served: Served, running: int, columns: int) -> tuple[Gaps, Gap
 
     def run(place: int) -> None:
         text = TextSegment(random.integers(0, PLAIN_TEXT_IDS, PROMPT_POSITIONS))
-        for _ in listen(served.engine, request(f"runs {place}", (text,), LONG_FRAMES)):
+        for _ in listen(served.engine, request(f"runs {place} of {running}", (text,), LONG_FRAMES)):
             arrivals[place].append(time.perf_counter())
             if over.is_set():
                 return
 
-    threads = [threading.Thread(target=run, args=(place,)) for place in range(running)]
+    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(running)]
     for thread in threads:
         thread.start()
 
@@ -87,7 +87,7 @@ def beside_a_clip(served: Served, running: int, columns: int) -> tuple[Gaps, Gap
     codes = random.integers(0, layout.first_special_id, (columns, layout.num_codebooks))
     text = TextSegment(random.integers(0, PLAIN_TEXT_IDS, PROMPT_POSITIONS))
     submitted = time.perf_counter()
-    next(listen(served.engine, request("reads", (text, AudioSegment(codes)), 1)))
+    next(listen(served.engine, request(f"reads beside {running}", (text, AudioSegment(codes)), 1)))
     spoken = time.perf_counter()
     over.set()
     for thread in threads:
