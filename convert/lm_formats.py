@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert import lm, lm_check, lm_tensorrt_rtx, trtllm, trtllm_check
+from convert import lm, lm_check, lm_tensorrt_rtx, lm_vllm, trtllm, trtllm_check
 from convert.checkpoint import Checkpoint
 from convert.errors import ExportError
 from convert.lm_check import LogitsError
@@ -38,6 +38,7 @@ FORMATS = {
             lm_tensorrt_rtx.export,
             lm_check.compare_tensorrt_rtx,
         ),
+        LmFormat("vllm", tuple(lm_vllm.FLOAT_TYPES), lm_vllm.export, lm_vllm.compare),
     )
 }
 ALL_PRECISIONS = sorted({precision for f in FORMATS.values() for precision in f.precisions})

@@ -184,7 +184,7 @@ def test_the_targets_are_those_of_the_build() -> None:
         settings = tomllib.load(file)
     common = settings.pop("common")
     engines = {"onnxruntime": "ONNX Runtime", "tensorrt-llm": "TensorRT-LLM"}
-    engines |= {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
+    engines |= {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX", "vllm-cpu": "vLLM"}
     short, whole = [], []
     for name, own in settings.items():
         target = common | own

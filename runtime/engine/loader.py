@@ -48,8 +48,16 @@ def _tensorrt_llm(settings: dict[str, Any], weights: Path, limits: Limits) -> Sp
     return engine
 
 
+def _vllm(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:
+    from runtime.engine.vllm.engine import VllmEngine  # noqa: PLC0415
+    from runtime.engine.vllm.options import VllmOptions  # noqa: PLC0415
+
+    return VllmEngine(weights, limits, settings["threads"], VllmOptions(**settings["vllm"]))
+
+
 _ENGINES: dict[str, Callable[[dict[str, Any], Path, Limits], SpeechEngine]] = {
     "onnxruntime": _onnxruntime,
     "tensorrt-llm": _tensorrt_llm,
     "tensorrt-rtx": _tensorrt_rtx,
+    "vllm-cpu": _vllm,
 }

@@ -32,8 +32,8 @@ by_name = pytest.mark.parametrize("target", GPU_TARGETS, ids=lambda target: targ
 
 
 def test_all_targets_are_there() -> None:
-    assert target_names() == ["cpu", "h100", "a100", "l40s", "l4", "rtx4090"]
-    assert not load_target("cpu").uses_gpu
+    assert target_names() == ["cpu", "vllm-cpu", "h100", "a100", "l40s", "l4", "rtx4090"]
+    assert not load_target("cpu").uses_gpu and not load_target("vllm-cpu").uses_gpu
     engines = {target.name: (target.lm_engine, target.codec_engine) for target in GPU_TARGETS}
     assert engines.pop("rtx4090") == ("tensorrt-rtx", "tensorrt-rtx")
     assert set(engines.values()) == {("tensorrt-llm", "tensorrt")}

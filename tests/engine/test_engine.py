@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,35 +13,23 @@ import torch
 
 from runtime.engine import devices
 from runtime.engine.contract import EVERY_ROW
-from runtime.engine.inflight.engine import Engine, Event
+from runtime.engine.inflight.engine import Engine
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import (
     FinishReason,
     FrameWindow,
-    Limits,
     Pace,
-    Prompt,
-    Request,
-    SamplingParameters,
     Segment,
     TextSegment,
-    WindowPlan,
 )
 from runtime.formats.errors import (
     CUDAFailureError,
-    GenerationTimeoutError,
-    InvalidRequestError,
     MemoryExhaustionError,
     ModelLoadingError,
-    OverloadedError,
     RequestError,
 )
+from tests.engine.orders import ENDLESS, LIMITS, codes, collect, order
 from tools.bench.listening import listen
-
-LIMITS = Limits(max_streams=4, max_waiting=4, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
-SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)
-
-ENDLESS = replace(SAMPLING, temperature=0.0, ras_window=0)  # the demo model never ends when greedy
 
 
 class FragileRunner(OnnxRunner):
@@ -80,42 +67,6 @@ def engine(runner: FragileRunner) -> Iterator[Engine]:
     running = Engine(runner, LIMITS)
     yield running
     running.close()
-
-
-def order(name: str, positions: int = 30, frames: int = 40, **changes: object) -> Request:
-    ids = np.random.default_rng(positions).integers(0, 256, positions)
-    values: dict[str, object] = {"sampling": SAMPLING, "windows": WindowPlan(2, 1.5, 20), "timeout": 60.0}
-    return Request(request_id=name, prompt=Prompt((TextSegment(ids),)), max_frames=frames, **(values | changes))  # type: ignore[arg-type]
-
-
-def codes(windows: list[FrameWindow]) -> np.ndarray:
-    return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in windows], axis=1)
-
-
-def collect(
-    engine: Engine, request: Request, at_the_end: Callable[[], None] = lambda: None
-) -> tuple[list[Event], threading.Event]:
-    events: list[Event] = []
-    over = threading.Event()
-
-    def on_event(event: Event) -> None:
-        events.append(event)
-        if isinstance(event, RequestError) or event.finish_reason:
-            at_the_end()
-            over.set()
-
-    engine.submit(request, on_event)
-    return events, over
-
-
-def test_a_long_prompt_read_in_pieces_beside_others_gives_the_same_codes(engine: Engine) -> None:
-    alone = codes(list(listen(engine, order("alone", positions=400))))
-    events, over = collect(engine, order("background", frames=900, sampling=ENDLESS))
-    beside = codes(list(listen(engine, order("beside", positions=400))))
-    np.testing.assert_array_equal(alone, beside)
-    engine.cancel("background")
-    assert over.wait(5)
-    assert len(events) > 1
 
 
 def test_a_cancelled_stream_frees_its_slot_within_two_steps(
@@ -238,29 +189,6 @@ def test_every_stream_is_told_when_a_lost_device_moves_nothing(
             assert isinstance(events[-1], CUDAFailureError)
 
 
-def test_a_failing_listener_harms_nobody_else(engine: Engine) -> None:
-    def broken(event: Event) -> None:
-        raise ValueError("listener broke")
-
-    engine.submit(order("broken", frames=60), broken)
-    assert len(list(listen(engine, order("healthy")))) > 1
-    deadline = time.monotonic() + 10
-    while engine.stats().live_streams and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert engine.stats().live_streams == 0
-
-
-def test_deadlines_end_waiting_and_running_streams(engine: Engine) -> None:
-    with pytest.raises(GenerationTimeoutError, match="before its speech was complete"):
-        list(listen(engine, order("slow", frames=900, timeout=0.2, sampling=ENDLESS)))
-    running = [collect(engine, order(f"r{i}", frames=900, sampling=ENDLESS)) for i in range(LIMITS.max_streams)]
-    with pytest.raises(GenerationTimeoutError, match="waited for a free stream"):
-        list(listen(engine, order("waiting", timeout=0.2)))
-    for i, (_, over) in enumerate(running):
-        engine.cancel(f"r{i}")
-        assert over.wait(5)
-
-
 def test_whoever_rests_speaks_the_same_codes(engine: Engine) -> None:
     names = "abcd"
     alone = {name: codes(list(listen(engine, order(name, 20 + ord(name), frames=80)))) for name in names}
@@ -289,47 +217,6 @@ def test_a_stream_that_rests_holds_still_and_still_ends(engine: Engine, runner: 
     assert runner.steps == steps
     engine.cancel("resting")
     assert over.wait(5)
-
-
-def test_a_full_queue_refuses_and_the_rest_is_served(engine: Engine) -> None:
-    admitted = [collect(engine, order(f"s{i}", frames=60)) for i in range(LIMITS.max_streams + LIMITS.max_waiting)]
-    with pytest.raises(OverloadedError, match=r"try again in [0-9]+ s"):
-        engine.submit(order("one too many"), lambda event: None)
-    assert engine.stats().refused == 1
-    assert all(over.wait(60) for _, over in admitted)
-    assert {events[-1].finish_reason for events, _ in admitted} <= {FinishReason.LENGTH, FinishReason.STOP}  # type: ignore[union-attr]
-
-
-def test_how_long_requests_waited_is_tallied(engine: Engine) -> None:
-    running = [collect(engine, order(f"long{i}", frames=900, sampling=ENDLESS)) for i in range(LIMITS.max_streams)]
-    while not all(events for events, _ in running):
-        time.sleep(0.001)
-    before = engine.stats().queued
-    assert before.counts[-1] == LIMITS.max_streams
-    _, over = collect(engine, order("waits", frames=5))
-    _, next_over = collect(engine, order("next part", frames=5, continues=True))
-    time.sleep(0.5)
-    engine.cancel("long0")
-    assert over.wait(10) and next_over.wait(10)
-    queued = engine.stats().queued
-    assert queued.counts[-1] == before.counts[-1] + 1, "what continues a speech does not queue"
-    grown = [now - then for now, then in zip(queued.counts, before.counts, strict=True)]
-    at_most = dict(zip((*queued.bounds, float("inf")), grown, strict=True))
-    assert at_most[0.4] == 0 and at_most[60] == 1
-    assert 0.5 <= queued.total - before.total < 60
-    for i in range(1, LIMITS.max_streams):
-        engine.cancel(f"long{i}")
-
-
-def test_what_cannot_be_served_is_refused_at_once(engine: Engine) -> None:
-    with pytest.raises(InvalidRequestError, match="leaves no room to speak"):
-        engine.submit(order("long", positions=1020), lambda event: None)
-    _, over = collect(engine, order("twice", frames=900, sampling=ENDLESS))
-    with pytest.raises(InvalidRequestError, match="'twice' is already being served"):
-        engine.submit(order("twice"), lambda event: None)
-    engine.cancel("twice")
-    assert over.wait(5)
-    assert not engine.cancel("never heard of")
 
 
 def test_a_model_that_does_not_fit_is_refused(bundle: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from runtime.engine.contract import Event, Listener, tell
+from runtime.engine.roster import Roster
 from runtime.engine.statistics import Statistics
 from runtime.engine.trtllm.code_transfer import Transfer
 from runtime.engine.trtllm.device import Device
@@ -30,7 +31,6 @@ from runtime.engine.trtllm.executor_config import (
     executor_request,
     load_bindings,
 )
-from runtime.engine.trtllm.roster import Roster
 from runtime.engine.trtllm.stream import TrtllmStream, warm_up_requests
 from runtime.engine.types import EngineStats, FinishReason, FrameWindow, Limits, ModelDescription, Pace, Request
 from runtime.formats.errors import EngineError, ModelLoadingError, RequestError, classify
@@ -62,7 +62,7 @@ class TrtllmEngine:
         self._built = BuiltEngine.read(directory / ENGINE, self._layout, limits)
         self._bindings = load_bindings() if bindings is None else bindings
         self._device = Device(directory, self._layout, limits, self._built, options)
-        self._roster = Roster(limits)
+        self._roster: Roster[TrtllmStream] = Roster(limits)
         self._keys = itertools.count(1)
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # for the collecting thread
         self._callback = self._device.callback(

@@ -44,8 +44,8 @@ def test_tensorrt_llm_starts_warm_with_the_settings_options(
 
 
 def test_what_is_missing_or_unknown_is_said(trtllm_directory: Path) -> None:
-    with pytest.raises(ModelLoadingError, match="engine 'vllm' is unknown; there are onnxruntime, tensorrt-llm"):
-        loader.start_engine({"engine": "vllm"}, trtllm_directory, LIMITS)
+    with pytest.raises(ModelLoadingError, match="engine 'tea' is unknown; there are onnxruntime, tensorrt-llm"):
+        loader.start_engine({"engine": "tea"}, trtllm_directory, LIMITS)
     with pytest.raises(ModelLoadingError, match="TensorRT-LLM"):
         loader.start_engine({"engine": "tensorrt-llm"}, trtllm_directory, LIMITS)
 

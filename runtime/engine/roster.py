@@ -1,19 +1,32 @@
-"""Tracks each stream on its way through TensorRT-LLM's executor: waiting, in the executor, over."""
+"""Tracks each stream on its way through an executor that is not ours: waiting, in the executor, over."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import Generic, Protocol, TypeVar
 
 from runtime.engine.admission import admit, timed_out
 from runtime.engine.statistics import Statistics
-from runtime.engine.trtllm.stream import TrtllmStream
-from runtime.engine.types import EngineStats, FinishReason, Limits, Pace
+from runtime.engine.types import EngineStats, FinishReason, Limits, Pace, Request
 from runtime.formats.errors import GenerationTimeoutError, RequestError
 
 
-class Roster:
-    """Every stream from its admission to the executor's final response, and the places of the frame table.
+class RosterStream(Protocol):
+    """What the roster knows of a stream. `deadline` on the clock of time.monotonic(); `place`: -1 while it waits."""
+
+    key: int
+    request: Request
+    deadline: float
+    place: int
+    over: bool
+
+
+StreamT = TypeVar("StreamT", bound=RosterStream)
+
+
+class Roster(Generic[StreamT]):
+    """Every stream from its admission until the executor has let it go, and the places that streams hold in it.
 
     `lock` guards all of it: hold it around every call. It is notified when a place is taken or freed.
     """
@@ -22,15 +35,15 @@ class Roster:
         self.lock = threading.Condition()
         self.closing = False
         self.broken: RequestError | None = None  # why no request can be served any more
-        self.named: dict[str, TrtllmStream] = {}  # not over yet, by request id
-        self.in_executor: dict[int, TrtllmStream] = {}  # by key, until the final response: over or not
+        self.named: dict[str, StreamT] = {}  # not over yet, by request id
+        self.in_executor: dict[int, StreamT] = {}  # by key, until the final response: over or not
         self.statistics = Statistics()
         self.pace = Pace()  # who begins later
         self._limits = limits
-        self._waiting: deque[TrtllmStream] = deque()
+        self._waiting: deque[StreamT] = deque()
         self._free_places = list(range(limits.max_streams))
 
-    def admit(self, stream: TrtllmStream) -> None:
+    def admit(self, stream: StreamT) -> None:
         """Queue a stream: behind all, or, if it continues speech being heard, behind the others that do.
 
         Raises like `admit`.
@@ -44,7 +57,7 @@ class Roster:
         self._waiting.insert(ahead, stream)
         self.named[stream.request.request_id] = stream
 
-    def next(self) -> TrtllmStream | None:
+    def next(self) -> StreamT | None:
         """The next stream, with a place assigned; None when no stream waits or no place is free."""
         if not self._free_places or (stream := self._first()) is None:
             return None
@@ -56,24 +69,32 @@ class Roster:
         self.lock.notify_all()
         return stream
 
-    def _first(self) -> TrtllmStream | None:
+    def has_next(self) -> bool:
+        """Whether `next` would return a stream."""
+        return bool(self._free_places) and self._first() is not None
+
+    def next_deadline(self, now: float) -> float | None:
+        """Seconds until the first deadline passes, at least 0; None without a stream."""
+        return min((max(0.0, stream.deadline - now) for stream in self.named.values()), default=None)
+
+    def _first(self) -> StreamT | None:
         """Whose turn it is to get a place."""
         hurried = (one for one in self._waiting if not self.pace.may_wait(one.request.request_id))
         going = any(not self.pace.may_wait(one.request.request_id) for one in self.in_executor.values())
         patient = (one for one in self._waiting if not going and one.request.request_id not in self.pace.resting)
         return next(hurried, None) or next(patient, None)
 
-    def vacate(self, stream: TrtllmStream) -> None:
+    def vacate(self, stream: StreamT) -> None:
         """Free the place of a stream that has left the executor."""
         del self.in_executor[stream.key]
         self._free_places.append(stream.place)
         self.statistics.busy(bool(self.in_executor))
         self.lock.notify_all()
 
-    def end(self, stream: TrtllmStream, how: FinishReason | RequestError) -> bool:
+    def end(self, stream: StreamT, how: FinishReason | RequestError) -> bool:
         """Remove a stream from the roster and count how it ended; False when it was removed already.
 
-        From then on the callback gives its request the end id.
+        From then on no more of its codes are wanted.
         """
         stream.over = True
         if self.named.get(stream.request.request_id) is not stream:
@@ -89,7 +110,7 @@ class Roster:
             self.statistics.finish(how)
         return True
 
-    def late(self, now: float) -> list[tuple[TrtllmStream, GenerationTimeoutError]]:
+    def late(self, now: float) -> list[tuple[StreamT, GenerationTimeoutError]]:
         """The streams whose deadline has passed, with what to tell their listeners."""
         return [
             (stream, timed_out(waited=stream in self._waiting))

@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from runtime.engine.trtllm.roster import Roster
+from runtime.engine.roster import Roster
 from runtime.engine.types import Limits, Pace
 
 LIMITS = Limits(max_streams=1, max_waiting=9, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)

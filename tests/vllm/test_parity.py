@@ -1,0 +1,100 @@
+"""The same codes as our own engine, whose logits are transformers' (tests/engine): alone, among others, in a storm."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.engine.contract import SpeechEngine
+from runtime.engine.types import FinishReason, FrameWindow, TextSegment
+from runtime.engine.vllm.engine import VllmEngine
+from tests.engine.orders import ENDLESS, collect, order
+from tests.vllm.conftest import IN_PROCESS, LIMITS, started
+from tests.vllm.requests import answers, clip, equal, mixed, spoken_after
+
+STREAMS = 64
+
+
+@pytest.fixture(scope="module")
+def expected(ours: SpeechEngine) -> list[np.ndarray]:
+    """What our own engine speaks, one request after another."""
+    return [answers(ours, [request])[0] for request in mixed(STREAMS)]
+
+
+def test_sixteen_alone(engine: VllmEngine, expected: list[np.ndarray]) -> None:
+    assert equal([answers(engine, [request])[0] for request in mixed(16)], expected[:16]) == 16
+
+
+def test_sixty_four_join_and_leave_eight_places(
+    engine: VllmEngine, expected: list[np.ndarray], figure: Callable[[str, str], None]
+) -> None:
+    same = equal(answers(engine, mixed(STREAMS)), expected)
+    figure("vLLM: streams equal to our engine's, 64 in 8 places", f"{same} of {STREAMS}")
+    assert same == STREAMS
+
+
+def test_clips_of_one_length_behind_one_text_never_collide_and_equal_ones_are_reused(
+    engine: VllmEngine, ours: SpeechEngine
+) -> None:
+    text = TextSegment(np.random.default_rng(1).integers(0, 256, 200))
+    requests = [
+        spoken_after(f"{voice}.{turn}", text, clip(100 + voice, 150), TextSegment(np.arange(turn + 3)))
+        for turn in range(3)
+        for voice in range(3)
+    ]
+    whole = [answers(ours, [request])[0] for request in requests]
+    before = engine.stats().prefix_positions_reused
+    assert equal([answers(engine, [request])[0] for request in requests], whole) == len(requests)
+    reused = engine.stats().prefix_positions_reused - before
+    block = 128  # positions, the CPU's
+    # Each prompt has two whole blocks. The first is text alone, which another voice's first turn finds too.
+    assert reused == 2 * block + 6 * 2 * block
+
+
+def test_a_hundred_and_ten_cancels_leave_nothing(engine: VllmEngine, expected: list[np.ndarray]) -> None:
+    rng = random.Random(2)
+    before = engine.stats().cancelled
+    streams = [collect(engine, order(f"long{number}", 20 + number, 900, sampling=ENDLESS)) for number in range(110)]
+    numbers = list(range(110))
+    rng.shuffle(numbers)
+    for number in numbers:
+        assert engine.cancel(f"long{number}")
+        time.sleep(rng.random() * 0.02)
+    for events, over in streams:
+        assert over.wait(10)
+        assert isinstance(events[-1], FrameWindow) and events[-1].finish_reason == FinishReason.CANCELLED
+    stats = engine.stats()
+    assert (stats.live_streams, stats.waiting_requests, stats.cancelled - before) == (0, 0, 110)
+    assert equal(answers(engine, mixed(16)), expected[:16]) == 16
+
+
+def test_streams_whose_keys_and_values_are_dropped_again_and_again_speak_the_same(
+    weights: Path,
+    expected: list[np.ndarray],
+    figure: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cache for half of eight streams: vLLM drops some and reads them again, in pieces, with what they spoke."""
+    positions, layers, heads, width = LIMITS.max_positions, 5, 2, 32
+    small = replace(IN_PROCESS, kv_cache_bytes=4 * layers * heads * width * 4 * positions)
+    requests = [replace(request, max_frames=260, sampling=replace(ENDLESS, seed=1)) for request in mixed(8)]
+    with started(weights, options=small) as engine:
+        alone = [answers(engine, [request])[0] for request in requests]
+        scheduler = engine._vllm.engine_core.engine_core.scheduler
+        drop, dropped = scheduler._preempt_request, []
+
+        def counted(*args: object, **more: object) -> None:
+            dropped.append(args)
+            drop(*args, **more)
+
+        monkeypatch.setattr(scheduler, "_preempt_request", counted)
+        assert equal(answers(engine, requests), alone) == 8
+        figure("vLLM: streams dropped and read again, 8 in a cache for fewer", f"{len(dropped)}")
+        assert len(dropped) > 1
+        assert equal(answers(engine, mixed(STREAMS)), expected) == STREAMS
