@@ -54,7 +54,7 @@ export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STAT
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \
-	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice arithmetic true-size rtx-true-size lock clean
+	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice bench-engines arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
 explained = awk -F ':.* $(1) ' '/^[a-z-]+:.* $(1) /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -226,6 +226,15 @@ bench-codec: demo-bundle ### measure what streaming in chunks costs the codec, a
 
 bench-gateway: demo-bundle ### measure the gateway beside gRPC: first byte, processor time, 64 streams of mp3, memory, clients that leave
 	@$(PY) -m tools.bench.gateway --bundle $(DEMO_BUNDLE)
+
+bench-engines: demo-bundle vllm $(BENCH_CHECKPOINT)/.finished ### measure vLLM's language model against ONNX Runtime's, as ratios: the demo model, and 106 M parameters
+	@set -e; export $(VLLM_PATH); \
+	$(PY) -m build --target vllm-cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output artifacts/bench/vllm-demo; \
+	$(PY) -m tools.bench.engines $(DEMO_BUNDLE) artifacts/bench/vllm-demo --out artifacts/bench --name engines-demo; \
+	for target in cpu vllm-cpu; do \
+		$(PY) -m build --target $$target --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/$$target; \
+	done; \
+	$(PY) -m tools.bench.engines artifacts/bench/cpu artifacts/bench/vllm-cpu --out artifacts/bench --name engines-106m
 
 bench-gpu: setup ### measure on this machine's GPU, with PyTorch alone: the step's callback, a decode step, the codec's decoder
 	@$(PY) -m tools.bench.gpu --out artifacts/bench

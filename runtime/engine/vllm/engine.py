@@ -11,9 +11,11 @@ import itertools
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from runtime.engine.contract import Listener, tell
@@ -150,7 +152,11 @@ class VllmEngine:
             if stream is None:
                 return
             ids, order = stream.enter(self._space, self._clips)
-            self._vllm.add_request(str(stream.key), {"prompt_token_ids": ids}, self._parameters(stream, order.write()))
+            parameters = self._parameters(stream, order.write())
+            try:
+                self._vllm.add_request(str(stream.key), {"prompt_token_ids": ids}, parameters)
+            except Exception as error:  # of this request; a lost vLLM says so at the next step
+                self._end(stream, classify(error))
 
     def _parameters(self, stream: VllmStream, extra_args: dict[str, Any]) -> Any:
         from vllm import SamplingParams  # noqa: PLC0415
@@ -192,10 +198,8 @@ class VllmEngine:
             else:
                 self._end(stream, window, output.num_cached_tokens or 0)
 
-    def _codes(self, output: Any) -> Any:
+    def _codes(self, output: Any) -> Iterator[np.ndarray]:
         """The columns of an output, int64 [num_codebooks] each: the values that our sampling gave the first ids."""
-        import numpy as np  # noqa: PLC0415
-
         for values in output.outputs[0].logprobs or ():
             yield np.array([int(values[codebook].logprob) for codebook in range(self._layout.num_codebooks)])
 
