@@ -12,6 +12,7 @@ from runtime.engine.delay_pattern import delay
 from runtime.engine.types import AudioSegment, CodebookLayout, Prompt, Request, Segment, TextSegment
 from tests.engine.orders import ENDLESS, SAMPLING, codes, collect, order
 
+PATIENCE = 400.0  # seconds; two workers on two busy cores take minutes
 LAYOUT = CodebookLayout(8, 1026, 1024, 1025)
 
 
@@ -22,7 +23,7 @@ def clip(seed: int, frames: int) -> AudioSegment:
 
 def spoken_after(name: str, *segments: Segment, frames: int = 20, seed: int = 0) -> Request:
     """A sampled request with this prompt."""
-    request = order(name, 1, frames, sampling=replace(SAMPLING, temperature=0.7, seed=seed))
+    request = order(name, 1, frames, timeout=PATIENCE, sampling=replace(SAMPLING, temperature=0.7, seed=seed))
     return replace(request, prompt=Prompt(segments))
 
 
@@ -37,7 +38,7 @@ def mixed(count: int) -> list[Request]:
     return requests
 
 
-def answers(engine: SpeechEngine, requests: Sequence[Request], seconds: float = 120) -> list[np.ndarray]:
+def answers(engine: SpeechEngine, requests: Sequence[Request], seconds: float = PATIENCE) -> list[np.ndarray]:
     """The codes of requests that are all submitted at once."""
     heard = [collect(engine, request) for request in requests]
     for _, over in heard:

@@ -14,7 +14,7 @@ import pytest
 from runtime.engine.contract import SpeechEngine
 from runtime.engine.types import FinishReason, FrameWindow, TextSegment
 from runtime.engine.vllm.engine import VllmEngine
-from tests.engine.orders import ENDLESS, collect, order
+from tests.engine.orders import ENDLESS, SAMPLING, collect, order
 from tests.vllm.conftest import IN_PROCESS, LIMITS, started
 from tests.vllm.requests import answers, clip, equal, mixed, spoken_after
 
@@ -76,16 +76,25 @@ def test_a_hundred_and_ten_cancels_leave_nothing(engine: VllmEngine, expected: l
 
 def test_streams_whose_keys_and_values_are_dropped_again_and_again_speak_the_same(
     weights: Path,
+    ours: SpeechEngine,
     expected: list[np.ndarray],
     figure: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A cache for half of eight streams: vLLM drops some and reads them again, in pieces, with what they spoke."""
-    positions, layers, heads, width = LIMITS.max_positions, 5, 2, 32
-    small = replace(IN_PROCESS, kv_cache_bytes=4 * layers * heads * width * 4 * positions)
-    requests = [replace(request, max_frames=260, sampling=replace(ENDLESS, seed=1)) for request in mixed(8)]
+    """A cache for half of eight streams: vLLM drops some and reads them again, in pieces, with what they spoke.
+
+    Twice the same prompts, with other speech behind them: what the first ones spoke must not be found for the second.
+    """
+    layers, heads, width = 5, 2, 32
+    small = replace(IN_PROCESS, kv_cache_bytes=4 * layers * heads * width * 4 * LIMITS.max_positions)
+    rounds = [
+        [
+            replace(request, max_frames=260, sampling=replace(SAMPLING, temperature=1.5, seed=100 * turn + number))
+            for number, request in enumerate(mixed(8))
+        ]
+        for turn in range(2)
+    ]
     with started(weights, options=small) as engine:
-        alone = [answers(engine, [request])[0] for request in requests]
         scheduler = engine._vllm.engine_core.engine_core.scheduler
         drop, dropped = scheduler._preempt_request, []
 
@@ -94,7 +103,9 @@ def test_streams_whose_keys_and_values_are_dropped_again_and_again_speak_the_sam
             drop(*args, **more)
 
         monkeypatch.setattr(scheduler, "_preempt_request", counted)
-        assert equal(answers(engine, requests), alone) == 8
+        for requests in rounds:
+            before, alone = len(dropped), [answers(ours, [request])[0] for request in requests]
+            assert equal(answers(engine, requests), alone) == len(requests)
+            assert len(dropped) > before
         figure("vLLM: streams dropped and read again, 8 in a cache for fewer", f"{len(dropped)}")
-        assert len(dropped) > 1
         assert equal(answers(engine, mixed(STREAMS)), expected) == STREAMS

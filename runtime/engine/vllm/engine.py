@@ -53,7 +53,7 @@ class VllmEngine:
         self._roster: Roster[VllmStream] = Roster(limits)
         self._cancelled: list[VllmStream] = []
         torch.set_num_threads(threads)
-        self._vllm = start_vllm(directory, limits, options)
+        self._vllm = start_vllm(directory, limits, threads, options)
         self._thread = threading.Thread(target=self._run, name="vllm", daemon=True)
         self._thread.start()
 

@@ -37,7 +37,7 @@ class VllmOptions:
     prefix_cache: bool = True
 
 
-def start_vllm(weights: Path, limits: Limits, options: VllmOptions) -> Any:
+def start_vllm(weights: Path, limits: Limits, threads: int, options: VllmOptions) -> Any:
     """vLLM's `LLMEngine` over the checkpoint in `weights`, read and warm.
 
     Raises ModelLoadingError when vLLM is missing, or it does not take the checkpoint or the limits.
@@ -45,7 +45,7 @@ def start_vllm(weights: Path, limits: Limits, options: VllmOptions) -> Any:
     _find_packages()
     if importlib.util.find_spec("vllm") is None:
         raise ModelLoadingError("this engine needs vLLM, which this Python does not have; install it by: make vllm")
-    _prepare_process(options)
+    _prepare_process(threads, options)
     try:
         from vllm import EngineArgs  # noqa: PLC0415
         from vllm.usage.usage_lib import UsageContext  # noqa: PLC0415
@@ -92,7 +92,7 @@ def _find_packages() -> None:
     sys.path += [folder for folder in folders if folder and folder not in sys.path]
 
 
-def _prepare_process(options: VllmOptions) -> None:
+def _prepare_process(threads: int, options: VllmOptions) -> None:
     """What vLLM reads of its process, and hands on to those that it starts."""
     locale.setlocale(locale.LC_CTYPE, "C.UTF-8")  # inside Triton it is ASCII, in which vLLM cannot read its own files
     os.environ["VLLM_PLUGINS"] = PLUGIN
@@ -101,6 +101,8 @@ def _prepare_process(options: VllmOptions) -> None:
     if not torch.cuda.is_available():  # it would compile one small function with the C++ compiler, half a minute long
         os.environ["TORCH_COMPILE_DISABLE"] = "1"
         torch._dynamo.config.disable = True
+    if options.own_process:  # its workers take this many threads each, and more would spin for the same cores
+        os.environ["OMP_NUM_THREADS"] = str(max(1, threads // options.tensor_parallel))
     # On a CPU it would otherwise start a worker process even for one worker.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(options.own_process))
     # On a CPU it would bind this process's threads, and so the whole server's, to cores.
