@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tests.vllm.conftest import IN_PROCESS, LIMITS, started
 from tests.vllm.requests import answers, clip, equal, mixed, spoken_after
 
 STREAMS = 64
+BLOCK = 128  # positions, the CPU's
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,29 @@ def test_clips_of_one_length_behind_one_text_never_collide_and_equal_ones_are_re
     before = engine.stats().prefix_positions_reused
     assert equal([answers(engine, [request])[0] for request in requests], whole) == len(requests)
     reused = engine.stats().prefix_positions_reused - before
-    block = 128  # positions, the CPU's
     # Each prompt has two whole blocks. The first is text alone, which another voice's first turn finds too.
-    assert reused == 2 * block + 6 * 2 * block
+    assert reused == 2 * BLOCK + 6 * 2 * BLOCK
+
+
+def test_what_one_stream_has_spoken_is_not_found_for_another_in_its_place(
+    engine: VllmEngine, ours: SpeechEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same prompt, same place, and so the same ids behind it; the second is dropped and read again."""
+    text = TextSegment(np.random.default_rng(9).integers(0, 256, BLOCK - 8))
+    second = replace(spoken_after("second", text, frames=60), sampling=ENDLESS)
+    whole = answers(ours, [second])
+    answers(engine, [spoken_after("first", text, frames=40, seed=1)])
+    scheduler = engine._vllm.engine_core.engine_core.scheduler
+    schedule, steps = scheduler.schedule, itertools.count()
+
+    def interrupted(*args: object) -> object:
+        if next(steps) in (40, 50):
+            scheduler._preempt_request(scheduler.running.pop(), time.monotonic())
+        return schedule(*args)
+
+    monkeypatch.setattr(scheduler, "schedule", interrupted)
+    assert equal(answers(engine, [second]), whole) == 1
+    assert next(steps) > 50
 
 
 def test_a_hundred_and_ten_cancels_leave_nothing(engine: VllmEngine, expected: list[np.ndarray]) -> None:
@@ -85,8 +107,8 @@ def test_streams_whose_keys_and_values_are_dropped_again_and_again_speak_the_sam
 
     Twice the same prompts, with other speech behind them: what the first ones spoke must not be found for the second.
     """
-    layers, heads, width = 5, 2, 32
-    small = replace(IN_PROCESS, kv_cache_bytes=4 * layers * heads * width * 4 * LIMITS.max_positions)
+    blocks, position_bytes = 10, 2 * 5 * 2 * 32 * 4
+    small = replace(IN_PROCESS, kv_cache_bytes=blocks * BLOCK * position_bytes)
     rounds = [
         [
             replace(request, max_frames=260, sampling=replace(SAMPLING, temperature=1.5, seed=100 * turn + number))
@@ -94,7 +116,7 @@ def test_streams_whose_keys_and_values_are_dropped_again_and_again_speak_the_sam
         ]
         for turn in range(2)
     ]
-    with started(weights, options=small) as engine:
+    with started(weights, replace(LIMITS, max_positions=512), small) as engine:
         scheduler = engine._vllm.engine_core.engine_core.scheduler
         drop, dropped = scheduler._preempt_request, []
 

@@ -98,6 +98,8 @@ def _prepare_process(threads: int, options: VllmOptions) -> None:
     os.environ["VLLM_PLUGINS"] = PLUGIN
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    # A worker whose neighbour has died waits for it for ever: the streams need not wait for that worker.
+    os.environ.setdefault("VLLM_WORKER_SHUTDOWN_TIMEOUT_SECONDS", "1")
     if not torch.cuda.is_available():  # it would compile one small function with the C++ compiler, half a minute long
         os.environ["TORCH_COMPILE_DISABLE"] = "1"
         torch._dynamo.config.disable = True
