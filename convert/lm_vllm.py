@@ -53,7 +53,7 @@ def compare(checkpoint: Checkpoint, directory: Path, precision: str) -> LogitsEr
     """Run a mixed prompt through transformers' layers with the written weights and with the checkpoint's own.
 
     Raises ExportError when the logits differ at all, although the type holds the stored values, or by more than bf16
-    may move them, where it does not. What vLLM makes of the weights is compared by tests/engine/vllm.
+    may move them, where it does not. What vLLM makes of the weights is compared by tests/vllm.
     """
     segments = mixed_prompt(checkpoint)
     written = Checkpoint.open(directory)

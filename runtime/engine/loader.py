@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def _vllm(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngi
     from runtime.engine.vllm.engine import VllmEngine  # noqa: PLC0415
     from runtime.engine.vllm.options import VllmOptions  # noqa: PLC0415
 
-    return VllmEngine(weights, limits, settings["threads"], VllmOptions(**settings["vllm"]))
+    threads = settings["threads"] or len(os.sched_getaffinity(0))
+    return VllmEngine(weights, limits, threads, VllmOptions(**settings["vllm"]))
 
 
 _ENGINES: dict[str, Callable[[dict[str, Any], Path, Limits], SpeechEngine]] = {

@@ -18,9 +18,10 @@ import numpy as np
 
 from runtime.engine.contract import SpeechEngine
 from runtime.engine.loader import start_engine
-from runtime.engine.types import Limits, Prompt, Request, TextSegment, WindowPlan
+from runtime.engine.types import Limits, Prompt, Request, TextSegment
+from runtime.formats.speech_plan import WindowPlan
+from tools.bench.contenders import FRAMES, PLAIN_TEXT_IDS, PROMPT_POSITIONS, SAMPLING
 from tools.bench.listening import listen
-from tools.bench.lm import FRAMES, PLAIN_TEXT_IDS, PROMPT_POSITIONS, SAMPLING
 from tools.bench.report import table, write
 
 STREAMS = (1, 4, 8, 16)
