@@ -169,6 +169,7 @@ class Limits:
     `max_positions` counts prompt and generated columns of one stream. `prefix_cache_bytes` bounds the keys and values
     kept for later prompts with the same beginning; 0 keeps none. `context_frames`: how far the codec's decoder looks
     back and ahead. `silence_codes`: for each codebook the codes of encoded silence; if empty, silence is not detected.
+    `frame_seconds`: how long a frame is heard; 0: nobody listens while it is generated.
     """
 
     max_streams: int
@@ -178,6 +179,7 @@ class Limits:
     context_frames: int
     prefix_cache_bytes: int = 0
     silence_codes: Sequence[Sequence[int]] = ()
+    frame_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         may_be_zero = ("max_waiting", "context_frames", "prefix_cache_bytes")
@@ -188,10 +190,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Pace:
-    """Requests, by id, that need not be spoken on now: `resting` ones wait, `yielding` ones while another may speak."""
+    """Requests, by id, that need not be spoken on now: `resting` ones wait, `yielding` ones while another may speak.
+
+    `hurried`: somebody hears a stream and has little of it in store.
+    """
 
     resting: frozenset[str] = frozenset()
     yielding: frozenset[str] = frozenset()
+    hurried: bool = False
 
     def may_wait(self, request_id: str) -> bool:
         """Whether a request should leave a place in the engine to another."""

@@ -122,7 +122,7 @@ class GenerationParams:
             "seconds",
         ),
     ]
-    chunk_growth: Annotated[float, Option("Factor from one chunk's length to the next.", 1.25, 1.0, 4.0)]
+    chunk_growth: Annotated[float, Option("Factor from one chunk's length to the next.", 1.5, 1.0, 4.0)]
     max_chunk_seconds: Annotated[
         float,
         Option(

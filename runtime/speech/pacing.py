@@ -113,12 +113,13 @@ class Pacing:
         for one in streams.values():
             one.heard_of = one.heard_of and not one.is_unheard_of(now)
             one.full = one.heard_of and (one.full or one.queued > FULL)
-        in_need = any(one.store(now) < SHORT for one in streams.values())
+        short = [one for one in streams.values() if one.store(now) < SHORT]
         return Pace(
             resting=frozenset(name for name, one in streams.items() if one.full),
             yielding=frozenset(
-                name for name, one in streams.items() if in_need and one.heard_of and one.store(now) >= PLENTY
+                name for name, one in streams.items() if short and one.heard_of and one.store(now) >= PLENTY
             ),
+            hurried=any(one.sent > 0 for one in short),
         )
 
     def late(self, now: float) -> int:

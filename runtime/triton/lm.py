@@ -48,7 +48,7 @@ class TritonPythonModel:
         settings["threads"] = threads(LM_VARIABLE, settings["threads"])
         torch.set_num_threads(1)  # sampling is many small operations; a second thread only takes a core from the model
         os.nice(settings["nice"])
-        limits = Limits(**settings["limits"])
+        limits = Limits(**settings["limits"], frame_seconds=settings["frame_seconds"])
         weights = tensors.version_directory(args) / "weights"
         self._model = ModelDescription.read(weights / ModelDescription.FILE)
         self._engine = start_engine(settings, weights, limits)

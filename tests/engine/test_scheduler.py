@@ -2,7 +2,10 @@
 
 import random
 
-from runtime.engine.inflight.scheduler import Scheduler, Sequence, Step
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.engine.inflight.scheduler import Scheduler, Sequence, Step, breath
 from runtime.engine.types import Pace
 
 
@@ -150,3 +153,29 @@ def test_slots_stay_dense_over_thousands_of_random_turns() -> None:
         for live in scheduler.sequences():
             if live.slot is not None and live.prefilled:
                 assert place[live.slot] == live.request_id, f"turn {turn}: slot {live.slot} holds somebody else"
+
+
+def test_a_long_prompt_leaves_listeners_in_need_the_steps_that_make_up_for_its_pieces() -> None:
+    scheduler = Scheduler[Sequence](max_streams=2, prefill_tokens_per_step=16)
+    scheduler.submit(sequence("running", 5))
+    run(scheduler)
+    scheduler.submit(sequence("long", 100))
+    assert run(scheduler).prefills
+    scheduler.breath, scheduler.pace = 3, Pace(hurried=True)
+    read = [bool(run(scheduler).prefills) for _ in range(5)]
+    assert read == [False, False, False, True, True]
+    scheduler.breath, scheduler.pace = 3, Pace()
+    assert run(scheduler).prefills, "nobody is in need"
+    scheduler.pace = Pace(hurried=True)
+    scheduler.release(scheduler.decoding[0])
+    assert run(scheduler).prefills, "nobody speaks"
+
+
+@given(st.floats(0.001, 0.2), st.floats(0.001, 0.2))
+def test_after_a_breath_nobody_has_fallen_behind_who_could_keep_up(reading: float, step: float) -> None:
+    frame = 0.04
+    steps = breath(reading, step, frame)
+    assert (steps == 0) == (reading + step <= frame)
+    if 0 < steps < breath(1e9, step, frame):
+        assert reading + (1 + steps) * step <= (1 + steps) * frame + 1e-9
+        assert reading + steps * step > steps * frame - 1e-9, "no longer than it takes"

@@ -50,6 +50,19 @@ def test_those_with_plenty_yield_while_somebody_has_too_little() -> None:
     assert pacing.pace(now=2.5).yielding == names()
 
 
+def test_there_is_hurry_while_somebody_who_hears_a_stream_has_little_in_store() -> None:
+    pacing = Pacing()
+    pacing.begins("new")
+    assert not pacing.pace(now=0).hurried, "it has said nothing yet"
+    pacing.sent("new", SHORT / 2, now=1)
+    assert pacing.pace(now=1).hurried
+    pacing.left("new", SHORT / 2, now=1), pacing.sent("new", 3.0, now=1)
+    assert not pacing.pace(now=1).hurried
+    pacing.left("new", 3.0, now=1)
+    assert not pacing.pace(now=1.5).hurried
+    assert pacing.pace(now=3.5).hurried
+
+
 def test_a_listener_who_waits_makes_a_stream_late_also_when_only_the_codec_is_behind() -> None:
     pacing = Pacing()
     pacing.begins("stream")

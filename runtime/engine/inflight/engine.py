@@ -14,7 +14,7 @@ from runtime.engine.contract import Event, Listener, ModelRunner, tell
 from runtime.engine.devices import is_lost
 from runtime.engine.inflight.pieces import pieces
 from runtime.engine.inflight.prompt_reader import PromptReader, Stream
-from runtime.engine.inflight.scheduler import Scheduler, Step
+from runtime.engine.inflight.scheduler import Scheduler, Step, breath
 from runtime.engine.inflight.step_size import StepSize
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.statistics import Statistics
@@ -186,6 +186,7 @@ class Engine:
         A failure ends the streams it touched and no others.
         """
         failed: set[Stream] = set()
+        began = time.monotonic()
         for prefill in step.prefills:
             try:
                 self._read(prefill.sequence, prefill.count)
@@ -194,6 +195,7 @@ class Engine:
                 self._fail([prefill.sequence], error)
         streams = [stream for stream in step.decode if stream not in failed]
         streams.sort(key=lambda stream: stream.slot or 0)  # a failed prefill may have moved others
+        read = time.monotonic()
         if not streams:
             return []
         try:
@@ -205,6 +207,9 @@ class Engine:
         frames = sum(stream.codes.append(column) for stream, column in zip(streams, columns, strict=True))
         with self._lock:
             self._statistics.frames += frames
+            if step.prefills:
+                decoding = time.monotonic() - read
+                self._scheduler.breath = breath(read - began, decoding, self._limits.frame_seconds)
         return streams
 
     def _read(self, stream: Stream, count: int) -> None:

@@ -6,6 +6,7 @@ step is one call over the first n slots. When a sequence leaves, the last one mo
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -46,6 +47,18 @@ class Sequence:
 
 
 SequenceT = TypeVar("SequenceT", bound=Sequence)
+_LONGEST_BREATH = 8  # steps: also where no stream is spoken in real time, what is read must be read some time
+
+
+def breath(reading: float, step: float, frame: float) -> int:
+    """How many steps without reading make up for what was read: then as many frames are there as could be heard.
+
+    All in seconds: what was read took `reading`, a decode step takes `step`, and a frame is heard for `frame`.
+    """
+    late, gained = reading + step - frame, frame - step
+    if late <= 0:
+        return 0
+    return min(_LONGEST_BREATH, math.ceil(late / gained)) if gained > 0 else _LONGEST_BREATH
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,7 @@ class Scheduler(Generic[SequenceT]):
     prefill_tokens_per_step: int
     known: Callable[[SequenceT], int] = lambda sequence: 0
     pace: Pace = field(default_factory=Pace)
+    breath: int = 0  # steps in which nothing is read while a listener is in need
     waiting: deque[SequenceT] = field(default_factory=deque)
     prefilling: SequenceT | None = None
     decoding: list[SequenceT] = field(default_factory=list)
@@ -129,6 +143,9 @@ class Scheduler(Generic[SequenceT]):
         budget = self.prefill_tokens_per_step
         prefills: list[Prefill[SequenceT]] = []
         decode = self._active()
+        if decode and self.breath and self.pace.hurried:
+            self.breath -= 1
+            return Step((), tuple(decode))
         while budget > 0 and self._admit():
             sequence = self.prefilling
             assert sequence is not None
