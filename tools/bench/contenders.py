@@ -90,7 +90,8 @@ class Served:
         self.weights = folder / "weights"
         settings = json.loads((folder / "settings.json").read_text())
         self.frame_seconds = float(settings["frame_seconds"])
-        self.limits = replace(Limits(**settings["limits"]), prefix_cache_bytes=0)
+        limits = Limits(**settings["limits"], frame_seconds=self.frame_seconds)
+        self.limits = replace(limits, prefix_cache_bytes=0)
         self.work = StepWork.of(self.weights / AUDIO_GRAPH)
         self._runner = OnnxRunner(self.weights, self.limits.max_streams, self.limits.max_positions, threads)
         self.engine = Engine(self._runner, self.limits)

@@ -1,7 +1,8 @@
 """`python -m tools.bench.long_prompts`: what running streams notice while others bring clips as long as they may be.
 
-First of the engine alone, whose streams leave frame by frame: the longest wait between two columns. Then through
-Triton, where the clip is encoded too: whether a listener's player, which plays while it receives, runs dry.
+First of the engine alone, whose streams leave frame by frame: the longest wait between two columns, and how far behind
+their listeners the streams fall, who have enough in store or too little. Then through Triton, where the clip is encoded
+too: whether a listener's player, which plays while it receives, runs dry.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import soundfile
 from higgs_tts import AudioChunk, GenerationParams, HiggsClient, Reference
 
-from runtime.engine.types import AudioSegment, Prompt, Request, Segment, TextSegment
+from runtime.engine.types import AudioSegment, Pace, Prompt, Request, Segment, TextSegment
 from runtime.formats.speech_plan import WindowPlan
 from serve.triton import TritonServer
 from tools.bench.contenders import FRAMES, PLAIN_TEXT_IDS, PROMPT_POSITIONS, SAMPLING, STREAMS, Served
@@ -37,14 +38,17 @@ TEXT = "My name is Anna and I live in London. The train to London leaves on Mond
 
 @dataclass(frozen=True)
 class Gaps:
-    """Seconds between two columns of a stream: in the middle, the longest, and how long they were watched."""
+    """Seconds between two columns of a stream: in the middle, the longest, how long they were watched, and how far a
+    stream fell behind a listener who hears a column every `frame` seconds.
+    """
 
     median: float
     longest: float
     seconds: float
+    behind: float
 
     @classmethod
-    def between(cls, arrivals: list[list[float]], begin: float, end: float) -> Gaps:
+    def between(cls, arrivals: list[list[float]], begin: float, end: float, frame: float) -> Gaps:
         """Of those streams whose columns arrived then, what ended between `begin` and `end`."""
         gaps = [
             after - before
@@ -52,11 +56,16 @@ class Gaps:
             for before, after in itertools.pairwise(stream)
             if begin <= after <= end
         ]
-        return cls(statistics.median(gaps), max(gaps), end - begin)
+        watched = [[after for after in stream if begin <= after <= end] for stream in arrivals]
+        behind = max(after - begin - frame * number for one in watched for number, after in enumerate(one, 1))
+        return cls(statistics.median(gaps), max(gaps), end - begin, max(0.0, behind))
 
 
-def beside_a_clip(served: Served, running: int, columns: int) -> tuple[Gaps, Gaps]:
-    """Of so many streams while nothing else happens, and while a clip of so many columns is read."""
+def beside_a_clip(served: Served, running: int, columns: int, hurried: bool) -> tuple[Gaps, Gaps]:
+    """Of so many streams while nothing else happens, and while a clip of so many columns is read. hurried: their
+    listeners have little in store.
+    """
+    served.engine.pace(Pace(hurried=hurried))
     random, layout = np.random.default_rng(running), served.layout
     arrivals: list[list[float]] = [[] for _ in range(running)]
     over = threading.Event()
@@ -92,7 +101,8 @@ def beside_a_clip(served: Served, running: int, columns: int) -> tuple[Gaps, Gap
     over.set()
     for thread in threads:
         thread.join()
-    return Gaps.between(arrivals, begun, submitted), Gaps.between(arrivals, submitted, spoken)
+    frame = served.frame_seconds
+    return Gaps.between(arrivals, begun, submitted, frame), Gaps.between(arrivals, submitted, spoken, frame)
 
 
 class Listeners:
@@ -179,19 +189,14 @@ def main() -> None:
         served = Served(bundle, options.threads)
         settings = json.loads((bundle / "manifest.json").read_text())
         columns = round(settings["limits"]["reference_max_seconds"] / served.frame_seconds)
-        for running in RUNNING:
-            alone, beside = beside_a_clip(served, running, columns)
-            record[f"{bundle.name} x{running}"] = {"alone": vars(alone), "beside": vars(beside)}
-            rows.append(
-                (
-                    f"{bundle.name} x{running}",
-                    *(f"{1000 * one:.0f} ms" for one in (alone.median, alone.longest, beside.median, beside.longest)),
-                    f"{beside.longest / alone.median:.1f}",
-                    f"{beside.seconds:.2f} s",
-                )
-            )
+        for running, hurried in itertools.product(RUNNING, (False, True)):
+            alone, beside = beside_a_clip(served, running, columns, hurried)
+            name = f"{bundle.name} x{running}, {'little' if hurried else 'enough'} in store"
+            record[name] = {"alone": vars(alone), "beside": vars(beside)}
+            times = (alone.median, beside.median, beside.longest, beside.behind)
+            rows.append((name, *(f"{1000 * one:.0f} ms" for one in times), f"{beside.seconds:.2f} s"))
         served.close()
-    header = ("running", "a column", "slowest", "beside a clip", "slowest", "in columns", "until it speaks")
+    header = ("running", "a column", "beside a clip", "slowest", "most behind", "until it speaks")
     print(table(header, rows))
     heard = through_triton(options.bundle, options.voices)
     columns = ("beside them", "streams starved", "longest in all", "longest between chunks", "first audio of newcomers")
