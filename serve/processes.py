@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+_LOOK_SECONDS = 0.01
 _END_SECONDS = 2.0  # for killed processes to be gone; what the kernel does not let go of meanwhile is not waited for
 STUB = "triton_python_backend_stub"  # the executable of a Python model's process
 
@@ -72,7 +74,19 @@ def kill_group(leader: int) -> None:
     left = [process for process in psutil.process_iter() if _group(process) == leader]
     with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-    psutil.wait_procs(left, _END_SECONDS)
+    deadline = time.monotonic() + _END_SECONDS
+    while not all(map(_holds_nothing, left)) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+
+
+def _holds_nothing(process: psutil.Process) -> bool:
+    """Whether it has ended to its last thread. Who must read how it ended may not have done so yet: that takes seconds
+    where the machine's first process is slow to, as in some containers.
+    """
+    try:
+        return _state(process) == "ended" and process.num_threads() <= 1
+    except psutil.Error:
+        return True
 
 
 def _group(process: psutil.Process) -> int | None:
