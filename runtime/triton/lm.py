@@ -69,6 +69,7 @@ class TritonPythonModel:
             given_up=lambda request_id: encoder.send(Note(request_id, gone=True)),
         )
         self._closing = threading.Event()
+        self._published = time.monotonic()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
         self._publisher.start()
         self._moved = time.monotonic()
@@ -170,12 +171,14 @@ class TritonPythonModel:
             self._controls.watch(request_id, sender)
 
     def _last_progress(self) -> float:
-        """When the engine last ended a step; now, while it has none to do. Needs the engine's lock."""
+        """When the engine last ended a step; now, while it has none to do; but never after Triton last took metrics:
+        a Triton that takes nothing of this process any more hears no stream either. Needs the engine's lock.
+        """
         stats, seen = self._engine.stats(), self._seen
         if stats.steps != seen.steps or stats.busy_seconds == seen.busy_seconds:
             self._moved = time.monotonic()
         self._seen = stats
-        return self._moved
+        return min(self._moved, self._published)
 
     def _publish(self) -> None:
         """Follow the engine; when it can never speak again, end the process, which the launcher starts again."""
@@ -189,3 +192,4 @@ class TritonPythonModel:
                     self._engine.free_caches()
             except Exception as error:  # the next look must still come
                 pb_utils.Logger.log_error(f"the metrics could not be published: {error!r}")
+            self._published = time.monotonic()

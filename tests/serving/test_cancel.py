@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_a_cancelled_stream_says_so_and_others_go_on(client: HiggsClient) -> Non
 
 
 def test_nobody_ends_a_stream_by_guessing_its_id_and_a_short_one_is_nobodys_alone(server: TritonServer) -> None:
-    options = json.dumps({"max_seconds": 2.0, "runaway_guard": False, "first_chunk_seconds": 0.04})
+    options = json.dumps(replace(LONG, max_seconds=40.0).to_options())
     values, url = {"text": "I am number one.", "options": options}, server.grpc_url
     with ThreadPoolExecutor() as pool:
         streams = [pool.submit(stream, url, "higgs_audio_v2", values, ["finish_reason"], "1") for _ in range(2)]
