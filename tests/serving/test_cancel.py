@@ -149,6 +149,8 @@ def test_watches_without_streams_are_limited_and_the_oldest_go_first(own_server:
         connection.start_stream(lambda result, error: result and ended.append(result.get_response().id))
         for number in range(most + more):
             connection.async_stream_infer("lm", [control], request_id=f"{number:032}", enable_empty_final_response=True)
+            if number % 50 == 0:  # all at once, Triton's Python backend stopped answering, one time in thirty
+                time.sleep(0.02)
         wait_for(lambda: len(ended) >= more, 30)
         time.sleep(0.2)
         assert sorted(ended) == [f"{number:032}" for number in range(more)]
