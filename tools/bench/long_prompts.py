@@ -75,7 +75,7 @@ def beside_a_clip(served: Served, running: int, columns: int, hurried: bool) -> 
 
     def run(place: int) -> None:
         text = TextSegment(random.integers(0, PLAIN_TEXT_IDS, PROMPT_POSITIONS))
-        for _ in listen(served.engine, request(f"runs {place} of {running}", (text,), LONG_FRAMES)):
+        for _ in listen(served.engine, request(f"runs {place} of {running}, {hurried}", (text,), LONG_FRAMES)):
             arrivals[place].append(time.perf_counter())
             if over.is_set():
                 return
@@ -96,7 +96,7 @@ def beside_a_clip(served: Served, running: int, columns: int, hurried: bool) -> 
     codes = random.integers(0, layout.first_special_id, (columns, layout.num_codebooks))
     text = TextSegment(random.integers(0, PLAIN_TEXT_IDS, PROMPT_POSITIONS))
     submitted = time.perf_counter()
-    next(listen(served.engine, request(f"reads beside {running}", (text, AudioSegment(codes)), 1)))
+    next(listen(served.engine, request(f"reads beside {running}, {hurried}", (text, AudioSegment(codes)), 1)))
     spoken = time.perf_counter()
     over.set()
     for thread in threads:
