@@ -93,6 +93,21 @@ def test_a_cancelled_stream_frees_its_slot_within_two_steps(
     figure("a cancelled stream's slot is free after", f"{taken} steps at most")
 
 
+@pytest.mark.parametrize("hurried", [False, True])
+def test_a_long_prompt_leaves_its_steps_to_who_listens_in_need(runner: FragileRunner, hurried: bool) -> None:
+    engine = Engine(runner, replace(LIMITS, frame_seconds=1e-6))  # so short that every piece makes all others late
+    engine.pace(Pace(hurried=hurried))
+    events, over = collect(engine, order("hears", frames=900, sampling=ENDLESS))
+    while not events:
+        time.sleep(0.001)
+    steps = runner.steps
+    next(iter(listen(engine, order("reads", positions=320, frames=1))))  # ten pieces
+    taken = runner.steps - steps
+    engine.close()
+    assert over.wait(5)
+    assert taken > 60 if hurried else taken < 60
+
+
 def test_a_failing_prefill_ends_its_own_stream_only(engine: Engine, runner: FragileRunner) -> None:
     expected = codes(list(listen(engine, order("before"))))
     events, over = collect(engine, order("running", frames=200))

@@ -31,8 +31,9 @@ from runtime.engine.trtllm.engine import TrtllmEngine
 from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import CodebookLayout, Limits, Request, Segment
 from runtime.formats.errors import CUDAFailureError, MemoryExhaustionError, RequestError, classify
+from tests.engine.orders import codes
 from tests.engine.trtllm.conftest import until, written
-from tests.engine.trtllm.orders import codes, order, random_prompt
+from tests.engine.trtllm.orders import order, random_prompt
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.network import Network
 from tools.bench.listening import listen

@@ -19,8 +19,9 @@ from runtime.engine.trtllm.column_step import cuda_graph_recorder
 from runtime.engine.trtllm.engine import TrtllmEngine
 from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import SamplingParameters
+from tests.engine.orders import codes
 from tests.engine.trtllm.conftest import written
-from tests.engine.trtllm.orders import GREEDY, LIMITS, SAMPLING, codes, invite_visitors, order, random_prompt
+from tests.engine.trtllm.orders import GREEDY, LIMITS, SAMPLING, invite_visitors, order, random_prompt
 from tests.engine.trtllm.stage import WIDTH, Stage
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.network import Network

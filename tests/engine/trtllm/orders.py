@@ -11,7 +11,6 @@ from runtime.engine.trtllm.engine import TrtllmEngine
 from runtime.engine.types import (
     AudioSegment,
     CodebookLayout,
-    FrameWindow,
     Limits,
     Prompt,
     Request,
@@ -28,10 +27,6 @@ SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=
 
 def order(name: str, prompt: Prompt, sampling: SamplingParameters = GREEDY, frames: int = FRAMES) -> Request:
     return Request(name, prompt, sampling, WindowPlan(2, 1.5, 20), frames, timeout=300.0)
-
-
-def codes(windows: list[FrameWindow]) -> np.ndarray:
-    return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in windows], axis=1)
 
 
 def random_prompt(number: int, layout: CodebookLayout, clip_frames: int = 0) -> Prompt:

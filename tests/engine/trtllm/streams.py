@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
-
-import numpy as np
 
 from runtime.engine.contract import Event
 from runtime.engine.trtllm.engine import TrtllmEngine
-from runtime.engine.types import (
-    FrameWindow,
-    Limits,
-    Prompt,
-    Request,
-    SamplingParameters,
-    TextSegment,
-    WindowPlan,
-)
-from runtime.formats.errors import (
-    RequestError,
-)
+from runtime.engine.types import Limits, Request
+from runtime.formats.errors import RequestError
 
 LIMITS = Limits(max_streams=3, max_waiting=2, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
-SAMPLING = SamplingParameters(temperature=1.0, top_k=50, top_p=0.95, ras_window=7, ras_max_repeats=2, seed=3)
-ENDLESS = replace(SAMPLING, temperature=0.0, ras_window=0)  # the demo model never ends when greedy
-
-
-def order(name: str, positions: int = 30, frames: int = 30, **changes: object) -> Request:
-    ids = np.random.default_rng(positions).integers(0, 256, positions)
-    values: dict[str, object] = {"sampling": SAMPLING, "windows": WindowPlan(2, 1.5, 20), "timeout": 60.0}
-    return Request(request_id=name, prompt=Prompt((TextSegment(ids),)), max_frames=frames, **(values | changes))  # type: ignore[arg-type]
-
-
-def codes(windows: list[FrameWindow]) -> np.ndarray:
-    return np.concatenate([w.codes[:, w.context : w.context + w.count] for w in windows], axis=1)
 
 
 class Listener:

@@ -30,10 +30,11 @@ from runtime.formats.errors import (
     ModelLoadingError,
     OverloadedError,
 )
+from tests.engine.orders import ENDLESS, codes, order
 from tests.engine.trtllm.conftest import ROWS, Start, engine_config, until
 from tests.engine.trtllm.standin.executor import Executor
 from tests.engine.trtllm.standin.network import Network
-from tests.engine.trtllm.streams import ENDLESS, LIMITS, Listener, codes, order
+from tests.engine.trtllm.streams import LIMITS, Listener
 from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow

@@ -17,9 +17,10 @@ from runtime.formats.errors import (
     CUDAFailureError,
     RequestError,
 )
+from tests.engine.orders import ENDLESS, codes, order
 from tests.engine.trtllm.conftest import until
 from tests.engine.trtllm.standin.executor import Executor
-from tests.engine.trtllm.streams import ENDLESS, Listener, codes, order
+from tests.engine.trtllm.streams import Listener
 from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow

@@ -26,8 +26,9 @@ from runtime.engine.types import (
     Segment,
     TextSegment,
 )
+from tests.engine.orders import codes
 from tests.engine.trtllm.conftest import Start, until
-from tests.engine.trtllm.orders import FRAMES, GREEDY, LIMITS, SAMPLING, codes, invite_visitors, order, random_prompt
+from tests.engine.trtllm.orders import FRAMES, GREEDY, LIMITS, SAMPLING, invite_visitors, order, random_prompt
 from tests.engine.trtllm.standin.executor import BLOCK
 from tests.serving.higgs import Generated, Higgs
 from tools.bench.listening import listen
