@@ -52,10 +52,10 @@ def test_a_failing_listener_harms_nobody_else(engine: SpeechEngine) -> None:
 
 def test_deadlines_end_waiting_and_running_streams(engine: SpeechEngine) -> None:
     with pytest.raises(GenerationTimeoutError, match="before its speech was complete"):
-        list(listen(engine, order("slow", frames=900, timeout=0.2, sampling=ENDLESS)))
+        list(listen(engine, order("slow", frames=900, timeout=0.1, sampling=ENDLESS)))
     running = [collect(engine, order(f"r{i}", frames=900, sampling=ENDLESS)) for i in range(LIMITS.max_streams)]
     with pytest.raises(GenerationTimeoutError, match="waited for a free stream"):
-        list(listen(engine, order("waiting", timeout=0.2)))
+        list(listen(engine, order("waiting", timeout=0.1)))
     for i, (_, over) in enumerate(running):
         engine.cancel(f"r{i}")
         assert over.wait(5)
