@@ -163,6 +163,7 @@ coverage: setup ### run the fast tests and print the lines of runtime/ that they
 
 test-long: setup ### run the tests that take minutes each: acceptance, published layouts, a chapter, dialogues by ear, an RTX bundle, an fp8 conversion; and properties with new examples
 	@$(PY) -m pytest -m long
+	@HIGGS_RANDOM_CUTS=125 $(PY) -m pytest tests/serving/test_growing_text.py -k random
 	@$(PY) -m pytest -m hypothesis --hypothesis-profile default --numprocesses $(WORKERS) --dist worksteal
 
 lint: setup ## run ruff and mypy on every package

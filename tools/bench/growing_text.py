@@ -1,4 +1,4 @@
-"""`python -m tools.bench.growing_text`: when a text that is still being written is heard first, and gaps in its sound."""
+"""`python -m tools.bench.growing_text`: when a growing text is heard first, and gaps in its sound."""
 
 from __future__ import annotations
 
