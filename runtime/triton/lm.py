@@ -2,7 +2,7 @@
 
 in:  plan (JSON), reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], as
      `formats/speech_plan.py` describes them, and codes_signature over the last two (`formats/signing.py`); or control
-     ("cancel" or "watch") alone, under the stream's request id
+     alone, under the stream's request id: "cancel" or "watch", or, for `prompt`, "append" with a text, "flush" or "end"
 out: codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them
 
 Plan and window begin with their signatures.
@@ -24,15 +24,19 @@ from runtime.engine.loader import start_engine
 from runtime.engine.types import Limits, ModelDescription
 from runtime.formats.errors import InvalidRequestError, classify, quoted, require
 from runtime.formats.speech_plan import SpeechPlan
+from runtime.formats.stream_ids import is_secret
 from runtime.speech.context import ContextLimits
+from runtime.speech.growing_stream import GrowingStream
 from runtime.speech.prompts import read_prefixes
 from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
 from runtime.triton.beat import beat
-from runtime.triton.cancelling import Controls, is_secret
+from runtime.triton.cancelling import Controls
 from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.farewell import end_process
 from runtime.triton.flow import Flow
+from runtime.triton.growing_streams import GrowingStreams
+from runtime.triton.growing_texts import TEXT_CONTROLS, TextSender
 from runtime.triton.memory import Memory
 from runtime.triton.metrics import LmMetrics, Refusals
 from runtime.triton.notes import Note, NoteSender
@@ -62,12 +66,11 @@ class TritonPythonModel:
         self._max_timeout: float = settings["max_timeout_seconds"]
         self._delivery = Delivery()
         self._flow = Flow(self._engine, self._frame_seconds, self._metrics.first_audio)
-        encoder = NoteSender("codec_encoder")
+        self._encoder, self._prompt = NoteSender("codec_encoder"), NoteSender("prompt")
         self._memory = Memory()
-        self._controls = Controls(
-            most_watches=2 * (limits.max_streams + limits.max_waiting),
-            given_up=lambda request_id: encoder.send(Note(request_id, gone=True)),
-        )
+        self._controls = Controls(most_watches=2 * (limits.max_streams + limits.max_waiting), given_up=self._given_up)
+        self._growing = GrowingStreams(limits.max_streams + limits.max_waiting)
+        self._texts = TextSender()
         self._closing = threading.Event()
         self._published = time.monotonic()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
@@ -85,7 +88,7 @@ class TritonPythonModel:
                 if control is None:
                     self._speak(request, sender)
                 else:
-                    self._control(control, request.request_id(), sender)
+                    self._control(control, request, sender)
             except Exception as error:
                 refusal = classify(error)
                 self._refusals.count(refusal)
@@ -93,6 +96,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         self._controls.close()
+        self._growing.close()
         self._engine.close()
         self._delivery.close()
         self._flow.close()
@@ -127,7 +131,7 @@ class TritonPythonModel:
             on_sent=partial(self._sent, request_id, nbytes, positions),
             on_end=partial(self._ended, request_id),
         )
-        stream = SpeechStream(
+        arguments = (
             request_id,
             plan,
             read_prefixes(plan, codes, frames, self._model),
@@ -138,12 +142,16 @@ class TritonPythonModel:
             responses.send,
             self._delivery.put,
         )
+        waits = partial(self._waits, request_id, nbytes)
+        stream = GrowingStream(*arguments, waits=waits) if plan.text_timeout else SpeechStream(*arguments)
         if sender.is_cancelled() or not self._controls.stream_begins(request_id, stream.cancel):
             stream.end_unheard()
             return
         self._flow.begins(request_id, plan.arrived, stream.cancel)
         self._memory.promise(request_id, nbytes)
         try:
+            if isinstance(stream, GrowingStream):
+                self._growing.begins(request_id, stream)
             stream.start()
         except BaseException:
             self._ended(request_id, wanted=False)
@@ -155,20 +163,37 @@ class TritonPythonModel:
 
     def _ended(self, request_id: str, wanted: bool) -> None:
         self._memory.promise(request_id, 0)
+        if self._growing.ends(request_id):
+            self._prompt.send(Note(request_id, gone=True))
         self._controls.stream_ended(request_id)
         self._flow.ends(request_id, wanted)
 
-    def _control(self, control: str, request_id: str, sender: Any) -> None:
+    def _waits(self, request_id: str, nbytes: int, waits: bool) -> None:
+        """A stream is nothing to the engine while it waits for text."""
+        self._flow.waits(request_id, waits)
+        self._memory.promise(request_id, 0 if waits else nbytes)
+
+    def _given_up(self, request_id: str) -> None:
+        """The request will be no stream."""
+        for model in (self._encoder, self._prompt):
+            model.send(Note(request_id, gone=True))
+
+    def _control(self, control: str, request: Any, sender: Any) -> None:
+        request_id = request.request_id()
         if not request_id:
             raise InvalidRequestError("control needs the request id of the stream it means")
-        if control not in ("cancel", "watch"):
-            raise InvalidRequestError(f"control {quoted(control)} is unknown; there are cancel and watch")
+        if control not in ("cancel", "watch", *TEXT_CONTROLS):
+            known = ", ".join(("cancel", "watch", *TEXT_CONTROLS))
+            raise InvalidRequestError(f"control {quoted(control)} is unknown; there are {known}")
         if not is_secret(request_id):
             tensors.send(sender)
         elif control == "cancel":
             self._controls.cancel(request_id, sender)
-        else:
+        elif control == "watch":
             self._controls.watch(request_id, sender)
+        else:
+            self._texts.pass_on(control, request_id, tensors.text(request, "text"))
+            tensors.send(sender)
 
     def _last_progress(self) -> float:
         """When the engine last ended a step; now, while it has none to do; but never after Triton last took metrics:
@@ -187,7 +212,7 @@ class TritonPythonModel:
                 end_process("lm", self._engine.broken)
                 return
             try:
-                self._metrics.follow(self._engine.stats(), self._flow.late(), self._memory.used())
+                self._metrics.follow(self._engine.stats(), self._flow.late(), self._growing.look(), self._memory.used())
                 if self._memory.is_short():
                     self._engine.free_caches()
             except Exception as error:  # the next look must still come

@@ -21,6 +21,7 @@ from runtime.engine.types import (
 from runtime.formats.speech_plan import NO_GUARD, PlannedPart, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.formats.window import FinishReason, Window
 from runtime.speech.context import ContextLimits
+from runtime.speech.growing_stream import GrowingStream
 from runtime.speech.prompts import Prefix
 from runtime.speech.speech_stream import SpeechStream
 
@@ -35,11 +36,14 @@ def part(speaker: str = "", ids: tuple[int, ...] = (7, 8), **changes: Any) -> Pl
     values: dict[str, Any] = {
         "speaker": speaker,
         "text": f"{speaker} says {ids}",
+        "written": f"{speaker} says {ids}",
+        "characters": (0, 10),
         "prefix": 0,
         "ids": ids,
         "cloned": True,
         "pause": 5,
         "max_frames": 100,
+        "expected_frames": 40,
         "least_frames": 0,
         "guard": NO_GUARD,
     }
@@ -60,6 +64,7 @@ def plan(*parts: PlannedPart, **changes: Any) -> SpeechPlan:
         "max_retries": 2,
         "hold_parts": False,
         "fallback_modes": True,
+        "text_timeout": 0.0,
         "about": {"voices": {}},
     }
     return SpeechPlan(**values | changes)
@@ -141,13 +146,22 @@ class Stage:
         self.engine = Engine()
         self.heard: list[Any] = []
         self.submissions_when_sent: list[int] = []
+        self.waits: list[bool] = []
         self._deferred: list[Callable[[], None]] = []
 
     def speak(self, written: SpeechPlan) -> SpeechStream:
-        limits, defer = ContextLimits(4096, 4096), self._deferred.append
-        stream = SpeechStream("id", written, PREFIXES, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, defer)
+        stream = SpeechStream(*self._arguments(written))
         stream.start()
         return stream
+
+    def speak_growing(self, written: SpeechPlan) -> GrowingStream:
+        stream = GrowingStream(*self._arguments(written), waits=self.waits.append)
+        stream.start()
+        return stream
+
+    def _arguments(self, written: SpeechPlan) -> tuple[Any, ...]:
+        limits, defer = ContextLimits(4096, 4096), self._deferred.append
+        return "id", written, PREFIXES, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, defer
 
     def say(self, frames: int, reason: FinishReason | None = None) -> np.ndarray:
         said = self.engine.say(frames, reason)
