@@ -22,6 +22,9 @@ from runtime.text.sure_ends import is_balanced, sure_clause, sure_ends
 _SETTLED, _UNSURE = 0.03, 0.4
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*")
 _ENDED = re.compile(rf"[.!?…。！？][{re.escape(CLOSING)}\"'*_]*\s*$")
+_FENCE = "```"
+_LONGEST_END = 20  # characters of a mark and what closes behind it, which may still grow
+_NEAR = 400  # characters that tell the language of what was just begun
 _LONGEST_BLOCK = 4000  # characters that are read again for each sentence; beyond, wrapped lines may be read otherwise
 
 
@@ -41,6 +44,7 @@ class GrowingText:
         self._speaker, self._speaker_before = "", ""  # of the last part, and of the last before the block
         self._given: list[TextPart] = []  # of the block
         self._stop = 0  # the characters of the block that these say
+        self._searched = 0  # those before which nothing more ends for sure
         self._pause = 0.0  # between the last part before the block and its first
         self._opening = True
         self.came = 0.0  # when the last piece did
@@ -66,7 +70,7 @@ class GrowingText:
         while True:
             rest = self._block[self._stop :]
             blank = _BLANK_LINE.search(rest)
-            if blank and is_balanced(rest[: blank.start()]):
+            if blank and is_balanced(rest[max(0, blank.start() - _NEAR) : blank.start()]):
                 pieces.append(self._take(self._stop + blank.end()))
                 self._begin_block(self._params.paragraph_pause_seconds)
                 continue
@@ -97,8 +101,12 @@ class GrowingText:
 
         settled: also one behind which nothing came yet.
         """
-        language = self._reader.language(rest)
-        ends = [end for end in sure_ends(rest, language) if end < len(rest) or settled]
+        if self._block.count(_FENCE) % 2:
+            return 0
+        language = self._reader.language(rest[:_NEAR])
+        searched = max(0, self._searched - self._stop)
+        ends = [end for end in sure_ends(rest, language, searched) if end < len(rest) or settled]
+        self._searched = max(self._searched, self._stop + len(rest) - _LONGEST_END)
         clause = sure_clause(rest, language) if self._opening and not self._given and not ends else None
         if clause and (clause < len(rest) or settled):
             ends.append(clause)
@@ -127,7 +135,8 @@ class GrowingText:
 
     def _begin_block(self, pause: float) -> None:
         """What was not given yet stands alone from now on; pause: in front of it."""
-        self._begins, self._block, self._stop = self._begins + self._stop, self._block[self._stop :], 0
+        self._begins, self._block = self._begins + self._stop, self._block[self._stop :]
+        self._searched, self._stop = max(0, self._searched - self._stop), 0
         self._speaker_before = self._speaker
         if self._given:
             self._opening, self._pause, self._given = False, pause, []

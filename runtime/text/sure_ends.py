@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from runtime.text.languages import is_common_word
 from runtime.text.readings.word_sets import words
@@ -24,19 +25,23 @@ _LONG_ENOUGH = 4  # letters of a word that is not known; shorter ones may be abb
 _NEAR = 400  # characters; an older bracket was never meant to be closed
 _PAIRS = ("()", "[]", "{}", "“”", "«»", "「」", "『』", "（）", "【】", "《》")
 _TWICE = ('"', "**", "`")
+_FIRST_CLAUSES = 8  # of a sentence, of which one may be long enough
 _CLAUSE_WORDS = 5  # a clause may be spoken alone that has so many, or twice as many characters of Chinese
 
 
-def sure_ends(text: str, language: str) -> Iterator[int]:
-    """Where sentences surely end, behind their marks, in a text whose beginning is that of a paragraph."""
-    for mark in _END.finditer(text):
-        if _is_sure(text[: mark.start()], mark.group(), language):
+def sure_ends(text: str, language: str, start: int = 0) -> Iterator[int]:
+    """Where sentences surely end, behind their marks, in a text whose beginning is that of a paragraph.
+
+    start: only behind it. What follows an end, or a place that is none, changes nothing but at the end of the text.
+    """
+    for mark in _END.finditer(text, start):
+        if _is_sure(text[max(0, mark.start() - _NEAR) : mark.start()], mark.group(), language):
             yield mark.end()
 
 
 def sure_clause(text: str, language: str) -> int | None:
     """Where the first clause ends that is long enough to be spoken alone; None if the sentence ends before."""
-    for mark in _CLAUSE.finditer(text):
+    for mark in islice(_CLAUSE.finditer(text[:_NEAR]), _FIRST_CLAUSES):
         left = text[: mark.start()]
         if _END.search(left):
             return None
@@ -46,18 +51,17 @@ def sure_clause(text: str, language: str) -> int | None:
     return None
 
 
-def is_balanced(text: str) -> bool:
-    """Whether no quotation, bracket, tag or mark of emphasis is open at its end."""
-    near = text[max(0, len(text) - _NEAR) :]
+def is_balanced(near: str) -> bool:
+    """Whether no quotation, bracket, tag or mark of emphasis is open at the end of what stands near a place."""
     near = near[near.rfind("\n\n") + 1 :]
     if any(near.count(pair[0]) > near.count(pair[1]) for pair in _PAIRS):
         return False
     open_tag = near.rfind("<") > near.rfind(">") and near[near.rfind("<") + 1 :][:1] in "S/|"
-    return not open_tag and not any(near.count(mark) % 2 for mark in _TWICE) and text.count("```") % 2 == 0
+    return not open_tag and not any(near.count(mark) % 2 for mark in _TWICE)
 
 
 def _is_sure(left: str, mark: str, language: str) -> bool:
-    """Whether a sentence is over with a mark, behind which quotations may close, after what stands left of it."""
+    """Whether a sentence is over with a mark, behind which quotations may close, after what stands near, left of it."""
     if not is_balanced(left + mark):
         return False
     if mark[0] in "!?":

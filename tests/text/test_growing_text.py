@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import textwrap
-import time
 from dataclasses import replace
 from itertools import groupby, pairwise
 from typing import Any
@@ -25,6 +24,7 @@ from runtime.text.prompt_encoder import PromptEncoder
 from runtime.text.request_options import parse_options
 from runtime.text.sure_ends import sure_ends
 from runtime.text.text_input import read_text
+from tests.text.growth import assert_linear
 from tests.text.test_plan_writer import LIMITS, OPTION_LIMITS, TOKENIZER
 from tests.text.test_voice_assignment import THREE
 from tests.text.test_wrapped_prose import SENTENCES, TRICKY
@@ -237,16 +237,16 @@ def test_a_bad_piece_ends_the_stream_with_a_sentence(piece: str, words: str) -> 
         text.said()
 
 
-def test_a_text_without_a_paragraph_takes_linear_time() -> None:
-    def read(sentences: int) -> float:
-        text, started = Grown(max_characters=10**6), time.process_time()
-        for number in range(sentences):
-            text.speech.append(f"This is the sentence {number}, and here it ends. ", 0.0)
-        assert len(text.said()) == sentences
-        return time.process_time() - started
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", ["Here it ends. ", "A. ", "a, ", "“No. ", "<S"])
+def test_pieces_take_linear_time(piece: str) -> None:
+    def grow(text: str) -> None:
+        grown = Grown(max_characters=10**6)
+        for start in range(0, len(text), len(piece)):
+            grown.speech.append(text[start : start + len(piece)], 0.0)
+        grown.speech.end()
 
-    read(10)
-    assert read(400) < 6 * read(100)
+    assert_linear(grow, piece, 1024)
 
 
 def test_an_end_is_sure_only_where_nothing_is_open() -> None:
