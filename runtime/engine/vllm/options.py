@@ -80,8 +80,10 @@ def _arguments(weights: Path, limits: Limits, options: VllmOptions) -> dict[str,
         "distributed_executor_backend": "mp" if several else "uni",
         "logits_processors": [SAMPLING],
         "logprobs_mode": "processed_logits",
-        # A recorded step could not tell a column of speech from a prompt's last piece of one token.
-        "enforce_eager": True,
+        "async_scheduling": False,  # sampling counts the ids that vLLM has kept: they must be there
+        # On a GPU, steps of one position a stream are recorded as CUDA graphs; a CPU has none. The network is not
+        # compiled: torch.compile would fix, at the first step, whether there is text in one.
+        "compilation_config": {"mode": "NONE", "cudagraph_mode": "FULL_DECODE_ONLY"},
         "disable_log_stats": True,
     }
 
@@ -103,7 +105,7 @@ def _prepare_process(threads: int, options: VllmOptions) -> None:
     if not torch.cuda.is_available():  # it would compile one small function with the C++ compiler, half a minute long
         os.environ["TORCH_COMPILE_DISABLE"] = "1"
         torch._dynamo.config.disable = True
-    if options.own_process:  # its workers take this many threads each, and more would spin for the same cores
+    if options.own_process or options.tensor_parallel > 1:  # workers take so many each; more would spin for the cores
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // options.tensor_parallel))
     # On a CPU it would otherwise start a worker process even for one worker.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(options.own_process))
