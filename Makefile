@@ -10,6 +10,7 @@ CODEC_REVISION ?=
 PRECISION ?=
 VOICES ?= voices
 STREAMS ?=
+GPUS ?=
 DEVICE ?=
 FALLBACK ?=
 STATE ?=
@@ -46,7 +47,7 @@ RUN_PYTHON ?= $(if $(IN_CONTAINER),python3,$(PY))
 BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--voices "$$VOICES") \
 	$(if $(REVISION),--revision "$$REVISION") $(if $(CODEC),--codec "$$CODEC") \
 	$(if $(CODEC_REVISION),--codec-revision "$$CODEC_REVISION") $(if $(PRECISION),--precision $(PRECISION)) \
-	$(if $(STREAMS),--streams $(STREAMS)) $(if $(DEVICE),--device "$$DEVICE") \
+	$(if $(STREAMS),--streams $(STREAMS)) $(if $(GPUS),--gpus $(GPUS)) $(if $(DEVICE),--device "$$DEVICE") \
 	$(if $(IN_CONTAINER),--engine-python python3)
 
 # Folders may have any name: a folder's name reaches the shell as a quoted variable.

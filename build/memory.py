@@ -62,6 +62,13 @@ class ModelShape:
             if size < 1:
                 raise BuildError(f"config.json does not describe Higgs Audio V2: {field} is {size}")
 
+    def check_split(self, gpus: int) -> None:
+        """Raises BuildError when the layers cannot be split over so many GPUs: each takes as many whole heads."""
+        for field in ("num_heads", "num_kv_heads", "intermediate_size"):
+            size = getattr(self, field)
+            if size % gpus:
+                raise BuildError(f"the model cannot be split over {gpus} GPUs: its {field}, {size}, is no multiple")
+
     @property
     def layer_parameters(self) -> int:
         """Of all layers: attention and both feed-forward networks."""

@@ -161,7 +161,8 @@ def _vllm(lm: ModelDescription, target: Target) -> dict[str, Any]:
         return {}
     positions = target.max_streams * target.max_positions + target.prefix_cache_positions
     dtype = {"fp32": "float32", "bf16": "bfloat16"}[target.precision]
-    return {"vllm": {"dtype": dtype, "kv_cache_bytes": positions * _position_bytes(lm, target)}}
+    cache = positions * _position_bytes(lm, target) // target.gpus
+    return {"vllm": {"dtype": dtype, "kv_cache_bytes": cache, "tensor_parallel": target.gpus}}
 
 
 def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class Target:
     lm_threads: int
     lm_nice: int
     codec_threads: int
+    gpus: int
 
     @property
     def lm(self) -> EngineKind:
@@ -96,6 +97,16 @@ def with_precision(target: Target, precision: str) -> Target:
             f"and fp8 needs {FP8_CAPABILITY} or more"
         )
     return replace(target, precision=precision)
+
+
+def with_gpus(target: Target, gpus: int) -> Target:
+    """The target with its language model split over so many GPUs. Raises BuildError where its engine does not split."""
+    if gpus < 1:
+        raise BuildError(f"--gpus is {gpus}; a language model needs at least 1")
+    if gpus > 1 and not target.lm.splits:
+        kinds = ", ".join(name for name, kind in ENGINES.items() if kind.splits)
+        raise BuildError(f"target {target.name} runs on one GPU; only the engines {kinds} split a model over several")
+    return replace(target, gpus=gpus)
 
 
 def with_threads(target: Target, model_bytes: int) -> Target:

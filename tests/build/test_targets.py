@@ -13,7 +13,7 @@ import pytest
 
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
-from build.targets import Target, load_target, target_names, with_precision, with_threads
+from build.targets import Target, load_target, target_names, with_gpus, with_precision, with_threads
 from convert.lm_formats import FORMATS
 from demo.boson_layout import boson_config
 from demo.codec import STRIDES
@@ -54,6 +54,21 @@ def test_a_target_has_the_precisions_its_engine_runs_and_the_converter_writes() 
     ):
         with pytest.raises(BuildError, match=sentence):
             with_precision(load_target(name), precision)
+
+
+def test_only_vllm_splits_a_model_and_only_over_as_many_gpus_as_share_it_alike() -> None:
+    assert with_gpus(load_target("vllm-cpu"), 2).gpus == 2
+    assert with_gpus(load_target("h100"), 1) == load_target("h100")
+    for name, gpus, sentence in (
+        ("h100", 2, "target h100 runs on one GPU; only the engines .*vllm-cpu.* split a model over several"),
+        ("vllm-cpu", 0, "--gpus is 0; a language model needs at least 1"),
+    ):
+        with pytest.raises(BuildError, match=sentence):
+            with_gpus(load_target(name), gpus)
+    for gpus in (1, 2, 4, 8):
+        TRUE.check_split(gpus)
+    with pytest.raises(BuildError, match=r"cannot be split over 3 GPUs: its num_kv_heads, 8, is no multiple"):
+        TRUE.check_split(3)
 
 
 def test_both_layouts_give_the_same_shape() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,12 @@ from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import Limits
 from runtime.engine.vllm.engine import VllmEngine
 from runtime.engine.vllm.options import VllmOptions
+from tests.conftest import ROOT, built
 
 LIMITS = Limits(max_streams=8, max_waiting=128, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
 IN_PROCESS = VllmOptions(dtype="float32", kv_cache_bytes=2**26)
 
-Start = Callable[..., VllmEngine]
+VOICE, VOICES = ROOT / "demo" / "checkpoint", ROOT / "voices"
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,12 @@ def weights(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("vllm")
     lm_vllm.export(Checkpoint.open(checkpoint), directory, "fp32", 4096)
     return directory
+
+
+@pytest.fixture(scope="session")
+def split_bundle() -> Path:
+    """The demo voice on `vllm-cpu`, its language model split over two workers."""
+    return built("vllm_split_bundle", VOICE, VOICES, "--target", "vllm-cpu", "--gpus", "2")
 
 
 @contextmanager

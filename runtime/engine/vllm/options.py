@@ -98,6 +98,7 @@ def _prepare_process(threads: int, options: VllmOptions) -> None:
     """What vLLM reads of its process, and hands on to those that it starts."""
     locale.setlocale(locale.LC_CTYPE, "C.UTF-8")  # inside Triton it is ASCII, in which vLLM cannot read its own files
     os.environ["VLLM_PLUGINS"] = PLUGIN
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # this process has threads
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     # A worker whose neighbour has died waits for it for ever: the streams need not wait for that worker.
