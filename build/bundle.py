@@ -103,6 +103,7 @@ def _prepare(order: Order, target: Target, bundle: Path) -> tuple[Gpu | None, Mo
         return None, shape
     gpu = machine.choose_gpu(target, order.device)
     machine.check_software(target, order.python)
+    requirements(target, order.python)
     if shape is not None:
         # The codec and its frame length are not known yet: the memory for a clip's frames is counted later.
         fit(shape, target, 0.0, machine.usable_gpu_bytes(target, gpu))

@@ -23,15 +23,14 @@ _PLUGIN_FOLDER = Path(__file__).with_name("plugin")
 @dataclass(frozen=True)
 class VllmOptions:
     """`dtype`: what it computes in, by torch's name; `quantization`: by vLLM's name; None: as stored.
-    `kv_cache_bytes`: memory for keys and values, in each worker; 0: what is left of `gpu_memory_share` of a GPU.
+    `kv_cache_bytes`: memory for keys and values, in each worker.
     `tensor_parallel`: workers that share the model. `own_process`: whether the engine's core leaves this process;
     workers of a group always do. `prefix_cache`: whether keys and values serve later prompts that begin alike.
     """
 
     dtype: str
+    kv_cache_bytes: int
     quantization: str | None = None
-    kv_cache_bytes: int = 0
-    gpu_memory_share: float = 0.8
     tensor_parallel: int = 1
     own_process: bool = False
     prefix_cache: bool = True
@@ -74,8 +73,9 @@ def _arguments(weights: Path, limits: Limits, options: VllmOptions) -> dict[str,
         "max_num_batched_tokens": limits.max_streams + limits.prefill_tokens_per_step,
         "enable_chunked_prefill": True,
         "enable_prefix_caching": options.prefix_cache,
-        "kv_cache_memory_bytes": options.kv_cache_bytes or None,
-        "gpu_memory_utilization": options.gpu_memory_share,
+        "kv_cache_memory_bytes": options.kv_cache_bytes,
+        # With the former, only a share that must be free: the launcher has compared what is needed with what there is.
+        "gpu_memory_utilization": 0.01,
         "tensor_parallel_size": options.tensor_parallel,
         "distributed_executor_backend": "mp" if several else "uni",
         "logits_processors": [SAMPLING],
