@@ -91,7 +91,9 @@ def with_precision(target: Target, precision: str) -> Target:
     if precision not in target.lm.precisions:
         there = ", ".join(target.lm.precisions)
         raise BuildError(f"target {target.name} has no precision {precision!r}; it has {there}")
-    if precision == "fp8" and float(target.compute_capability.rstrip("+")) < float(FP8_CAPABILITY):
+    if precision == "fp8" and target.compute_capability.endswith("+"):
+        target = replace(target, compute_capability=f"{FP8_CAPABILITY}+")
+    elif precision == "fp8" and float(target.compute_capability) < float(FP8_CAPABILITY):
         raise BuildError(
             f"target {target.name} has no fp8: its GPU's compute capability is {target.compute_capability}, "
             f"and fp8 needs {FP8_CAPABILITY} or more"

@@ -46,6 +46,7 @@ def test_a_target_has_the_precisions_its_engine_runs_and_the_converter_writes() 
         assert target.precision in target.lm.precisions
         assert set(target.lm.precisions) <= set(written) & set(WEIGHT_BYTES)
     assert with_precision(load_target("l40s"), "fp8").precision == "fp8"
+    assert with_precision(load_target("vllm"), "fp8").compute_capability == "8.9+", "not every card that bf16 has"
     for name, precision, sentence in (
         ("h100", "fp32", "target h100 has no precision 'fp32'; it has bf16, fp8, int8, int4"),
         ("rtx4090", "int4", "target rtx4090 has no precision 'int4'; it has bf16, fp16"),
