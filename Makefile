@@ -147,10 +147,10 @@ $(VLLM)/.ready: pyproject.toml | $(READY)
 	@$(PIP) --no-deps --target $(VLLM) --group $(VLLM_GROUP)
 	@touch $@
 
-test-vllm: vllm ### run vLLM's tests but the long ones: the contract, equal codes among 64, a small cache
+test-vllm: vllm ### run vLLM's tests but the long ones: the contract, transformers' codes, equal codes among 64, a small cache
 	@$(VLLM_PATH) $(PY) -m pytest tests/vllm -m "not long" -q
 
-test-vllm-long: vllm ### run vLLM's long tests: processes of their own, two workers, Triton
+test-vllm-long: vllm ### run vLLM's long tests: processes of their own, two workers, one killed, bfloat16, Triton
 	@$(VLLM_PATH) $(PY) -m pytest tests/vllm -m long -q
 
 test: setup ## run the tests, on a real Triton, in WORKERS (2) processes; the long ones, deploy/'s and a GPU's have targets of their own
@@ -186,7 +186,8 @@ soak: setup ### speak a chapter of 30,000 characters in whole parts and watch th
 	@HIGGS_SOAK_PART_SECONDS=10 $(PY) -m pytest tests/serving/test_long_text.py -k flat_memory
 
 acceptance: setup ## build, serve and test TARGET on this machine; print a report and write it into REPORTS (artifacts/acceptance)
-	@started=$$(date +%s); $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE" && \
+	@$(if $(ENGINE_PATH),$(MAKE) --no-print-directory vllm)
+	@$(if $(ENGINE_PATH),export $(ENGINE_PATH);) started=$$(date +%s); $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE" && \
 		$(PY) -m pytest tests/acceptance --verbose --bundle "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(QUICK),--quick) \
 			--run-python "$$RUN_PYTHON" --report "$$REPORTS" --build-seconds $$(($$(date +%s) - started))
 

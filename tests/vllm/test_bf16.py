@@ -36,7 +36,20 @@ def generated() -> list[Generated]:
     return [higgs.generate(FRAMES, one["written"]) for one in held_out[:SENTENCES]]
 
 
-def judged(checkpoint: Checkpoint, prompts: list[Generated], spoken: list[np.ndarray]) -> list[Agreement]:
+def spoken_by_vllm(prompts: list[Generated], folder: Path, record: bool = True) -> list[np.ndarray]:
+    """The codes that vLLM speaks behind the same prompts, all at once, in bfloat16; its weights go into `folder`."""
+    lm_vllm.export(Checkpoint.open(VOICE), folder, "bf16", 4096)
+    higgs = Higgs(VOICE)
+    requests = [
+        replace(order(f"{i}", frames=FRAMES, sampling=ENDLESS, timeout=PATIENCE), prompt=higgs.prompt(one))
+        for i, one in enumerate(prompts)
+    ]
+    with started(folder, options=replace(IN_PROCESS, dtype="bfloat16", record=record)) as engine:
+        return answers(engine, requests)
+
+
+def judged(prompts: list[Generated], spoken: list[np.ndarray]) -> list[Agreement]:
+    checkpoint = Checkpoint.open(VOICE)
     return [
         compare(Spoken(prompt.ids, prompt.clip, codes.astype(np.int32), ""), checkpoint, "bf16", 0.0)
         for prompt, codes in zip(prompts, spoken, strict=True)
@@ -46,16 +59,11 @@ def judged(checkpoint: Checkpoint, prompts: list[Generated], spoken: list[np.nda
 def test_every_code_is_transformers_choice_or_a_near_tie(
     generated: list[Generated], tmp_path: Path, figure: Callable[[str, str], None]
 ) -> None:
-    checkpoint, higgs = Checkpoint.open(VOICE), Higgs(VOICE)
-    lm_vllm.export(checkpoint, tmp_path, "bf16", 4096)
-    requests = [
-        replace(order(f"{i}", frames=FRAMES, sampling=ENDLESS, timeout=PATIENCE), prompt=higgs.prompt(one))
-        for i, one in enumerate(generated)
-    ]
-    with started(tmp_path, options=replace(IN_PROCESS, dtype="bfloat16")) as engine:
-        spoken = answers(engine, requests)
-    for name, codes in (("vLLM", spoken), ("transformers", [one.codes for one in generated])):
-        found = judged(checkpoint, generated, codes)
+    for name, codes in (
+        ("vLLM", spoken_by_vllm(generated, tmp_path)),
+        ("transformers", [one.codes for one in generated]),
+    ):
+        found = judged(generated, codes)
         assert all(one.holds for one in found)
         same, total = sum(one.equal for one in found), sum(one.codes for one in found)
         worst = max(one.worst for one in found)

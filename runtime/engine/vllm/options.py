@@ -22,10 +22,10 @@ _PLUGIN_FOLDER = Path(__file__).with_name("plugin")
 
 @dataclass(frozen=True)
 class VllmOptions:
-    """`dtype`: what it computes in, by torch's name; `quantization`: by vLLM's name; None: as stored.
-    `kv_cache_bytes`: memory for keys and values, in each worker.
-    `tensor_parallel`: workers that share the model. `own_process`: whether the engine's core leaves this process;
-    workers of a group always do. `prefix_cache`: whether keys and values serve later prompts that begin alike.
+    """`dtype`: what it computes in, by torch's name; `kv_cache_bytes`: memory for keys and values, in each worker;
+    `quantization`: by vLLM's name; None: as stored. `tensor_parallel`: workers that share the model. `own_process`:
+    whether the engine's core leaves this process; workers of a group always do. `prefix_cache`: whether keys and
+    values serve later prompts that begin alike. `record`: whether a GPU records steps as CUDA graphs.
     """
 
     dtype: str
@@ -34,6 +34,7 @@ class VllmOptions:
     tensor_parallel: int = 1
     own_process: bool = False
     prefix_cache: bool = True
+    record: bool = True
 
 
 def start_vllm(weights: Path, limits: Limits, threads: int, options: VllmOptions) -> Any:
@@ -83,7 +84,7 @@ def _arguments(weights: Path, limits: Limits, options: VllmOptions) -> dict[str,
         "async_scheduling": False,  # sampling counts the ids that vLLM has kept: they must be there
         # On a GPU, steps of one position a stream are recorded as CUDA graphs; a CPU has none. The network is not
         # compiled: torch.compile would fix, at the first step, whether there is text in one.
-        "compilation_config": {"mode": "NONE", "cudagraph_mode": "FULL_DECODE_ONLY"},
+        "compilation_config": {"mode": "NONE", "cudagraph_mode": "FULL_DECODE_ONLY" if options.record else "NONE"},
         "disable_log_stats": True,
     }
 
