@@ -48,8 +48,9 @@ def spoken_by_vllm(prompts: list[Generated], folder: Path, record: bool = True) 
         return answers(engine, requests)
 
 
-def judged(prompts: list[Generated], spoken: list[np.ndarray]) -> list[Agreement]:
-    checkpoint = Checkpoint.open(VOICE)
+def judged(prompts: list[Generated], spoken: list[np.ndarray], folder: Path = VOICE) -> list[Agreement]:
+    """Each stream's codes beside the float32 logits of the checkpoint in `folder`."""
+    checkpoint = Checkpoint.open(folder)
     return [
         compare(Spoken(prompt.ids, prompt.clip, codes.astype(np.int32), ""), checkpoint, "bf16", 0.0)
         for prompt, codes in zip(prompts, spoken, strict=True)
