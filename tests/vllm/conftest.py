@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -40,10 +42,12 @@ def split_bundle() -> Path:
 
 
 @contextmanager
-def started(weights: Path, limits: Limits = LIMITS, options: VllmOptions = IN_PROCESS) -> Iterator[VllmEngine]:
-    """A running engine."""
-    engine = VllmEngine(weights, limits, threads=2, options=options)
-    with ExitStack() as closing:
+def started(
+    weights: Path, limits: Limits = LIMITS, options: VllmOptions = IN_PROCESS, threads: int = 2
+) -> Iterator[VllmEngine]:
+    """A running engine; what it writes into the environment ends with it."""
+    with patch.dict(os.environ), ExitStack() as closing:
+        engine = VllmEngine(weights, limits, threads, options)
         closing.callback(engine.close)
         yield engine
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import set_num_threads  # vLLM puts one that does nothing in its place
 
 from runtime.engine.contract import Listener, tell
 from runtime.engine.roster import Roster, RosterEngine
@@ -52,7 +52,7 @@ class VllmEngine(RosterEngine[VllmStream]):
         self._keys = itertools.count(1)
         self._roster = Roster[VllmStream](limits)
         self._cancelled: list[VllmStream] = []
-        torch.set_num_threads(threads)
+        set_num_threads(threads)
         self._vllm = start_vllm(directory, limits, threads, options)
         self._thread = threading.Thread(target=self._run, name="vllm", daemon=True)
         self._thread.start()
@@ -96,7 +96,7 @@ class VllmEngine(RosterEngine[VllmStream]):
     # The engine's thread.
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)  # OpenMP counts by thread
+        set_num_threads(self._threads)  # OpenMP counts by thread
         while self._wait():
             try:
                 self._end_what_must_end()
