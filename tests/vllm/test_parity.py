@@ -33,12 +33,6 @@ def test_sixteen_alone(engine: VllmEngine, expected: list[np.ndarray]) -> None:
     assert equal([answers(engine, [request])[0] for request in mixed(16)], expected[:16]) == 16
 
 
-def test_a_small_model_speaks_with_one_thread_where_there_are_more(weights: Path, expected: list[np.ndarray]) -> None:
-    """As the build asks for it. vLLM counts threads before and in its attention, and ends when they differ."""
-    with started(weights, threads=1) as engine:
-        assert equal([answers(engine, [request])[0] for request in mixed(2)], expected[:2]) == 2
-
-
 def test_sixty_four_join_and_leave_eight_places(
     engine: VllmEngine, expected: list[np.ndarray], figure: Callable[[str, str], None]
 ) -> None:

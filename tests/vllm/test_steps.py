@@ -1,4 +1,7 @@
-"""What a GPU needs of a step, shown on a CPU: its kind is known from its schedule, and nothing reads a value back."""
+"""What a GPU needs of a step, shown on a CPU: its kind is known from its schedule, and nothing reads a value back.
+
+And what a CPU needs: as many threads as the engine was given.
+"""
 
 from __future__ import annotations
 
@@ -110,3 +113,9 @@ def test_nothing_of_ours_waits_for_the_device_and_the_codes_are_the_same(
         assert equal(answers(engine, mixed(STREAMS)), expected) == STREAMS
     assert {"sort", "index_put_", "where"} <= set(operations), "it must be looking"
     assert [one for one in set(operations) if one in WAITING or "mask" in one.split()] == []
+
+
+def test_a_small_model_speaks_with_one_thread_where_there_are_more(weights: Path, expected: list[np.ndarray]) -> None:
+    """As the build asks for it. vLLM counts threads before and in its attention, and ends when they differ."""
+    with started(weights, threads=1) as engine:
+        assert equal([answers(engine, [request])[0] for request in mixed(2)], expected[:2]) == 2
