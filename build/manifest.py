@@ -41,6 +41,7 @@ def requirements(target: Target, python: Interpreter) -> Requirements:
         packages=_versions(python, (*_SERVING_PACKAGES, *in_models)),
         gpu_architecture="sm" + target.compute_capability.replace(".", "") if target.uses_gpu else None,
         tensorrt=in_triton.get(target.codec.package),
+        gpus=target.gpus if target.uses_gpu else 1,
     )
 
 

@@ -62,6 +62,13 @@ class ModelShape:
             if size < 1:
                 raise BuildError(f"config.json does not describe Higgs Audio V2: {field} is {size}")
 
+    def check_split(self, gpus: int) -> None:
+        """Raises BuildError when the layers cannot be split over so many GPUs: each takes as many whole heads."""
+        for field in ("num_heads", "num_kv_heads", "intermediate_size"):
+            size = getattr(self, field)
+            if size % gpus:
+                raise BuildError(f"the model cannot be split over {gpus} GPUs: its {field}, {size}, is no multiple")
+
     @property
     def layer_parameters(self) -> int:
         """Of all layers: attention and both feed-forward networks."""
@@ -82,7 +89,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes on the GPU while a target serves, every stream at its longest."""
+    """Bytes on a GPU, on each of several, while a target serves, every stream at its longest."""
 
     weights: int
     keys_and_values: int
@@ -119,8 +126,8 @@ def footprint(shape: ModelShape, target: Target, frames_per_second: float) -> Fo
     rows = table_rows(target, shape.num_codebooks, frames_per_second)
     layers = shape.layer_parameters * WEIGHT_BYTES[target.precision]
     return Footprint(
-        weights=int(layers) + shape.table_parameters * _BF16,
-        keys_and_values=target.max_streams * target.max_positions * shape.position_bytes,
+        weights=(int(layers) + shape.table_parameters * _BF16) // target.gpus,
+        keys_and_values=target.max_streams * target.max_positions * shape.position_bytes // target.gpus,
         frame_table=target.lm.table_copies * target.max_streams * rows * shape.hidden_size * _BF16,
         workspace=int(target.workspace_gib * GIB),
     )

@@ -160,8 +160,11 @@ def _vllm(lm: ModelDescription, target: Target) -> dict[str, Any]:
     if target.lm.lm_format != "vllm":
         return {}
     positions = target.max_streams * target.max_positions + target.prefix_cache_positions
-    dtype = {"fp32": "float32", "bf16": "bfloat16"}[target.precision]
-    return {"vllm": {"dtype": dtype, "kv_cache_bytes": positions * _position_bytes(lm, target)}}
+    dtype = "float32" if target.precision == "fp32" else "bfloat16"
+    quantization = "fp8" if target.precision == "fp8" else None
+    cache = positions * _position_bytes(lm, target) // target.gpus
+    options = {"dtype": dtype, "quantization": quantization, "kv_cache_bytes": cache, "tensor_parallel": target.gpus}
+    return {"vllm": options}
 
 
 def _codec_engine(target: Target, model: str, input_name: str, output_name: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Target:
     precision: str
     lm_engine: str  # names of `ENGINES`
     codec_engine: str
-    compute_capability: str  # empty: no GPU
+    compute_capability: str  # empty: no GPU; "8.0+": that or more
     gpu_memory_gib: float
     workspace_gib: float
     max_streams: int
@@ -49,6 +49,7 @@ class Target:
     lm_threads: int
     lm_nice: int
     codec_threads: int
+    gpus: int
 
     @property
     def lm(self) -> EngineKind:
@@ -90,12 +91,33 @@ def with_precision(target: Target, precision: str) -> Target:
     if precision not in target.lm.precisions:
         there = ", ".join(target.lm.precisions)
         raise BuildError(f"target {target.name} has no precision {precision!r}; it has {there}")
-    if precision == "fp8" and float(target.compute_capability) < float(FP8_CAPABILITY):
+    if precision == "fp8" and target.compute_capability.endswith("+"):
+        target = replace(target, compute_capability=f"{FP8_CAPABILITY}+")
+    elif precision == "fp8" and float(target.compute_capability) < float(FP8_CAPABILITY):
         raise BuildError(
             f"target {target.name} has no fp8: its GPU's compute capability is {target.compute_capability}, "
             f"and fp8 needs {FP8_CAPABILITY} or more"
         )
     return replace(target, precision=precision)
+
+
+def with_gpus(target: Target, gpus: int) -> Target:
+    """The target with its language model split over so many GPUs. Raises BuildError where its engine does not split."""
+    if gpus < 1:
+        raise BuildError(f"--gpus is {gpus}; a language model needs at least 1")
+    if gpus > 1 and not target.lm.splits:
+        kinds = ", ".join(name for name, kind in ENGINES.items() if kind.splits)
+        raise BuildError(f"target {target.name} runs on one GPU; only the engines {kinds} split a model over several")
+    return replace(target, gpus=gpus)
+
+
+def with_gpu_memory(target: Target, gib: float) -> Target:
+    """The target for a GPU that is not here, with so much memory. Raises BuildError for one that knows its GPU."""
+    if target.compute_capability and not target.compute_capability.endswith("+"):
+        raise BuildError(f"target {target.name} is for one kind of GPU, whose memory it knows: leave out --gpu-memory")
+    if not target.uses_gpu or gib <= 0:
+        raise BuildError(f"--gpu-memory is {gib:g} for target {target.name}; give the GiB of a GPU that it uses")
+    return replace(target, gpu_memory_gib=gib)
 
 
 def with_threads(target: Target, model_bytes: int) -> Target:

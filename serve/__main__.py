@@ -70,8 +70,8 @@ def _start(supervisor: Supervisor, gateway: Gateway | None) -> None:
     if gateway is not None:
         gateway.watch()
     server = supervisor.server
-    if server.gpu is not None:
-        print(f"on {server.gpu}")
+    for gpu in server.gpus:
+        print(f"on {gpu}")
     print(
         f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics"
         + (f", gateway {gateway.url}" if gateway is not None else "")
@@ -150,7 +150,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="OPTIONS",
         help="more for the gateway, in one word: --gateway-options='--keys-file keys.toml' (python -m gateway --help)",
     )
-    parser.add_argument("--device", help="one of several GPUs, by nvidia-smi's index or UUID; default: the emptiest")
+    parser.add_argument(
+        "--device", help="one of several GPUs, by nvidia-smi's index or UUID (two: A,B); default: the emptiest"
+    )
     parser.add_argument(
         "--fallback",
         metavar="BUNDLE",

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, as nvidia-smi reports them, and the choice of one."""
+"""The GPUs of this machine, as nvidia-smi reports them, and the choice among them."""
 
 from __future__ import annotations
 
@@ -75,36 +75,48 @@ def choose(
     needed_bytes: int,
     device: str | None = None,
     environment: Mapping[str, str] = os.environ,
-) -> Gpu:
-    """The GPU to use: the one with most free memory of those that fit.
+    count: int = 1,
+) -> tuple[Gpu, ...]:
+    """The GPUs to use: those with most free memory of all that fit.
 
     Args:
         gpus: what query_gpus() found.
-        compute_capability: the one the engine was built for, such as "9.0".
-        needed_bytes: free memory that is needed.
-        device: index or UUID (or its beginning) of the GPU to use; without it, CUDA_VISIBLE_DEVICES of `environment`
-            limits the choice, with the same numbering as nvidia-smi.
+        compute_capability: the one the engine was built for, such as "9.0"; "8.0+" is that or more.
+        needed_bytes: free memory that is needed on each.
+        device: index or UUID (or its beginning) of the GPU to use, or several with commas; without it,
+            CUDA_VISIBLE_DEVICES of `environment` limits the choice, with the same numbering as nvidia-smi.
+        count: how many.
 
-    Raises DeviceError, with the numbers: no GPU at all, not the named one, or none that fits.
+    Raises DeviceError, with the numbers: no GPU at all, not the named one, or too few that fit.
     """
+    kind = f"{'a GPU' if count == 1 else f'{count} GPUs'} of compute capability {compute_capability}"
+    kind = kind.replace("+", " or more") + (" is needed" if count == 1 else " are needed")
     if not gpus:
         raise DeviceError(
-            f"a GPU of compute capability {compute_capability} is needed and this machine shows none "
-            "(nvidia-smi finds no device; in a container, start it with --gpus all)"
+            f"{kind} and this machine shows none (nvidia-smi finds no device; in a container, start it with --gpus all)"
         )
     candidates = _allowed(gpus, device, environment)
-    of_kind = [gpu for gpu in candidates if gpu.compute_capability == compute_capability]
-    if not of_kind:
-        raise DeviceError(f"a GPU of compute capability {compute_capability} is needed; there is {_listed(candidates)}")
-    best = max(of_kind, key=lambda gpu: gpu.free_bytes)
-    if best.free_bytes < needed_bytes:
-        raise DeviceError(f"{needed_bytes / GIB:.1f} GiB of free GPU memory are needed; there is {_listed(of_kind)}")
-    return best
+    of_kind = [gpu for gpu in candidates if _is_of_kind(gpu, compute_capability)]
+    if len(of_kind) < count:
+        raise DeviceError(f"{kind}; there is {_listed(candidates)}")
+    best = sorted(of_kind, key=lambda gpu: gpu.free_bytes, reverse=True)[:count]
+    if best[-1].free_bytes < needed_bytes:
+        each = "" if count == 1 else f" on each of {count}"
+        raise DeviceError(
+            f"{needed_bytes / GIB:.1f} GiB of free GPU memory are needed{each}; there is {_listed(of_kind)}"
+        )
+    return tuple(best)
+
+
+def _is_of_kind(gpu: Gpu, compute_capability: str) -> bool:
+    if not compute_capability.endswith("+"):
+        return gpu.compute_capability == compute_capability
+    return float(gpu.compute_capability) >= float(compute_capability.removesuffix("+"))
 
 
 def _allowed(gpus: Sequence[Gpu], device: str | None, environment: Mapping[str, str]) -> list[Gpu]:
     if device is not None:
-        return [_named(gpus, device, "--device")]
+        return [_named(gpus, name.strip(), "--device") for name in device.split(",")]
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return list(gpus)

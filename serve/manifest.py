@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,9 +27,10 @@ class Requirements:
     python: str
     numpy_below: str | None
     packages: dict[str, str]
-    gpu_architecture: str | None  # such as "sm90"
+    gpu_architecture: str | None  # such as "sm90"; "sm80+": that or a later one
     tensorrt: str | None
-    gpu_memory_bytes: int | None = None
+    gpu_memory_bytes: int | None = None  # on each
+    gpus: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,31 +74,31 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Servable:
-    """A bundle that can be served here: its model repository, and the GPU for it (None: it needs none)."""
+    """A bundle that can be served here: its model repository, and the GPUs for it (none: it needs none)."""
 
     repository: Path
-    gpu: Gpu | None
+    gpus: tuple[Gpu, ...]
 
 
-def check_bundle(bundle: Path, verify: bool = False, device: str | None = None, gpu: Gpu | None = None) -> Servable:
-    """Check a bundle, and choose the GPU of this machine that serves it.
+def check_bundle(bundle: Path, verify: bool = False, device: str | None = None, gpus: tuple[Gpu, ...] = ()) -> Servable:
+    """Check a bundle, and choose the GPUs of this machine that serve it.
 
     Presence and size of every file are always checked; `verify` also checks the SHA-256 of each. `device` names one
-    of several GPUs (`serve.gpu.choose`); `gpu` is one chosen earlier, which must still be there, and whose memory is
-    not checked again.
+    of several GPUs (`serve.gpu.choose`); `gpus` were chosen earlier: they must still be there, and their memory is not
+    checked again.
 
     Raises LaunchError: no bundle, an unknown manifest format, files missing or changed, a Python, package or TensorRT
     that is not the one the bundle was built for; DeviceError: no GPU of its kind, or too little free memory on it.
     """
     manifest = Manifest.read(bundle)
     try:
-        gpu = _gpu_for(manifest, device, gpu)
+        gpus = _gpus_for(manifest, device, gpus)
         _check_python(manifest.requires)
         _check_tensorrt(manifest.requires.tensorrt)
         _check_files(bundle / REPOSITORY, manifest.files, verify)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(bundle, error) from error
-    return Servable(bundle / REPOSITORY, gpu)
+    return Servable(bundle / REPOSITORY, gpus)
 
 
 def sha256(file: Path) -> str:
@@ -134,14 +136,16 @@ def _installed(package: str) -> str:
         raise LaunchError(f"{package} is not installed; run: make setup") from error
 
 
-def _gpu_for(manifest: Manifest, device: str | None, chosen: Gpu | None) -> Gpu | None:
+def _gpus_for(manifest: Manifest, device: str | None, chosen: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
     requires = manifest.requires
     if requires.gpu_architecture is None:
-        return None
-    digits = requires.gpu_architecture.removeprefix("sm")
-    needed, device = (0, chosen.uuid) if chosen else (requires.gpu_memory_bytes or 0, device)
+        return ()
+    capability = re.sub(r"sm(\d+)(\d)", r"\1.\2", requires.gpu_architecture)
+    needed = requires.gpu_memory_bytes or 0
+    if chosen:
+        needed, device = 0, ",".join(gpu.uuid for gpu in chosen)
     try:
-        return choose(query_gpus(), f"{digits[:-1]}.{digits[-1]}", needed, device)
+        return choose(query_gpus(), capability, needed, device, count=requires.gpus)
     except DeviceError as error:
         kind = manifest.target or requires.gpu_architecture
         raise DeviceError(f"the {kind} bundle cannot be served here: {error}") from error

@@ -98,7 +98,7 @@ class Supervisor:
         try:
             self.server.start(self._timeout)
         except LaunchError as error:
-            if self._fallback in (None, self.server) or self._first.gpu is None:
+            if self._fallback in (None, self.server) or not self._first.gpus:
                 raise
             self._fall_back(error)
 

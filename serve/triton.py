@@ -47,7 +47,8 @@ class TritonServer:
         log: where Triton's log goes, by default triton.log in the bundle; numbered if another server writes that one;
             the log of the previous run is kept.
         verbosity: Triton's --log-verbose.
-        device: one of several GPUs, by nvidia-smi's index or UUID; by default the one with most free memory.
+        device: one of several GPUs, by nvidia-smi's index or UUID, or as many as the bundle takes, with commas; by
+            default those with most free memory.
         state: folder for what outlives the server, such as added voices; None keeps nothing.
         hang: seconds without progress after which a model that has work counts as hanging.
     """
@@ -67,7 +68,7 @@ class TritonServer:
         self.access = access or Access()
         self.log = log or bundle / "triton.log"
         self._device, self._state, self._hang = device, state, hang
-        self.gpu: Gpu | None = None
+        self.gpus: tuple[Gpu, ...] = ()
         self._scratch: Path | None = None
         self._shared_memory: SharedMemory | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,12 +105,12 @@ class TritonServer:
         return self
 
     def check(self) -> Path:
-        """Choose the GPU; returns the model repository.
+        """Choose the GPUs; returns the model repository.
 
         Raises LaunchError: the bundle does not fit this machine; DeviceError: it has no GPU for it.
         """
-        servable = check_bundle(self.bundle, self._verify, self._device, self.gpu)
-        self.gpu = servable.gpu
+        servable = check_bundle(self.bundle, self._verify, self._device, self.gpus)
+        self.gpus = servable.gpus
         return servable.repository
 
     def stop(self, grace: float = STOP_SECONDS) -> float:
@@ -206,7 +207,8 @@ class TritonServer:
         """The models' environment: who may do what, the GPU, the folders of this run and of state; empty means none."""
         state = str(self._state.absolute()) if self._state else ""
         environment = {STATE_VARIABLE: state, RUN_VARIABLE: str(self._scratch)}
-        return environment | self.access.environment() | ({"CUDA_VISIBLE_DEVICES": self.gpu.uuid} if self.gpu else {})
+        visible = {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in self.gpus)} if self.gpus else {}
+        return environment | self.access.environment() | visible
 
     def _launch(
         self, repository: Path, listening: list[str], scratch: Path, shared: SharedMemory
@@ -248,7 +250,7 @@ class TritonServer:
         raise LaunchError(f"Triton was not ready within {timeout:.0f} s: {self._reason()} (all of it: {self.log})")
 
     def _reason(self) -> str:
-        return failure(self.log, on_gpu=self.gpu is not None)
+        return failure(self.log, on_gpu=bool(self.gpus))
 
     def _is_ready(self) -> bool:
         # Ready means every model is. Not urllib: it would send this through a proxy named in the environment.

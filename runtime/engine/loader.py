@@ -61,5 +61,6 @@ _ENGINES: dict[str, Callable[[dict[str, Any], Path, Limits], SpeechEngine]] = {
     "onnxruntime": _onnxruntime,
     "tensorrt-llm": _tensorrt_llm,
     "tensorrt-rtx": _tensorrt_rtx,
+    "vllm": _vllm,
     "vllm-cpu": _vllm,
 }

@@ -121,3 +121,26 @@ class Roster(Generic[StreamT]):
     def stats(self) -> EngineStats:
         """A snapshot. The executor's own cache keeps keys and values for later prompts; they are not counted."""
         return self.statistics.snapshot(len(self.in_executor), len(self._waiting), 0, 0)
+
+
+class RosterEngine(Generic[StreamT]):
+    """What every `SpeechEngine` over somebody else's executor, which takes its memory at the start, answers alike."""
+
+    _roster: Roster[StreamT]
+
+    @property
+    def broken(self) -> RequestError | None:
+        """As `SpeechEngine.broken`."""
+        return self._roster.broken
+
+    def free_caches(self) -> None:
+        """Like `SpeechEngine.free_caches`, but there is nothing to give back."""
+
+    def stream_bytes(self, positions: int) -> int:
+        """As `SpeechEngine.stream_bytes`."""
+        return 0
+
+    def stats(self) -> EngineStats:
+        """Like `SpeechEngine.stats`. A stream is live while it holds a place."""
+        with self._roster.lock:
+            return self._roster.stats()

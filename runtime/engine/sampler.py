@@ -19,6 +19,7 @@ from runtime.engine.types import CodebookLayout, SamplingParameters
 
 _MINUS_INFINITY = float("-inf")
 _RESAMPLE = 1 << 40  # keeps the second draw's counters apart from the first's
+_CHANGING = ("last", "history", "column", "eos_age")  # of the state, in each step
 _UNIT = 2.0**30  # the likeliest code's weight; one that weighs less than 1 is too unlikely for any noise to choose it
 
 
@@ -77,20 +78,24 @@ class SamplerState:
         """How many of the likeliest codes the first n streams may need."""
         return min(self._layout.codebook_size, max(self._candidates[:n]))
 
-    def take(self, slots: list[int]) -> SamplerState:
-        """A copy of the rows of some slots."""
+    def take(self, slots: list[int], index: torch.Tensor) -> SamplerState:
+        """A copy of the rows of some slots. index: the same, int64 [slots], where the rows are."""
         taken = copy(self)
         for name, tensor in vars(self).items():
             if isinstance(tensor, torch.Tensor):
-                setattr(taken, name, tensor[slots])
+                setattr(taken, name, tensor[index])
         taken._candidates = [self._candidates[slot] for slot in slots]
         return taken
 
-    def put(self, slots: list[int], taken: SamplerState) -> None:
-        """Put back the rows that `take` gave."""
-        for name, tensor in vars(self).items():
-            if isinstance(tensor, torch.Tensor):
-                tensor[slots] = getattr(taken, name)
+    def put(self, index: torch.Tensor, taken: SamplerState) -> None:
+        """Put back, of the rows that `take` gave, what a step changes."""
+        for name in _CHANGING:
+            getattr(self, name)[index] = getattr(taken, name)
+
+    def follow(self, index: torch.Tensor, other: SamplerState) -> None:
+        """Take over what a step changes, in these rows, from a state with as many slots."""
+        for name in _CHANGING:
+            getattr(self, name)[index] = getattr(other, name)[index]
 
     def move(self, source: int, target: int) -> None:
         """Give the stream in slot `source` the row `target`."""

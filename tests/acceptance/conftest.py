@@ -18,7 +18,7 @@ from tests.acceptance.report import Report
 from tests.acceptance.served import ServedBundle, ServeError, gpu_bytes
 
 GPU_TESTS = Path(__file__).resolve().parents[1] / "gpu"
-OF_AN_ENGINE = {"tensorrt-rtx": "test_rtx.py", "tensorrt-llm": "test_trtllm.py"}
+OF_AN_ENGINE = {"tensorrt-rtx": "test_rtx.py", "tensorrt-llm": "test_trtllm.py", "vllm": "test_vllm.py"}
 FULL_SECONDS, QUICK_SECONDS = 9.6, 2.4
 QUICK_STREAMS = (1, 4)
 

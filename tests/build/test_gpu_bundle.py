@@ -185,8 +185,7 @@ def test_it_is_served_where_its_gpu_is_and_refused_elsewhere(
 ) -> None:
     assert workshop.build() == 0
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    gpu = check_bundle(workshop.bundle, verify=True).gpu
-    assert gpu is not None
+    (gpu,) = check_bundle(workshop.bundle, verify=True).gpus
     assert gpu.uuid == "GPU-bbbb"
     workshop.gpus(H100.format(0, "aaaa", 3000))
     with pytest.raises(DeviceError, match=r"GiB of free GPU memory are needed; there is GPU 0 .* 2\.9 of 79\.6 GiB"):
@@ -383,3 +382,48 @@ def test_nonsense_is_refused(
     assert workshop.build(*options) == 1
     assert sentence in capsys.readouterr().err
     assert workshop.conversions == [], "said before hours of work"
+
+
+def test_vllm_takes_any_card_and_its_limits_from_the_cards_memory(
+    workshop: Workshop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package is stood in for; nothing is compiled, and the codec stays on the processor."""
+    install(monkeypatch, workshop.folder / "installed", {"vllm": "0.30.0"})
+    cards = "0, GPU-s, NVIDIA RTX A2000, 8.6, {0}, {0}, 1\n1, GPU-t, NVIDIA RTX A2000, 8.6, {0}, {0}, 1\n"
+    workshop.gpus(cards.format(6138))
+    assert workshop.build("--gpus", "2", target="vllm") == 0, capsys.readouterr().err
+    manifest = json.loads((workshop.folder / "vllm" / "manifest.json").read_text())
+    requires, limits = manifest["requires"], manifest["limits"]
+    assert (requires["gpu_architecture"], requires["gpus"], requires["numpy_below"]) == ("sm80+", 2, "2")
+    assert {"vllm", "onnxruntime", "torch"} <= requires["packages"].keys()
+    assert limits["gpus"] == 2 and limits["codec_engine"] == "onnxruntime"
+    repository = workshop.folder / "vllm" / "model_repository"
+    settings = json.loads((repository / "lm" / "1" / "settings.json").read_text())
+    assert settings["engine"] == "vllm"
+    assert settings["vllm"]["tensor_parallel"] == 2 and settings["vllm"]["dtype"] == "bfloat16"
+    lm = json.loads((repository / "lm" / "1" / "weights" / "lm.json").read_text())
+    numbers = 2 * lm["num_layers"] * lm["num_kv_heads"] * lm["head_dim"]
+    numbers *= limits["max_streams"] * limits["max_positions"]
+    assert settings["vllm"]["kv_cache_bytes"] == 2 * numbers // 2, "bfloat16, half of them in each"
+    assert json.loads((repository / "codec_decoder" / "1" / "settings.json").read_text())["threads"] == 0
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert [gpu.uuid for gpu in check_bundle(workshop.folder / "vllm", verify=True).gpus] == ["GPU-s", "GPU-t"]
+
+    workshop.gpus(cards.format(3500))
+    assert workshop.build(target="vllm") == 0, "vLLM's estimate of what stands beside is three gibibytes"
+    assert "streams fit instead of 64" in capsys.readouterr().out
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    workshop.gpus("")
+    assert workshop.build(target="vllm") == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "build: target vllm cannot be built here: a GPU of compute capability 8.0 or more is needed and this machine "
+        "shows none"
+    )
+    assert said.endswith("elsewhere, say how much memory the GPU has: GPU_MEMORY=<GiB>\n") and said.count("\n") == 1
+    assert workshop.build("--gpu-memory", "24", target="vllm") == 0, "elsewhere"
+    assert workshop.build("--gpu-memory", "24") == 1
+    assert "target h100 is for one kind of GPU, whose memory it knows" in capsys.readouterr().err
+    install(monkeypatch, workshop.folder / "installed", {})
+    assert workshop.build("--gpu-memory", "24", target="vllm") == 1
+    assert "vllm is not installed in" in capsys.readouterr().err

@@ -73,7 +73,7 @@ def test_serving_it_asks_for_its_card(rtx_bundle: Path, monkeypatch: pytest.Monk
     smi.chmod(0o755)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert check_bundle(rtx_bundle, verify=True).gpu == query_gpus()[0]
+    assert check_bundle(rtx_bundle, verify=True).gpus == tuple(query_gpus())
     smi.write_text("#!/bin/sh\necho '0, GPU-r, NVIDIA GeForce RTX 4090, 8.9, 24564, 1000, 580.1'\n")
     with pytest.raises(
         DeviceError, match=r"rtx4090 bundle cannot be served here: .* GiB of free GPU memory are needed"

@@ -13,7 +13,7 @@ import pytest
 
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
-from build.targets import Target, load_target, target_names, with_precision, with_threads
+from build.targets import Target, load_target, target_names, with_gpu_memory, with_gpus, with_precision, with_threads
 from convert.lm_formats import FORMATS
 from demo.boson_layout import boson_config
 from demo.codec import STRIDES
@@ -27,12 +27,12 @@ FRAMES_PER_SECOND = 25.0
 DATA_SHEETS = {"h100": "H100 SXM", "a100": "A100 80 GB", "l40s": "L40S", "l4": "L4", "rtx4090": "RTX 4090"}
 MOST_STREAMS = 64
 TRUE = ModelShape.from_config(config_json(SIZES["true"], "bfloat16"))
-GPU_TARGETS = [load_target(name) for name in target_names() if load_target(name).uses_gpu]
+GPU_TARGETS = [load_target(name) for name in target_names() if load_target(name).gpu_memory_gib]  # of one kind
 by_name = pytest.mark.parametrize("target", GPU_TARGETS, ids=lambda target: target.name)
 
 
 def test_all_targets_are_there() -> None:
-    assert target_names() == ["cpu", "vllm-cpu", "h100", "a100", "l40s", "l4", "rtx4090"]
+    assert target_names() == ["cpu", "vllm-cpu", "vllm", "h100", "a100", "l40s", "l4", "rtx4090"]
     assert not load_target("cpu").uses_gpu and not load_target("vllm-cpu").uses_gpu
     engines = {target.name: (target.lm_engine, target.codec_engine) for target in GPU_TARGETS}
     assert engines.pop("rtx4090") == ("tensorrt-rtx", "tensorrt-rtx")
@@ -46,6 +46,7 @@ def test_a_target_has_the_precisions_its_engine_runs_and_the_converter_writes() 
         assert target.precision in target.lm.precisions
         assert set(target.lm.precisions) <= set(written) & set(WEIGHT_BYTES)
     assert with_precision(load_target("l40s"), "fp8").precision == "fp8"
+    assert with_precision(load_target("vllm"), "fp8").compute_capability == "8.9+", "not every card that bf16 has"
     for name, precision, sentence in (
         ("h100", "fp32", "target h100 has no precision 'fp32'; it has bf16, fp8, int8, int4"),
         ("rtx4090", "int4", "target rtx4090 has no precision 'int4'; it has bf16, fp16"),
@@ -54,6 +55,21 @@ def test_a_target_has_the_precisions_its_engine_runs_and_the_converter_writes() 
     ):
         with pytest.raises(BuildError, match=sentence):
             with_precision(load_target(name), precision)
+
+
+def test_only_vllm_splits_a_model_and_only_over_as_many_gpus_as_share_it_alike() -> None:
+    assert with_gpus(load_target("vllm-cpu"), 2).gpus == 2
+    assert with_gpus(load_target("h100"), 1) == load_target("h100")
+    for name, gpus, sentence in (
+        ("h100", 2, "target h100 runs on one GPU; only the engines .*vllm-cpu.* split a model over several"),
+        ("vllm-cpu", 0, "--gpus is 0; a language model needs at least 1"),
+    ):
+        with pytest.raises(BuildError, match=sentence):
+            with_gpus(load_target(name), gpus)
+    for gpus in (1, 2, 4, 8):
+        TRUE.check_split(gpus)
+    with pytest.raises(BuildError, match=r"cannot be split over 3 GPUs: its num_kv_heads, 8, is no multiple"):
+        TRUE.check_split(3)
 
 
 def test_both_layouts_give_the_same_shape() -> None:
@@ -159,10 +175,10 @@ def test_smaller_precisions_take_less(precision: str) -> None:
 
 
 def test_what_schedules_streams_itself_keeps_prefixes_and_in_the_hosts_memory() -> None:
-    """TensorRT-LLM reuses the blocks of its own cache; the GPU's memory is divided without the prefixes."""
+    """TensorRT-LLM and vLLM reuse blocks of their own cache; the GPU's memory is divided without the prefixes."""
     for name in target_names():
         target = load_target(name)
-        assert (target.prefix_cache_positions > 0) == (target.lm_engine != "tensorrt-llm")
+        assert (target.prefix_cache_positions > 0) == (target.lm_engine not in ("tensorrt-llm", "vllm"))
         if target.uses_gpu:
             more = replace(target, prefix_cache_positions=2 * target.prefix_cache_positions + 1)
             assert footprint(TRUE, more, FRAMES_PER_SECOND) == footprint(TRUE, target, FRAMES_PER_SECOND)
@@ -188,3 +204,24 @@ def test_a_small_language_model_gets_one_thread_and_a_large_one_the_serving_mach
     assert with_threads(cpu, 30 * 2**20).lm_threads == 1
     assert with_threads(cpu, 400 * 2**20).lm_threads == 0
     assert with_threads(replace(cpu, lm_threads=3), 30 * 2**20).lm_threads == 3
+
+
+def test_vllms_limits_come_from_the_cards_memory_and_each_of_several_holds_its_share() -> None:
+    vllm = load_target("vllm")
+    assert vllm.uses_gpu and not vllm.uses_container and vllm.gpu_memory_gib == 0
+    small = fit(TRUE, vllm, FRAMES_PER_SECOND, 24 * GIB)
+    assert 1 < small.max_streams < 64
+    assert fit(TRUE, vllm, FRAMES_PER_SECOND, 80 * GIB).max_streams == 64
+    two = with_gpus(vllm, 2)
+    assert fit(TRUE, two, FRAMES_PER_SECOND, 24 * GIB).max_streams > 2 * small.max_streams
+    whole, half = (footprint(TRUE, target, FRAMES_PER_SECOND) for target in (vllm, two))
+    assert (half.weights, half.keys_and_values) == (whole.weights // 2, whole.keys_and_values // 2)
+    assert half.workspace == whole.workspace, "on each"
+    assert with_gpu_memory(vllm, 24).gpu_memory_gib == 24
+    for name, gib, sentence in (
+        ("h100", 80, "target h100 is for one kind of GPU, whose memory it knows"),
+        ("cpu", 8, "--gpu-memory is 8 for target cpu; give the GiB of a GPU that it uses"),
+        ("vllm", 0, "--gpu-memory is 0 for target vllm"),
+    ):
+        with pytest.raises(BuildError, match=sentence):
+            with_gpu_memory(load_target(name), gib)

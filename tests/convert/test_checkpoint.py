@@ -243,6 +243,10 @@ def test_hashes_are_those_of_the_files(transformers_checkpoint):
         ({"codebook_size": 1024}, r"codebook_size 1024 .* stream EOS 1025.*1026"),
         ({"model_type": "llama"}, "model_type is llama"),
         ({"hidden_size": None}, "hidden_size is None where an integer"),
+        (
+            {"quantization_config": {"quant_method": "gptq"}},
+            "quantised already .* the checkpoint that they were made of",
+        ),
         ({"hidden_size": "64"}, "hidden_size is '64' where an integer"),
         ({"attention_bias": True}, "attention_bias is True"),
         ({"hidden_size": 66}, "hidden_size 66 is not a multiple of num_attention_heads 4"),

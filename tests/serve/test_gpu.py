@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -64,20 +65,39 @@ def test_no_driver_and_no_device_are_no_gpus(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_emptiest_of_those_that_fit_is_taken() -> None:
-    assert choose(parse(TWO_H100), "9.0", 40 * GIB, environment=NOWHERE).index == 1
-    assert choose(parse(MIXED), "8.9", 10 * GIB, environment=NOWHERE).index == 0
-    assert choose(parse(MIXED), "8.0", 10 * GIB, environment=NOWHERE).index == 1
+    assert choose(parse(TWO_H100), "9.0", 40 * GIB, environment=NOWHERE)[0].index == 1
+    assert choose(parse(MIXED), "8.9", 10 * GIB, environment=NOWHERE)[0].index == 0
+    assert choose(parse(MIXED), "8.0", 10 * GIB, environment=NOWHERE)[0].index == 1
 
 
 @pytest.mark.parametrize("device", ["0", "GPU-5b3a2c10-7d1e-4f6a-9c55-0a1b2c3d4e5f", "GPU-5b3a"])
 def test_a_named_gpu_is_taken_though_another_is_emptier(device: str) -> None:
-    assert choose(parse(TWO_H100), "9.0", 5 * GIB, device, NOWHERE).index == 0
-    assert choose(parse(TWO_H100), "9.0", 5 * GIB, environment={"CUDA_VISIBLE_DEVICES": device}).index == 0
+    assert choose(parse(TWO_H100), "9.0", 5 * GIB, device, NOWHERE)[0].index == 0
+    assert choose(parse(TWO_H100), "9.0", 5 * GIB, environment={"CUDA_VISIBLE_DEVICES": device})[0].index == 0
 
 
 def test_the_option_stands_above_the_environment() -> None:
-    assert choose(parse(TWO_H100), "9.0", 5 * GIB, "0", {"CUDA_VISIBLE_DEVICES": "1"}).index == 0
-    assert choose(parse(MIXED), "8.9", 5 * GIB, environment={"CUDA_VISIBLE_DEVICES": "1,2"}).index == 2
+    assert choose(parse(TWO_H100), "9.0", 5 * GIB, "0", {"CUDA_VISIBLE_DEVICES": "1"})[0].index == 0
+    assert choose(parse(MIXED), "8.9", 5 * GIB, environment={"CUDA_VISIBLE_DEVICES": "1,2"})[0].index == 2
+
+
+def test_several_are_taken_and_any_from_a_capability_on() -> None:
+    def indices(capability: str, gib: int, count: int, device: str | None = None) -> list[int]:
+        chosen = choose(parse(MIXED), capability, gib * GIB, device, NOWHERE, count)
+        return [gpu.index for gpu in chosen]
+
+    assert indices("8.9", 5, 2) == [0, 2], "the emptiest first"
+    assert indices("8.0+", 5, 1) == [1] and indices("8.9+", 5, 1) == [0]
+    assert indices("8.0+", 5, 3) == [1, 0, 2]
+    assert indices("8.9", 5, 2, "2,0") == [0, 2]
+    for capability, gib, count, device, words in (
+        ("8.9", 5, 3, None, "3 GPUs of compute capability 8.9 are needed; there is GPU 0"),
+        ("9.0+", 5, 1, None, "a GPU of compute capability 9.0 or more is needed; there is GPU 0"),
+        ("8.9", 12, 2, None, "12.0 GiB of free GPU memory are needed on each of 2; there is GPU 0"),
+        ("8.9", 5, 2, "0", "2 GPUs of compute capability 8.9 are needed; there is GPU 0"),
+    ):
+        with pytest.raises(DeviceError, match=re.escape(words)):
+            indices(capability, gib, count, device)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def refusal(bundle: Path, verify: bool = False) -> str:
 
 
 def test_a_fitting_bundle_gives_its_repository(bundle: Path) -> None:
-    assert check_bundle(bundle, verify=True) == Servable(bundle / "model_repository", gpu=None)
+    assert check_bundle(bundle, verify=True) == Servable(bundle / "model_repository", gpus=())
 
 
 def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
@@ -92,9 +92,11 @@ def test_a_gpu_bundle_on_another_gpu(bundle: Path, gpus: Callable[[str], object]
         check_bundle(bundle)
     assert "9.0 is needed; there is GPU 0 (NVIDIA L4, compute capability 8.9, 22.0 of 22.5 GiB free)" in refusal(bundle)
     gpus("0, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 81008, 550.90.07")
-    chosen = check_bundle(bundle).gpu
-    assert chosen is not None
+    (chosen,) = check_bundle(bundle).gpus
     assert chosen.uuid == "GPU-2f"
+    write_manifest(bundle, gpu_architecture="sm80+", gpus=2)
+    gpus("0, GPU-1f, NVIDIA L4, 8.9, 23034, 22563, 1\n1, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 81008, 1")
+    assert [gpu.uuid for gpu in check_bundle(bundle).gpus] == ["GPU-2f", "GPU-1f"]
 
 
 def test_a_gpu_bundle_where_others_hold_the_memory(bundle: Path, gpus: Callable[[str], object]) -> None:
@@ -102,8 +104,8 @@ def test_a_gpu_bundle_where_others_hold_the_memory(bundle: Path, gpus: Callable[
     gpus("0, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 20480, 550.90.07")
     assert "40.0 GiB of free GPU memory are needed; there is GPU 0" in refusal(bundle)
     assert "20.0 of 79.6 GiB free" in refusal(bundle)
-    mine = parse("0, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 20480, 550.90.07")[0]
-    assert check_bundle(bundle, gpu=mine).gpu == mine, "a restart keeps the GPU, whose memory may not be free yet"
+    mine = tuple(parse("0, GPU-2f, NVIDIA H100 80GB HBM3, 9.0, 81559, 20480, 550.90.07"))
+    assert check_bundle(bundle, gpus=mine).gpus == mine, "a restart keeps the GPU, whose memory may not be free yet"
 
 
 def test_missing_and_changed_files(bundle: Path) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from convert import torchaudio_shim
+from runtime.engine.delay_pattern import delay
+from runtime.engine.types import AudioSegment, CodebookLayout, Prompt, TextSegment
 
 torchaudio_shim.install()
 
@@ -78,6 +80,17 @@ class Higgs:
         codes = np.stack([columns[1 + k : len(columns) - 7 + k, k] for k in range(8)])
         marks = np.flatnonzero((codes >= 1024).any(axis=0))
         return Generated(inputs["input_ids"][0].numpy(), clip, codes[:, : marks[0] if len(marks) else None][:, :frames])
+
+    def prompt(self, generated: Generated) -> Prompt:
+        """What it was generated from, its clip's positions as a segment of their own."""
+        config, ids = self.model.config, generated.ids.astype(np.int64)
+        audio = np.flatnonzero((ids == config.audio_token_id) | (ids == config.audio_delay_token_id))
+        if not len(audio):
+            return Prompt((TextSegment(ids),))
+        marks = (config.audio_stream_bos_id, config.audio_stream_eos_id)
+        columns = delay(generated.clip, CodebookLayout(config.num_codebooks, config.codebook_size, *marks))
+        assert len(columns) == len(audio)
+        return Prompt((TextSegment(ids[: audio[0]]), AudioSegment(columns), TextSegment(ids[audio[-1] + 1 :])))
 
     @torch.no_grad()
     def audio(self, codes: np.ndarray) -> np.ndarray:

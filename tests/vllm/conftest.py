@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -17,11 +19,12 @@ from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.types import Limits
 from runtime.engine.vllm.engine import VllmEngine
 from runtime.engine.vllm.options import VllmOptions
+from tests.conftest import ROOT, built
 
 LIMITS = Limits(max_streams=8, max_waiting=128, max_positions=1024, prefill_tokens_per_step=32, context_frames=10)
 IN_PROCESS = VllmOptions(dtype="float32", kv_cache_bytes=2**26)
 
-Start = Callable[..., VllmEngine]
+VOICE, VOICES = ROOT / "demo" / "checkpoint", ROOT / "voices"
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +35,19 @@ def weights(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def split_bundle() -> Path:
+    """The demo voice on `vllm-cpu`, its language model split over two workers."""
+    return built("vllm_split_bundle", VOICE, VOICES, "--target", "vllm-cpu", "--gpus", "2")
+
+
 @contextmanager
-def started(weights: Path, limits: Limits = LIMITS, options: VllmOptions = IN_PROCESS) -> Iterator[VllmEngine]:
-    """A running engine."""
-    engine = VllmEngine(weights, limits, threads=2, options=options)
-    with ExitStack() as closing:
+def started(
+    weights: Path, limits: Limits = LIMITS, options: VllmOptions = IN_PROCESS, threads: int = 2
+) -> Iterator[VllmEngine]:
+    """A running engine; what it writes into the environment ends with it."""
+    with patch.dict(os.environ), ExitStack() as closing:
+        engine = VllmEngine(weights, limits, threads, options)
         closing.callback(engine.close)
         yield engine
 

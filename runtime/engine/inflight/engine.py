@@ -226,9 +226,10 @@ class Engine:
         logits = self._step_size.run(self._logits, slots)
         if slots == list(range(len(slots))):
             return self._sampler.step(self._state, logits).cpu().numpy()
-        state = self._state.take(slots)
+        index = torch.tensor(slots, device=self._state.last.device)
+        state = self._state.take(slots, index)
         columns = self._sampler.step(state, logits)
-        self._state.put(slots, state)
+        self._state.put(index, state)
         return columns.cpu().numpy()
 
     def _logits(self, slots: list[int]) -> torch.Tensor:

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from runtime.engine.contract import Event, Listener, tell
-from runtime.engine.roster import Roster
+from runtime.engine.roster import Roster, RosterEngine
 from runtime.engine.statistics import Statistics
 from runtime.engine.trtllm.code_transfer import Transfer
 from runtime.engine.trtllm.device import Device
@@ -32,7 +32,7 @@ from runtime.engine.trtllm.executor_config import (
     load_bindings,
 )
 from runtime.engine.trtllm.stream import TrtllmStream, warm_up_requests
-from runtime.engine.types import EngineStats, FinishReason, FrameWindow, Limits, ModelDescription, Pace, Request
+from runtime.engine.types import FinishReason, FrameWindow, Limits, ModelDescription, Pace, Request
 from runtime.formats.errors import EngineError, ModelLoadingError, RequestError, classify
 
 ENGINE = "engine"
@@ -42,7 +42,7 @@ _CLOSING_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class TrtllmEngine:
+class TrtllmEngine(RosterEngine[TrtllmStream]):
     """A `SpeechEngine` that runs its streams through one executor on one GPU.
 
     Args:
@@ -62,7 +62,7 @@ class TrtllmEngine:
         self._built = BuiltEngine.read(directory / ENGINE, self._layout, limits)
         self._bindings = load_bindings() if bindings is None else bindings
         self._device = Device(directory, self._layout, limits, self._built, options)
-        self._roster: Roster[TrtllmStream] = Roster(limits)
+        self._roster = Roster[TrtllmStream](limits)
         self._keys = itertools.count(1)
         self._events: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # for the collecting thread
         self._callback = self._device.callback(
@@ -83,11 +83,6 @@ class TrtllmEngine:
         self._receiver = threading.Thread(target=self._run_receiver, name="responses", daemon=True)
         self._collector.start()
         self._receiver.start()
-
-    @property
-    def broken(self) -> RequestError | None:
-        """As `SpeechEngine.broken`."""
-        return self._roster.broken
 
     def submit(self, request: Request, on_event: Listener) -> None:
         """Like `SpeechEngine.submit`; also refuses clips that take more rows than the engine was built for."""
@@ -114,18 +109,6 @@ class TrtllmEngine:
         with self._roster.lock:
             self._roster.pace = pace
             self._feed()
-
-    def free_caches(self) -> None:
-        """Like `SpeechEngine.free_caches`: nothing, because the executor takes its memory at the start."""
-
-    def stream_bytes(self, positions: int) -> int:
-        """As `SpeechEngine.stream_bytes`; the GPU's memory is taken at the start."""
-        return 0
-
-    def stats(self) -> EngineStats:
-        """Like `SpeechEngine.stats`. A stream is live while it holds a place."""
-        with self._roster.lock:
-            return self._roster.stats()
 
     def warm_up(self) -> None:
         """Run one short stream per place and let them end one after another; the statistics do not count them.

@@ -17,8 +17,7 @@ from runtime.engine.vllm.id_space import IdSpace
 
 class Columns:
     """`spoken`: int16 [places, positions, num_codebooks], each stream's columns at their positions; `clips`: int16
-    [clip_rows, num_codebooks]. `only_speech`: whether this step reads nothing but one spoken column a stream, known
-    from the schedule, so that nobody asks the device.
+    [clip_rows, num_codebooks]. Both stay where they are, so a recorded step may read them.
     """
 
     def __init__(self, layout: CodebookLayout, space: IdSpace, positions: int, device: torch.device) -> None:
@@ -26,7 +25,6 @@ class Columns:
         shape = (space.places, positions, layout.num_codebooks)
         self.spoken = torch.zeros(shape, dtype=torch.int16, device=device)
         self.clips = torch.zeros(space.clip_rows, layout.num_codebooks, dtype=torch.int16, device=device)
-        self.only_speech = False
         self._first = torch.full((layout.num_codebooks,), layout.stream_bos_id, dtype=torch.int16, device=device)
 
     @classmethod

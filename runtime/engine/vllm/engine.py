@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import set_num_threads  # vLLM puts one that does nothing in its place
 
 from runtime.engine.contract import Listener, tell
-from runtime.engine.roster import Roster
-from runtime.engine.types import EngineStats, FinishReason, FrameWindow, Limits, ModelDescription, Pace, Request
+from runtime.engine.roster import Roster, RosterEngine
+from runtime.engine.types import FinishReason, FrameWindow, Limits, ModelDescription, Pace, Request
 from runtime.engine.vllm.clip_table import ClipTable
 from runtime.engine.vllm.id_space import IdSpace
 from runtime.engine.vllm.options import VllmOptions, start_vllm
@@ -32,7 +32,7 @@ _CLOSING_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class VllmEngine:
+class VllmEngine(RosterEngine[VllmStream]):
     """A `SpeechEngine` that runs its streams through one vLLM, on this machine's CPU or GPUs.
 
     Args:
@@ -50,17 +50,12 @@ class VllmEngine:
         self._space = IdSpace(self._layout.num_codebooks, limits.max_streams, description.vocab_size, rows)
         self._clips = ClipTable(self._space)
         self._keys = itertools.count(1)
-        self._roster: Roster[VllmStream] = Roster(limits)
+        self._roster = Roster[VllmStream](limits)
         self._cancelled: list[VllmStream] = []
-        torch.set_num_threads(threads)
+        set_num_threads(threads)
         self._vllm = start_vllm(directory, limits, threads, options)
         self._thread = threading.Thread(target=self._run, name="vllm", daemon=True)
         self._thread.start()
-
-    @property
-    def broken(self) -> RequestError | None:
-        """As `SpeechEngine.broken`: after any failure of a step, because vLLM does not recover from one."""
-        return self._roster.broken
 
     def submit(self, request: Request, on_event: Listener) -> None:
         """As `SpeechEngine.submit`."""
@@ -89,18 +84,6 @@ class VllmEngine:
             self._roster.pace = pace
             self._roster.lock.notify_all()
 
-    def free_caches(self) -> None:
-        """Like `SpeechEngine.free_caches`: nothing, because vLLM takes its memory at the start."""
-
-    def stream_bytes(self, positions: int) -> int:
-        """As `SpeechEngine.stream_bytes`; vLLM's memory is taken at the start."""
-        return 0
-
-    def stats(self) -> EngineStats:
-        """Like `SpeechEngine.stats`. A stream is live while it holds a place."""
-        with self._roster.lock:
-            return self._roster.stats()
-
     def close(self) -> None:
         """As `SpeechEngine.close`."""
         with self._roster.lock:
@@ -113,7 +96,7 @@ class VllmEngine:
     # The engine's thread.
 
     def _run(self) -> None:
-        torch.set_num_threads(self._threads)  # OpenMP counts by thread
+        set_num_threads(self._threads)  # OpenMP counts by thread
         while self._wait():
             try:
                 self._end_what_must_end()

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 from vllm.config import VllmConfig
+from vllm.forward_context import get_forward_context
 from vllm.model_executor.layers.layernorm import RMSNorm
 from vllm.model_executor.layers.logits_processor import LogitsProcessor
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
@@ -34,6 +35,19 @@ class Modality:
         on_cpu = is_text.device.type == "cpu"
         where = (is_text.nonzero()[:, 0], (~is_text).nonzero()[:, 0]) if on_cpu else None
         return cls(is_text[:, None], where)
+
+
+def only_audio() -> bool:
+    """Whether no position of this step can be text, known from its schedule alone: each stream reads one position.
+
+    Such a step leaves some of its budget, and nothing else cuts a prompt: so what a stream reads is the last that there
+    is to read, a column that it has spoken or column 0. So it is for what vLLM records as a CUDA graph, too, and then
+    replays for just such steps.
+    """
+    metadata = get_forward_context().attn_metadata
+    if not isinstance(metadata, dict):  # vLLM measures its memory
+        return False
+    return getattr(next(iter(metadata.values())), "max_query_len", 0) == 1
 
 
 def routed(x: torch.Tensor, modality: Modality | None, text: Part, audio: Part) -> torch.Tensor:
@@ -119,7 +133,7 @@ class SpeechNetwork(nn.Module):
         """The last layer's output, [n, hidden]."""
         codes = self._columns.at(input_ids, positions) + self._codebook_offset
         x, modality = self.audio_embedding(codes).sum(dim=-2), None
-        if not self._columns.only_speech:
+        if not only_audio():
             is_text = self._columns.is_text(input_ids)
             x = torch.where(is_text[:, None], self.embed_input_ids(input_ids), x)
             modality = Modality.of(is_text)

@@ -22,19 +22,19 @@ _PLUGIN_FOLDER = Path(__file__).with_name("plugin")
 
 @dataclass(frozen=True)
 class VllmOptions:
-    """`dtype`: what it computes in, by torch's name; `quantization`: by vLLM's name; None: as stored.
-    `kv_cache_bytes`: memory for keys and values, in each worker; 0: what is left of `gpu_memory_share` of a GPU.
-    `tensor_parallel`: workers that share the model. `own_process`: whether the engine's core leaves this process;
-    workers of a group always do. `prefix_cache`: whether keys and values serve later prompts that begin alike.
+    """`dtype`: what it computes in, by torch's name; `kv_cache_bytes`: memory for keys and values, in each worker;
+    `quantization`: by vLLM's name; None: as stored. `tensor_parallel`: workers that share the model. `own_process`:
+    whether the engine's core leaves this process; workers of a group always do. `prefix_cache`: whether keys and
+    values serve later prompts that begin alike. `record`: whether a GPU records steps as CUDA graphs.
     """
 
     dtype: str
+    kv_cache_bytes: int
     quantization: str | None = None
-    kv_cache_bytes: int = 0
-    gpu_memory_share: float = 0.8
     tensor_parallel: int = 1
     own_process: bool = False
     prefix_cache: bool = True
+    record: bool = True
 
 
 def start_vllm(weights: Path, limits: Limits, threads: int, options: VllmOptions) -> Any:
@@ -74,14 +74,17 @@ def _arguments(weights: Path, limits: Limits, options: VllmOptions) -> dict[str,
         "max_num_batched_tokens": limits.max_streams + limits.prefill_tokens_per_step,
         "enable_chunked_prefill": True,
         "enable_prefix_caching": options.prefix_cache,
-        "kv_cache_memory_bytes": options.kv_cache_bytes or None,
-        "gpu_memory_utilization": options.gpu_memory_share,
+        "kv_cache_memory_bytes": options.kv_cache_bytes,
+        # With the former, only a share that must be free: the launcher has compared what is needed with what there is.
+        "gpu_memory_utilization": 0.01,
         "tensor_parallel_size": options.tensor_parallel,
         "distributed_executor_backend": "mp" if several else "uni",
         "logits_processors": [SAMPLING],
         "logprobs_mode": "processed_logits",
-        # A recorded step could not tell a column of speech from a prompt's last piece of one token.
-        "enforce_eager": True,
+        "async_scheduling": False,  # sampling counts the ids that vLLM has kept: they must be there
+        # On a GPU, steps of one position a stream are recorded as CUDA graphs; a CPU has none. The network is not
+        # compiled: torch.compile would fix, at the first step, whether there is text in one.
+        "compilation_config": {"mode": "NONE", "cudagraph_mode": "FULL_DECODE_ONLY" if options.record else "NONE"},
         "disable_log_stats": True,
     }
 
@@ -96,6 +99,7 @@ def _prepare_process(threads: int, options: VllmOptions) -> None:
     """What vLLM reads of its process, and hands on to those that it starts."""
     locale.setlocale(locale.LC_CTYPE, "C.UTF-8")  # inside Triton it is ASCII, in which vLLM cannot read its own files
     os.environ["VLLM_PLUGINS"] = PLUGIN
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # this process has threads
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     # A worker whose neighbour has died waits for it for ever: the streams need not wait for that worker.
@@ -103,7 +107,7 @@ def _prepare_process(threads: int, options: VllmOptions) -> None:
     if not torch.cuda.is_available():  # it would compile one small function with the C++ compiler, half a minute long
         os.environ["TORCH_COMPILE_DISABLE"] = "1"
         torch._dynamo.config.disable = True
-    if options.own_process:  # its workers take this many threads each, and more would spin for the same cores
+    if options.own_process or options.tensor_parallel > 1:  # workers take so many each; more would spin for the cores
         os.environ["OMP_NUM_THREADS"] = str(max(1, threads // options.tensor_parallel))
     # On a CPU it would otherwise start a worker process even for one worker.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(options.own_process))

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from vllm.config import VllmConfig
+from vllm.utils.torch_utils import async_tensor_h2d
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 
 from runtime.engine.sampler import Sampler, SamplerState
@@ -24,17 +26,11 @@ from runtime.engine.vllm.order import StreamOrder
 
 @dataclass(eq=False)
 class _Row:
-    """A stream in vLLM's batch. `kept`: vLLM's own list of the ids that it kept; `kept_before`: how many there were
-    when the stream joined the batch; as long as there are no more, the stream reads."""
+    """A stream in vLLM's batch. `first`: the position of its column 0; `kept`: vLLM's own list of the ids it kept."""
 
     place: int
     first: int
     kept: list[int]
-    kept_before: int
-
-    @property
-    def reads(self) -> bool:
-        return len(self.kept) <= self.kept_before
 
 
 class ColumnSampling(LogitsProcessor):
@@ -68,25 +64,26 @@ class ColumnSampling(LogitsProcessor):
                     self._rows[target] = moved
                 if other is not None and direction == MoveDirectionality.SWAP:
                     self._rows[source] = other
-        self._columns.only_speech = bool(self._rows) and not any(row.reads for row in self._rows.values())
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Overwrites logits, float32 [n, width], so that vLLM takes each stream's id and reports its codes."""
         if not self._rows:
             return logits
         rows, columns = [self._rows[row] for row in range(len(logits))], self._columns
+        places = [row.place for row in rows]
+        place, position = async_tensor_h2d(
+            [places, [row.first + len(row.kept) + 1 for row in rows]], columns.device, torch.int64
+        )
         kept = [row.place for row in rows if row.kept and len(row.kept) == self._drawn_column[row.place]]
         if kept:
-            self._kept.put(kept, self._drawn.take(kept))
-        places = [row.place for row in rows]
-        state = self._kept.take(places)
+            index = place if kept == places else async_tensor_h2d(kept, columns.device, torch.int64)
+            self._kept.follow(index, self._drawn)
+        state = self._kept.take(places, place)
         shape = (-1, columns.layout.num_codebooks, columns.layout.codebook_size)
         codes = self._sampler.step(state, logits.view(shape))
-        self._drawn.put(places, state)
+        self._drawn.put(place, state)
         for row in rows:
             self._drawn_column[row.place] = len(row.kept) + 1
-        place = torch.tensor(places).to(logits.device, non_blocking=True)
-        position = torch.tensor([row.first + len(row.kept) + 1 for row in rows]).to(logits.device, non_blocking=True)
         columns.spoken[place, position] = codes.to(torch.int16)
         logits.zero_()
         logits[:, : codes.shape[1]] = codes.to(logits.dtype)
@@ -98,10 +95,10 @@ class ColumnSampling(LogitsProcessor):
         """A stream joins the batch: for the first time, or again after vLLM had to drop its keys and values."""
         device = self._columns.device
         if order.rows:
-            rows = torch.tensor(order.rows).to(device, non_blocking=True)
-            self._columns.clips[rows] = torch.from_numpy(order.columns).to(device, non_blocking=True)
+            rows = async_tensor_h2d(order.rows, device, torch.int64)
+            self._columns.clips[rows] = async_tensor_h2d(order.columns, device)
         if not kept:
-            tail = None if order.tail is None else torch.from_numpy(order.tail).long().to(device)
+            tail = None if order.tail is None else async_tensor_h2d(order.tail.astype(np.int64), device)
             self._kept.begin(order.place, order.sampling, tail)
             self._drawn_column[order.place] = 0
-        return _Row(order.place, order.first, kept, len(kept))
+        return _Row(order.place, order.first, kept)

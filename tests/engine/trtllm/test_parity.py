@@ -20,7 +20,6 @@ from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.trtllm.executor_config import ExecutorOptions
 from runtime.engine.types import (
     AudioSegment,
-    CodebookLayout,
     FinishReason,
     Prompt,
     Segment,
@@ -61,18 +60,6 @@ def cloned(higgs: Higgs, clip: np.ndarray) -> Generated:
     return higgs.generate(FRAMES, TEXT, clip, WORDS)
 
 
-def prompt_of(generated: Generated, higgs: Higgs, layout: CodebookLayout) -> Prompt:
-    """transformers' own ids, with its clip's positions as a segment of their own."""
-    config = higgs.model.config
-    ids = generated.ids.astype(np.int64)
-    audio = np.flatnonzero((ids == config.audio_token_id) | (ids == config.audio_delay_token_id))
-    if not len(audio):
-        return Prompt((TextSegment(ids),))
-    columns = delay(generated.clip, layout)
-    assert len(columns) == len(audio)
-    return Prompt((TextSegment(ids[: audio[0]]), AudioSegment(columns), TextSegment(ids[audio[-1] + 1 :])))
-
-
 @pytest.mark.parametrize("company", [False, True], ids=["alone", "among others"])
 @pytest.mark.parametrize("case", ["plain", "cloned"])
 def test_greedy_codes_equal_transformers(
@@ -86,10 +73,9 @@ def test_greedy_codes_equal_transformers(
     expected: Generated = request.getfixturevalue(case)
     assert expected.codes.shape[1] >= FRAMES - 20, "too short to mean much"
     engine, executor = start(LIMITS)
-    layout = engine.description.layout
     if company:
         invite_visitors(engine)
-    actual = codes(list(listen(engine, order("subject", prompt_of(expected, higgs, layout)))))
+    actual = codes(list(listen(engine, order("subject", higgs.prompt(expected)))))
     np.testing.assert_array_equal(actual, expected.codes)
     if company:
         sizes = {len(keys) for keys in executor.history}

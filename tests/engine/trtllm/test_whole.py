@@ -37,7 +37,7 @@ from tests.build import trtllm_standin
 from tests.build.trtllm_standin import runtime
 from tests.engine.trtllm.standin.bindings import standin_bindings
 from tests.engine.trtllm.standin.network import KeysAndValues, Part
-from tests.engine.trtllm.test_parity import TEXT, WORDS, codes, invite_visitors, order, prompt_of, random_prompt
+from tests.engine.trtllm.test_parity import TEXT, WORDS, codes, invite_visitors, order, random_prompt
 from tests.serving.higgs import Higgs
 from tools.bench.listening import listen
 
@@ -207,7 +207,7 @@ def test_codes_from_the_converted_network_definition_equal_transformers(
     """With a clip, its prompt read in pieces, among others that join and leave."""
     expected = higgs.generate(FRAMES, TEXT, clip, WORDS)
     served = serve("fp32")
-    prompt = prompt_of(expected, higgs, served.engine.description.layout)
+    prompt = higgs.prompt(expected)
     assert len(prompt) > 64 + 4, "must take more than one step to read"
     invite_visitors(served.engine)
     actual = codes(list(listen(served.engine, order("subject", prompt, frames=FRAMES))))
