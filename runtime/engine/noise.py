@@ -24,12 +24,17 @@ def _mix(value: torch.Tensor) -> torch.Tensor:
     return _shift_right(value, 31).bitwise_xor_(value)
 
 
-def uniform(seed: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
-    """Noise in the open interval (0, 1) for every key (seed, counter, token).
+def stream_key(seed: torch.Tensor) -> torch.Tensor:
+    """What a seed puts into the key of all its noise, int64 as `seed`: mixed once a stream, not once a step."""
+    return _mix(seed * _GOLDEN + _GOLDEN)
 
-    seed, counter: int64, broadcast against each other; token: int64, broadcast against them with one more axis at
-    the end. Returns float32 of token's broadcast shape.
+
+def uniform(stream: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+    """Noise in the open interval (0, 1) for every key (stream, counter, token).
+
+    stream: int64 of `stream_key`, counter: int64, broadcast against each other; token: int64, broadcast against them
+    with one more axis at the end. Returns float32 of token's broadcast shape.
     """
-    key = _mix(_mix(seed * _GOLDEN + _GOLDEN) + counter * _GOLDEN)
-    bits = _shift_right(_mix(key[..., None] + (token + 1) * _GOLDEN), 41)  # 23 bits: (bits + 0.5) is exact in float32
-    return bits.to(torch.float32).add_(0.5).mul_(2.0**-23)
+    key = _mix(torch.add(stream, counter, alpha=_GOLDEN)).add_(_GOLDEN)
+    bits = _shift_right(_mix(torch.add(key[..., None], token, alpha=_GOLDEN)), 41)
+    return bits.add(0.5).mul_(2.0**-23)  # 23 bits: (bits + 0.5) is exact in float32

@@ -28,7 +28,8 @@ class SamplerState:
 
     `last`: int64 [slots, num_codebooks], the newest column. `column`: int64 [slots], its number. `eos_age`: int64
     [slots], columns since an end mark first appeared, 0 before. `history`: int64 [slots, max_ras_window,
-    num_codebooks], the newest columns, newest last.
+    num_codebooks], the newest columns, newest last. `recent`: bool [slots, max_ras_window], those that RAS looks at.
+    `noise_key`: int64 [slots], `noise.stream_key` of the seed.
     """
 
     def __init__(
@@ -41,9 +42,9 @@ class SamplerState:
         self.history = integers(slots, max_ras_window, layout.num_codebooks, fill=layout.stream_bos_id)
         self.column = integers(slots)
         self.eos_age = integers(slots)
-        self.seed = integers(slots)
+        self.noise_key = integers(slots)
         self.top_k = integers(slots, fill=1)
-        self.ras_window = integers(slots)
+        self.recent = torch.zeros(slots, max_ras_window, dtype=torch.bool, device=device)
         self.ras_max_repeats = integers(slots, fill=1)
         self.greedy = torch.ones(slots, dtype=torch.bool, device=device)
         self.temperature = torch.ones(slots, dtype=torch.float32, device=device)
@@ -69,7 +70,10 @@ class SamplerState:
         self.greedy[slot].fill_(greedy)
         self.temperature[slot].fill_(1.0 if greedy else parameters.temperature)
         self.top_k[slot].fill_(1 if greedy else min(parameters.top_k or every, every))
-        for name in ("seed", "ras_window", "ras_max_repeats", "top_p"):
+        self.noise_key[slot].fill_(int(noise.stream_key(torch.tensor(parameters.seed))))
+        self.recent[slot].fill_(False)
+        self.recent[slot, max(0, width - parameters.ras_window) :].fill_(True)
+        for name in ("ras_max_repeats", "top_p"):
             getattr(self, name)[slot].fill_(getattr(parameters, name))
         # One more than top-k, to detect ties at the k-th place.
         self._candidates[slot] = 1 if greedy else (parameters.top_k or every) + 1
@@ -128,27 +132,25 @@ class Sampler:
         the likeliest codes to consider, at least as many as the state asks for, which is the default; more if needed.
         Returns int64 [n, num_codebooks].
         """
-        n, layout = len(logits), self._layout
+        n, layout = logits.shape[0], self._layout  # len() of a tensor goes through Python
         candidates = state.candidates(n) if candidates is None else candidates
-        column = state.column[:n] + 1
-        not_begun = self._codebook >= column[:, None]
-        ended = self._codebook < state.eos_age[:n, None]
+        column, eos_age = state.column[:n, None] + 1, state.eos_age[:n, None]
+        not_begun, ended = self._codebook >= column, self._codebook < eos_age
 
         # A beginning mark is only ever forced: sampled in mid-stream it would be a frame nobody can decode.
         logits[..., layout.stream_bos_id].fill_(_MINUS_INFINITY)
-        counter = column[:, None] * layout.num_codebooks + self._codebook
+        counter = torch.add(self._codebook, column, alpha=layout.num_codebooks)
         first = again = None
         if self._asynchronous:
             # Noise for every code and both draws at once: more numbers, but half as many operations.
             both = torch.stack([counter, counter + _RESAMPLE])
-            first, again = _gumbel(state.seed[:n, None], both, self._token).unbind()
+            first, again = _minus_gumbel(state.noise_key[:n, None], both, self._token).unbind()
         codes = self._draw(state, logits, counter, candidates, first)
         codes = self._avoid_repetition(state, logits, counter, codes, again)
-        codes = torch.where(not_begun, layout.stream_bos_id, torch.where(ended, layout.stream_eos_id, codes))
+        codes.masked_fill_(ended, layout.stream_eos_id).masked_fill_(not_begun, layout.stream_bos_id)
 
-        has_eos = (codes == layout.stream_eos_id).any(dim=1)
-        state.eos_age[:n] += (has_eos | (state.eos_age[:n] > 0)).to(torch.int64)
-        state.column[:n] = column
+        eos_age += (codes == layout.stream_eos_id).any(dim=1, keepdim=True) | (eos_age > 0)
+        state.column[:n] += 1
         state.last[:n] = codes
         state.history[:n] = torch.cat([state.history[:n, 1:], codes[:, None]], dim=1)
         return codes
@@ -159,14 +161,14 @@ class Sampler:
         logits: torch.Tensor,
         counter: torch.Tensor,
         candidates: int,
-        gumbel: torch.Tensor | None,
+        minus_gumbel: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]. gumbel: of every code.
+        """Temperature, then top-k, then top-p, then one draw; int64 [n, num_codebooks]. minus_gumbel: of every code.
 
         Of equally likely codes, which are common in bfloat16, the lowest goes first: greedy takes it and top-p keeps
         it. Top-k keeps all codes that tie at the k-th place, as transformers does.
         """
-        n = len(logits)
+        n = logits.shape[0]
         if candidates == 1:
             return torch.argmax(logits, dim=-1)  # the first among equals, as torch guarantees
         temperature = state.temperature[:n, None, None]
@@ -188,10 +190,10 @@ class Sampler:
         mass = torch.cumsum(weights, dim=-1)
         limit = torch.ceil(state.top_p[:n, None, None].to(torch.float64) * mass[..., -1:]).to(torch.int64)
         scores = scores.masked_fill_(mass.sub_(weights) >= limit, _MINUS_INFINITY)
-        if gumbel is None:
-            drawn = scores + _gumbel(state.seed[:n, None], counter, tokens)
+        if minus_gumbel is None:
+            drawn = scores - _minus_gumbel(state.noise_key[:n, None], counter, tokens)
         else:
-            drawn = scores + torch.gather(gumbel, -1, tokens)
+            drawn = scores - torch.gather(minus_gumbel, -1, tokens)
         choice = torch.argmax(drawn, dim=-1, keepdim=True).masked_fill_(state.greedy[:n, None, None], 0)
         return torch.gather(tokens, -1, choice).squeeze(-1)
 
@@ -217,24 +219,22 @@ class Sampler:
         logits: torch.Tensor,
         counter: torch.Tensor,
         codes: torch.Tensor,
-        gumbel: torch.Tensor | None,
+        minus_gumbel: torch.Tensor | None,
     ) -> torch.Tensor:
         """Replace codes that repeat too often with a draw from the plain distribution (RAS); int64, like `codes`."""
-        n = len(codes)
-        width = state.history.shape[1]
-        age = torch.arange(width, 0, -1, device=codes.device)
-        inside = (age <= state.ras_window[:n, None])[:, :, None]
-        marks = self._layout.first_special_id
-        repeats = ((state.history[:n] == codes[:, None]) & inside & (codes[:, None] < marks)).sum(dim=1)
-        repeated = (repeats >= state.ras_max_repeats[:n, None]) & (state.ras_window[:n, None] > 0)
-        if gumbel is not None:  # redraw every row: finding out which ones repeat would wait for the device
-            return torch.where(repeated, torch.argmax(logits + gumbel, dim=-1), codes)
+        n = codes.shape[0]
+        same = (state.history[:n] == codes[:, None]) & state.recent[:n, :, None]
+        repeated = same.sum(dim=1) >= state.ras_max_repeats[:n, None]
+        repeated &= codes < self._layout.first_special_id
+        if minus_gumbel is not None:  # redraw every row: finding out which ones repeat would wait for the device
+            return torch.where(repeated, torch.argmax(logits - minus_gumbel, dim=-1), codes)
         if not bool(repeated.any()):
             return codes
-        seed, counter = state.seed[:n, None].expand_as(counter)[repeated], (counter + _RESAMPLE)[repeated]
-        codes[repeated] = torch.argmax(logits[repeated] + _gumbel(seed, counter, self._token), dim=-1)
+        stream, counter = state.noise_key[:n, None].expand_as(counter)[repeated], (counter + _RESAMPLE)[repeated]
+        codes[repeated] = torch.argmax(logits[repeated] - _minus_gumbel(stream, counter, self._token), dim=-1)
         return codes
 
 
-def _gumbel(seed: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
-    return noise.uniform(seed, counter, token).log_().neg_().log_().neg_()
+def _minus_gumbel(stream: torch.Tensor, counter: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+    """Gumbel noise with its sign turned: what is subtracted need not be negated first."""
+    return noise.uniform(stream, counter, token).log_().neg_().log_()

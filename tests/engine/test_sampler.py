@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from runtime.engine import noise
 from runtime.engine.delay_pattern import delay
 from runtime.engine.sampler import Sampler, SamplerState
 from runtime.engine.types import (
@@ -69,7 +70,7 @@ def test_samples_follow_the_distribution_transformers_would_sample_from(
     expected = TopPLogitsWarper(top_p)(None, scores).softmax(-1)[0].numpy()
     rows, steps = 64, 80
     state = begun(SamplingParameters(temperature, top_k, top_p, 0, 1, 0), rows)
-    state.seed[:] = torch.arange(rows)
+    state.noise_key[:] = noise.stream_key(torch.arange(rows))
     drawn = np.zeros(1026)
     sampler = Sampler(LAYOUT)
     for _ in range(steps):
@@ -99,7 +100,7 @@ def test_the_same_seed_draws_the_same_codes_in_any_slot_and_any_company() -> Non
 def test_different_seeds_columns_and_codebooks_draw_independently() -> None:
     logits = torch.zeros(1, 8, 1026).expand(512, 8, 1026)
     state = begun(with_(GREEDY, temperature=1.0), 512)
-    state.seed[:] = torch.arange(512)
+    state.noise_key[:] = noise.stream_key(torch.arange(512))
     codes = Sampler(LAYOUT).step(state, logits)
     again = Sampler(LAYOUT).step(state, logits)
     everything = torch.cat([codes.flatten(), again.flatten()])

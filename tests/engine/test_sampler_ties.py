@@ -84,8 +84,8 @@ class PlainSampler:
         return choice
 
     def _draw(self, row: np.ndarray, codes: list[int], counter: int, temperature: np.float32 | None = None) -> int:
-        seed, key = torch.tensor([self._of.seed]), torch.tensor([counter])
-        uniform = noise.uniform(seed, key, torch.arange(len(row)))[0].numpy()
+        stream, key = noise.stream_key(torch.tensor([self._of.seed])), torch.tensor([counter])
+        uniform = noise.uniform(stream, key, torch.arange(len(row)))[0].numpy()
         scores = row / (np.float32(self._of.temperature) if temperature is None else temperature)
         drawn = scores - np.log(-np.log(uniform))
         best = max(drawn[codes])
@@ -156,7 +156,7 @@ def test_what_can_be_drawn_is_what_transformers_leaves(
     assert top_p < 1 or expected == possible
     rows = 200
     streams = state([of] * rows)
-    streams.seed[:] = torch.arange(rows)
+    streams.noise_key[:] = noise.stream_key(torch.arange(rows))
     sampler, drawn = Sampler(LAYOUT, asynchronous=asynchronous), set()
     for _ in range(8):
         drawn |= set(sampler.step(streams, row.expand(rows, 8, 1026)).flatten().tolist())
@@ -166,7 +166,7 @@ def test_what_can_be_drawn_is_what_transformers_leaves(
 def test_ties_beyond_any_width_are_all_kept() -> None:
     """Every code ties: top-k of 1 still draws among all of them, and top-p keeps the lowest."""
     streams = state([dataclasses.replace(PLAIN, top_k=1)] * 100)
-    streams.seed[:] = torch.arange(100)
+    streams.noise_key[:] = noise.stream_key(torch.arange(100))
     logits = torch.zeros(100, 8, 1026)
     codes = Sampler(LAYOUT).step(streams, logits)
     assert len(codes.unique()) > 300

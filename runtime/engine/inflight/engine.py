@@ -237,7 +237,7 @@ class Engine:
         first, last = slots[0], slots[-1] + 1
         positions = [stream.positions for stream in self._scheduler.decoding[:last]]
         logits = self._runner.decode(self._state.last[:last], positions, slice(first, last))
-        return logits if len(slots) == len(logits) else logits[[slot - first for slot in slots]]
+        return logits if len(slots) == logits.shape[0] else logits[[slot - first for slot in slots]]
 
     def _deliver(self, streams: list[Stream]) -> None:
         for stream in streams:
