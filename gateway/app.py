@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 from fastapi import FastAPI
@@ -24,6 +24,7 @@ from gateway.metrics import Metrics
 from gateway.openapi import ERRORS, DescribedApp
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.sockets import dialogue, elevenlabs, vllm_omni, wyoming
 from gateway.voice_names import VoiceNames
 
 _WAITING_THREADS = 64
@@ -45,8 +46,12 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.readiness = Readiness(client, measured)
         # Most of what waits in a thread waits for the server.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_WAITING_THREADS, "waiting"))
-        yield
-        await client.close()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(client.close)
+            if settings.wyoming is not None:
+                port = wyoming.listening(settings.wyoming, app.state.services)
+                app.state.wyoming = await stack.enter_async_context(port)
+            yield
 
     app = DescribedApp(
         title="Higgs Audio V2",
@@ -57,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # `page` has it, without a CDN
         redoc_url=None,
     )
-    for module in (speech, voices, consents, models, health, metrics, page):
+    for module in (speech, voices, consents, models, health, metrics, page, elevenlabs, dialogue, vllm_omni):
         app.include_router(module.router)
     for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, errors.on_error)
