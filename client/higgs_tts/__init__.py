@@ -2,9 +2,9 @@
 
 from importlib.metadata import version
 
-from .aio import AsyncHiggsClient, AsyncSpeechStream
+from .aio import AsyncHiggsClient, AsyncSpeechSession, AsyncSpeechStream
 from .audio import Reference
-from .client import HiggsClient, SpeechStream
+from .client import HiggsClient, SpeechSession, SpeechStream
 from .errors import (
     AudioFormatError,
     AudioTokenizationError,
@@ -28,6 +28,7 @@ __version__ = version("higgs-tts-client")
 
 __all__ = [
     "AsyncHiggsClient",
+    "AsyncSpeechSession",
     "AsyncSpeechStream",
     "AudioChunk",
     "AudioFormatError",
@@ -47,6 +48,7 @@ __all__ = [
     "Speech",
     "SpeechPart",
     "SpeechReport",
+    "SpeechSession",
     "SpeechStream",
     "StateError",
     "StreamStalledError",

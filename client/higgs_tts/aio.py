@@ -6,13 +6,16 @@ the call when the task that reads it is cancelled, and the server must never see
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from .client import BaseClient, BaseStream
+from .client import BaseClient, BaseStream, Request
 from .exchange import Event
+from .protocol import Text, new_request_id
+from .resume import ResumedExchange
+from .session import Pieces, TakesText
 from .speech import AudioChunk, Speech
 from .voices import VoiceRequests
 
@@ -31,7 +34,8 @@ def _in_thread(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
 
 
 class AsyncHiggsClient(
-    BaseClient["AsyncSpeechStream", Coroutine[Any, Any, Speech]], AbstractAsyncContextManager["AsyncHiggsClient"]
+    BaseClient["AsyncSpeechStream", "AsyncSpeechSession", Coroutine[Any, Any, Speech]],
+    AbstractAsyncContextManager["AsyncHiggsClient"],
 ):
     """`HiggsClient` for asyncio: the same constructor and methods, and any number of tasks at a time.
 
@@ -62,18 +66,32 @@ class AsyncHiggsClient(
         await self.close()
 
     def _open(
-        self, request_id: str, make_request: Callable[[], Any], deadline: float, metadata: Mapping[str, str] | None
+        self, make: Request, text: Text, deadline: float, metadata: Mapping[str, str] | None
     ) -> "AsyncSpeechStream":
+        return AsyncSpeechStream(self, *self._exchanged(make, text, deadline, metadata))
+
+    def _open_session(self, make: Request, deadline: float, metadata: Mapping[str, str] | None) -> "AsyncSpeechSession":
+        return AsyncSpeechSession(self, *self._exchanged(make, None, deadline, metadata))
+
+    def _feed(self, session: "AsyncSpeechSession", pieces: Pieces) -> None:
+        if isinstance(pieces, AsyncIterable):
+            session._send_in_task(pieces)
+        else:
+            session._send_in_thread(pieces)
+
+    def _exchanged(
+        self, make: Request, text: Text | None, deadline: float, metadata: Mapping[str, str] | None
+    ) -> "tuple[ResumedExchange, asyncio.Queue[Event]]":
         events: asyncio.Queue[Event] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
+        loop, request_id = asyncio.get_running_loop(), new_request_id()
 
         def deliver(event: Event) -> None:
             # Once the loop is closed nobody listens; the stream is still read to its end.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-        exchange = self._ask(request_id, make_request, deadline, deliver, metadata=metadata)
-        return AsyncSpeechStream(self, exchange, events)
+        request = partial(make, request_id, text)
+        return self._ask(request_id, request, deadline, deliver, metadata=metadata, growing=text is None), events
 
     async def _collect(self, stream: Callable[[], "AsyncSpeechStream"]) -> Speech:
         async with stream() as chunks:
@@ -125,3 +143,29 @@ class AsyncSpeechStream(
         with contextlib.suppress(asyncio.QueueEmpty):
             return self._events.get_nowait()
         return await asyncio.wait_for(self._events.get(), self._seconds_to_wait())
+
+
+class AsyncSpeechSession(TakesText, AsyncSpeechStream):
+    """An `AsyncSpeechStream` that takes its text while it speaks."""
+
+    _sender: "asyncio.Task[None] | None" = None
+
+    def _send_in_task(self, pieces: AsyncIterable[str]) -> None:
+        self._sender = asyncio.create_task(self._send_each(pieces))
+
+    async def _send_each(self, pieces: AsyncIterable[str]) -> None:
+        """As `_send_all`."""
+        try:
+            async for piece in pieces:
+                self.send(piece)
+            self.end()
+        except Exception as error:
+            self._exchange.fail(error)
+
+    async def close(self) -> None:
+        """As `AsyncSpeechStream.close`; no more pieces are taken."""
+        if self._sender is not None:
+            self._sender.cancel()
+        await super().close()
+
+    aclose = close

@@ -2,9 +2,10 @@
 
 import math
 import queue
+import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -18,6 +19,7 @@ from .exchange import REPLAYING, Event
 from .params import GenerationParams
 from .protocol import Text, new_request_id, speech_request
 from .resume import ResumedExchange
+from .session import Pieces, TakesText, is_in_pieces
 from .speech import AudioChunk, Speech
 from .voices import VoiceRequests
 
@@ -29,11 +31,13 @@ CONNECT_TIMEOUT = 10.0
 DRAIN_TIMEOUT = 10.0
 
 StreamT = TypeVar("StreamT")
+SessionT = TypeVar("SessionT")
 SpeechT = TypeVar("SpeechT")
 QueueT = TypeVar("QueueT")
+Request = Callable[[str, Text | None], Any]  # made for an id and a text, None for one that comes in pieces
 
 
-class BaseClient(Generic[StreamT, SpeechT]):
+class BaseClient(Generic[StreamT, SessionT, SpeechT]):
     """The connection and the deadlines of a client.
 
     url: HOST:PORT of Triton's gRPC endpoint; the first request connects to it.
@@ -75,40 +79,53 @@ class BaseClient(Generic[StreamT, SpeechT]):
 
     def stream(
         self,
-        text: Text,
+        text: Text | Pieces,
         *,
         voice: str | None = None,
         reference: Reference | None = None,
         params: GenerationParams | None = None,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> StreamT:
+    ) -> StreamT | SessionT:
         """Send the request and return its stream of chunks.
 
-        text: plain, a transcript such as "Anna: Hello.\\nBob: Hi.", or a conversation [{"role": …, "content": …}, …].
-        voice: name of a voice profile on the server. reference: a recording to take the voice from instead; for several
-        speakers use `GenerationParams.speakers`. timeout: seconds from now in which the whole speech must arrive.
-        metadata: of this call, beside the client's, such as {"traceparent": …}.
+        text: plain, a transcript such as "Anna: Hello.\\nBob: Hi.", or a conversation [{"role": …, "content": …}, …]; or
+        pieces of a plain text or a transcript, each a string, that is still being written: they are taken as they come
+        (see `session`). voice: name of a voice profile on the server. reference: a recording to take the voice from
+        instead; for several speakers use `GenerationParams.speakers`. timeout: seconds from now in which the whole
+        speech must arrive. metadata: of this call, beside the client's, such as {"traceparent": …}.
         Raises InvalidRequestError here for an empty text. AudioFormatError and ServerUnavailableError are raised here
         too, but in asyncio while iterating, like any other HiggsError. Leaving the stream early ends the generation on
         the server.
         """
-        if not (text.strip() if isinstance(text, str) else text):
-            raise InvalidRequestError("The text is empty; give at least one word.")
-        deadline = math.inf if timeout is None else time.monotonic() + checked_seconds("timeout", timeout)
-        request_id = new_request_id()
+        make = partial(self._request, voice, reference, params, timeout)
+        deadline = _deadline(timeout)
+        if not is_in_pieces(text):
+            return self._open(make, text, deadline, metadata)
+        session = self._open_session(make, deadline, metadata)
+        self._feed(session, text)
+        return session
 
-        def make_request() -> Any:
-            limits = self._connection.describe(timeout)
-            audio = load_reference(reference.audio, limits) if reference else None
-            options = params.to_options() if params else None
-            return speech_request(request_id, text, voice, audio, reference.text if reference else None, options)
+    def session(
+        self,
+        *,
+        voice: str | None = None,
+        reference: Reference | None = None,
+        params: GenerationParams | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> SessionT:
+        """A stream that takes its text while it speaks; see `TakesText`. Takes and raises what `stream` does.
 
-        return self._open(request_id, make_request, deadline, metadata)
+        In a dialogue only those can speak whom `GenerationParams.speakers` names. A text that is cut into pieces in
+        another way is spoken alike: as a whole text with the chunk method `sentence`.
+        """
+        make = partial(self._request, voice, reference, params, timeout)
+        return self._open_session(make, _deadline(timeout), metadata)
 
     def synthesize(
         self,
-        text: Text,
+        text: Text | Pieces,
         *,
         voice: str | None = None,
         reference: Reference | None = None,
@@ -123,24 +140,50 @@ class BaseClient(Generic[StreamT, SpeechT]):
             )
         )
 
-    def _open(
-        self, request_id: str, make_request: Callable[[], Any], deadline: float, metadata: Mapping[str, str] | None
-    ) -> StreamT:
+    def _request(
+        self,
+        voice: str | None,
+        reference: Reference | None,
+        params: GenerationParams | None,
+        timeout: float | None,
+        request_id: str,
+        text: Text | None,
+    ) -> Any:
+        """The request with its text; None for one that grows."""
+        limits = self._connection.describe(timeout)
+        audio = load_reference(reference.audio, limits) if reference else None
+        options = params.to_options() if params else None
+        words = reference.text if reference else None
+        return speech_request(request_id, "" if text is None else text, voice, audio, words, options, text is None)
+
+    def _open(self, make: Request, text: Text, deadline: float, metadata: Mapping[str, str] | None) -> StreamT:
+        raise NotImplementedError
+
+    def _open_session(self, make: Request, deadline: float, metadata: Mapping[str, str] | None) -> SessionT:
+        raise NotImplementedError
+
+    def _feed(self, session: SessionT, pieces: Pieces) -> None:
         raise NotImplementedError
 
     def _collect(self, stream: Callable[[], StreamT]) -> SpeechT:
         raise NotImplementedError
 
 
+def _deadline(timeout: float | None) -> float:
+    """On the clock of time.monotonic()."""
+    return math.inf if timeout is None else time.monotonic() + checked_seconds("timeout", timeout)
+
+
 class BaseStream(Generic[QueueT]):
     """One request, its deadlines and its end."""
 
-    def __init__(self, client: BaseClient[Any, Any], exchange: ResumedExchange, events: QueueT) -> None:
+    def __init__(self, client: BaseClient[Any, Any, Any], exchange: ResumedExchange, events: QueueT) -> None:
         self._events = events
         self._client = client  # keeps the client alive as long as its streams
         self._exchange = exchange
         self._timeout = client._first_chunk_timeout
         self._ended = False
+        self._text_ended = not isinstance(self, TakesText)
 
     @property
     def request_id(self) -> str:
@@ -158,7 +201,8 @@ class BaseStream(Generic[QueueT]):
 
     def _seconds_to_wait(self) -> float:
         """Seconds left to wait for the next event."""
-        return max(0.0, min(self._timeout, self._exchange.deadline - time.monotonic()))
+        patience = self._timeout if self._text_ended else threading.TIMEOUT_MAX  # for text, and then for its sound
+        return max(0.0, min(patience, self._exchange.deadline - time.monotonic()))
 
     def _is_replaying(self, event: Event) -> bool:
         """Whether the event tells only that the request was asked again; it may then take as long as a first chunk."""
@@ -190,7 +234,9 @@ class BaseStream(Generic[QueueT]):
         self._exchange.cancel()
 
 
-class HiggsClient(BaseClient["SpeechStream", Speech], VoiceRequests, AbstractContextManager["HiggsClient"]):
+class HiggsClient(
+    BaseClient["SpeechStream", "SpeechSession", Speech], VoiceRequests, AbstractContextManager["HiggsClient"]
+):
     """Speaks to one server. One client serves any number of threads and of streams at a time."""
 
     def bundle(self) -> str:
@@ -209,13 +255,25 @@ class HiggsClient(BaseClient["SpeechStream", Speech], VoiceRequests, AbstractCon
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _open(
-        self, request_id: str, make_request: Callable[[], Any], deadline: float, metadata: Mapping[str, str] | None
-    ) -> "SpeechStream":
+    def _open(self, make: Request, text: Text, deadline: float, metadata: Mapping[str, str] | None) -> "SpeechStream":
+        return SpeechStream(self, *self._exchanged(make, text, deadline, metadata))
+
+    def _open_session(self, make: Request, deadline: float, metadata: Mapping[str, str] | None) -> "SpeechSession":
+        return SpeechSession(self, *self._exchanged(make, None, deadline, metadata))
+
+    def _feed(self, session: "SpeechSession", pieces: Pieces) -> None:
+        if isinstance(pieces, AsyncIterable):
+            session.cancel()
+            raise InvalidRequestError("Pieces that come asynchronously are for AsyncHiggsClient.")
+        session._send_in_thread(pieces)
+
+    def _exchanged(
+        self, make: Request, text: Text | None, deadline: float, metadata: Mapping[str, str] | None
+    ) -> "tuple[ResumedExchange, queue.SimpleQueue[Event]]":
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        return SpeechStream(
-            self, self._ask(request_id, make_request(), deadline, events.put, metadata=metadata), events
-        )
+        request_id = new_request_id()
+        request = make(request_id, text)
+        return self._ask(request_id, request, deadline, events.put, metadata=metadata, growing=text is None), events
 
     def _collect(self, stream: Callable[[], "SpeechStream"]) -> Speech:
         with stream() as chunks:
@@ -253,3 +311,7 @@ class SpeechStream(
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class SpeechSession(TakesText, SpeechStream):
+    """A `SpeechStream` that takes its text while it speaks."""

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 from .audio import ReferenceLimits
 from .control import ControlStream
 from .errors import HiggsError, InvalidRequestError, ServerUnavailableError, checked_seconds, error_from_grpc
-from .exchange import Event, Exchange
+from .exchange import Event, Exchange, Message
 from .protocol import ENSEMBLE
 
 UNLIMITED = -1
@@ -119,11 +119,12 @@ class Connection:
         request: Any | Callable[[], Any],
         deliver: Callable[[Event], None],
         metadata: Mapping[str, str] | None = None,
+        messages: Sequence[Message] | None = None,
     ) -> Exchange:
         """Start an exchange for the request, or for what the function returns on its thread; see `Exchange`."""
         with self._lock:
             self._refuse_if_closed()
-            exchange = Exchange(self, request_id, request, deliver, metadata)
+            exchange = Exchange(self, request_id, request, deliver, metadata, messages)
             self._live.add(exchange)
         return exchange
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import grpc
 import numpy as np
 
 from .errors import HiggsError, ServerUnavailableError, StreamStalledError, error_from_grpc, error_from_server
-from .protocol import CANCEL, WATCH, is_final, read_chunk
+from .protocol import CANCEL, WATCH, is_final, is_of_speech, read_chunk, text_request
 from .speech import AudioChunk
 
 if TYPE_CHECKING:
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
 REPLAYING: Final = "replaying"
 # A chunk of audio, the error that ended the stream, or None for a normal end.
 Event = AudioChunk | Exception | Literal["replaying"] | None
+Message = tuple[str, str | None]  # about a text: a word of the protocol, and a piece
 
 
 class Exchange:
     """Sends a request and passes each event to `deliver`, on a separate thread.
 
     It delivers exactly one event that is not a chunk, and nothing after it. A request is sent at once; a function that
-    makes one runs on the thread, and what it raises is delivered.
+    makes one runs on the thread, and what it raises is delivered. messages: about the text of a request for one that
+    grows, each a word and perhaps a text, sent behind it; `send` adds more. None for a request with all of its text.
     """
 
     def __init__(
@@ -43,8 +47,14 @@ class Exchange:
         request: Any | Callable[[], Any],
         deliver: Callable[[Event], None],
         metadata: Mapping[str, str] | None = None,
+        messages: Sequence[Message] | None = None,
     ) -> None:
         self.request_id = request_id
+        self._outbox: SimpleQueue[Any] = SimpleQueue()  # what follows the request, until a None
+        for message in messages or ():
+            self.send(*message)
+        if messages is None:
+            self._outbox.put(None)
         self.started_at = time.monotonic()  # when the request was sent or, until then, when the caller asked for it
         self._connection, self._metadata = connection, metadata
         self._address = connection.address
@@ -74,6 +84,10 @@ class Exchange:
             if self._call is not None:
                 self._send_cancel()
 
+    def send(self, word: str, text: str | None = None) -> None:
+        """Send a message about the text."""
+        self._outbox.put(text_request(self.request_id, word, text))
+
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until nothing of this exchange is left on the wire; False when that took too long."""
         return self._done.wait(seconds)
@@ -88,7 +102,7 @@ class Exchange:
             if self._cancelled:
                 return
             self.started_at = time.monotonic()
-            self._call = self._connection.stream(iter([request]), self._metadata)
+            self._call = self._connection.stream(chain([request], iter(self._outbox.get, None)), self._metadata)
             if self._connection.watch:
                 self._connection.control.send(WATCH, self.request_id)
             if self._cancelled:  # by the garbage collector, just now
@@ -116,6 +130,7 @@ class Exchange:
             if not self._ended:
                 self._end(error)
         finally:
+            self._outbox.put(None)
             self._drain_deadline.cancel()
             self._done.set()
 
@@ -126,7 +141,7 @@ class Exchange:
             self._end(ServerUnavailableError(f"The server at {self._address} closed the stream before its end."))
 
     def _take(self, response: Any) -> None:
-        if self._ended:
+        if self._ended or not is_of_speech(response):
             return
         if response.error_message:
             self.cancel()  # nobody wants what the server still runs or queues for this request
@@ -161,6 +176,7 @@ class Exchange:
         self._end(None)
 
     def _end(self, event: Exception | None) -> None:
+        self._outbox.put(None)
         with self._lock:
             self._ended = True
         if isinstance(event, HiggsError) and event.request_id is None and self._call is not None:

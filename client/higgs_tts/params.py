@@ -149,11 +149,12 @@ class GenerationParams:
             "Whether labels such as `Anna:` name speakers: all do (`on`), none do (`off`), the text decides (`auto`).",
         ),
     )
-    chunk_method: Literal["auto", "speaker", "fixed", "semantic", "none"] | None = field(
+    chunk_method: Literal["auto", "speaker", "fixed", "semantic", "sentence", "none"] | None = field(
         default=None,
         metadata=told(
             "How the text is cut into parts: by turns (`speaker`), by words (`fixed`), by sentences and"
-            " paragraphs (`semantic`), not at all (`none`), or as suits the text (`auto`).",
+            " paragraphs (`semantic`), after each sentence (`sentence`), not at all (`none`), or as "
+            "suits the text (`auto`).",
         ),
     )
     chunk_words: int | None = field(
@@ -186,6 +187,22 @@ class GenerationParams:
         default=None,
         metadata=told(
             "Silence where a paragraph or a turn ends.",
+            unit="seconds",
+        ),
+    )
+    text_timeout_seconds: float | None = field(
+        default=None,
+        metadata=told(
+            "How long a stream that has spoken all its text waits for more; past it the request fails "
+            "with `GenerationTimeoutError`.",
+            unit="seconds",
+        ),
+    )
+    unfinished_seconds: float | None = field(
+        default=None,
+        metadata=told(
+            "How long the beginning of a sentence waits for the rest, in a text that comes in pieces; "
+            "past it, it is spoken as it is.",
             unit="seconds",
         ),
     )

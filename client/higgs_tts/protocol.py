@@ -15,10 +15,12 @@ from .speech import AudioChunk, SpeechReport
 
 ENSEMBLE = "higgs_audio_v2"
 LM = "lm"
+PROMPT = "prompt"
 VOICES = "voices"
 OUTPUTS = {"audio", "start_sample", "part", "speaker", "finish_reason", "report"}
 CANCEL = "cancel"  # end this generation now
 WATCH = "watch"  # stay open as long as this generation; if the connection breaks, end it
+APPEND, FLUSH, END = "append", "flush", "end"  # more text; speak what is there; there will be no more
 
 
 # A text, or a conversation as chat clients send it: [{"role": …, "content": …}, …].
@@ -37,15 +39,24 @@ def speech_request(
     reference_audio: NDArray[np.float32] | None,
     reference_text: str | None,
     options: Mapping[str, Any] | None,
+    growing: bool = False,
 ) -> Any:
-    """A `ModelInferRequest` for the ensemble. `reference_audio`: [n] at the server's rate."""
+    """A `ModelInferRequest` for the ensemble. `reference_audio`: [n] at the server's rate. growing: text will follow."""
     strings = {
         "text": text if isinstance(text, str) else json.dumps(list(text), ensure_ascii=False),
         "voice": voice,
         "reference_text": reference_text,
         "options": json.dumps(options, ensure_ascii=False) if options else None,
     }
-    return _request(ENSEMBLE, request_id, strings, reference_audio=reference_audio)
+    request = _request(ENSEMBLE, request_id, strings, reference_audio=reference_audio)
+    if growing:
+        _add_tensor(request, "growing", "BOOL", 1, b"\1")
+    return request
+
+
+def text_request(request_id: str, word: str, text: str | None = None) -> Any:
+    """A `ModelInferRequest` directly to the text stage, about the text of the generation under `request_id`."""
+    return _request(PROMPT, request_id, {"control": word, "text": text})
 
 
 def control_request(request_id: str, word: str) -> Any:
@@ -87,6 +98,11 @@ def read_chunk(response: Any, sample_rate: int) -> AudioChunk | None:
         part=int(result.as_numpy("part").item()),
         report=SpeechReport.read(report) if report else None,
     )
+
+
+def is_of_speech(response: Any) -> bool:
+    """Whether this `ModelStreamInferResponse` answers a request for speech, and not one about its text."""
+    return response.infer_response.model_name != PROMPT
 
 
 def is_final(response: Any) -> bool:

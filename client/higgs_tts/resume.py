@@ -21,7 +21,7 @@ from .errors import (
     OverloadedError,
     StreamStalledError,
 )
-from .exchange import REPLAYING, Event
+from .exchange import REPLAYING, Event, Message
 from .protocol import new_request_id
 from .speech import AudioChunk
 
@@ -39,7 +39,7 @@ class ResumedExchange:
     Between them it delivers REPLAYING, and again while it waits and for each chunk that the caller has already.
     request: as for `Exchange`, or the function that makes it. deadline: of the whole, on the clock of time.monotonic().
     patience: seconds in which the server must be ready again, before any audio and after some. resume: whether to ask
-    again at all.
+    again at all. growing: whether its text comes in pieces, which `send` takes; they are kept to be sent once more.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class ResumedExchange:
         patience: tuple[float, float],
         resume: bool,
         metadata: Mapping[str, str] | None = None,
+        growing: bool = False,
     ) -> None:
         self.deadline = deadline
         self._connection, self._request, self._deliver = connection, request, deliver
@@ -64,10 +65,11 @@ class ResumedExchange:
         self._replaying = self._failed = False
         self._cancelled = threading.Event()
         # The first exchange may break before it is assigned.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._messages: list[Message] | None = [] if growing else None
         with self._lock:
             first = self._made if callable(request) else request
-            self._first = self._exchange = connection.open(request_id, first, self._take, metadata)
+            self._first = self._exchange = connection.open(request_id, first, self._take, metadata, self._messages)
 
     @property
     def request_id(self) -> str:
@@ -78,6 +80,23 @@ class ResumedExchange:
     def started_at(self) -> float:
         """When the request was sent first, as of `Exchange`."""
         return self._first.started_at
+
+    def send(self, word: str, text: str | None = None) -> None:
+        """As `Exchange.send`."""
+        with self._lock:
+            if self._messages is not None:
+                self._messages.append((word, text))
+                self._exchange.send(word, text)
+
+    def wake(self) -> None:
+        """Have the caller, who waits for an event, look again how long that may take."""
+        self._deliver(REPLAYING)
+
+    def fail(self, error: Exception) -> None:
+        """End the speech with an error of the caller's."""
+        self._failed = True
+        self.cancel()
+        self._deliver(error)
 
     def cancel(self) -> None:
         """As `Exchange.cancel`."""
@@ -110,7 +129,7 @@ class ResumedExchange:
         stop = chunk.start_sample + len(chunk.samples)
         short = stop < self._position and chunk.finish_reason not in (None, "cancelled")
         if short or not self._agrees(chunk, known):
-            self._fail(chunk)
+            self._refuse(chunk)
         elif self._replaying and stop <= self._position and chunk.finish_reason is None:
             self._deliver(REPLAYING)
         else:
@@ -130,11 +149,9 @@ class ResumedExchange:
         differences = np.abs(told - self._tail[start - kept_from : stop - kept_from])
         return bool(differences.max() <= ROUNDING) and (stop < self._position or chunk.part == self._part)
 
-    def _fail(self, chunk: AudioChunk) -> None:
-        self._failed = True
-        self.cancel()
+    def _refuse(self, chunk: AudioChunk) -> None:
         seconds = self._position / chunk.sample_rate
-        self._deliver(
+        self.fail(
             HiggsError(
                 f"The stream broke after {seconds:.2f} s of audio, and asked again the server speaks it differently; "
                 "ask for the whole speech once more.",
@@ -155,7 +172,7 @@ class ResumedExchange:
         make = partial(self._request_when_ready, request_id, self._pauses.pop(0), error)
         try:
             with self._lock:
-                self._exchange = self._connection.open(request_id, make, self._take, self._metadata)
+                self._exchange = self._connection.open(request_id, make, self._take, self._metadata, self._messages)
         except (HiggsError, RuntimeError):  # the client was closed, or the interpreter starts no more threads
             self._deliver(error)
             return

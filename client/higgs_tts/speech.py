@@ -21,6 +21,8 @@ class SpeechPart:
 
     speaker: str | None
     text: str  # as the model read it
+    written: str  # as it was given, without marks that are not spoken
+    characters: tuple[int, int]  # where that stands in the text that was given; of a cancelled part, as far as spoken
     start: float  # seconds from the beginning of the stream
     stop: float  # seconds, without the pause after it
     finish_reason: FinishReason
@@ -46,12 +48,24 @@ class SpeechReport:
         """The speakers the server found in the text; empty when it did not take the text for a dialogue."""
         return tuple(name for name in self.voices if name)
 
+    def heard(self, seconds: float) -> int:
+        """About how many characters of the given text a listener has heard who left after so many seconds of audio."""
+        heard = 0
+        for part in self.parts:
+            start, stop = part.characters
+            share = (seconds - part.start) / max(part.stop - part.start, 1e-9)
+            heard = max(heard, start + round((stop - start) * min(1.0, share))) if share > 0 else heard
+        return heard
+
     @classmethod
     def read(cls, text: str) -> "SpeechReport":
         """Parse the server's JSON. Raises ValueError when it is not a report."""
         try:
             values = json.loads(text)
-            parts = tuple(SpeechPart(**part | {"speaker": part["speaker"] or None}) for part in values["parts"])
+            parts = tuple(
+                SpeechPart(**part | {"speaker": part["speaker"] or None, "characters": tuple(part["characters"])})
+                for part in values["parts"]
+            )
             language, chain = values["language"], tuple(values.get("error_chain", ()))
             tokens = values.get("text_tokens", 0), values.get("frames", 0)
             return cls(

@@ -87,6 +87,13 @@ def sentence(error: Exception) -> str:
     return _cut(f"{type(error).__name__}: {words}", _LONGEST_SENTENCE)
 
 
+def read_sentence(words: str) -> RequestError:
+    """The error whose `sentence` that is."""
+    name, _, said = words.partition(": ")
+    kinds = {kind.__name__: kind for kind in RequestError.__subclasses__()}
+    return kinds.get(name, EngineError)(said)
+
+
 def shortened(text: str) -> str:
     """As much of what a request brought as a message repeats."""
     return _cut(text, _MOST_REPEATED)

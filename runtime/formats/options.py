@@ -13,7 +13,7 @@ MAX_SEED = 2**63 - 1
 MAX_SPEAKERS = 64
 MAX_PRONUNCIATIONS = 200
 LONGEST_CHUNK_SECONDS = 10.0
-CHUNK_METHODS = ("auto", "speaker", "fixed", "semantic", "none")
+CHUNK_METHODS = ("auto", "speaker", "fixed", "semantic", "sentence", "none")
 DIALOGUE_MODES = ("auto", "on", "off")
 DIALOGUE_CONTEXTS = ("all", "own")
 REFERENCE_PLACES = ("turns", "system")
@@ -208,7 +208,8 @@ class GenerationParams:
         str,
         Option(
             "How the text is cut into parts: by turns (`speaker`), by words (`fixed`), by sentences and "
-            "paragraphs (`semantic`), not at all (`none`), or as suits the text (`auto`).",
+            "paragraphs (`semantic`), after each sentence (`sentence`), not at all (`none`), or as suits the text "
+            "(`auto`).",
             "auto",
             choices=CHUNK_METHODS,
         ),
@@ -226,6 +227,28 @@ class GenerationParams:
     pause_seconds: Annotated[float, Option("Silence between two parts.", 0.2, 0.0, 10.0, "seconds")]
     paragraph_pause_seconds: Annotated[
         float, Option("Silence where a paragraph or a turn ends.", 0.6, 0.0, 10.0, "seconds")
+    ]
+    text_timeout_seconds: Annotated[
+        float,
+        Option(
+            "How long a stream that has spoken all its text waits for more; past it the request fails with "
+            "`GenerationTimeoutError`.",
+            60.0,
+            0.1,
+            Bundle("max_timeout_seconds"),
+            "seconds",
+        ),
+    ]
+    unfinished_seconds: Annotated[
+        float,
+        Option(
+            "How long the beginning of a sentence waits for the rest, in a text that comes in pieces; past it, it is "
+            "spoken as it is.",
+            3.0,
+            0.1,
+            Bundle("max_timeout_seconds"),
+            "seconds",
+        ),
     ]
     runaway_guard: Annotated[bool, Option("End a part that is far too long, loops or falls silent.", True)]
     max_retries: Annotated[

@@ -17,6 +17,7 @@ MAX_TEMPERATURE = 100.0
 MAX_RAS_WINDOW = 64  # columns of history kept for each stream
 MAX_WINDOW_GROWTH = 16.0
 MAX_PAUSE_FRAMES = 1000
+_SENTENCE = 512  # positions of a part that is not known yet: 15 s and its text
 MAX_LOOP_FRAMES = 1000  # at every step, each stream's newest column is compared with this many before it
 
 
@@ -91,37 +92,53 @@ NO_GUARD = RunawayGuard()
 class PlannedPart:
     """A turn of a dialogue, or a chunk of a long text. Lengths in frames.
 
-    `ids`: its tokens, ending where its audio begins. `prefix`: index of the prefix its prompt begins with; parts with
+    `text`: its words as they are read; `written`: as they were given; `characters`: where these stand in the text that
+    was given. `ids`: its tokens, ending where its audio begins. `prefix`: index of the prefix its prompt begins with; parts with
     the same prefix are each other's context. `cloned`: the prefix holds the speaker's voice. `pause`: silence after it.
-    `least_frames`: a part that stops with fewer has failed.
+    `expected_frames`: about how many it will have; one that stops with fewer than `least_frames` has failed.
     """
 
     speaker: str
     text: str
+    written: str
+    characters: tuple[int, int]
     prefix: int
     ids: tuple[int, ...]
     cloned: bool
     pause: int
     max_frames: int
+    expected_frames: int
     least_frames: int
     guard: RunawayGuard
 
     def __post_init__(self) -> None:
         require(len(self.ids) > 0, "ids", self.ids)
-        for name, least in (("prefix", 0), ("pause", 0), ("max_frames", 1), ("least_frames", 0)):
+        for name, least in (
+            ("prefix", 0),
+            ("pause", 0),
+            ("max_frames", 1),
+            ("expected_frames", 1),
+            ("least_frames", 0),
+        ):
             require(least <= getattr(self, name) <= MAX_COUNT, name, getattr(self, name))
         require(self.pause <= MAX_PAUSE_FRAMES, "pause", self.pause)
+
+    @property
+    def positions(self) -> int:
+        """What it takes at most, without what stands before it."""
+        return len(self.ids) + min(self.max_frames, self.guard.max_frames or MAX_COUNT)
 
 
 @dataclass(frozen=True)
 class SpeechPlan:
-    """All of a request's speech.
+    """All of a request's speech, or of a text that grows the beginning.
 
     `prefixes`: the tokens that prompts begin with; the reference token stands for each clip. `closing`: the tokens that
     follow a part's audio when the part is context for a later one. `max_frames`, `timeout` (seconds) and the seed apply
     to the whole speech. `arrived`: when the request came, in seconds of the machine's clock, `time.monotonic()`.
-    `context_parts`, `max_retries`, `hold_parts`, `fallback_modes`: the options of the same names. `about`: what the
-    client's final report says besides the parts.
+    `context_parts`, `max_retries`, `hold_parts`, `fallback_modes`: the options of the same names. `text_timeout`: in
+    seconds, how long to wait for more parts (`more_parts.py`) whenever those here are spoken; 0 for none, and there may
+    be none here only if there will be. `about`: what the client's final report says besides the parts.
     """
 
     prefixes: tuple[tuple[int, ...], ...]
@@ -136,10 +153,12 @@ class SpeechPlan:
     max_retries: int
     hold_parts: bool
     fallback_modes: bool
+    text_timeout: float
     about: dict[str, Any]
 
     def __post_init__(self) -> None:
-        require(len(self.parts) > 0, "parts", self.parts)
+        require(len(self.parts) > 0 or self.text_timeout > 0, "parts", self.parts)
+        require(0 <= self.text_timeout <= MAX_COUNT, "text_timeout", self.text_timeout)
         require(1 <= self.max_frames <= MAX_COUNT, "max_frames", self.max_frames)
         require(0 < self.timeout <= MAX_COUNT, "timeout", self.timeout)
         require(0 <= self.arrived <= MAX_COUNT, "arrived", self.arrived)
@@ -156,7 +175,7 @@ class SpeechPlan:
     @property
     def most_positions(self) -> int:
         """Positions of the longest part, with its prompt and its context, if each part were as long; without clips."""
-        longest = max(len(part.ids) + min(part.max_frames, part.guard.max_frames or MAX_COUNT) for part in self.parts)
+        longest = max((part.positions for part in self.parts), default=_SENTENCE)
         return max(map(len, self.prefixes), default=0) + longest * (1 + self.context_parts)
 
     def write(self) -> str:
@@ -174,7 +193,7 @@ class SpeechPlan:
                 | {
                     "prefixes": tuple(_ids(prefix) for prefix in values["prefixes"]),
                     "closing": _ids(values["closing"]),
-                    "parts": tuple(_part(part) for part in values["parts"]),
+                    "parts": read_parts(values["parts"]),
                     "sampling": made(SamplingParameters, values["sampling"]),
                     "windows": made(WindowPlan, values["windows"]),
                 },
@@ -204,8 +223,15 @@ def made(kind: type[Made], values: dict[str, Any]) -> Made:
     return kind(**values)
 
 
+def read_parts(values: list[dict[str, Any]]) -> tuple[PlannedPart, ...]:
+    """The parts, of what `json.dumps(..., default=vars)` wrote of them. Raises TypeError, KeyError, ValueError."""
+    return tuple(map(_part, values))
+
+
 def _part(values: dict[str, Any]) -> PlannedPart:
-    return made(PlannedPart, values | {"ids": _ids(values["ids"]), "guard": made(RunawayGuard, values["guard"])})
+    start, stop = _ids(values["characters"])
+    guard = made(RunawayGuard, values["guard"])
+    return made(PlannedPart, values | {"characters": (start, stop), "ids": _ids(values["ids"]), "guard": guard})
 
 
 def _ids(values: list[Any]) -> tuple[int, ...]:

@@ -30,8 +30,9 @@ class Window:
     """New frames, with the context that the codec needs to decode them as if it saw the whole stream.
 
     `codes`: int32 [num_codebooks, frames]; the new ones are `codes[:, context : context + count]`, and the first of
-    them is frame `start` of the stream. `begins`, `ends`: another part joins before, after the new frames. `pause`:
-    frames of silence after them. `part`, `speaker`: which part and speaker they belong to. `finish_reason` and `report`
+    them is frame `start` of the stream. `begins`, `ends`: another part joins before, after the new frames. `open`:
+    whether one does is not known yet; the next window of the stream says so, by what it is itself, and has no frames
+    of its own. `pause`: frames of silence after them. `part`, `speaker`: which part and speaker they belong to. `finish_reason` and `report`
     are set on the last window only, which may have no new frames. `fault`: the message of the error that ends the
     stream here. `stream`: which stream the codec counts it to. `deadline`: until when its samples are of use, on
     the machine's clock, `time.monotonic()`.
@@ -43,6 +44,7 @@ class Window:
     start: int = 0
     begins: bool = False
     ends: bool = False
+    open: bool = False
     pause: int = 0
     part: int = 0
     speaker: str = ""

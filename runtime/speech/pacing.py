@@ -36,6 +36,7 @@ class _Progress:
     heard_of: bool = True  # the codec says what has left
     heard_of_at: float = 0.0
     generating: bool = True
+    waiting: bool = False  # for text
     full: bool = False
 
     @property
@@ -94,6 +95,13 @@ class Pacing:
             del self._streams[stream]
         return now - progress.arrived if first else None
 
+    def waits(self, stream: str, waits: bool, now: float) -> None:
+        """Whether a stream waits for text. What its listener misses meanwhile is nobody's fault."""
+        if progress := self._streams.get(stream):
+            progress.waiting, progress.heard_of_at = waits, now
+            if not waits and progress.left_at is not None:
+                progress.left_at += max(0.0, -progress.ahead(now))
+
     def ends(self, stream: str, wanted: bool) -> None:
         """Nothing more will be generated. wanted: what waits at the codec will still be decoded."""
         if progress := self._streams.get(stream):
@@ -106,7 +114,7 @@ class Pacing:
         over = [name for name, one in self._streams.items() if not one.generating and one.is_forgotten(now)]
         for name in over:
             del self._streams[name]
-        streams = {name: progress for name, progress in self._streams.items() if progress.generating}
+        streams = {name: one for name, one in self._streams.items() if one.generating and not one.waiting}
         if any(one.full and one.queued < HALF for one in streams.values()):
             for one in streams.values():
                 one.full = False
@@ -128,8 +136,8 @@ class Pacing:
 
 
 def _is_late(progress: _Progress, now: float) -> bool:
-    if progress.sent_at is None:
-        return False  # it waits for a stream, and is counted there
+    if progress.sent_at is None or progress.waiting:
+        return False  # it waits for a stream, and is counted there, or for text
     if progress.left_at is None:
         return now - progress.sent_at > _PATIENCE
     return progress.ahead(now) < -_PATIENCE

@@ -6,33 +6,23 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from runtime.engine.contract import Event, SpeechEngine
 from runtime.engine.types import CodebookLayout, FrameWindow, Request
-from runtime.formats.errors import RequestError, classify, timed_out
+from runtime.formats.errors import GenerationTimeoutError, RequestError, classify, read_sentence, timed_out
+from runtime.formats.more_parts import MoreParts
 from runtime.formats.speech_plan import PlannedPart, SpeechPlan
 from runtime.formats.window import FinishReason, Window
 from runtime.speech.context import Context, ContextLimits
+from runtime.speech.outcomes import Outcomes
 from runtime.speech.prompts import Prefix
 from runtime.speech.recovery import Remedy, next_remedy
 
 _BITS = 63  # of a seed
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a part was spoken, for the report. Times in seconds of the whole stream, without the pause after the part."""
-
-    speaker: str
-    text: str
-    start: float
-    stop: float
-    finish_reason: str
-    retries: int
 
 
 @dataclass
@@ -56,11 +46,17 @@ class SpeechStream:
     times, as long as none of its audio has been sent; with `hold_parts` no audio is sent before the part is known to be
     good. When the retries are used up, what the last attempt spoke is sent, but never becomes context. A part that ends
     with an error before any of it was sent is spoken once more after each remedy there is (`recovery.py`), unless the
-    plan's `fallback_modes` says no. Everything but `cancel` and `start` runs on the one thread behind `defer`.
+    plan's `fallback_modes` says no.
+
+    A plan with a `text_timeout` may grow: when all of its parts are spoken, the stream waits for more, and is nothing
+    to the engine. How the last part ends shows only then, so the end of its last window is left open.
+
+    Everything but `cancel`, `extend`, `look` and `start` runs on the one thread behind `defer`.
 
     Args:
         send: called with each window in order; its last call has a finish reason or is an error.
         defer: runs functions later, in order, on a separate thread.
+        waits: called with whether the stream waits for text from now on.
     """
 
     def __init__(
@@ -74,29 +70,47 @@ class SpeechStream:
         frame_seconds: float,
         send: Callable[[Window | RequestError], None],
         defer: Callable[[Callable[[], None]], None],
+        waits: Callable[[bool], None] = lambda waits: None,
     ) -> None:
         self._request_id, self._plan, self._engine = request_id, plan, engine
-        self._num_codebooks, self._frame_seconds = layout.num_codebooks, frame_seconds
-        self._send, self._defer = send, defer
+        self._num_codebooks = layout.num_codebooks
+        self._send, self._defer, self._waits = send, defer, waits
         self._contexts = [Context(plan, prefix, layout, limits) for prefix in prefixes]
         self._deadline = plan.deadline
+        self._parts, self._about = list(plan.parts), plan.about
+        self._grows, self._fault = plan.text_timeout > 0, ""
+        self._waiting_since: float | None = None  # for text
         self._index, self._attempt = 0, _Attempt(0)
         self._position = 0  # the frame of the stream at which the part begins
-        self._outcomes: list[Outcome] = []
-        self._frames = 0  # of all outcomes
+        self._outcomes = Outcomes(frame_seconds)
         self._tried: list[Remedy] = []  # for the current part
-        self._error_chain: list[str] = []
         self._cancelled = threading.Event()
-        self._failed = False
+        self._over = False
 
     def start(self) -> None:
-        """Submit the first part. Raises the engine's error when it refuses the part."""
-        self._submit()
+        """Submit the first part, if there is one. Raises the engine's error when it refuses the part."""
+        if self._parts:
+            self._submit()
+        else:
+            self._wait()
 
     def cancel(self) -> None:
         """End the stream before the next step; its last window says `cancelled`."""
         self._cancelled.set()
         self._engine.cancel(self._request_id)
+        if self._grows:
+            self._defer(self._end_if_waiting)
+
+    def extend(self, more: MoreParts) -> None:
+        """Go on with more parts, or with the end."""
+        self._defer(lambda: self._guarded(self._extend, more))
+
+    def look(self, now: float) -> bool:
+        """Whether the stream waits for text; ends it if it has waited too long by then, on the machine's clock."""
+        since = self._waiting_since
+        if since is not None and now >= min(since + self._plan.text_timeout, self._deadline):
+            self._defer(lambda: self._give_up(since))
+        return since is not None
 
     def end_unheard(self) -> None:
         """Send nothing but the end, for a stream that was cancelled before it began."""
@@ -104,7 +118,7 @@ class SpeechStream:
 
     @property
     def _part(self) -> PlannedPart:
-        return self._plan.parts[self._index]
+        return self._parts[self._index]
 
     def _submit(self) -> None:
         """Submit the current part to the engine, with the attempt's seed."""
@@ -129,29 +143,36 @@ class SpeechStream:
             self._engine.cancel(self._request_id)
 
     def _hear(self, event: Event) -> None:
-        if self._failed:
+        if isinstance(event, RequestError):
+            self._guarded(self._recover, event)
+        elif event.finish_reason is FinishReason.CANCELLED:
+            self._guarded(self._end_cancelled)
+        else:
+            self._guarded(self._hear_window, event)
+
+    def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do it, unless the stream is over; the client waiting for the stream hears of what fails."""
+        if self._over:
             return
         try:
-            if isinstance(event, RequestError):
-                self._recover(event)
-            elif event.finish_reason is FinishReason.CANCELLED:
-                self._end_cancelled()
-            else:
-                self._hear_window(event)
-        except Exception as error:  # the client waiting for the stream must hear of it
-            self._failed = True
+            work(*arguments)
+        except Exception as error:
             self._engine.cancel(self._request_id)
-            self._send(classify(error))
+            self._end(classify(error))
+
+    def _end(self, last: Window | RequestError) -> None:
+        self._over, self._waiting_since = True, None
+        self._send(last)
 
     def _recover(self, error: RequestError) -> None:
         """Speak the part once more, or pass the error on."""
         may = self._plan.fallback_modes and not self._attempt.released
         remedy = next_remedy(error, self._tried) if may else None
         if remedy is None:
-            self._send(error)
+            self._end(error)
             return
         self._tried.append(remedy)
-        self._error_chain.append(f"{type(error).__name__}: {remedy.value}")
+        self._outcomes.error_chain.append(f"{type(error).__name__}: {remedy.value}")
         if remedy is Remedy.FREE_CACHES:
             self._engine.free_caches()
         else:
@@ -178,35 +199,106 @@ class SpeechStream:
 
     def _end_part(self, reason: FinishReason) -> None:
         part, attempt = self._part, self._attempt
-        self._note(reason.value, attempt.frames)
-        if reason is not FinishReason.RUNAWAY and attempt.frames:
+        self._note(reason, attempt.frames)
+        cut_off = reason is FinishReason.RUNAWAY
+        if not cut_off and attempt.frames:
             self._contexts[part.prefix].add(part, np.concatenate(attempt.codes, axis=1))
         stop = self._position + attempt.frames
-        spoken_all = self._index + 1 == len(self._plan.parts)
-        over = spoken_all or stop + part.pause >= self._plan.max_frames
+        spoken_all = self._index + 1 == len(self._parts)
+        waits = spoken_all and (self._grows or bool(self._fault))
         windows = [self._window(held) for held in attempt.held]
-        if over:
-            finish = self._finish_reason(spoken_all)
-            cut_off = reason is FinishReason.RUNAWAY
-            windows[-1] = replace(windows[-1], ends=cut_off, finish_reason=finish, report=self._report())
+        if (spoken_all and not waits) or stop + (0 if waits else part.pause) >= self._plan.max_frames:
+            finish = self._outcomes.finish_reason(spoken_all and not waits)
+            windows[-1] = self._finished(replace(windows[-1], ends=cut_off), finish)
             self._release(windows)
             return
-        windows[-1] = replace(windows[-1], ends=True, pause=part.pause)
-        self._index, self._attempt, self._position = self._index + 1, _Attempt(0), stop + part.pause
+        self._index, self._attempt, self._position = self._index + 1, _Attempt(0), stop
         self._tried.clear()
+        if waits:
+            windows[-1] = replace(windows[-1], ends=cut_off, open=not cut_off)
+            self._release(windows)
+            self._wait()
+            return
+        windows[-1] = replace(windows[-1], ends=True, pause=part.pause)
+        self._position += part.pause
         try:
             self._submit()  # first, so that the engine reads the next prompt while these windows are being sent
         finally:
             self._release(windows)
 
-    def _end_cancelled(self) -> None:
-        if self._attempt.released:
-            self._note(FinishReason.CANCELLED.value, self._attempt.released)
-        nothing = np.zeros((self._num_codebooks, 0), np.int32)
-        window = FrameWindow(0, nothing, 0, 0, self._attempt.released, FinishReason.CANCELLED)
-        self._send(
-            replace(self._window(window), begins=False, finish_reason=window.finish_reason, report=self._report())
+    def _wait(self) -> None:
+        """For more text, which may have ended meanwhile."""
+        if self._fault:
+            self._end(read_sentence(self._fault))
+        elif self._cancelled.is_set():
+            self._end_cancelled()
+        else:
+            self._waiting_since = time.monotonic()
+            self._waits(True)
+
+    def _extend(self, more: MoreParts) -> None:
+        if self._parts and more.parts:
+            self._parts[-1] = replace(self._parts[-1], pause=more.pause)
+        self._parts += more.parts
+        self._about = self._about | more.about
+        self._grows, self._fault = not more.ended, more.fault
+        if self._waiting_since is None:
+            return
+        if more.parts:
+            self._go_on()
+        elif self._fault:
+            self._end(read_sentence(self._fault))
+        elif not self._grows:
+            self._end(self._finished(self._joint(0), self._outcomes.finish_reason(spoken_all=True)))
+
+    def _go_on(self) -> None:
+        """From waiting to the next part: how the one before it ends is known now."""
+        self._waiting_since = None
+        pause = self._parts[self._index - 1].pause if self._index else 0
+        if self._index and self._position + pause >= self._plan.max_frames:
+            self._end(self._finished(self._joint(0), self._outcomes.finish_reason(spoken_all=False)))
+            return
+        joint = replace(self._joint(pause), ends=True)
+        self._position += pause
+        self._waits(False)
+        try:
+            self._submit()
+        finally:
+            if self._index:
+                self._send(joint)
+
+    def _joint(self, pause: int) -> Window:
+        """What follows the open end of the last part: nothing, then a pause."""
+        nothing, before = np.zeros((self._num_codebooks, 0), np.int32), max(0, self._index - 1)
+        speaker = self._parts[before].speaker if self._parts else ""
+        return Window(nothing, start=self._position, pause=pause, part=before, speaker=speaker)
+
+    def _end_if_waiting(self) -> None:
+        if self._waiting_since is not None:
+            self._end_cancelled()
+
+    def _give_up(self, since: float) -> None:
+        if self._waiting_since != since:
+            return
+        if time.monotonic() >= self._deadline:
+            self._end(timed_out())
+            return
+        self._end(
+            GenerationTimeoutError(
+                f"no more text came for {self._plan.text_timeout:g} s, the option text_timeout_seconds; "
+                "end a text when it is complete"
+            )
         )
+
+    def _end_cancelled(self) -> None:
+        if self._over:
+            return
+        if self._attempt.released:
+            self._note(FinishReason.CANCELLED, self._attempt.released)
+        last = replace(self._joint(0), start=self._position + self._attempt.released)
+        if self._index < len(self._parts):
+            last = replace(last, part=self._index, speaker=self._part.speaker)
+        self._end(self._finished(last, FinishReason.CANCELLED))
 
     def _window(self, own: FrameWindow) -> Window:
         start = self._position + own.start
@@ -226,32 +318,16 @@ class SpeechStream:
             self._attempt.held.clear()
             self._attempt.released += sum(window.count for window in windows)
         for window in windows:
+            self._over = self._over or window.finish_reason is not None
             self._send(window)
 
-    def _note(self, reason: str, frames: int) -> None:
-        start, stop = (round(f * self._frame_seconds, 6) for f in (self._position, self._position + frames))
-        part = self._part
-        self._frames += frames
-        self._outcomes.append(Outcome(part.speaker, part.text, start, stop, reason, self._attempt.number))
+    def _note(self, reason: FinishReason, frames: int) -> None:
+        self._outcomes.add(self._part, self._position, frames, reason, self._attempt.number)
 
-    def _finish_reason(self, spoken_all: bool) -> FinishReason:
-        """The whole stream's finish reason: the worst among its parts."""
-        reasons = {outcome.finish_reason for outcome in self._outcomes}
-        if FinishReason.RUNAWAY.value in reasons:
-            return FinishReason.RUNAWAY
-        if FinishReason.LENGTH.value in reasons or not spoken_all:
-            return FinishReason.LENGTH
-        return FinishReason.STOP
-
-    def _report(self) -> dict[str, Any]:
-        return {
-            **self._plan.about,
-            "seed": self._plan.sampling.seed,
-            "retries": sum(outcome.retries for outcome in self._outcomes),
-            "frames": self._frames,
-            "error_chain": self._error_chain,
-            "parts": [asdict(outcome) for outcome in self._outcomes],
-        }
+    def _finished(self, window: Window, reason: FinishReason) -> Window:
+        """The window as the stream's last one."""
+        report = self._outcomes.report(self._about, self._plan.sampling.seed, self._parts)
+        return replace(window, finish_reason=reason, report=report)
 
 
 def part_seed(seed: int, part: int, attempt: int) -> int:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from runtime.formats.options import CHUNK_METHODS
 from runtime.text.paragraphs import paragraphs
 from runtime.text.readings.normalization import EVENTS
 from runtime.text.sentences import OPENING, belong_together, clauses, sentences
+from runtime.text.sure_ends import sure_clause, sure_ends
 
 _CHARACTER = "\u3040-\u30ff\u3400-\u9fff"
 _EVENT = "|".join([r"<SE>[^<>]*</SE>|<SE_s>[^<>]*</SE_s>|<SE_e>[^<>]*</SE_e>", *map(re.escape, EVENTS)])
@@ -31,18 +33,20 @@ _UNIT = re.compile(
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of text without white space around it, and whether a paragraph ends with it."""
+    """A piece of text without white space around it, and whether a paragraph, or at least a sentence, ends with it."""
 
     text: str
     ends_paragraph: bool
+    ends_sentence: bool = True
 
 
-def chunk(text: str, method: str, language: str, words: int) -> list[Chunk]:
+def chunk(text: str, method: str, language: str, words: int, opening: bool = False) -> list[Chunk]:
     """The text in chunks of at most `words` words (at least 1), never across a paragraph; joined they are the text.
 
     "speaker" leaves the text whole; "auto" does so with one that is short enough, and cuts a longer one as "semantic"
-    does: sentences are packed up to `words`, and one that is longer is cut after a clause, or after a word. "fixed"
-    cuts after every `words` words. The only chunk that can be longer is one unbroken word.
+    does: sentences are packed up to `words`, and one that is longer is cut after a clause, or after a word. "sentence"
+    packs none, so that what follows a sentence changes nothing; where the chunks open a speech, its first clause is one,
+    which is heard sooner. "fixed" cuts after every `words` words. The only chunk that can be longer is one unbroken word.
     """
     assert method in CHUNK_METHODS and words >= 1
     lines = paragraphs(text, language)
@@ -51,15 +55,30 @@ def chunk(text: str, method: str, language: str, words: int) -> list[Chunk]:
         return [Chunk(whole, True)] if whole else []
     chunks: list[Chunk] = []
     for line in lines:
-        fitting = _UNIT.findall(line) if method == "fixed" else _fitting(line, language, 3 * words)
+        if method == "sentence":
+            chunks += _sentence_by_sentence(line, language, 3 * words, opening and not chunks)
+            continue
+        fitting = _UNIT.findall(line) if method == "fixed" else _fitting(sentences(line, language), language, 3 * words)
         packed = list(_packed(fitting, 3 * words))
         chunks += [Chunk(piece.strip(), piece is packed[-1]) for piece in packed]
     return chunks
 
 
-def _fitting(paragraph: str, language: str, most: int) -> Iterator[str]:
+def _sentence_by_sentence(paragraph: str, language: str, most: int, opening: bool) -> list[Chunk]:
+    """The sentences, cut only where they do not fit; opening: the first of them after its first clause."""
+    ends = {*accumulate(map(len, sentences(paragraph, language))), *sure_ends(paragraph, language)}
+    clause = sure_clause(paragraph, language) if opening else None
+    pieces: list[tuple[str, bool]] = []
+    for start, stop in pairwise(sorted({0, *ends, *([clause] if clause else [])})):
+        packed = list(_packed(_fitting([paragraph[start:stop]], language, most), most))
+        pieces += [(piece, piece is packed[-1] and stop != clause) for piece in packed]
+    pieces = [(piece.strip(), ends) for piece, ends in pieces if piece.strip()]
+    return [Chunk(piece, place == len(pieces) - 1, ends) for place, (piece, ends) in enumerate(pieces)]
+
+
+def _fitting(sentences: Iterable[str], language: str, most: int) -> Iterator[str]:
     """Sentences that fit, unchanged; the others clause by clause or word by word."""
-    for sentence in sentences(paragraph, language):
+    for sentence in sentences:
         if _size(sentence) <= most:
             yield sentence
             continue

@@ -13,16 +13,22 @@ from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.paragraphs import paragraphs
 from runtime.text.readings.normalization import normalize
 
+_NEAR = 200  # characters within which the next word of a part is looked for
+
 
 @dataclass(frozen=True)
 class TextPart:
     """What is spoken in one piece, as the model reads it, and the silence after it in seconds.
 
     A part is one turn, or a chunk of one; only a dialogue that is not cut at all has several turns in one part.
+    written: its words before they were spelled out. characters: where these stand in the text that was given, from the
+    first to before the second.
     """
 
     turns: tuple[DialogueTurn, ...]
     pause: float
+    written: str
+    characters: tuple[int, int] = (0, 0)
 
     @property
     def speaker(self) -> str:
@@ -41,22 +47,51 @@ def text_parts(
     params: GenerationParams,
     language: str,
     lexicons: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    opening: bool = True,
+    closing: bool = True,
 ) -> list[TextPart]:
     """Every part that has something to say, in speaking order.
 
     As in the original, only the end of the whole text gets a missing full stop: after earlier parts the text goes on.
-    lexicons: readings that a speaker's voice brings, by the speaker's name; those of the request win.
+    lexicons: readings that a speaker's voice brings, by the speaker's name; those of the request win. opening, closing:
+    whether the speech begins, and ends, with these turns.
     """
     parts: list[TextPart] = []
     for turn in turns:
         readings = {**(lexicons or {}).get(turn.speaker or "", {}), **params.lexicon}
-        for one in _chunks(pronounced(turn.text, readings), params, language):
-            if any(c.isalnum() for c in one.text):
-                pause = params.paragraph_pause_seconds if one.ends_paragraph else params.pause_seconds
-                parts.append(TextPart((DialogueTurn(turn.speaker, one.text),), pause))
+        for one, read in _chunks(pronounced(turn.text, readings), params, language, opening and not parts):
+            if any(c.isalnum() for c in read):
+                parts.append(TextPart((DialogueTurn(turn.speaker, read),), _pause(one, params), one.text))
     if params.chunk_method == "none" and parts:
-        parts = [TextPart(tuple(turn for part in parts for turn in part.turns), parts[-1].pause)]
-    return [*parts[:-1], *map(partial(_closed, language=language), parts[-1:])]
+        turns = tuple(turn for part in parts for turn in part.turns)
+        parts = [TextPart(turns, parts[-1].pause, "\n".join(part.written for part in parts))]
+    return [*parts[:-1], *map(partial(_closed, language=language), parts[-1:])] if closing else parts
+
+
+def located(
+    parts: Sequence[TextPart], text: str, start: int = 0, stop: int | None = None, offset: int = 0
+) -> list[TextPart]:
+    """The parts with where they stand in a text from `start` to `stop`, which begins at `offset` of what was given.
+
+    They are looked for word by word: what is not spoken, such as Markdown's marks, lies between.
+    """
+    found, place = [], start
+    end = len(text[:stop].rstrip())
+    for number, part in enumerate(parts, 1):
+        first = None
+        for word in part.written.split():
+            if (begins := text.find(word, place, min(end, place + len(word) + _NEAR))) >= 0:
+                first, place = begins if first is None else first, begins + len(word)
+        place = end if number == len(parts) else place
+        found.append(replace(part, characters=(offset + (place if first is None else first), offset + place)))
+    return found
+
+
+def _pause(one: Chunk, params: GenerationParams) -> float:
+    if one.ends_paragraph:
+        return params.paragraph_pause_seconds
+    return params.pause_seconds if one.ends_sentence else 0.0
 
 
 def _closed(part: TextPart, language: str) -> TextPart:
@@ -65,16 +100,17 @@ def _closed(part: TextPart, language: str) -> TextPart:
     return replace(part, turns=(*before, replace(last, text=normalize(last.text, language))))
 
 
-def _chunks(text: str, params: GenerationParams, language: str) -> Iterator[Chunk]:
-    """Normalised chunks of one turn.
+def _chunks(text: str, params: GenerationParams, language: str, opening: bool) -> Iterator[tuple[Chunk, str]]:
+    """The chunks of one turn, each with its words as they are read.
 
     A sentence is found in the text as it was written, and a number is spelled out in its chunk. Only where words are
     counted are they counted, and cut, as they will be read.
     """
     if params.chunk_method == "fixed":
         read = (normalize(paragraph, language, closed=False) for paragraph in paragraphs(text, language))
-        yield from chunk("\n\n".join(filter(None, read)), params.chunk_method, language, params.chunk_words)
+        for one in chunk("\n\n".join(filter(None, read)), params.chunk_method, language, params.chunk_words):
+            yield one, one.text
         return
     method = "speaker" if params.chunk_method == "none" else params.chunk_method
-    for one in chunk(text, method, language, params.chunk_words):
-        yield Chunk(normalize(one.text, language, closed=False), one.ends_paragraph)
+    for one in chunk(text, method, language, params.chunk_words, opening):
+        yield one, normalize(one.text, language, closed=False)

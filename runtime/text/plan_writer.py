@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from runtime.formats.errors import InvalidRequestError
+from runtime.formats.errors import InvalidRequestError, quoted
 from runtime.formats.options import GenerationParams
 from runtime.formats.speech_plan import NO_GUARD, PlannedPart, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment
@@ -52,107 +52,129 @@ class PlanWriter:
     def __init__(self, encoder: PromptEncoder, limits: PlanLimits) -> None:
         self._encoder, self._limits = encoder, limits
 
-    def write(
+    def speech(self, voices: VoiceAssignment, system: str | None, params: GenerationParams) -> SpeechWriter:
+        """What writes the speech of one request. system: None for the instruction that the model was trained with, ""
+        for none. Raises InvalidRequestError for clips that do not fit into the engine.
+        """
+        return SpeechWriter(self._encoder, self._limits, voices, system, params)
+
+
+class SpeechWriter:
+    """Writes the parts of one request, all that there are or some at a time."""
+
+    def __init__(
         self,
-        parts: Sequence[TextPart],
+        encoder: PromptEncoder,
+        limits: PlanLimits,
         voices: VoiceAssignment,
         system: str | None,
         params: GenerationParams,
-        language: Language,
-        arrived: float,
-    ) -> WrittenPlan:
-        """The plan of a request. system: None for the instruction that the model was trained with, "" for none.
-        arrived: when the request came, on the machine's clock.
-
-        Raises InvalidRequestError for a part that does not fit into the engine.
-        """
+    ) -> None:
+        self._encoder, self._limits, self._voices, self._params = encoder, limits, voices, params
         # Parts of one group share a prefix and are each other's context.
         apart = params.dialogue_context == "own" and params.chunk_method != "none"
-        groups = voices.apart() if apart else [voices]
-        number_of = {speaker.name: number for number, group in enumerate(groups) for speaker in group.speakers}
-        prefixes = [
-            self._encoder.prefix(group.system if system is None else system, group.scene, group.reference_words)
-            for group in groups
+        self._groups = voices.apart() if apart else [voices]
+        self._number_of = {
+            speaker.name: number for number, group in enumerate(self._groups) for speaker in group.speakers
+        }
+        self._prefixes = [
+            encoder.prefix(group.system if system is None else system, group.scene, group.reference_words)
+            for group in self._groups
         ]
-        group_of = [number_of[part.turns[0].speaker or ""] for part in parts]
-        turns = [
-            self._encoder.turn("\n".join(groups[group].tag(turn.speaker) + turn.text for turn in part.turns))
-            for part, group in zip(parts, group_of, strict=True)
-        ]
-        beginnings = [
+        self._beginnings = [
             len(prefix) + self._audio_positions(group.references)
-            for prefix, group in zip(prefixes, groups, strict=True)
+            for prefix, group in zip(self._prefixes, self._groups, strict=True)
         ]
+        self._count = 0
+
+    def parts(self, parts: Sequence[TextPart], language: Language) -> list[PlannedPart]:
+        """The next parts as the engine takes them. Raises InvalidRequestError for one that does not fit into it."""
         planned = []
-        for number, (part, turn, group) in enumerate(zip(parts, turns, group_of, strict=True), 1):
-            self._check_room(number, beginnings[group] + len(turn), part, language)
-            cloned = all(voices.speaker(said.speaker).reference is not None for said in part.turns)
-            planned.append(self._part(part, turn.tolist(), group, cloned, params, language))
-        plan = self._plan(params, [prefix.tolist() for prefix in prefixes], planned, voices, language, arrived)
-        references = [reference for group in groups for reference in group.references]
+        for part in parts:
+            self._count += 1
+            number = self._group_of(part)
+            group = self._groups[number]
+            turn = self._encoder.turn("\n".join(group.tag(turn.speaker) + turn.text for turn in part.turns))
+            self._check_room(self._beginnings[number] + len(turn), part, language)
+            planned.append(self._part(part, turn.tolist(), number, language))
+        return planned
+
+    def plan(self, parts: Sequence[TextPart], language: Language, arrived: float, growing: bool = False) -> WrittenPlan:
+        """The plan of the request with its first parts. arrived: when the request came, on the machine's clock.
+        growing: more parts will follow. Raises InvalidRequestError as `parts`.
+        """
+        references = [reference for group in self._groups for reference in group.references]
         samples = [_NO_SAMPLES if reference.codes is not None else reference.samples for reference in references]
         nothing = np.zeros((self._limits.num_codebooks, 0), np.int32)
         codes = [nothing if reference.codes is None else reference.codes for reference in references]
         return WrittenPlan(
-            plan=plan,
+            plan=self._plan(self.parts(parts, language), language, arrived, growing),
             reference_samples=np.concatenate([_NO_SAMPLES, *samples]),
             reference_lengths=np.array([len(clip) for clip in samples], np.int32),
             known_codes=np.concatenate([nothing, *codes], axis=1),
             known_frames=np.array([clip.shape[1] for clip in codes], np.int32),
         )
 
-    def _part(
-        self, part: TextPart, ids: list[int], prefix: int, cloned: bool, params: GenerationParams, language: Language
-    ) -> PlannedPart:
+    def frames(self, seconds: float) -> int:
+        """How many of the codec's frames last so long, one at least."""
+        return max(1, round(seconds / self._limits.frame_seconds))
+
+    def _group_of(self, part: TextPart) -> int:
+        speaker = part.turns[0].speaker or ""
+        if speaker not in self._number_of:
+            raise InvalidRequestError(
+                f"{quoted(speaker)} begins to speak in a text whose speakers are settled; name all of them in the "
+                "option speakers"
+            )
+        return self._number_of[speaker]
+
+    def _part(self, part: TextPart, ids: list[int], prefix: int, language: Language) -> PlannedPart:
         guard, least_frames = NO_GUARD, 0
-        if params.runaway_guard:
+        if self._params.runaway_guard:
             guard, least_frames = runaway_limits(part.text, language.code, self._limits.frame_seconds)
         return PlannedPart(
             speaker=part.speaker,
             text=part.text,
+            written=part.written,
+            characters=part.characters,
             prefix=prefix,
             ids=tuple(ids),
-            cloned=cloned,
-            pause=round(part.pause / self._limits.frame_seconds),
-            max_frames=self._frames(params.max_part_seconds),
+            cloned=all(self._voices.speaker(said.speaker).reference is not None for said in part.turns),
+            pause=self.pause(part.pause),
+            max_frames=self.frames(self._params.max_part_seconds),
+            expected_frames=self.frames(estimate(part.text, language.code).expected),
             least_frames=least_frames,
             guard=guard,
         )
 
-    def _plan(
-        self,
-        params: GenerationParams,
-        prefixes: list[list[int]],
-        parts: list[PlannedPart],
-        voices: VoiceAssignment,
-        language: Language,
-        arrived: float,
-    ) -> SpeechPlan:
+    def pause(self, seconds: float) -> int:
+        """Frames of silence."""
+        return round(seconds / self._limits.frame_seconds)
+
+    def _plan(self, parts: list[PlannedPart], language: Language, arrived: float, growing: bool) -> SpeechPlan:
         """The options in the engine's units: frames of the codec."""
+        params = self._params
         sampling = {field.name: getattr(params, field.name) for field in fields(SamplingParameters)}
-        first = self._frames(params.first_chunk_seconds)
+        first = self.frames(params.first_chunk_seconds)
         return SpeechPlan(
-            prefixes=tuple(map(tuple, prefixes)),
+            prefixes=tuple(tuple(prefix.tolist()) for prefix in self._prefixes),
             closing=tuple(self._encoder.closing),
             parts=tuple(parts),
             sampling=SamplingParameters(**sampling),
-            windows=WindowPlan(first, params.chunk_growth, max(first, self._frames(params.max_chunk_seconds))),
-            max_frames=self._frames(params.max_seconds),
+            windows=WindowPlan(first, params.chunk_growth, max(first, self.frames(params.max_chunk_seconds))),
+            max_frames=self.frames(params.max_seconds),
             timeout=params.timeout_seconds,
             arrived=arrived,
             context_parts=params.context_parts,
             max_retries=params.max_retries,
             hold_parts=params.hold_parts,
             fallback_modes=params.fallback_modes,
+            text_timeout=params.text_timeout_seconds if growing else 0.0,
             about={
-                "language": {"code": language.code, "name": language.name, "quality": language.quality},
-                "voices": {speaker.name: speaker.voice for speaker in voices.speakers},
-                "text_tokens": sum(len(part.ids) for part in parts),
+                "language": about_language(language),
+                "voices": {speaker.name: speaker.voice for speaker in self._voices.speakers},
             },
         )
-
-    def _frames(self, seconds: float) -> int:
-        return max(1, round(seconds / self._limits.frame_seconds))
 
     def _audio_positions(self, clips: Sequence[Reference]) -> int:
         """The positions that reference clips take. Raises InvalidRequestError when they exceed the engine's limit."""
@@ -168,7 +190,7 @@ class PlanWriter:
     def _clip_frames(self, clip: Reference) -> int:
         return len(clip.samples) // self._limits.hop_length if clip.codes is None else clip.codes.shape[1]
 
-    def _check_room(self, number: int, prompt: int, part: TextPart, language: Language) -> None:
+    def _check_room(self, prompt: int, part: TextPart, language: Language) -> None:
         """Check that a part, whose prompt takes `prompt` positions, can be spoken to its end."""
         limits = self._limits
         positions = prompt + limits.positions_beside_clip
@@ -176,7 +198,12 @@ class PlanWriter:
         needed = max(1.0, estimate(part.text, language.code).expected)
         if seconds < needed:
             raise InvalidRequestError(
-                f"part {number} of the text, with what stands before it, takes {positions} of the engine's "
+                f"part {self._count} of the text, with what stands before it, takes {positions} of the engine's "
                 f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about "
                 f"{needed:.0f} s of speech; take smaller chunks (chunk_method, chunk_words) or shorter clips"
             )
+
+
+def about_language(language: Language) -> dict[str, str]:
+    """What the client's report says of it."""
+    return {"code": language.code, "name": language.name, "quality": language.quality}

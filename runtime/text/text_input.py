@@ -13,6 +13,7 @@ from runtime.text.cleaning import cleaned, legible
 from runtime.text.dialogue.dialogue import AUTO, DialogueTurn, Recognition
 from runtime.text.dialogue.messages import parse_messages, parse_text
 from runtime.text.dialogue.subtitles import without_times
+from runtime.text.dialogue.transcript import parse_transcript
 from runtime.text.prompt_encoder import check_marks
 
 
@@ -50,6 +51,16 @@ def read_text(text: str | None, max_characters: int, recognition: Recognition = 
         why = "text names speakers and gives them no words" if named else "text holds no letter or digit"
         raise InvalidRequestError(f"{why}; there is nothing to say")
     return content
+
+
+def read_turns(text: str, recognition: Recognition) -> list[DialogueTurn]:
+    """What a piece of plain text says, perhaps nothing. Raises InvalidRequestError for messages and ChatML, which have to
+    come whole, and for what is not plain text.
+    """
+    if "<|im_start|>" in text or _messages(text) is not None:
+        raise InvalidRequestError("a text that comes in pieces is plain; send messages and ChatML as a whole")
+    turns = parse_transcript(without_times(_legible(text)), recognition)
+    return [replace(turn, text=cleaned(_legible(turn.text))) for turn in turns]
 
 
 def either(option: str, given: str | None, in_text: str | None) -> str | None:

@@ -18,7 +18,7 @@ import triton_python_backend_utils as pb_utils
 
 from runtime.codec.batcher import WindowBatcher
 from runtime.codec.networks import open_network
-from runtime.codec.stream_samples import stream_samples
+from runtime.codec.stream_samples import NOTHING, stream_samples
 from runtime.formats.errors import (
     AudioTokenizationError,
     InvalidRequestError,
@@ -42,9 +42,6 @@ _METRICS_SECONDS = 0.25
 Ticket = tuple[Any, Window]  # a response sender, and the window it must answer
 
 
-_NO_SAMPLES = np.zeros(0, np.float32)
-
-
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
@@ -60,6 +57,7 @@ class TritonPythonModel:
         self._seal = tensors.seal(args)
         self._notes = NoteSender("lm")
         self._cut: dict[str, int] = {}  # the first frame that was not decoded, of streams that are over
+        self._held: dict[str, np.ndarray] = {}  # float32 [samples] at the open ends of streams
         self._work = Work()
         self._batcher = WindowBatcher[Ticket](decoder, self._answered, settings["max_batch"])
         self._closing = threading.Event()
@@ -111,6 +109,7 @@ class TritonPythonModel:
 
     def _answer(self, ticket: Ticket, result: np.ndarray | Exception | None) -> None:
         sender, window = ticket
+        held = self._held.pop(window.stream, NOTHING)
         # What follows a window that was not decoded has no samples either, so all of it stands where that one began.
         start = self._cut.get(window.stream, window.start)
         if result is None and not window.last:
@@ -128,12 +127,14 @@ class TritonPythonModel:
                 result = kind(f"the codec could not decode a window: {result}")
             tensors.refuse(sender, result)
         elif result is not None:
-            audio = stream_samples(result, window, self._hop_length, self._fade_samples)
-            tensors.send(sender, self._response(window, audio, window.start))
+            audio, rest = stream_samples(result, window, self._hop_length, self._fade_samples, held)
+            if len(rest):
+                self._held[window.stream] = rest
+            tensors.send(sender, self._response(window, audio, window.start * self._hop_length - len(held)))
         elif window.last and window.finish_reason is not FinishReason.CANCELLED and _passed(window.deadline):
             tensors.refuse(sender, timed_out())
         else:
-            tensors.send(sender, self._response(window, _NO_SAMPLES, start))
+            tensors.send(sender, self._response(window, held, start * self._hop_length - len(held)))
         self._notes.send(Note(window.stream, window.stop))
 
     def _publish(self) -> None:
@@ -142,12 +143,12 @@ class TritonPythonModel:
             waiting.set(self._batcher.waiting)
 
     def _response(self, window: Window, audio: np.ndarray, start: int) -> pb_utils.InferenceResponse:
-        """start: the frame of the stream at which the samples belong."""
+        """start: the sample of the stream with which they begin."""
         report = json.dumps(window.report, ensure_ascii=False) if window.report else ""
         return pb_utils.InferenceResponse(
             [
                 tensors.tensor("audio", audio, np.float32),
-                tensors.tensor("start_sample", [start * self._hop_length], np.int64),
+                tensors.tensor("start_sample", [start], np.int64),
                 tensors.tensor("part", [window.part], np.int32),
                 tensors.string_tensor("speaker", window.speaker),
                 tensors.string_tensor("finish_reason", window.finish_reason.value if window.finish_reason else ""),

@@ -35,7 +35,7 @@ from runtime.triton import tensors
 from runtime.triton.beat import Work, beat
 from runtime.triton.farewell import end_if_lost
 from runtime.triton.metrics import CodeSources, Refusals
-from runtime.triton.notes import NoteReceiver
+from runtime.triton.notes import Note, NoteReceiver, NoteSender
 from runtime.triton.threads import CODEC_VARIABLE, threads
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from runtime.voices.state import state_directory
@@ -60,6 +60,7 @@ class TritonPythonModel:
         self._cache = CodeCache(settings["cache_entries"], files, self._count)
         self._queue = ClipQueue()
         self._notes = NoteReceiver("codec_encoder", lambda note: self._queue.give_up(note.stream))
+        self._prompt = NoteSender("prompt")
         self._refusals = Refusals("codec_encoder")
         self._seal = tensors.seal(args)
         self._work = Work()
@@ -71,7 +72,7 @@ class TritonPythonModel:
             try:
                 clips, deadline = self._read(request)
             except Exception as error:
-                self._refuse(sender, classify(error, "reading the clips"))
+                self._refuse(sender, request.request_id(), classify(error, "reading the clips"))
                 continue
             for _ in range(clips.num_known):
                 self._count(PROFILE)
@@ -130,11 +131,11 @@ class TritonPythonModel:
         An error would leave the request of a vanished client in Triton for ever.
         """
         if isinstance(outcome, RequestError):
-            self._refuse(sender, outcome)
+            self._refuse(sender, request_id, outcome)
         elif isinstance(outcome, Exception):
             end_if_lost("codec_encoder", outcome)
             kind = MemoryExhaustionError if is_out_of_memory(outcome) else AudioTokenizationError
-            self._refuse(sender, kind(f"the codec could not encode the reference audio: {outcome}"))
+            self._refuse(sender, request_id, kind(f"the codec could not encode the reference audio: {outcome}"))
         else:
             codes = outcome or [self._nothing(samples) for samples in clips.samples]
             self._respond(sender, request_id, clips.with_codes(codes))
@@ -145,8 +146,9 @@ class TritonPythonModel:
     def _encode(self, clip: np.ndarray) -> np.ndarray:
         return self._encoder(clip[None])[0].astype(np.int32)
 
-    def _refuse(self, sender: Any, refusal: RequestError) -> None:
+    def _refuse(self, sender: Any, request_id: str, refusal: RequestError) -> None:
         self._refusals.count(refusal)
+        self._prompt.send(Note(request_id, gone=True))
         tensors.refuse(sender, refusal)
 
     def _respond(self, sender: Any, request_id: str, codes: list[np.ndarray]) -> None:

@@ -45,6 +45,12 @@ class Flow:
             self._pacing.ends(stream, wanted)
             self._pace()
 
+    def waits(self, stream: str, waits: bool) -> None:
+        """Whether a stream has to wait for text from now on, and its listener with it."""
+        with self._lock:
+            self._pacing.waits(stream, waits, time.monotonic())
+            self._pace()
+
     def late(self) -> int:
         """How many streams have a listener who waits for audio; looks after the engine's pace, too."""
         with self._lock:

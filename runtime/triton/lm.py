@@ -33,6 +33,7 @@ from runtime.triton.cancelling import Controls, is_secret
 from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.farewell import end_process
 from runtime.triton.flow import Flow
+from runtime.triton.growing_streams import GrowingStreams
 from runtime.triton.memory import Memory
 from runtime.triton.metrics import LmMetrics, Refusals
 from runtime.triton.notes import Note, NoteSender
@@ -62,12 +63,10 @@ class TritonPythonModel:
         self._max_timeout: float = settings["max_timeout_seconds"]
         self._delivery = Delivery()
         self._flow = Flow(self._engine, self._frame_seconds, self._metrics.first_audio)
-        encoder = NoteSender("codec_encoder")
+        self._encoder, self._prompt = NoteSender("codec_encoder"), NoteSender("prompt")
         self._memory = Memory()
-        self._controls = Controls(
-            most_watches=2 * (limits.max_streams + limits.max_waiting),
-            given_up=lambda request_id: encoder.send(Note(request_id, gone=True)),
-        )
+        self._controls = Controls(most_watches=2 * (limits.max_streams + limits.max_waiting), given_up=self._given_up)
+        self._growing = GrowingStreams(limits.max_streams + limits.max_waiting)
         self._closing = threading.Event()
         self._published = time.monotonic()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
@@ -93,6 +92,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         self._controls.close()
+        self._growing.close()
         self._engine.close()
         self._delivery.close()
         self._flow.close()
@@ -137,6 +137,7 @@ class TritonPythonModel:
             self._frame_seconds,
             responses.send,
             self._delivery.put,
+            waits=partial(self._waits, request_id, nbytes),
         )
         if sender.is_cancelled() or not self._controls.stream_begins(request_id, stream.cancel):
             stream.end_unheard()
@@ -144,6 +145,8 @@ class TritonPythonModel:
         self._flow.begins(request_id, plan.arrived, stream.cancel)
         self._memory.promise(request_id, nbytes)
         try:
+            if plan.text_timeout:
+                self._growing.begins(request_id, stream)
             stream.start()
         except BaseException:
             self._ended(request_id, wanted=False)
@@ -155,8 +158,20 @@ class TritonPythonModel:
 
     def _ended(self, request_id: str, wanted: bool) -> None:
         self._memory.promise(request_id, 0)
+        if self._growing.ends(request_id):
+            self._prompt.send(Note(request_id, gone=True))
         self._controls.stream_ended(request_id)
         self._flow.ends(request_id, wanted)
+
+    def _waits(self, request_id: str, nbytes: int, waits: bool) -> None:
+        """A stream is nothing to the engine while it waits for text."""
+        self._flow.waits(request_id, waits)
+        self._memory.promise(request_id, 0 if waits else nbytes)
+
+    def _given_up(self, request_id: str) -> None:
+        """The request will be no stream."""
+        for model in (self._encoder, self._prompt):
+            model.send(Note(request_id, gone=True))
 
     def _control(self, control: str, request_id: str, sender: Any) -> None:
         if not request_id:
@@ -187,7 +202,7 @@ class TritonPythonModel:
                 end_process("lm", self._engine.broken)
                 return
             try:
-                self._metrics.follow(self._engine.stats(), self._flow.late(), self._memory.used())
+                self._metrics.follow(self._engine.stats(), self._flow.late(), self._growing.look(), self._memory.used())
                 if self._memory.is_short():
                     self._engine.free_caches()
             except Exception as error:  # the next look must still come

@@ -104,6 +104,9 @@ class LmMetrics:
         self._families: list[Any] = []  # Triton drops a family when its last reference goes
         self._live = self._metric("higgs_live_streams", "Streams being generated", gauge=True)
         self._waiting = self._metric("higgs_waiting_requests", "Requests waiting for a stream", gauge=True)
+        self._textless = self._metric(
+            "higgs_streams_without_text", "Streams that have spoken all their text and wait for more", gauge=True
+        )
         self._resting = self._metric("higgs_resting_streams", "Live streams that wait in favour of others", gauge=True)
         self._late = self._metric("higgs_late_streams", "Streams whose listeners wait for audio", gauge=True)
         self._memory = self._metric("higgs_memory_used_ratio", "Share of the memory that is in use", gauge=True)
@@ -134,8 +137,9 @@ class LmMetrics:
             "higgs_real_time_factor", "Seconds that one of audio took, of finished streams", _FACTORS
         )
 
-    def follow(self, stats: EngineStats, late_streams: int, memory: float) -> None:
-        """Publish the engine's snapshot, how many listeners wait, and the share of memory in use."""
+    def follow(self, stats: EngineStats, late_streams: int, without_text: int, memory: float) -> None:
+        """Publish the engine's snapshot, how many listeners and how many streams wait, and the share of memory in use."""
+        self._textless.set(without_text)
         self._memory.set(memory)
         self._resting.set(stats.resting_streams)
         self._late.set(late_streams)

@@ -15,6 +15,7 @@ decoupled answers several from threads of its own.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,17 +25,19 @@ import triton_python_backend_utils as pb_utils
 from runtime.formats.errors import InvalidRequestError, classify, timed_out
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
-from runtime.text.dialogue.dialogue import Recognition
+from runtime.text.dialogue.dialogue import DialogueTurn, Recognition
 from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment, assign
 from runtime.text.duration import estimate
+from runtime.text.growing_speech import Settled, growing_params, opening_turns
 from runtime.text.languages import likely_languages, resolve
-from runtime.text.parts import text_parts
-from runtime.text.plan_writer import PlanLimits, PlanWriter
+from runtime.text.parts import located, text_parts
+from runtime.text.plan_writer import PlanLimits, PlanWriter, WrittenPlan
 from runtime.text.prompt_encoder import PromptEncoder, check_marks
 from runtime.text.request_options import parse_options
-from runtime.text.text_input import Content, either, read_text
+from runtime.text.text_input import either, read_text
 from runtime.triton import tensors
 from runtime.triton.beat import Work, beat
+from runtime.triton.growing_texts import GrowingTexts
 from runtime.triton.memory import Memory
 from runtime.triton.metrics import Refusals
 from runtime.voices.reference import ReferenceRules
@@ -55,6 +58,7 @@ class TritonPythonModel:
         self._refusals = Refusals("prompt")
         self._seal = tensors.seal(args)
         self._work = Work()
+        self._growing = GrowingTexts()
         beat("prompt", self._work.last_progress)
         resolve(None, "word")  # loads the word lists now; otherwise the first request would wait a second for them
 
@@ -62,10 +66,17 @@ class TritonPythonModel:
         arrived = time.monotonic()
         return [self._answer(request, arrived) for request in requests]
 
+    def finalize(self) -> None:
+        self._growing.close()
+
     def _answer(self, request: Any, arrived: float) -> Any:
         try:
             with self._work:
-                return self._write(request, arrived)
+                control = tensors.text(request, "control")
+                if control is None:
+                    return self._write(request, arrived)
+                self._growing.control(control, request.request_id(), tensors.text(request, "text"))
+                return pb_utils.InferenceResponse([])
         except Exception as error:
             refusal = classify(error, "reading the text")
             self._refusals.count(refusal)
@@ -77,17 +88,9 @@ class TritonPythonModel:
         for name, value in (("system", params.system or ""), ("scene", params.scene)):
             check_plain(value, name)
             check_marks(value, name)
-        content = read_text(tensors.text(request, "text"), self._max_characters, self._recognition(params))
-        given = self._given(request)
-        system = either("system", params.system, content.system)
-        likely = likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
-        language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
-        made = self._assigned(given, content, params, language.code)
-        parts = text_parts(content.turns, params, language.code, self._lexicons(made))
-        if not parts:
-            raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
-        self._memory.check(sum(estimate(part.text, language.code).expected for part in parts) / self._frame_seconds)
-        written = self._writer.write(parts, made, system, params, language, arrived)
+        grows = tensors.array(request, "growing", 1)
+        read = self._open if grows is not None and grows.any() else self._read
+        written = read(request, params, arrived)
         if time.monotonic() >= written.plan.deadline:
             raise timed_out("before its text was read")
         clips = [
@@ -103,6 +106,41 @@ class TritonPythonModel:
             [*clips, tensors.string_tensor("clips_signature", signature), tensors.string_tensor("plan", plan)]
         )
 
+    def _read(self, request: Any, params: GenerationParams, arrived: float) -> WrittenPlan:
+        """A request with all of its text."""
+        text = tensors.text(request, "text")
+        content = read_text(text, self._max_characters, self._recognition(params))
+        given = self._given(request)
+        system = either("system", params.system, content.system)
+        scene = either("scene", params.scene or None, content.scene or None) or ""
+        likely = self._likely(given, params, system)
+        language = resolve(params.language or None, " ".join(turn.text for turn in content.turns), likely)
+        made = self._assigned(given, content.turns, params, scene, language.code)
+        parts = text_parts(content.turns, params, language.code, self._lexicons(made))
+        if not parts:
+            raise InvalidRequestError("text holds no letter or digit; there is nothing to say")
+        self._memory.check(sum(estimate(part.text, language.code).expected for part in parts) / self._frame_seconds)
+        speech = self._writer.speech(made, system, params)
+        return speech.plan(located(parts, text or ""), language, arrived)
+
+    def _open(self, request: Any, params: GenerationParams, arrived: float) -> WrittenPlan:
+        """A request whose text comes in pieces."""
+        text, params = tensors.text(request, "text") or "", growing_params(params)
+        given = self._given(request)
+        turns = opening_turns(text, params, self._recognition(params))
+        likely = self._likely(given, params, params.system)
+        words = " ".join(turn.text for turn in turns)
+        made = self._assigned(given, turns, params, params.scene, resolve(params.language or None, words, likely).code)
+        names = frozenset(speaker.name for speaker in made.speakers if speaker.name)
+        settled = Settled(params, names, likely, self._lexicons(made), self._max_characters)
+        return self._growing.open(
+            request.request_id(), settled, self._writer.speech(made, params.system, params), text, arrived
+        )
+
+    def _likely(self, given: Reference | str | None, params: GenerationParams, system: str | None) -> list[str]:
+        """The languages that the request beside its text is in."""
+        return likely_languages(self._chosen_voices(given, params.speakers), [system or "", _words(given)])
+
     def _chosen_voices(self, given: Reference | str | None, speakers: dict[str, str]) -> list[str]:
         """The languages of the voices requested by name."""
         names = {given, *speakers.values()}
@@ -114,11 +152,15 @@ class TritonPythonModel:
         return Recognition(params.dialogue, frozenset(params.speakers), voices)
 
     def _assigned(
-        self, given: Reference | str | None, content: Content, params: GenerationParams, language: str
+        self,
+        given: Reference | str | None,
+        turns: Sequence[DialogueTurn],
+        params: GenerationParams,
+        scene: str,
+        language: str,
     ) -> VoiceAssignment:
         """Who speaks in which voice, with clips as the codec takes them."""
-        scene = either("scene", params.scene or None, content.scene or None) or ""
-        made = assign(content.turns, params.speakers, given, self._voices, language, scene, params.reference_place)
+        made = assign(turns, params.speakers, given, self._voices, language, scene, params.reference_place)
         return made.with_references(self._checked)
 
     def _lexicons(self, made: VoiceAssignment) -> dict[str, dict[str, str]]:
