@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from higgs_tts import AsyncHiggsClient, HiggsError, __version__
 from starlette.exceptions import HTTPException
 
-from gateway import consents, errors, health, metrics, models, page, speech, voices
+from gateway import consents, elevenlabs, errors, health, metrics, models, page, sockets, speech, voices
 from gateway.cache import SpeechCache
 from gateway.errors import GatewayError
 from gateway.front import Front
@@ -24,7 +24,6 @@ from gateway.metrics import Metrics
 from gateway.openapi import ERRORS, DescribedApp
 from gateway.services import Services
 from gateway.settings import Settings
-from gateway.sockets import dialogue, elevenlabs, vllm_omni, wyoming
 from gateway.voice_names import VoiceNames
 
 _WAITING_THREADS = 64
@@ -49,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.close)
             if settings.wyoming is not None:
-                port = wyoming.listening(settings.wyoming, app.state.services)
+                port = sockets.wyoming.listening(settings.wyoming, app.state.services)
                 app.state.wyoming = await stack.enter_async_context(port)
             yield
 
@@ -62,8 +61,10 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # `page` has it, without a CDN
         redoc_url=None,
     )
-    for module in (speech, voices, consents, models, health, metrics, page, elevenlabs, dialogue, vllm_omni):
+    for module in (speech, voices, consents, models, health, metrics, page, elevenlabs):
         app.include_router(module.router)
+    for protocol in (sockets.elevenlabs, sockets.dialogue, sockets.vllm_omni):
+        app.include_router(protocol.router)
     for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, errors.on_error)
     app.add_middleware(Front, metrics=measured, keys=keys, settings=settings)

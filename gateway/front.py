@@ -59,6 +59,9 @@ class Front:
 
         async def answer(message: Message) -> None:
             nonlocal status
+            if message["type"] == "websocket.close" and status == NOBODY:  # no route took it
+                await errors.response(GatewayError(404, "There is no such path."))(scope, receive, answer)
+                return
             if message["type"].endswith((".response.start", ".accept")):
                 status = message.get("status", HTTPStatus.SWITCHING_PROTOCOLS)
                 MutableHeaders(scope=message)["x-request-id"] = spoken.request_id

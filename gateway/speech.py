@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -30,6 +31,15 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA_TYPES = [one.media_type for one in FORMATS.values()]
 
 
+@dataclass(frozen=True)
+class Form:
+    """Of an answer. output: of its sound. media_type: of the whole. told: what the bytes are made into, if anything."""
+
+    output: Output
+    media_type: str
+    told: Callable[[EncodedSpeech, AsyncIterator[bytes]], AsyncIterator[bytes]] | None = None
+
+
 @router.post(
     SPEECH_PATH,
     response_class=Response,
@@ -49,11 +59,12 @@ async def speak(body: Annotated[SpeechRequest, Body(openapi_examples=EXAMPLES)],
     # A header's value is ASCII, whatever the fields are called.
     headers = {"x-ignored-fields": ignored.encode("ascii", "backslashreplace").decode()} if ignored else {}
     output = Output(body.response_format, output_rate(body, await house.client.sample_rate()))
-    return await respond(body, output, request, headers)
+    form = Form(output, SSE, events) if body.stream_format == "sse" else Form(output, output.format.media_type)
+    return await respond(body, form, request, headers)
 
 
-async def respond(body: Any, output: Output, request: Request, headers: dict[str, str]) -> Response:
-    """The speech that a request asks for, in a format that it may name in another way. headers: of the answer.
+async def respond(body: Any, form: Form, request: Request, headers: dict[str, str]) -> Response:
+    """The speech that a request asks for, in a form that it may name in its own way. headers: of the answer.
 
     Raises GatewayError, HiggsError.
     """
@@ -66,37 +77,36 @@ async def respond(body: Any, output: Output, request: Request, headers: dict[str
     naming: asyncio.Future[str | None] | None = None
     try:
         meant = await listener.unless_gone(meant_by(body, house))
-        naming = asyncio.ensure_future(_key(body, output, meant, house, fresh=False))  # the server may speak meanwhile
+        naming = asyncio.ensure_future(_key(body, form, meant, house, fresh=False))  # the server may speak meanwhile
         asked = request.headers.get("if-none-match")
         if (asked or house.cache) and (known := await _known(await listener.unless_gone(naming), asked, house)):
             known.headers.update(headers)
             return known
         spoken = request.state.spoken
-        spoken.begin(output.name, meant.kind, body.speed)
+        spoken.begin(form.output.name, meant.kind, body.speed)
         spoken.text = body.input if house.settings.log_text else None
         stream = house.client.stream(
             body.input, voice=meant.voice, reference=meant.reference, params=meant.params, metadata=trace(request)
         )
-        encoder = partial(Encoder, output, source_rate, body.speed)
+        encoder = partial(Encoder, form.output, source_rate, body.speed)
         speech = EncodedSpeech(stream, encoder, spoken)
         first, key = await listener.unless_gone(_first(speech, naming))
         parts = speech.parts(first)
-        media_type = SSE if body.stream_format == "sse" else output.format.media_type
-        if body.stream_format == "sse":
-            parts = events(speech, parts)
+        if form.told is not None:
+            parts = form.told(speech, parts)
         keep: BackgroundTask | None = None
         if key is not None:
             headers["etag"] = etag(key)
         if key is not None and house.cache:
             data = bytearray()
             parts = _copied(parts, data)
-            keep = BackgroundTask(_keep, data, speech, media_type, key, body, output, meant, house)
+            keep = BackgroundTask(_keep, data, speech, key, body, form, meant, house)
         headers |= speech.headers()
         if body.stream:
             is_live = True
-            return LiveResponse(parts, listener, media_type, headers, keep)
+            return LiveResponse(parts, listener, form.media_type, headers, keep)
         whole = await listener.unless_gone(_joined(parts))
-        return Response(whole, media_type=media_type, headers=headers | speech.last_headers(), background=keep)
+        return Response(whole, media_type=form.media_type, headers=headers | speech.last_headers(), background=keep)
     except Gone:
         return Response(status_code=NOBODY)
     finally:
@@ -129,13 +139,17 @@ async def _known(key: str | None, asked: str | None, house: Services) -> Respons
     return None
 
 
-async def _key(body: Any, output: Output, meant: Meant, house: Services, fresh: bool) -> str | None:
+async def _key(body: Any, form: Form, meant: Meant, house: Services, fresh: bool) -> str | None:
     """What tells the answer from others; None while the server cannot say what voices it has."""
     try:
         server = await house.voices.identity(fresh)
     except HiggsError:
         return None
-    return key_of(body, output, meant.voice, meant.params.speakers, meant.clip, server) if server else None
+    return (
+        key_of(body, form.output, form.media_type, meant.voice, meant.params.speakers, meant.clip, server)
+        if server
+        else None
+    )
 
 
 async def _copied(parts: AsyncIterator[bytes], data: bytearray) -> AsyncIterator[bytes]:
@@ -149,18 +163,11 @@ async def _copied(parts: AsyncIterator[bytes], data: bytearray) -> AsyncIterator
 
 
 async def _keep(
-    data: bytearray,
-    speech: EncodedSpeech,
-    media_type: str,
-    key: str,
-    body: Any,
-    output: Output,
-    meant: Meant,
-    house: Services,
+    data: bytearray, speech: EncodedSpeech, key: str, body: Any, form: Form, meant: Meant, house: Services
 ) -> None:
     """Keep an answer, if it would be the same again."""
-    if speech.is_repeatable and house.cache and await _key(body, output, meant, house, fresh=True) == key:
-        await asyncio.to_thread(house.cache.put, key, Kept(media_type, speech.last_headers(), bytes(data)))
+    if speech.is_repeatable and house.cache and await _key(body, form, meant, house, fresh=True) == key:
+        await asyncio.to_thread(house.cache.put, key, Kept(form.media_type, speech.last_headers(), bytes(data)))
 
 
 async def _joined(parts: AsyncIterator[bytes]) -> bytes:

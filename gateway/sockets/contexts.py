@@ -11,16 +11,16 @@ from fastapi import WebSocket
 from higgs_tts import GenerationParams, HiggsError
 from pydantic import BaseModel, Field, ValidationError
 
-from gateway.encoding import LEAST_SPEED, MOST_SPEED, Output, elevenlabs_output
-from gateway.errors import GatewayError, as_refusal, refusal_of, shortened
-from gateway.sockets.alignment import Aligned
+from gateway.alignment import Aligned
+from gateway.elevenlabs import DEFAULT_FORMAT, MOST_OF_NAME, output_of
+from gateway.encoding import Output
+from gateway.errors import GatewayError, as_refusal, refusal_of
 from gateway.sockets.conversation import WebSocketConversation
 from gateway.sockets.line import close_code
 from gateway.sockets.live_speech import Asked, LiveSpeech
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _LONGEST_IDLE = 300.0  # seconds that a client may ask for
-_MAX_NAME = 200
 _DEFAULT = "default"  # what a context without a name is called
 _CODES = {400: "invalid_request", 401: "authentication_required"}  # where an error has no word of its own
 
@@ -28,18 +28,12 @@ _CODES = {400: "invalid_request", 401: "authentication_required"}  # where an er
 class Query(BaseModel):
     """What the address says. ElevenLabs has more, about its own models."""
 
-    output_format: str = Field("mp3_44100_128", max_length=_MAX_NAME)
-    language_code: str | None = Field(None, max_length=_MAX_NAME)
+    output_format: str = Field(DEFAULT_FORMAT, max_length=MOST_OF_NAME)
+    language_code: str | None = Field(None, max_length=MOST_OF_NAME)
     seed: int | None = None
     inactivity_timeout: float | None = Field(None, gt=0)
     auto_mode: bool = False
     sync_alignment: bool = False
-
-
-class VoiceSettings(BaseModel):
-    """Of a context; stability and its like are of ElevenLabs' own models."""
-
-    speed: float | None = Field(None, ge=LEAST_SPEED, le=MOST_SPEED)
 
 
 @dataclass
@@ -78,11 +72,7 @@ class Contexts(WebSocketConversation):
         self.query = self.told(Query, dict(self.websocket.query_params))
         if self.query.inactivity_timeout is not None:
             self.line.idle_seconds = min(self.query.inactivity_timeout, _LONGEST_IDLE)
-        output = elevenlabs_output(self.query.output_format)
-        if output is None:
-            named = shortened(self.query.output_format)
-            raise GatewayError(400, f"There is no output_format {named!r}; pcm_24000 is one.", "output_format")
-        self.output = output
+        self.output = output_of(self.query.output_format)
         message: dict[str, Any] | None = await self.first()
         if self.caller.key is None:
             self.caller.identify(_header(message or {}))
@@ -119,8 +109,8 @@ class Contexts(WebSocketConversation):
         name = message.get("context_id")
         if name is None or not self.has_many:
             return _DEFAULT
-        if not isinstance(name, str) or len(name) > _MAX_NAME:
-            raise GatewayError(400, f"context_id is a text of at most {_MAX_NAME} characters.", "context_id")
+        if not isinstance(name, str) or len(name) > MOST_OF_NAME:
+            raise GatewayError(400, f"context_id is a text of at most {MOST_OF_NAME} characters.", "context_id")
         return name
 
     @abstractmethod

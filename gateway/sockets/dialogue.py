@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, Field, StringConstraints
 
+from gateway.alignment import Aligned
 from gateway.errors import GatewayError, shortened
 from gateway.meaning import Meant
-from gateway.sockets.alignment import Aligned
 from gateway.sockets.contexts import Context, Contexts
 from gateway.sockets.live_speech import Asked
 

@@ -6,23 +6,23 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket
 
+from gateway.alignment import Aligned
+from gateway.elevenlabs import VOICE_PATH, VoiceSettings
 from gateway.errors import GatewayError
 from gateway.meaning import Meant
-from gateway.sockets.alignment import Aligned
-from gateway.sockets.contexts import Context, Contexts, VoiceSettings
+from gateway.sockets.contexts import Context, Contexts
 from gateway.sockets.live_speech import Asked
 
-PATH = "/v1/text-to-speech/{voice_id}"
 router = APIRouter()
 
 
-@router.websocket(PATH + "/stream-input")
+@router.websocket(VOICE_PATH + "/stream-input")
 async def stream_input(websocket: WebSocket) -> None:
     """One speech."""
     await TextToSpeech(websocket, has_many=False).run()
 
 
-@router.websocket(PATH + "/multi-stream-input")
+@router.websocket(VOICE_PATH + "/multi-stream-input")
 async def multi_stream_input(websocket: WebSocket) -> None:
     """Any number of speeches, of which several may go on at a time."""
     await TextToSpeech(websocket, has_many=True).run()

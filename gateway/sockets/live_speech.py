@@ -8,6 +8,7 @@ from functools import partial
 
 from higgs_tts import HiggsError, SpeechReport
 
+from gateway.alignment import Aligned, Alignment
 from gateway.encoded_speech import encoded, in_encoders
 from gateway.encoding import Encoder, Output
 from gateway.errors import GatewayError
@@ -15,7 +16,6 @@ from gateway.keys import Key
 from gateway.meaning import Meant
 from gateway.metrics import Spoken
 from gateway.services import Services
-from gateway.sockets.alignment import Aligned, Alignment
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from higgs_tts import HiggsError
 
+from gateway.alignment import Aligned
 from gateway.encoding import Output
-from gateway.sockets.alignment import Aligned
 from gateway.sockets.line import WebSocketLine
 from gateway.sockets.live_speech import LiveSpeech, Piece
 

@@ -43,6 +43,20 @@ class Aligned:
         return found
 
 
+def aligned_parts(last: AudioChunk, speed: float) -> tuple[Aligned, ...]:
+    """All parts of a speech, by the report that comes with its last chunk. speed: how much faster it is sent than the
+    server speaks it."""
+    parts = last.report.parts if last.report else ()
+    stops = [*(part.start for part in parts[1:]), last.stop][: len(parts)]
+    return tuple(_aligned(part, stop, speed) for part, stop in zip(parts, stops, strict=True))
+
+
+def _aligned(part: SpeechPart, until: float, speed: float) -> Aligned:
+    """until: when the next part begins."""
+    seconds, pause = part.stop - part.start, max(0.0, until - part.stop)
+    return Aligned(part.written, part.start / speed, seconds / speed, pause / speed)
+
+
 class Alignment:
     """Hears the chunks of one speech in turn. speed: how much faster it is sent than the server speaks it."""
 
@@ -52,12 +66,4 @@ class Alignment:
 
     def hears(self, chunk: AudioChunk) -> tuple[Aligned, ...]:
         """The parts that are whole with this chunk: all of them, with the report that comes with the last one."""
-        parts = chunk.report.parts if chunk.report else ()
-        stops = [*(part.start for part in parts[1:]), chunk.stop]
-        return tuple(self._aligned(part, stop) for part, stop in zip(parts, stops, strict=bool(parts)))
-
-    def _aligned(self, part: SpeechPart, until: float) -> Aligned:
-        """until: when the next part begins."""
-        seconds = part.stop - part.start
-        pause = max(0.0, until - part.stop)
-        return Aligned(part.text, part.start / self._speed, seconds / self._speed, pause / self._speed)
+        return aligned_parts(chunk, self._speed)
