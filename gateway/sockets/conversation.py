@@ -32,7 +32,7 @@ class Conversation(ABC, Generic[LineT]):
         self.line, self.house, self.caller, self.route, self.request_id = line, house, caller, route, request_id
         self._speeches: dict[asyncio.Task[None], LiveSpeech] = {}
         self._begun = 0
-        line.is_awaited = lambda: any(speech.is_ended for speech in self._speeches.values())
+        line.is_awaited = lambda: any(speech.is_awaited for speech in self._speeches.values())
 
     async def run(self) -> None:
         """Until either end has enough; nothing of it goes on afterwards."""

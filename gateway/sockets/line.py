@@ -106,7 +106,8 @@ class WebSocketLine(Line[dict[str, Any]]):
             raise GatewayError(400, "A message of bytes came; send JSON as text.", code="invalid_message")
         try:
             values = json.loads(text)
-            text.encode()
+            if "\\u" in text:  # perhaps half of a character, which can neither be spoken nor repeated
+                json.dumps(values, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise GatewayError(400, "The message is not JSON.", code="invalid_message") from error
         if not isinstance(values, dict):

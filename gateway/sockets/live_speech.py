@@ -61,7 +61,8 @@ class LiveSpeech:
         self._alignment = Alignment(asked.speed)
         self._is_interrupted, self._outcome = False, "gone"
         self.request_id = request_id
-        self.is_ended = False  # whether all that is left is to speak
+        self.is_ended = False  # whether no more text comes
+        self.is_awaited = False  # whether the client waits for what it wants spoken now
         self.finish_reason = "cancelled"
         self.report: SpeechReport | None = None
 
@@ -78,11 +79,12 @@ class LiveSpeech:
 
     def flush(self) -> None:
         """Speak what is there."""
+        self.is_awaited = True
         self._session.flush()
 
     def end(self) -> None:
         """No more text comes."""
-        self.is_ended = True
+        self.is_ended = self.is_awaited = True
         self._session.end()
 
     def interrupt(self) -> None:
@@ -96,6 +98,7 @@ class LiveSpeech:
         try:
             async for chunk in self._session:
                 self._spoken.hears(chunk)
+                self.is_awaited = self.is_ended
                 if chunk.finish_reason is not None:
                     self.finish_reason, self.report = chunk.finish_reason, chunk.report
                 aligned = self._alignment.hears(chunk)
