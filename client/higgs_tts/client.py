@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import grpc
 
@@ -86,13 +86,14 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
         params: GenerationParams | None = None,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> StreamT | SessionT:
+    ) -> StreamT:
         """Send the request and return its stream of chunks.
 
-        text: plain, a transcript such as "Anna: Hello.\\nBob: Hi.", or a conversation [{"role": …, "content": …}, …]; or
-        pieces of a plain text or a transcript, each a string, that is still being written: they are taken as they come
-        (see `session`). voice: name of a voice profile on the server. reference: a recording to take the voice from
-        instead; for several speakers use `GenerationParams.speakers`. timeout: seconds from now in which the whole
+        text: plain, a transcript such as "Anna: Hello.\\nBob: Hi.", or a conversation [{"role": …, "content": …}, …];
+        or the pieces of a plain text or a transcript that is still being written, taken as they come: the stream is a
+        session (see `session`).
+        voice: name of a voice profile on the server. reference: a recording to take the voice from instead; for several
+        speakers use `GenerationParams.speakers`. timeout: seconds from now in which the whole
         speech must arrive. metadata: of this call, beside the client's, such as {"traceparent": …}.
         Raises InvalidRequestError here for an empty text. AudioFormatError and ServerUnavailableError are raised here
         too, but in asyncio while iterating, like any other HiggsError. Leaving the stream early ends the generation on
@@ -101,10 +102,10 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
         make = partial(self._request, voice, reference, params, timeout)
         deadline = _deadline(timeout)
         if not is_in_pieces(text):
-            return self._open(make, text, deadline, metadata)
+            return self._open(make, cast(Text, text), deadline, metadata)
         session = self._open_session(make, deadline, metadata)
         self._feed(session, text)
-        return session
+        return cast(StreamT, session)
 
     def session(
         self,

@@ -41,7 +41,7 @@ def speech_request(
     options: Mapping[str, Any] | None,
     growing: bool = False,
 ) -> Any:
-    """A `ModelInferRequest` for the ensemble. `reference_audio`: [n] at the server's rate. growing: text will follow."""
+    """A `ModelInferRequest` for the ensemble. reference_audio: [n] at the server's rate. growing: text will follow."""
     strings = {
         "text": text if isinstance(text, str) else json.dumps(list(text), ensure_ascii=False),
         "voice": voice,

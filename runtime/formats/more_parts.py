@@ -14,9 +14,9 @@ from runtime.formats.speech_plan import PlannedPart, made, read_parts
 
 @dataclass(frozen=True)
 class MoreParts:
-    """`stream`: the id of the stream that they continue. `pause`: frames of silence before them, after what came before.
-    `ended`: no more will follow. `fault`: the message of the error that ends the stream behind what it has; "" for
-    none. `about`: what the report says otherwise than the plan did.
+    """`stream`: the id of the stream that they continue. `pause`: frames of silence before them. `ended`: no more will
+    follow. `fault`: the message of the error that ends the stream behind what it has; "" for none. `about`: what the
+    report says otherwise than the plan did.
     """
 
     stream: str

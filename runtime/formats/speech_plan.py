@@ -93,9 +93,9 @@ class PlannedPart:
     """A turn of a dialogue, or a chunk of a long text. Lengths in frames.
 
     `text`: its words as they are read; `written`: as they were given; `characters`: where these stand in the text that
-    was given. `ids`: its tokens, ending where its audio begins. `prefix`: index of the prefix its prompt begins with; parts with
-    the same prefix are each other's context. `cloned`: the prefix holds the speaker's voice. `pause`: silence after it.
-    `expected_frames`: about how many it will have; one that stops with fewer than `least_frames` has failed.
+    was given. `ids`: its tokens, ending where its audio begins. `prefix`: index of the prefix its prompt begins with;
+    parts with the same prefix are each other's context. `cloned`: the prefix holds the speaker's voice. `pause`:
+    silence after it. `expected_frames`: about how many it will have; with fewer than `least_frames` it has failed.
     """
 
     speaker: str

@@ -31,11 +31,11 @@ class Window:
 
     `codes`: int32 [num_codebooks, frames]; the new ones are `codes[:, context : context + count]`, and the first of
     them is frame `start` of the stream. `begins`, `ends`: another part joins before, after the new frames. `open`:
-    whether one does is not known yet; the next window of the stream says so, by what it is itself, and has no frames
-    of its own. `pause`: frames of silence after them. `part`, `speaker`: which part and speaker they belong to. `finish_reason` and `report`
-    are set on the last window only, which may have no new frames. `fault`: the message of the error that ends the
-    stream here. `stream`: which stream the codec counts it to. `deadline`: until when its samples are of use, on
-    the machine's clock, `time.monotonic()`.
+    whether one does is not known yet; the next window of the stream, which has no frames, says so. `pause`: frames of
+    silence after them. `part`, `speaker`: which part and speaker they belong to. `finish_reason` and `report` are set
+    on the last window only, which may have no new frames. `fault`: the message of the error that ends the stream here.
+    `stream`: which stream the codec counts it to. `deadline`: until when its samples are of use, on the machine's
+    clock, `time.monotonic()`.
     """
 
     codes: np.ndarray

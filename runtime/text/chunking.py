@@ -45,8 +45,9 @@ def chunk(text: str, method: str, language: str, words: int, opening: bool = Fal
 
     "speaker" leaves the text whole; "auto" does so with one that is short enough, and cuts a longer one as "semantic"
     does: sentences are packed up to `words`, and one that is longer is cut after a clause, or after a word. "sentence"
-    packs none, so that what follows a sentence changes nothing; where the chunks open a speech, its first clause is one,
-    which is heard sooner. "fixed" cuts after every `words` words. The only chunk that can be longer is one unbroken word.
+    packs none, so that what follows a sentence changes nothing; where the chunks are the opening of a speech, the
+    first clause is one, which is heard sooner. "fixed" cuts after every `words` words. The only chunk that can be
+    longer is one unbroken word.
     """
     assert method in CHUNK_METHODS and words >= 1
     lines = paragraphs(text, language)

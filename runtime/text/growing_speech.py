@@ -34,9 +34,10 @@ def growing_params(params: GenerationParams) -> GenerationParams:
 
 
 def opening_turns(text: str, params: GenerationParams, recognition: Recognition) -> list[DialogueTurn]:
-    """The turns of the first piece, and one without words for each further speaker whom the request names; one at least.
+    """The turns of the first piece, and one without words for each further speaker whom the request names.
 
-    Whoever speaks in them can speak in the rest of the text. Raises InvalidRequestError for a text that is not plain.
+    There is one at least. Whoever speaks in them can speak in the rest of the text. Raises InvalidRequestError for what
+    is not plain text.
     """
     turns = read_turns(text, recognition)
     named = {turn.speaker for turn in turns}

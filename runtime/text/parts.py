@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,8 +13,11 @@ from runtime.text.chunking import Chunk, chunk
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.paragraphs import paragraphs
 from runtime.text.readings.normalization import normalize
+from runtime.text.sentences import OPENING
 
 _NEAR = 200  # characters within which the next word of a part is looked for
+_WORD = re.compile(r"[^\W_]+")
+_MARKS = re.compile(rf"[^\w\s{re.escape(OPENING)}]+")  # that belong to what stands before them
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,14 @@ def located(
 
     They are looked for word by word: what is not spoken, such as Markdown's marks, lies between.
     """
-    found, place = [], start
-    end = len(text[:stop].rstrip())
-    for number, part in enumerate(parts, 1):
+    found, place, end = [], start, len(text) if stop is None else stop
+    for part in parts:
         first = None
-        for word in part.written.split():
+        for word in _WORD.findall(part.written):
             if (begins := text.find(word, place, min(end, place + len(word) + _NEAR))) >= 0:
                 first, place = begins if first is None else first, begins + len(word)
-        place = end if number == len(parts) else place
+        if (marks := _MARKS.match(text, place, end)) and first is not None:
+            place = marks.end()
         found.append(replace(part, characters=(offset + (place if first is None else first), offset + place)))
     return found
 

@@ -50,7 +50,7 @@ def is_balanced(text: str) -> bool:
     """Whether no quotation, bracket, tag or mark of emphasis is open at its end."""
     near = text[max(0, len(text) - _NEAR) :]
     near = near[near.rfind("\n\n") + 1 :]
-    if any(near.count(opening) > near.count(closing) for opening, closing in _PAIRS):
+    if any(near.count(pair[0]) > near.count(pair[1]) for pair in _PAIRS):
         return False
     open_tag = near.rfind("<") > near.rfind(">") and near[near.rfind("<") + 1 :][:1] in "S/|"
     return not open_tag and not any(near.count(mark) % 2 for mark in _TWICE) and text.count("```") % 2 == 0

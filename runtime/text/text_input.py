@@ -54,8 +54,9 @@ def read_text(text: str | None, max_characters: int, recognition: Recognition = 
 
 
 def read_turns(text: str, recognition: Recognition) -> list[DialogueTurn]:
-    """What a piece of plain text says, perhaps nothing. Raises InvalidRequestError for messages and ChatML, which have to
-    come whole, and for what is not plain text.
+    """What a piece of plain text says, perhaps nothing.
+
+    Raises InvalidRequestError for messages and ChatML, which have to come whole, and for what is not plain text.
     """
     if "<|im_start|>" in text or _messages(text) is not None:
         raise InvalidRequestError("a text that comes in pieces is plain; send messages and ChatML as a whole")

@@ -138,7 +138,7 @@ class LmMetrics:
         )
 
     def follow(self, stats: EngineStats, late_streams: int, without_text: int, memory: float) -> None:
-        """Publish the engine's snapshot, how many listeners and how many streams wait, and the share of memory in use."""
+        """Publish the engine's snapshot, how many listeners and streams wait, and the share of memory in use."""
         self._textless.set(without_text)
         self._memory.set(memory)
         self._resting.set(stats.resting_streams)

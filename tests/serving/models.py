@@ -85,7 +85,18 @@ def one_part(ids: Sequence[int], sampling: SamplingParameters, windows: WindowPl
     """A plan of a single part: a prompt's token ids, the last of which is the part's own."""
     prefix, own = tuple(map(int, ids[:-1])), tuple(map(int, ids[-1:]))
     part = PlannedPart(
-        "", "", 0, own, cloned=True, pause=0, max_frames=max_frames, least_frames=0, guard=RunawayGuard()
+        "",
+        "",
+        "",
+        (0, 0),
+        0,
+        own,
+        cloned=True,
+        pause=0,
+        max_frames=max_frames,
+        expected_frames=max_frames,
+        least_frames=0,
+        guard=RunawayGuard(),
     )
     now = time.monotonic()
     return SpeechPlan(
@@ -101,6 +112,7 @@ def one_part(ids: Sequence[int], sampling: SamplingParameters, windows: WindowPl
         0,
         hold_parts=False,
         fallback_modes=True,
+        text_timeout=0.0,
         about={},
     )
 

@@ -35,11 +35,14 @@ def part(speaker: str = "", ids: tuple[int, ...] = (7, 8), **changes: Any) -> Pl
     values: dict[str, Any] = {
         "speaker": speaker,
         "text": f"{speaker} says {ids}",
+        "written": f"{speaker} says {ids}",
+        "characters": (0, 10),
         "prefix": 0,
         "ids": ids,
         "cloned": True,
         "pause": 5,
         "max_frames": 100,
+        "expected_frames": 40,
         "least_frames": 0,
         "guard": NO_GUARD,
     }
@@ -60,6 +63,7 @@ def plan(*parts: PlannedPart, **changes: Any) -> SpeechPlan:
         "max_retries": 2,
         "hold_parts": False,
         "fallback_modes": True,
+        "text_timeout": 0.0,
         "about": {"voices": {}},
     }
     return SpeechPlan(**values | changes)
@@ -141,11 +145,14 @@ class Stage:
         self.engine = Engine()
         self.heard: list[Any] = []
         self.submissions_when_sent: list[int] = []
+        self.waits: list[bool] = []
         self._deferred: list[Callable[[], None]] = []
 
     def speak(self, written: SpeechPlan) -> SpeechStream:
         limits, defer = ContextLimits(4096, 4096), self._deferred.append
-        stream = SpeechStream("id", written, PREFIXES, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, defer)
+        stream = SpeechStream(
+            "id", written, PREFIXES, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, defer, self.waits.append
+        )
         stream.start()
         return stream
 

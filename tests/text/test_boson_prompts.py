@@ -77,7 +77,7 @@ def prompts(encoder: PromptEncoder, scenario: dict[str, Any]) -> list[list[int]]
         content.turns, params.speakers, given, Voices(*voices), language.code, params.scene, params.reference_place
     )
     parts = text_parts(content.turns, params, language.code)
-    plan = PlanWriter(encoder, LIMITS).write(parts, made, params.system, params, language, 0.0)
+    plan = PlanWriter(encoder, LIMITS).speech(made, params.system, params).plan(parts, language, 0.0)
     (prefix,) = prefixes(plan)
     context = Context(plan.plan, prefix, LAYOUT, ContextLimits(4096, 4096))
     written = []

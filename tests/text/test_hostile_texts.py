@@ -43,7 +43,7 @@ def planned(writer: PlanWriter, text: str, language: str | None) -> None:
         turns = read_text(text, len(text)).turns
         found = resolve(language, " ".join(turn.text for turn in turns))
         made = assign(turns, {}, None, THREE, found.code)
-        writer.write(text_parts(turns, params, found.code), made, None, params, found, 0.0).plan.write()
+        writer.speech(made, None, params).plan(text_parts(turns, params, found.code), found, 0.0).plan.write()
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def write(
     params = parse_options(json.dumps(given), OPTION_LIMITS)
     made = assign(turns, params.speakers, None, voices, "en", params.scene, params.reference_place)
     parts = text_parts(turns, params, "en")
-    return PlanWriter(encoder, limits).write(parts, made, params.system, params, LANGUAGES["en"], 0.0)
+    return PlanWriter(encoder, limits).speech(made, params.system, params).plan(parts, LANGUAGES["en"], 0.0)
 
 
 def read(encoder: PromptEncoder, written: WrittenPlan, codes: np.ndarray | None = None) -> SpeechPlan:

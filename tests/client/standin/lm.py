@@ -54,6 +54,8 @@ class Script:
             {
                 "speaker": self.speaker(index),
                 "text": f"words {index}",
+                "written": f"Words {index}",
+                "characters": [10 * index, 10 * index + 7],
                 "start": index * self.chunk,
                 "stop": (index + 1) * self.chunk,
                 "finish_reason": self.reason,
