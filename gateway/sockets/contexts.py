@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from abc import abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import WebSocket
@@ -86,7 +86,8 @@ class Contexts(WebSocketConversation):
         """Take a message. An error that concerns one of many contexts is told, and the others go on."""
         if message.get("close_socket") is True:
             for context in self.contexts.values():
-                self.close_context(context)
+                if not context.is_closed:
+                    self.close_context(context)
             return True
         name = self._name(message)
         try:
@@ -127,7 +128,7 @@ class Contexts(WebSocketConversation):
             if not text.strip():
                 return
             context.speech = await self.speech(context.asked)
-            self.begin(context.speech, self._speak(context, context.speech))
+            self.begin(self._speak(context, context.speech), context.speech)
         context.is_flushed = False
         context.speech.send(text)
 
@@ -169,7 +170,7 @@ class Contexts(WebSocketConversation):
             self.contexts.pop(name, None)
         about: dict[str, Any] = {}
         if context is not None and (speech := context.speech) is not None:
-            about = {"finish_reason": speech.finish_reason, "report": speech.report and asdict(speech.report)}
+            about = speech.about()
         await self.line.send({"audio": None, self.final: True, **self._named(name), **about})
 
     def params(self, **others: Any) -> GenerationParams:

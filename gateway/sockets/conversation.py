@@ -30,9 +30,9 @@ class Conversation(ABC, Generic[LineT]):
 
     def __init__(self, line: LineT, house: Services, caller: Caller, route: str, request_id: str) -> None:
         self.line, self.house, self.caller, self.route, self.request_id = line, house, caller, route, request_id
-        self._speeches: dict[asyncio.Task[None], LiveSpeech] = {}
+        self._speeches: dict[asyncio.Task[None], LiveSpeech | None] = {}
         self._begun = 0
-        line.is_awaited = lambda: any(speech.is_awaited for speech in self._speeches.values())
+        line.is_awaited = lambda: any(speech.is_awaited for speech in self.speeches)
 
     async def run(self) -> None:
         """Until either end has enough; nothing of it goes on afterwards."""
@@ -60,6 +60,11 @@ class Conversation(ABC, Generic[LineT]):
                 await asyncio.wait([*self._speeches])
             await self.line.close(ending)
 
+    @property
+    def speeches(self) -> list[LiveSpeech]:
+        """Those that are going on."""
+        return [speech for speech in self._speeches.values() if speech is not None]
+
     async def speech(self, asked: Asked) -> LiveSpeech:
         """A new one, for which `begin` is to be called next. Raises GatewayError when it may not be, HiggsError."""
         assert self.caller.key is not None
@@ -70,8 +75,8 @@ class Conversation(ABC, Generic[LineT]):
         request_id = f"{self.request_id}-{self._begun}"
         return LiveSpeech(self.house, self.caller.key, asked, source_rate, request_id, self.route)
 
-    def begin(self, speech: LiveSpeech, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Let the work with a speech go on beside the messages; the speech is closed at its end."""
+    def begin(self, work: Coroutine[Any, Any, None], speech: LiveSpeech | None = None) -> asyncio.Task[None]:
+        """Let work, with a speech perhaps, go on beside the messages; the speech is closed at its end."""
         task = asyncio.ensure_future(work)
         self._speeches[task] = speech
         task.add_done_callback(self._ended)
@@ -84,13 +89,14 @@ class Conversation(ABC, Generic[LineT]):
 
     async def _speak_out(self) -> None:
         """No more text is taken; what is there is spoken."""
-        for speech in self._speeches.values():
+        for speech in self.speeches:
             if not speech.is_ended:
                 speech.end()
         await self.until_spoken()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._speeches.pop(task).close()
+        if (speech := self._speeches.pop(task)) is not None:
+            speech.close()
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, Gone):
             logger.error("A speech failed.", exc_info=error)
 

@@ -43,10 +43,10 @@ class EventLine(Line[Event]):
         try:
             line = await self._reader.readuntil(b"\n")
             head = json.loads(line)
-            data = head.get("data") or {}
+            data = dict(head.get("data") or {})
             more, payload = (_length(head.get(name), self._most) for name in ("data_length", "payload_length"))
             if more:
-                data |= json.loads(await self._reader.readexactly(more))
+                data = {**data, **json.loads(await self._reader.readexactly(more))}
             return Event(str(head["type"]), data, await self._reader.readexactly(payload) or None)
         except (OSError, asyncio.IncompleteReadError) as error:
             raise Gone from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 from higgs_tts import HiggsError, SpeechReport
 
@@ -63,7 +64,7 @@ class LiveSpeech:
         self.request_id = request_id
         self.is_ended = False  # whether no more text comes
         self.is_awaited = False  # whether the client waits for what it wants spoken now
-        self.finish_reason = "cancelled"
+        self.finish_reason, self._sent_seconds = "cancelled", 0.0  # seconds at the server's speed
         self.report: SpeechReport | None = None
 
     def send(self, text: str) -> None:
@@ -104,6 +105,7 @@ class LiveSpeech:
                 aligned = self._alignment.hears(chunk)
                 if self._is_interrupted:
                     continue
+                self._sent_seconds = chunk.stop
                 if self._asked.file_per_part and chunk.part != part and len(chunk.samples):
                     yield self._piece(await in_encoders(encoder.finish), part)
                     encoder = await in_encoders(self._make_encoder)
@@ -116,6 +118,13 @@ class LiveSpeech:
         except HiggsError as error:
             self._outcome = type(error).__name__
             raise
+
+    def about(self) -> dict[str, Any]:
+        """What is said of it at its end. characters_sent: about how many characters of the text are in the bytes that
+        were sent, so the most that may have been heard."""
+        sent = self.report.heard(self._sent_seconds) if self.report else 0
+        report = self.report and asdict(self.report)
+        return {"finish_reason": self.finish_reason, "characters_sent": sent, "report": report}
 
     def close(self) -> None:
         """End it on the server, if it has not ended by itself, and note how it ended. May be called again."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from dataclasses import asdict
 from typing import Any
 
 from higgs_tts import HiggsError
@@ -53,9 +52,8 @@ class Utterance:
             await self._line.send(told | ({"partial_audio": True, "action": "discard"} if self._sent else {}))
         if fault is None or self._is_open:
             await self._close(is_broken=fault is not None)
-        about = {"finish_reason": self._speech.finish_reason} if fault is None else {}
-        report = self._speech.report and asdict(self._speech.report)
-        await self._line.send(done(self._number, self._units, self._speech.request_id) | about | {"report": report})
+        about = self._speech.about() if fault is None else {}
+        await self._line.send(done(self._number, self._units, self._speech.request_id) | about)
 
     async def _take(self, piece: Piece) -> None:
         self._aligned += piece.aligned

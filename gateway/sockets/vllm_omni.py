@@ -88,7 +88,7 @@ class SpeechStream(WebSocketConversation):
                 return self._is_nested
             case "input.cancel":
                 self._speech = None
-                for speech in self._speeches.values():
+                for speech in self.speeches:
                     speech.interrupt()
             case "session.close":
                 return True
@@ -127,7 +127,7 @@ class SpeechStream(WebSocketConversation):
             config, output = self._config, self._asked.output
             how = (self._asked.file_per_part, config.stream_audio, config.word_timestamps)
             utterance = Utterance(self.line, self._utterances, self._speech, output, *how)
-            self._before = self.begin(self._speech, utterance.speak(self._before))
+            self._before = self.begin(utterance.speak(self._before), self._speech)
             self._utterances += 1
         self._speech.send(text)
 
@@ -135,9 +135,14 @@ class SpeechStream(WebSocketConversation):
         speech, self._speech = self._speech, None
         if speech is not None:
             speech.end()
-        else:
-            await self.line.send(done(self._utterances, 0, self.request_id))
+        else:  # an utterance of nothing
+            self._before = self.begin(self._say_done(self._utterances, self._before))
             self._utterances += 1
+
+    async def _say_done(self, utterance: int, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        await self.line.send(done(utterance, 0, self.request_id))
 
     async def _tell(self, error: GatewayError) -> None:
         about = {"code": error.code, "param": error.param}

@@ -112,8 +112,9 @@ class WyomingConversation(Conversation[EventLine]):
             await self.line.send(Pong(text=Ping.from_event(event).text).event())
         elif Synthesize.is_type(event.type) and self._asked is None:  # while text comes, it repeats it for old servers
             told = Synthesize.from_event(event)
+            text = _text(told.text)
             speech = await self._begin(await self._how(told.voice, told.text_format), is_streaming=False)
-            speech.send(_text(told.text))
+            speech.send(text)
             speech.end()
         elif SynthesizeStart.is_type(event.type):
             start = SynthesizeStart.from_event(event)
@@ -153,7 +154,7 @@ class WyomingConversation(Conversation[EventLine]):
 
     async def _begin(self, asked: Asked, is_streaming: bool) -> LiveSpeech:
         speech = await self.speech(asked)
-        self._before = self.begin(speech, self._speak(speech, asked.output.sample_rate, self._before, is_streaming))
+        self._before = self.begin(self._speak(speech, asked.output.sample_rate, self._before, is_streaming), speech)
         return speech
 
     async def _speak(
