@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from .client import BaseClient, BaseStream, Request
+from .base import BaseClient, BaseStream, Request
 from .exchange import Event
 from .protocol import Text, new_request_id
 from .resume import ResumedExchange

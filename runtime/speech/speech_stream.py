@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from runtime.engine.contract import Event, SpeechEngine
 from runtime.engine.types import CodebookLayout, FrameWindow, Request
-from runtime.formats.errors import GenerationTimeoutError, RequestError, classify, read_sentence, timed_out
-from runtime.formats.more_parts import MoreParts
+from runtime.formats.errors import RequestError, classify, timed_out
 from runtime.formats.speech_plan import PlannedPart, SpeechPlan
 from runtime.formats.window import FinishReason, Window
+from runtime.speech.attempt import Attempt, part_seed
 from runtime.speech.context import Context, ContextLimits
 from runtime.speech.outcomes import Outcomes
 from runtime.speech.prompts import Prefix
 from runtime.speech.recovery import Remedy, next_remedy
-
-_BITS = 63  # of a seed
-
-
-@dataclass
-class _Attempt:
-    """An attempt at a part: the windows not sent yet, and all codes so far."""
-
-    number: int
-    held: list[FrameWindow] = field(default_factory=list)
-    codes: list[np.ndarray] = field(default_factory=list)
-    released: int = 0  # frames sent
-
-    @property
-    def frames(self) -> int:
-        return sum(codes.shape[1] for codes in self.codes)
 
 
 class SpeechStream:
@@ -48,15 +31,11 @@ class SpeechStream:
     with an error before any of it was sent is spoken once more after each remedy there is (`recovery.py`), unless the
     plan's `fallback_modes` says no.
 
-    A plan with a `text_timeout` may grow: when all of its parts are spoken, the stream waits for more, and is nothing
-    to the engine. How the last part ends shows only then, so the end of its last window is left open.
-
-    Everything but `cancel`, `extend`, `look` and `start` runs on the one thread behind `defer`.
+    Everything but `cancel` and `start` runs on the one thread behind `defer`.
 
     Args:
         send: called with each window in order; its last call has a finish reason or is an error.
         defer: runs functions later, in order, on a separate thread.
-        waits: called with whether the stream waits for text from now on.
     """
 
     def __init__(
@@ -70,17 +49,14 @@ class SpeechStream:
         frame_seconds: float,
         send: Callable[[Window | RequestError], None],
         defer: Callable[[Callable[[], None]], None],
-        waits: Callable[[bool], None] = lambda waits: None,
     ) -> None:
         self._request_id, self._plan, self._engine = request_id, plan, engine
         self._num_codebooks = layout.num_codebooks
-        self._send, self._defer, self._waits = send, defer, waits
+        self._send, self._defer = send, defer
         self._contexts = [Context(plan, prefix, layout, limits) for prefix in prefixes]
         self._deadline = plan.deadline
         self._parts, self._about = list(plan.parts), plan.about
-        self._grows, self._fault = plan.text_timeout > 0, ""
-        self._waiting_since: float | None = None  # for text
-        self._index, self._attempt = 0, _Attempt(0)
+        self._index, self._attempt = 0, Attempt(0)
         self._position = 0  # the frame of the stream at which the part begins
         self._outcomes = Outcomes(frame_seconds)
         self._tried: list[Remedy] = []  # for the current part
@@ -88,29 +64,13 @@ class SpeechStream:
         self._over = False
 
     def start(self) -> None:
-        """Submit the first part, if there is one. Raises the engine's error when it refuses the part."""
-        if self._parts:
-            self._submit()
-        else:
-            self._wait()
+        """Submit the first part. Raises the engine's error when it refuses the part."""
+        self._submit()
 
     def cancel(self) -> None:
         """End the stream before the next step; its last window says `cancelled`."""
         self._cancelled.set()
         self._engine.cancel(self._request_id)
-        if self._grows:
-            self._defer(self._end_if_waiting)
-
-    def extend(self, more: MoreParts) -> None:
-        """Go on with more parts, or with the end."""
-        self._defer(lambda: self._guarded(self._extend, more))
-
-    def look(self, now: float) -> bool:
-        """Whether the stream waits for text; ends it if it has waited too long by then, on the machine's clock."""
-        since = self._waiting_since
-        if since is not None and now >= min(since + self._plan.text_timeout, self._deadline):
-            self._defer(lambda: self._give_up(since))
-        return since is not None
 
     def end_unheard(self) -> None:
         """Send nothing but the end, for a stream that was cancelled before it began."""
@@ -161,7 +121,7 @@ class SpeechStream:
             self._end(classify(error))
 
     def _end(self, last: Window | RequestError) -> None:
-        self._over, self._waiting_since = True, None
+        self._over = True
         self._send(last)
 
     def _recover(self, error: RequestError) -> None:
@@ -177,7 +137,7 @@ class SpeechStream:
             self._engine.free_caches()
         else:
             self._contexts[self._part.prefix].forget()
-        self._attempt = _Attempt(self._attempt.number)
+        self._attempt = Attempt(self._attempt.number)
         self._submit()
 
     def _hear_window(self, window: FrameWindow) -> None:
@@ -192,7 +152,7 @@ class SpeechStream:
             reason is FinishReason.STOP and attempt.frames < self._part.least_frames
         )
         if failed and not attempt.released and attempt.number < self._plan.max_retries:
-            self._attempt = _Attempt(attempt.number + 1)
+            self._attempt = Attempt(attempt.number + 1)
             self._submit()
         else:
             self._end_part(FinishReason.RUNAWAY if failed else reason)
@@ -204,91 +164,40 @@ class SpeechStream:
         if not cut_off and attempt.frames:
             self._contexts[part.prefix].add(part, np.concatenate(attempt.codes, axis=1))
         stop = self._position + attempt.frames
-        spoken_all = self._index + 1 == len(self._parts)
-        waits = spoken_all and (self._grows or bool(self._fault))
+        waits = self._index + 1 == len(self._parts) and self._may_grow
+        spoken_all = self._index + 1 == len(self._parts) and not waits
+        pause = 0 if waits else part.pause
         windows = [self._window(held) for held in attempt.held]
-        if (spoken_all and not waits) or stop + (0 if waits else part.pause) >= self._plan.max_frames:
-            finish = self._outcomes.finish_reason(spoken_all and not waits)
+        if spoken_all or stop + pause >= self._plan.max_frames:
+            finish = self._outcomes.finish_reason(spoken_all)
             windows[-1] = self._finished(replace(windows[-1], ends=cut_off), finish)
             self._release(windows)
             return
-        self._index, self._attempt, self._position = self._index + 1, _Attempt(0), stop
+        windows[-1] = replace(windows[-1], ends=cut_off or not waits, open=waits and not cut_off, pause=pause)
+        self._index, self._attempt, self._position = self._index + 1, Attempt(0), stop + pause
         self._tried.clear()
-        if waits:
-            windows[-1] = replace(windows[-1], ends=cut_off, open=not cut_off)
-            self._release(windows)
-            self._wait()
-            return
-        windows[-1] = replace(windows[-1], ends=True, pause=part.pause)
-        self._position += part.pause
         try:
-            self._submit()  # first, so that the engine reads the next prompt while these windows are being sent
+            if not waits:
+                self._submit()  # first, so that the engine reads the next prompt while these windows are being sent
         finally:
             self._release(windows)
+        if waits:
+            self._wait()
+
+    @property
+    def _may_grow(self) -> bool:
+        """Whether more parts, or an error in their place, may follow those there are."""
+        return False
 
     def _wait(self) -> None:
-        """For more text, which may have ended meanwhile."""
-        if self._fault:
-            self._end(read_sentence(self._fault))
-        elif self._cancelled.is_set():
-            self._end_cancelled()
-        else:
-            self._waiting_since = time.monotonic()
-            self._waits(True)
-
-    def _extend(self, more: MoreParts) -> None:
-        if self._parts and more.parts:
-            self._parts[-1] = replace(self._parts[-1], pause=more.pause)
-        self._parts += more.parts
-        self._about = self._about | more.about
-        self._grows, self._fault = not more.ended, more.fault
-        if self._waiting_since is None:
-            return
-        if more.parts:
-            self._go_on()
-        elif self._fault:
-            self._end(read_sentence(self._fault))
-        elif not self._grows:
-            self._end(self._finished(self._joint(0), self._outcomes.finish_reason(spoken_all=True)))
-
-    def _go_on(self) -> None:
-        """From waiting to the next part: how the one before it ends is known now."""
-        self._waiting_since = None
-        pause = self._parts[self._index - 1].pause if self._index else 0
-        if self._index and self._position + pause >= self._plan.max_frames:
-            self._end(self._finished(self._joint(0), self._outcomes.finish_reason(spoken_all=False)))
-            return
-        joint = replace(self._joint(pause), ends=True)
-        self._position += pause
-        self._waits(False)
-        try:
-            self._submit()
-        finally:
-            if self._index:
-                self._send(joint)
+        """Every part is spoken, and there may be more."""
+        raise NotImplementedError
 
     def _joint(self, pause: int) -> Window:
         """What follows the open end of the last part: nothing, then a pause."""
         nothing, before = np.zeros((self._num_codebooks, 0), np.int32), max(0, self._index - 1)
         speaker = self._parts[before].speaker if self._parts else ""
         return Window(nothing, start=self._position, pause=pause, part=before, speaker=speaker)
-
-    def _end_if_waiting(self) -> None:
-        if self._waiting_since is not None:
-            self._end_cancelled()
-
-    def _give_up(self, since: float) -> None:
-        if self._waiting_since != since:
-            return
-        if time.monotonic() >= self._deadline:
-            self._end(timed_out())
-            return
-        self._end(
-            GenerationTimeoutError(
-                f"no more text came for {self._plan.text_timeout:g} s, the option text_timeout_seconds; "
-                "end a text when it is complete"
-            )
-        )
 
     def _end_cancelled(self) -> None:
         if self._over:
@@ -328,11 +237,3 @@ class SpeechStream:
         """The window as the stream's last one."""
         report = self._outcomes.report(self._about, self._plan.sampling.seed, self._parts)
         return replace(window, finish_reason=reason, report=report)
-
-
-def part_seed(seed: int, part: int, attempt: int) -> int:
-    """The seed of one attempt at one part: the request's own for the first, a different one for each of the others."""
-    if part == attempt == 0:
-        return seed
-    digest = hashlib.blake2b(f"{seed} {part} {attempt}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> (64 - _BITS)

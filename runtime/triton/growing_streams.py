@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from runtime.formats.errors import OverloadedError
 from runtime.formats.more_parts import MoreParts
-from runtime.speech.speech_stream import SpeechStream
+from runtime.speech.growing_stream import GrowingStream
 from runtime.triton.growing_texts import PARTS
 from runtime.triton.pipes import LineReader
 
@@ -20,13 +20,13 @@ class GrowingStreams:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._streams: dict[str, SpeechStream] = {}
+        self._streams: dict[str, GrowingStream] = {}
         self._early: OrderedDict[int, MoreParts] = OrderedDict()
         self._count = 0
         self._lock = threading.Lock()
         self._pipe = LineReader(PARTS, self._take)
 
-    def begins(self, name: str, stream: SpeechStream) -> None:
+    def begins(self, name: str, stream: GrowingStream) -> None:
         """A stream takes more text from now on. Raises OverloadedError when there are too many."""
         with self._lock:
             if len(self._streams) >= self._most:

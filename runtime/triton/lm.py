@@ -25,6 +25,7 @@ from runtime.engine.types import Limits, ModelDescription
 from runtime.formats.errors import InvalidRequestError, classify, quoted, require
 from runtime.formats.speech_plan import SpeechPlan
 from runtime.speech.context import ContextLimits
+from runtime.speech.growing_stream import GrowingStream
 from runtime.speech.prompts import read_prefixes
 from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
@@ -127,7 +128,7 @@ class TritonPythonModel:
             on_sent=partial(self._sent, request_id, nbytes, positions),
             on_end=partial(self._ended, request_id),
         )
-        stream = SpeechStream(
+        arguments = (
             request_id,
             plan,
             read_prefixes(plan, codes, frames, self._model),
@@ -137,15 +138,16 @@ class TritonPythonModel:
             self._frame_seconds,
             responses.send,
             self._delivery.put,
-            waits=partial(self._waits, request_id, nbytes),
         )
+        waits = partial(self._waits, request_id, nbytes)
+        stream = GrowingStream(*arguments, waits=waits) if plan.text_timeout else SpeechStream(*arguments)
         if sender.is_cancelled() or not self._controls.stream_begins(request_id, stream.cancel):
             stream.end_unheard()
             return
         self._flow.begins(request_id, plan.arrived, stream.cancel)
         self._memory.promise(request_id, nbytes)
         try:
-            if plan.text_timeout:
+            if isinstance(stream, GrowingStream):
                 self._growing.begins(request_id, stream)
             stream.start()
         except BaseException:

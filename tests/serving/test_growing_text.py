@@ -168,6 +168,23 @@ def test_pieces_that_fail_end_the_stream_with_their_error(client: HiggsClient) -
         client.synthesize(broken(), params=SHORT)
 
 
+def test_the_command_line_speaks_while_its_pipe_fills(server: TritonServer) -> None:
+    words = [sys.executable, "-m", "higgs_tts", "-", "-o", "-", "--quiet", "--url", server.grpc_url]
+    words += ["--max-part-seconds", "0.6", "--no-runaway-guard"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"This is the first of them. Dr")
+        process.stdin.flush()
+        assert len(process.stdout.read(4800)) == 4800
+        process.stdin.write(". Grün is not.".encode()[:7])
+        process.stdin.flush()
+        time.sleep(0.1)
+        process.stdin.write(". Grün is not.".encode()[7:])
+        process.stdin.close()
+        assert len(process.stdout.read()) > 20_000
+    assert process.returncode == 0
+
+
 def test_asynchronous_pieces(client: HiggsClient, server: TritonServer) -> None:
     text = "This is the first of them. And this is another."
 

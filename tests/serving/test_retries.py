@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from higgs_tts import GenerationParams, HiggsClient, Speech
 
-from runtime.speech.speech_stream import part_seed
+from runtime.speech.attempt import part_seed
 from serve.triton import TritonServer
 from tools.bench.metrics import metrics
 

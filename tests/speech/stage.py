@@ -21,6 +21,7 @@ from runtime.engine.types import (
 from runtime.formats.speech_plan import NO_GUARD, PlannedPart, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.formats.window import FinishReason, Window
 from runtime.speech.context import ContextLimits
+from runtime.speech.growing_stream import GrowingStream
 from runtime.speech.prompts import Prefix
 from runtime.speech.speech_stream import SpeechStream
 
@@ -149,12 +150,18 @@ class Stage:
         self._deferred: list[Callable[[], None]] = []
 
     def speak(self, written: SpeechPlan) -> SpeechStream:
-        limits, defer = ContextLimits(4096, 4096), self._deferred.append
-        stream = SpeechStream(
-            "id", written, PREFIXES, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, defer, self.waits.append
-        )
+        stream = SpeechStream(*self._arguments(written))
         stream.start()
         return stream
+
+    def speak_growing(self, written: SpeechPlan) -> GrowingStream:
+        stream = GrowingStream(*self._arguments(written), waits=self.waits.append)
+        stream.start()
+        return stream
+
+    def _arguments(self, written: SpeechPlan) -> tuple[Any, ...]:
+        limits, defer = ContextLimits(4096, 4096), self._deferred.append
+        return "id", written, PREFIXES, self.engine, LAYOUT, limits, FRAME_SECONDS, self._send, defer
 
     def say(self, frames: int, reason: FinishReason | None = None) -> np.ndarray:
         said = self.engine.say(frames, reason)

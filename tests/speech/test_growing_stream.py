@@ -13,7 +13,7 @@ from runtime.formats.errors import GenerationTimeoutError, InvalidRequestError, 
 from runtime.formats.more_parts import MoreParts
 from runtime.formats.speech_plan import PlannedPart
 from runtime.formats.window import FinishReason, Window
-from runtime.speech.speech_stream import SpeechStream
+from runtime.speech.growing_stream import GrowingStream
 from tests.speech.stage import Stage, part, plan
 
 STOP, LENGTH, RUNAWAY, CANCELLED = FinishReason.STOP, FinishReason.LENGTH, FinishReason.RUNAWAY, FinishReason.CANCELLED
@@ -54,7 +54,7 @@ def speak_two(stage: Stage) -> None:
 
 @pytest.mark.parametrize("early", [False, True])
 def test_it_sounds_as_the_whole_text(stage: Stage, early: bool) -> None:
-    stream = stage.speak(plan(part("Anna"), text_timeout=60.0))
+    stream = stage.speak_growing(plan(part("Anna"), text_timeout=60.0))
     if early:  # both before the first part is spoken
         stream.extend(more(part("Bob")))
         stream.extend(more(ended=True))
@@ -85,7 +85,7 @@ def test_it_sounds_as_the_whole_text(stage: Stage, early: bool) -> None:
 
 
 def test_it_may_begin_without_a_text(stage: Stage) -> None:
-    stream = stage.speak(plan(text_timeout=60.0))
+    stream = stage.speak_growing(plan(text_timeout=60.0))
     assert stage.waits == [True] and not stage.engine.requests
     stream.extend(more(part("Anna"), part("Bob"), language={"code": "fr"}))
     stream.extend(more(ended=True))
@@ -97,7 +97,7 @@ def test_it_may_begin_without_a_text(stage: Stage) -> None:
 
 @pytest.mark.parametrize("spoken", [False, True])
 def test_a_cancelled_one_ends_at_once_and_says_how_far_it_came(stage: Stage, spoken: bool) -> None:
-    stream = stage.speak(plan(part(characters=(3, 23)), text_timeout=60.0))
+    stream = stage.speak_growing(plan(part(characters=(3, 23)), text_timeout=60.0))
     stage.say(20)
     if spoken:
         stage.say(2, STOP)
@@ -112,7 +112,7 @@ def test_a_cancelled_one_ends_at_once_and_says_how_far_it_came(stage: Stage, spo
 
 
 def test_a_wait_has_an_end(stage: Stage) -> None:
-    stream = stage.speak(plan(part(), text_timeout=9.0))
+    stream = stage.speak_growing(plan(part(), text_timeout=9.0))
     assert not stream.look(time.monotonic() + 50), "it speaks"
     stage.say(10, STOP)
     assert stream.look(time.monotonic() + 8)
@@ -125,7 +125,7 @@ def test_a_wait_has_an_end(stage: Stage) -> None:
 
 
 def test_text_that_came_at_the_last_moment_is_spoken(stage: Stage) -> None:
-    stream = stage.speak(plan(text_timeout=9.0))
+    stream = stage.speak_growing(plan(text_timeout=9.0))
     stream.extend(more(part()))
     stream.look(time.monotonic() + 10)
     stage.run()
@@ -134,7 +134,7 @@ def test_text_that_came_at_the_last_moment_is_spoken(stage: Stage) -> None:
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_what_is_wrong_with_the_text_is_heard_behind_what_was_right(stage: Stage, waits: bool) -> None:
-    stream = stage.speak(plan(part(), text_timeout=60.0))
+    stream = stage.speak_growing(plan(part(), text_timeout=60.0))
     if waits:
         stage.say(10, STOP)
     stream.extend(more(ended=True, fault="InvalidRequestError: this is no text"))
@@ -146,7 +146,7 @@ def test_what_is_wrong_with_the_text_is_heard_behind_what_was_right(stage: Stage
 
 
 def test_a_part_that_ran_away_fades_out_before_it_is_known_what_follows(stage: Stage) -> None:
-    stream = stage.speak(plan(part(), text_timeout=60.0, max_retries=0))
+    stream = stage.speak_growing(plan(part(), text_timeout=60.0, max_retries=0))
     stage.say(10, RUNAWAY)
     assert (stage.windows[-1].ends, stage.windows[-1].open) == (True, False)
     stream.extend(more(part(), ended=True))
@@ -157,7 +157,7 @@ def test_a_part_that_ran_away_fades_out_before_it_is_known_what_follows(stage: S
 
 
 def test_no_more_than_the_longest_speech_is_spoken(stage: Stage) -> None:
-    stream = stage.speak(plan(part(max_frames=10), text_timeout=60.0, max_frames=14))
+    stream = stage.speak_growing(plan(part(max_frames=10), text_timeout=60.0, max_frames=14))
     stage.say(10, LENGTH)
     stream.extend(more(part()))
     stage.run()
@@ -165,7 +165,7 @@ def test_no_more_than_the_longest_speech_is_spoken(stage: Stage) -> None:
 
 
 def test_a_part_that_no_engine_takes_ends_it(stage: Stage) -> None:
-    stream = stage.speak(plan(part(), text_timeout=60.0))
+    stream = stage.speak_growing(plan(part(), text_timeout=60.0))
     stage.say(10, STOP)
     stage.engine.refusal = MemoryExhaustionError("none left")
     stream.extend(more(part()))
@@ -174,7 +174,7 @@ def test_a_part_that_no_engine_takes_ends_it(stage: Stage) -> None:
     assert_is_over(stream, stage)
 
 
-def assert_is_over(stream: SpeechStream, stage: Stage) -> None:
+def assert_is_over(stream: GrowingStream, stage: Stage) -> None:
     heard = len(stage.heard)
     stream.cancel()
     stream.extend(more(part(), ended=True))

@@ -10,7 +10,7 @@ from runtime.engine.types import AudioSegment
 from runtime.formats.errors import CUDAFailureError, GenerationTimeoutError, OverloadedError
 from runtime.formats.speech_plan import RunawayGuard
 from runtime.formats.window import FinishReason
-from runtime.speech.speech_stream import part_seed
+from runtime.speech.attempt import part_seed
 from tests.speech.stage import LAYOUT, Stage, flat, part, plan
 
 STOP, LENGTH, RUNAWAY, CANCELLED = FinishReason.STOP, FinishReason.LENGTH, FinishReason.RUNAWAY, FinishReason.CANCELLED

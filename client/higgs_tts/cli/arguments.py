@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..client import CHUNK_TIMEOUT, DEFAULT_URL, FIRST_CHUNK_TIMEOUT
+from ..base import CHUNK_TIMEOUT, DEFAULT_URL, FIRST_CHUNK_TIMEOUT
 from ..params import GenerationParams
 from .batch import RETRIES, STREAMS
 from .manifest import OPTION_TYPES

@@ -20,9 +20,11 @@ from ..pcm import AudioFile, PcmStream, audio_format
 from ..speech import AudioChunk, Speech
 from .arguments import STANDARD_STREAM, generation_params, parse_arguments
 from .batch_command import FAILED, speak_batch
+from .piped_text import piped_text
 from .text_file import plain_text
 from .voices_command import look_after_voices
 
+IN_PIECES = ("auto", "sentence")  # the chunk methods of a text that is still being written
 INTERRUPTED = 128 + signal.SIGINT
 READER_LEFT = 128 + signal.SIGPIPE
 TERMINATED = 128 + signal.SIGTERM
@@ -91,15 +93,18 @@ def _stream_out(client: HiggsClient, arguments: Namespace) -> Speech:
         return Speech.from_chunks(chunks, stream.started_at)
 
 
-def read_text(arguments: Namespace) -> str:
-    """The text to speak. Raises InvalidRequestError when there is none or it is not UTF-8; OSError."""
+def read_text(arguments: Namespace) -> str | Iterator[str]:
+    """The text to speak, or its pieces while it is still being written.
+
+    Raises InvalidRequestError when there is none or it is not UTF-8; OSError.
+    """
     if arguments.text not in (None, STANDARD_STREAM):
         return plain_text(os.fsencode(arguments.text), "The text")
     if arguments.text_file is not None:
         return plain_text(arguments.text_file.read_bytes(), str(arguments.text_file))
     if arguments.text is None and sys.stdin.isatty():
         raise InvalidRequestError("There is no text: give it as an argument, with --text-file or on standard input.")
-    return plain_text(sys.stdin.buffer.read(), "The text on standard input")
+    return piped_text(sys.stdin.fileno(), whole=arguments.chunk_method not in (None, *IN_PIECES))
 
 
 def _open_output(arguments: Namespace, sample_rate: int) -> AudioFile | PcmStream:

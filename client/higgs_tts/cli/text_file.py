@@ -4,12 +4,12 @@ import codecs
 
 from ..errors import InvalidRequestError
 
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def plain_text(content: bytes, name: str) -> str:
     """The text, without its byte order mark. Raises InvalidRequestError, which names the text and the bad byte."""
-    encoding = "utf-16" if content.startswith(_UTF16) else "utf-8-sig"
+    encoding = "utf-16" if content.startswith(UTF16) else "utf-8-sig"
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
