@@ -54,7 +54,9 @@ class Conversation(ABC, Generic[LineT]):
         except Gone:
             pass
         finally:
-            for task in self._speeches:
+            for task, speech in self._speeches.items():
+                if speech is not None:
+                    speech.close()  # so that it ends: a task may miss that it is cancelled (asyncio.wait_for of 3.11)
                 task.cancel()
             if self._speeches:
                 await asyncio.wait([*self._speeches])

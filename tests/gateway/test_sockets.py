@@ -234,7 +234,7 @@ def test_200_that_are_silent_hold_nothing_and_end(server: TritonServer) -> None:
     async def all_of_them(address: str) -> list[dict[str, Any]]:
         return await asyncio.gather(*(silent(address, number) for number in range(sockets)))
 
-    settings = Settings(triton=server.grpc_url, idle_timeout=2.0)
+    settings = Settings(triton=server.grpc_url, idle_timeout=3.0)
     with running(settings) as address, caller(address) as http, ThreadPoolExecutor(1) as pool:
         asyncio.run(all_of_them(address))  # what Python takes once
         before = psutil.Process().memory_info().rss
@@ -244,7 +244,7 @@ def test_200_that_are_silent_hold_nothing_and_end(server: TritonServer) -> None:
             is_idle |= open_requests(http) > sockets and live_streams(server) == 0
             time.sleep(0.1)
         assert is_idle, "all were open, and nobody spoke"
-        assert [message["message"] for message in work.result()] == ["Nothing was sent for 2 s."] * sockets
+        assert [message["message"] for message in work.result()] == ["Nothing was sent for 3 s."] * sockets
         wait_until_free(http, server)
         assert psutil.Process().memory_info().rss - before < 30e6
 
