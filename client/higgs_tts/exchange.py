@@ -19,7 +19,7 @@ import grpc
 import numpy as np
 
 from .errors import HiggsError, ServerUnavailableError, StreamStalledError, error_from_grpc, error_from_server
-from .protocol import CANCEL, WATCH, is_final, is_of_speech, read_chunk, text_request
+from .protocol import CANCEL, WATCH, control_request, is_final, is_of_speech, read_chunk
 from .speech import AudioChunk
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Exchange:
 
     def send(self, word: str, text: str | None = None) -> None:
         """Send a message about the text."""
-        self._outbox.put(text_request(self.request_id, word, text))
+        self._outbox.put(control_request(self.request_id, word, text))
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until nothing of this exchange is left on the wire; False when that took too long."""

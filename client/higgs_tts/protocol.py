@@ -15,7 +15,6 @@ from .speech import AudioChunk, SpeechReport
 
 ENSEMBLE = "higgs_audio_v2"
 LM = "lm"
-PROMPT = "prompt"
 VOICES = "voices"
 OUTPUTS = {"audio", "start_sample", "part", "speaker", "finish_reason", "report"}
 CANCEL = "cancel"  # end this generation now
@@ -54,14 +53,9 @@ def speech_request(
     return request
 
 
-def text_request(request_id: str, word: str, text: str | None = None) -> Any:
-    """A `ModelInferRequest` directly to the text stage, about the text of the generation under `request_id`."""
-    return _request(PROMPT, request_id, {"control": word, "text": text})
-
-
-def control_request(request_id: str, word: str) -> Any:
-    """A `ModelInferRequest` directly to the LM, about the generation that runs under `request_id`."""
-    return _request(LM, request_id, {"control": word})
+def control_request(request_id: str, word: str, text: str | None = None) -> Any:
+    """A `ModelInferRequest` directly to the LM, about the generation that runs under `request_id`, or its text."""
+    return _request(LM, request_id, {"control": word, "text": text})
 
 
 def voices_request(
@@ -101,8 +95,8 @@ def read_chunk(response: Any, sample_rate: int) -> AudioChunk | None:
 
 
 def is_of_speech(response: Any) -> bool:
-    """Whether this `ModelStreamInferResponse` answers a request for speech, and not one about its text."""
-    return response.infer_response.model_name != PROMPT
+    """Whether this `ModelStreamInferResponse` answers a request for speech, and not a control request."""
+    return response.infer_response.model_name != LM
 
 
 def is_final(response: Any) -> bool:

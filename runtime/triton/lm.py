@@ -2,7 +2,7 @@
 
 in:  plan (JSON), reference_codes int32 [num_codebooks, frames], reference_frames int32 [clips], as
      `formats/speech_plan.py` describes them, and codes_signature over the last two (`formats/signing.py`); or control
-     ("cancel" or "watch") alone, under the stream's request id
+     alone, under the stream's request id: "cancel" or "watch", or, for `prompt`, "append" with a text, "flush" or "end"
 out: codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them
 
 Plan and window begin with their signatures.
@@ -35,6 +35,7 @@ from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.farewell import end_process
 from runtime.triton.flow import Flow
 from runtime.triton.growing_streams import GrowingStreams
+from runtime.triton.growing_texts import TEXT_CONTROLS, TextSender
 from runtime.triton.memory import Memory
 from runtime.triton.metrics import LmMetrics, Refusals
 from runtime.triton.notes import Note, NoteSender
@@ -68,6 +69,7 @@ class TritonPythonModel:
         self._memory = Memory()
         self._controls = Controls(most_watches=2 * (limits.max_streams + limits.max_waiting), given_up=self._given_up)
         self._growing = GrowingStreams(limits.max_streams + limits.max_waiting)
+        self._texts = TextSender()
         self._closing = threading.Event()
         self._published = time.monotonic()
         self._publisher = threading.Thread(target=self._publish, name="metrics", daemon=True)
@@ -85,7 +87,7 @@ class TritonPythonModel:
                 if control is None:
                     self._speak(request, sender)
                 else:
-                    self._control(control, request.request_id(), sender)
+                    self._control(control, request, sender)
             except Exception as error:
                 refusal = classify(error)
                 self._refusals.count(refusal)
@@ -175,17 +177,22 @@ class TritonPythonModel:
         for model in (self._encoder, self._prompt):
             model.send(Note(request_id, gone=True))
 
-    def _control(self, control: str, request_id: str, sender: Any) -> None:
+    def _control(self, control: str, request: Any, sender: Any) -> None:
+        request_id = request.request_id()
         if not request_id:
             raise InvalidRequestError("control needs the request id of the stream it means")
-        if control not in ("cancel", "watch"):
-            raise InvalidRequestError(f"control {quoted(control)} is unknown; there are cancel and watch")
+        if control not in ("cancel", "watch", *TEXT_CONTROLS):
+            known = ", ".join(("cancel", "watch", *TEXT_CONTROLS))
+            raise InvalidRequestError(f"control {quoted(control)} is unknown; there are {known}")
         if not is_secret(request_id):
             tensors.send(sender)
         elif control == "cancel":
             self._controls.cancel(request_id, sender)
-        else:
+        elif control == "watch":
             self._controls.watch(request_id, sender)
+        else:
+            self._texts.pass_on(control, request_id, tensors.text(request, "text"))
+            tensors.send(sender)
 
     def _last_progress(self) -> float:
         """When the engine last ended a step; now, while it has none to do; but never after Triton last took metrics:

@@ -72,11 +72,7 @@ class TritonPythonModel:
     def _answer(self, request: Any, arrived: float) -> Any:
         try:
             with self._work:
-                control = tensors.text(request, "control")
-                if control is None:
-                    return self._write(request, arrived)
-                self._growing.control(control, request.request_id(), tensors.text(request, "text"))
-                return pb_utils.InferenceResponse([])
+                return self._write(request, arrived)
         except Exception as error:
             refusal = classify(error, "reading the text")
             self._refusals.count(refusal)

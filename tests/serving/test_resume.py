@@ -13,6 +13,7 @@ from serve.processes import STUB
 from tests.serve.launching import command, read_until
 
 TEXT = "The server dies while it says this."
+SPOKEN = GenerationParams(seed=3, max_part_seconds=3.0, chunk_method="sentence", runaway_guard=False)
 PARAMS = GenerationParams(seed=3, max_seconds=8.0, runaway_guard=False, max_chunk_seconds=0.5)
 
 
@@ -35,6 +36,18 @@ def test_a_stream_whose_model_is_killed_comes_out_whole(bundle: Path) -> None:
                 stub(process.pid, "lm").kill()
                 chunks += list(stream)
             assert stream.request_id != first, "the stream was over before the model died"
+            with client.session(params=SPOKEN) as session:  # again, with a text in pieces
+                first = session.request_id
+                session.send("The server dies. While it ")
+                pieces = [next(session)]
+                read_until(process.stdout, "ready again")
+                stub(process.pid, "lm").kill()
+                session.send("says this. And on it goes.")
+                session.end()
+                pieces += list(session)
+            assert session.request_id != first, "the stream was over before the model died"
+            whole = client.synthesize("The server dies. While it says this. And on it goes.", params=SPOKEN)
+        np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in pieces]), whole.samples)
         np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in chunks]), unbroken.samples)
         assert chunks[-1].report == unbroken.report
         read_until(process.stdout, "ready again")
