@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.alignment import Aligned, aligned_parts
@@ -23,12 +23,18 @@ MOST_OF_NAME = 200
 DEFAULT_FORMAT = "mp3_44100_128"
 JSON_LINES = "application/x-ndjson"
 router = APIRouter(tags=["elevenlabs"])
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_MEDIA_TYPES = [Output(name, 0).format.media_type for name in ("pcm", "mp3", "opus", "ulaw", "alaw")]
 _AUDIO: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Audio in the output format.", "content": {"audio/mpeg": {"schema": {"format": "binary"}}}}
+    200: {
+        "description": "Audio in the output format.",
+        "content": dict.fromkeys(_MEDIA_TYPES, _BYTES),
+    }
 }
 _LINES: dict[int | str, dict[str, Any]] = {
     200: {"description": "Objects with `audio_base64`, the last one with `alignment`.", "content": {JSON_LINES: {}}}
 }
+VoiceId = Annotated[str, Path(max_length=MOST_OF_NAME, description="A voice, by any of its names.")]
 Named = Annotated[str, Query(max_length=MOST_OF_NAME, description="FORMAT_RATE or FORMAT_RATE_KBPS.")]
 
 
@@ -75,14 +81,16 @@ async def list_voices(request: Request) -> dict[str, Any]:
 
 @router.post(VOICE_PATH, response_class=Response, responses=_AUDIO)
 @router.post(VOICE_PATH + "/stream", response_class=Response, responses=_AUDIO)
-async def speak(voice_id: str, text: Text, request: Request, output_format: Named = DEFAULT_FORMAT) -> Response:
+async def speak(voice_id: VoiceId, text: Text, request: Request, output_format: Named = DEFAULT_FORMAT) -> Response:
     """Speak a text; the first bytes leave with the first window of audio."""
     output = output_of(output_format)
     return await respond(_body(voice_id, text), Form(output, output.format.media_type), request, {})
 
 
 @router.post(VOICE_PATH + "/stream/with-timestamps", response_class=Response, responses=_LINES)
-async def speak_timed(voice_id: str, text: Text, request: Request, output_format: Named = DEFAULT_FORMAT) -> Response:
+async def speak_timed(
+    voice_id: VoiceId, text: Text, request: Request, output_format: Named = DEFAULT_FORMAT
+) -> Response:
     """The same as lines of JSON; the last one says when each character is spoken, as estimates within each part."""
     body = _body(voice_id, text)
 
@@ -100,7 +108,7 @@ async def speak_timed(voice_id: str, text: Text, request: Request, output_format
 def _body(voice_id: str, text: Text) -> Any:
     settings = text.voice_settings or VoiceSettings(speed=None)
     options = {"language": text.language_code, "seed": text.seed}
-    return SpeechRequest(input=text.text, voice=shortened(voice_id), speed=settings.speed or 1.0, **options)
+    return SpeechRequest(input=text.text, voice=voice_id, speed=settings.speed or 1.0, **options)
 
 
 def _line(audio: str, alignment: dict[str, Any] | None) -> bytes:

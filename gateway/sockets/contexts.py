@@ -21,6 +21,7 @@ from gateway.sockets.live_speech import Asked, LiveSpeech
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _LONGEST_IDLE = 300.0  # seconds that a client may ask for
+MAX_CONTEXTS = 64  # of one connection, most of which say nothing
 _DEFAULT = "default"  # what a context without a name is called
 _CODES = {400: "invalid_request", 401: "authentication_required"}  # where an error has no word of its own
 
@@ -49,6 +50,9 @@ class Context:
     def is_closed(self) -> bool:
         """Whether it takes no more text."""
         return self.speech is not None and self.speech.is_ended
+
+
+ContextT = TypeVar("ContextT", bound=Context)
 
 
 class Contexts(WebSocketConversation):
@@ -121,6 +125,13 @@ class Contexts(WebSocketConversation):
     @abstractmethod
     def aligned(self, part: Aligned | None) -> dict[str, Any]:
         """What a message says of a part that was spoken; of None, if it has sound alone."""
+
+    def open(self, context: ContextT) -> ContextT:
+        """A new context, which takes its name from one that is closed. Raises GatewayError when there are too many."""
+        if len(self.contexts) >= MAX_CONTEXTS:
+            raise GatewayError(429, f"{MAX_CONTEXTS} contexts are open here already.", code="too_many_contexts")
+        self.contexts[context.name] = context
+        return context
 
     async def say(self, context: Context, text: str) -> None:
         """Text for a context, which begins to speak with the first that is more than blanks."""

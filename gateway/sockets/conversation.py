@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
 from higgs_tts import HiggsError
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.errors import GatewayError, as_refusal
 from gateway.keys import Caller
@@ -71,11 +71,15 @@ class Conversation(ABC, Generic[LineT]):
         """A new one, for which `begin` is to be called next. Raises GatewayError when it may not be, HiggsError."""
         assert self.caller.key is not None
         source_rate = await self.house.client.sample_rate()
-        if len(self._speeches) >= MAX_SPEECHES:
-            raise GatewayError(429, f"{MAX_SPEECHES} speeches are going on here already.", code="too_many_speeches")
+        self.check_room()
         self._begun += 1
         request_id = f"{self.request_id}-{self._begun}"
         return LiveSpeech(self.house, self.caller.key, asked, source_rate, request_id, self.route)
+
+    def check_room(self) -> None:
+        """Raises GatewayError when as much goes on as may."""
+        if len(self._speeches) >= MAX_SPEECHES:
+            raise GatewayError(429, f"{MAX_SPEECHES} speeches are going on here already.", code="too_many_speeches")
 
     def begin(self, work: Coroutine[Any, Any, None], speech: LiveSpeech | None = None) -> asyncio.Task[None]:
         """Let work, with a speech perhaps, go on beside the messages; the speech is closed at its end."""
@@ -122,7 +126,11 @@ class WebSocketConversation(Conversation[WebSocketLine]):
         self.websocket = websocket
 
     async def run(self) -> None:
-        await self.websocket.accept()
+        try:
+            await self.websocket.accept()
+        except WebSocketDisconnect:
+            await self.line.close()
+            return
         await super().run()
 
     async def first(self) -> dict[str, Any]:

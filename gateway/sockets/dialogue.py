@@ -80,7 +80,7 @@ class TextToDialogue(Contexts):
     async def take(self, name: str, message: dict[str, Any]) -> bool:
         context = self.contexts.get(name)
         if context is None or context.is_closed:
-            context = self.contexts[name] = await self._registered(name, message)
+            context = self.open(await self._registered(name, message))
         assert isinstance(context, Dialogue)
         told = self.told(Inputs, message)
         for said in told.inputs:

@@ -45,7 +45,7 @@ class TextToSpeech(Contexts):
         if context is None or context.is_closed:
             if not text:  # it keeps the connection, and opens nothing
                 return False
-            context = self.contexts[name] = Context(name, await self._asked(message))
+            context = self.open(Context(name, await self._asked(message)))
         if text:
             await self.say(context, text)
         if context.speech is not None and (flush or (self.query.auto_mode and _is_whole(text))):

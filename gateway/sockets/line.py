@@ -68,7 +68,7 @@ class Line(ABC, Generic[MessageT]):
         self._leaving.cancel()
         if self._next is not None:
             self._next.cancel()
-            await asyncio.wait({self._next})
+            await asyncio.gather(self._next, return_exceptions=True)
         await self._hang_up(error)
 
     @abstractmethod

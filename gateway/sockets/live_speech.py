@@ -61,6 +61,7 @@ class LiveSpeech:
         self._make_encoder = partial(Encoder, asked.output, source_rate, asked.speed)
         self._alignment = Alignment(asked.speed)
         self._is_interrupted, self._outcome = False, "gone"
+        self._has_more = False  # since the last flush
         self.request_id = request_id
         self.is_ended = False  # whether no more text comes
         self.is_awaited = False  # whether the client waits for what it wants spoken now
@@ -76,12 +77,14 @@ class LiveSpeech:
             raise GatewayError(400, f"The text has more than {self._most} characters.", "text", "text_too_long")
         if self._spoken.text is not None:
             self._spoken.text += text
+        self._has_more = True
         self._session.send(text)
 
     def flush(self) -> None:
         """Speak what is there."""
-        self.is_awaited = True
-        self._session.flush()
+        if self._has_more:
+            self.is_awaited, self._has_more = True, False
+            self._session.flush()
 
     def end(self) -> None:
         """No more text comes."""

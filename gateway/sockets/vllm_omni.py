@@ -136,6 +136,7 @@ class SpeechStream(WebSocketConversation):
         if speech is not None:
             speech.end()
         else:  # an utterance of nothing
+            self.check_room()
             self._before = self.begin(self._say_done(self._utterances, self._before))
             self._utterances += 1
 

@@ -193,6 +193,9 @@ def test_so_many_contexts_may_speak(address: str) -> None:
         tell(connection, *({"text": "Nine ", "context_id": str(number)} for number in range(17)))
         error = until(connection, error="too_many_speeches")[-1]
         assert error["contextId"] == "16"
+    with opened(address, MANY + PCM) as connection:  # and so many may be there
+        tell(connection, *({"text": " ", "context_id": str(number)} for number in range(65)))
+        assert until(connection, error="too_many_contexts")[-1]["contextId"] == "64"
 
 
 def test_voices_and_speech_over_http(http: httpx.Client, nine: bytes) -> None:
