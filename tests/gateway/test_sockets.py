@@ -236,17 +236,15 @@ def test_200_that_are_silent_hold_nothing_and_end(server: TritonServer) -> None:
 
     settings = Settings(triton=server.grpc_url, idle_timeout=3.0)
     with running(settings) as address, caller(address) as http, ThreadPoolExecutor(1) as pool:
-        asyncio.run(all_of_them(address))  # what Python takes once
-        before = psutil.Process().memory_info().rss
         work = pool.submit(lambda: asyncio.run(all_of_them(address)))
-        is_idle = False
+        taken = []  # bytes, while all are open and nobody speaks
         while not work.done():
-            is_idle |= open_requests(http) > sockets and live_streams(server) == 0
+            if open_requests(http) > sockets and live_streams(server) == 0:
+                taken.append(psutil.Process().memory_info().rss)
             time.sleep(0.1)
-        assert is_idle, "all were open, and nobody spoke"
+        assert len(taken) > 3 and max(taken) - taken[0] < 5e6
         assert [message["message"] for message in work.result()] == ["Nothing was sent for 3 s."] * sockets
         wait_until_free(http, server)
-        assert psutil.Process().memory_info().rss - before < 30e6
 
 
 def test_a_gateway_that_stops_speaks_to_the_end(server: TritonServer) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import time
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
 from wyoming.event import Event, read_event, write_event
 
 from gateway.settings import Settings, parse
+from gateway.sockets.event_line import EventLine
 from serve.triton import TritonServer
 from tests.gateway.running import ANSWER_SECONDS, caller, running
 from tests.gateway.test_leaving import LONG, wait_until_free, wait_until_it_speaks
@@ -96,7 +99,15 @@ def test_a_client_that_hangs_up_ends_its_speech(server: TritonServer, event: Eve
         assert 'outcome="gone"' in http.get("/metrics").text
 
 
-def test_who_does_not_read_is_hung_up_on(server: TritonServer) -> None:
+def test_who_does_not_read_is_hung_up_on(server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small(EventLine):
+        """What is not read waits in the gateway and not in the kernel."""
+
+        def __init__(self, reader: StreamReader, writer: StreamWriter, *others: Any) -> None:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            super().__init__(reader, writer, *others)
+
+    monkeypatch.setattr("gateway.sockets.wyoming.EventLine", Small)
     with listening(server, write_timeout=0.5) as (http, line):
         tell(line, *[Event("synthesize", {"text": LONG} | VOICE)] * 4)
         wait_until_it_speaks(server)
