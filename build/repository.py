@@ -16,6 +16,7 @@ from build.steps import RECORD_FILE
 from build.targets import Target
 from build.voices import write_voices
 from runtime.engine.types import AUDIO_EMBEDDING, ModelDescription
+from runtime.formats.exports import KNOWN_WORDS_FILE
 from serve.manifest import sha256
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,7 +57,9 @@ def assemble(
         settings = model_settings(model, exports, target, codec)
         (version / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
     _place_language_model(exports, target, engines, repository / "lm" / VERSION / "weights")
-    place(exports.directory / "tokenizer.json", repository / "prompt" / VERSION / "tokenizer.json")
+    for name in ("tokenizer.json", KNOWN_WORDS_FILE):
+        if (exports.directory / name).is_file():
+            place(exports.directory / name, repository / "prompt" / VERSION / name)
     _place_voices(voices, repository, exports.codec["sample_rate"], target)
 
 

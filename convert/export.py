@@ -20,7 +20,7 @@ from convert.errors import ModelLoadingError
 from convert.hub import resolve
 from convert.json_values import read_json
 from convert.lm_formats import lm_format
-from runtime.formats.exports import EXPORT_FILE, FORMAT
+from runtime.formats.exports import EXPORT_FILE, FORMAT, KNOWN_WORDS_FILE
 
 _TOKENIZER_FILE, _PROCESSOR_FILE = "tokenizer.json", "processor_config.json"
 _NAMES_CODEC = (_PROCESSOR_FILE, "*/config.json")  # and whether its folder lies in the checkpoint's own
@@ -65,6 +65,8 @@ def export(
         language_model.write(checkpoint, fresh / "lm", precision, max_positions)
         logits_error = language_model.check(checkpoint, fresh / "lm", precision)
         shutil.copyfile(tokenizer, fresh / _TOKENIZER_FILE)
+        if (checkpoint.directory / KNOWN_WORDS_FILE).is_file():
+            shutil.copyfile(checkpoint.directory / KNOWN_WORDS_FILE, fresh / KNOWN_WORDS_FILE)
         record: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": fingerprint,

@@ -9,9 +9,10 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from convert.errors import ModelLoadingError
+from runtime.formats.exports import KNOWN_WORDS_FILE
 
 # Everything both layouts need and nothing else: the hub folders also carry figures and sample audio.
-NEEDED_FILES = ("*.json", "*.safetensors", "*.jinja", "*.pth")
+NEEDED_FILES = ("*.json", "*.safetensors", "*.jinja", "*.pth", KNOWN_WORDS_FILE)
 
 
 def resolve(source: str | os.PathLike[str], revision: str | None = None, files: Sequence[str] = NEEDED_FILES) -> Path:

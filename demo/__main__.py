@@ -8,7 +8,6 @@ from pathlib import Path
 
 from higgs_tts import GenerationParams, HiggsClient, HiggsError, Speech
 
-from demo.domain import Domain
 from demo.listener import Listener
 from serve.errors import LaunchError
 from serve.triton import TritonServer
@@ -36,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{options.out}: first audio after {(speech.time_to_first_audio or 0) * 1000:.0f} ms, "
         f"{speech.seconds:.2f} s of audio, RTF {speech.real_time_factor:.2f}, finished: {speech.finish_reason}"
     )
-    print(_heard(options.text, speech))
+    print(_heard(speech))
     print(f"Triton stopped in {seconds:.1f} s")
     return 0
 
@@ -53,11 +52,10 @@ def _speak(url: str, text: str) -> Speech:
             return Speech.from_chunks(chunks, stream.started_at)
 
 
-def _heard(text: str, speech: Speech) -> str:
+def _heard(speech: Speech) -> str:
     """One sentence on what an independent recogniser heard."""
-    unknown = Domain.load().unknown_words(text)
-    if unknown:
-        return f"the demo voice was never taught {', '.join(unknown)}; demo/domain.gram holds what it can say"
+    if speech.report and speech.report.warnings:
+        return f"{'; '.join(speech.report.warnings)}; demo/domain.gram holds what it can say"
     return f"PocketSphinx heard: {Listener().transcribe(speech.samples, speech.sample_rate)!r}"
 
 

@@ -39,10 +39,6 @@ class Domain:
         items = {item for body in self.rules.values() for words in body for item in words}
         return sorted(item for item in items if not item.startswith("<"))
 
-    def unknown_words(self, text: str) -> list[str]:
-        """The words of a written text that the domain does not have, in lower case and in their order."""
-        return [word for word in re.findall(r"[\w']+", text.lower()) if word not in self.words]
-
     def draw(self, generator: random.Random) -> str:
         """One sentence as the recogniser would write it: lower case, no punctuation."""
         return " ".join(self._expand("sentence", generator))

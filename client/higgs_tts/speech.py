@@ -42,6 +42,7 @@ class SpeechReport:
     error_chain: tuple[str, ...] = ()  # errors of the server that did not end it: "CLASS: what was tried"
     text_tokens: int = 0  # of all parts, as the model reads them
     frames: int = 0  # of codes that were spoken, without pauses
+    warnings: tuple[str, ...] = ()  # sentences on what may not sound as written
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -77,6 +78,7 @@ class SpeechReport:
                 parts,
                 chain,
                 *tokens,
+                tuple(values.get("warnings", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"its report lacks or misplaces {error}") from None

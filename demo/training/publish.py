@@ -14,6 +14,7 @@ import torch
 
 from convert.safetensors_writer import TensorSpec
 from demo.codec import SAMPLE_RATE, write_codec_model
+from demo.domain import Domain
 from demo.language_model import MAX_POSITIONS, config_json, write_configs
 from demo.make_checkpoint import CODEC_FOLDER, SHARD_BYTES
 from demo.sizes import SIZES
@@ -24,6 +25,7 @@ from demo.training.speech_set import CODEC_SET, HELD_OUT, SpeechSet
 from demo.training.train_codec import HELD_OUT_COUNT, SENTENCES, load_parts
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
+from runtime.formats.exports import KNOWN_WORDS_FILE
 
 LANGUAGE_MODEL_DTYPE = "bfloat16"
 # Of several sentences at once the model gets lost; and it hears who spoke last better than whose turn a tag says it is.
@@ -54,6 +56,7 @@ def main() -> None:
     specs = [TensorSpec(name, tuple(tensor.shape), dtype) for name, tensor in state.items()]
     write_weights(out, specs, lambda spec: state[spec.name], SHARD_BYTES)
     write_json(out / HELD_OUT_FILE, _held_out(work))
+    (out / KNOWN_WORDS_FILE).write_text("\n".join(Domain.load().words) + "\n")
     write_text_side(out, codec_directory.as_posix(), trained_tokenizer(), MAX_POSITIONS)
     _write_voices(arguments.voices)
 

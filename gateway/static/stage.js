@@ -57,6 +57,7 @@ export class Stage {
   // The server has told of the end. Returns what to say of it; so do the next two.
   finish({ reason, report }) {
     if (report) this.timeline.finish(report.parts);
+    if (report?.warnings.length) this.alarm(report.warnings.map((one) => `${one[0].toUpperCase()}${one.slice(1)}.`).join(" "));
     const ends = { stop: "Finished", length: "Ended at its longest", runaway: "Ended as it ran away" };
     return `${ends[reason] ?? "Cancelled"}: ${this.wave.seconds.toFixed(1)} seconds.`;
   }

@@ -24,7 +24,7 @@ _EVENT_SECONDS = 1.5
 _FASTEST, _SLOWEST = 0.33, 3.2  # times the expected
 _SPARE = 2.0  # seconds that `longest` adds: a breath before, a laugh after
 
-_EVENT = re.compile(r"<SE(?:_[se])?>[^<>\n]*</SE(?:_[se])?>")
+EVENT = re.compile(r"<SE(?:_[se])?>[^<>\n]*</SE(?:_[se])?>")
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _VOWELS = re.compile(r"[aeiouyàáâäãåæèéêëìíîïòóôöõøùúûüýœаеёиоуыэюя]+")
@@ -43,8 +43,8 @@ class DurationEstimate:
 
 def estimate(text: str, language: str) -> DurationEstimate:
     """The time that a normalised text takes. Languages without a measured rate count as slow as the slowest."""
-    events = len(_EVENT.findall(text))
-    words = _EVENT.sub(" ", text)
+    events = len(EVENT.findall(text))
+    words = EVENT.sub(" ", text)
     rate = _SYLLABLES_PER_SECOND.get(language, _SLOWEST_KNOWN)
     spoken = _UNHURRIED * _syllables(words, language) / rate
     pauses = sum(_PAUSES[mark.group()[0]] for mark in _PAUSE.finditer(words.rstrip(" .!?,;:\n")))

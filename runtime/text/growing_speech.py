@@ -14,7 +14,7 @@ from runtime.text.dialogue.dialogue import DialogueTurn, Recognition
 from runtime.text.growing_text import GrowingText
 from runtime.text.languages import Language, resolve
 from runtime.text.parts import TextPart, text_parts
-from runtime.text.plan_writer import SpeechWriter, WrittenPlan, about_language
+from runtime.text.plan_writer import SpeechWriter, WrittenPlan
 from runtime.text.text_input import read_turns
 
 _METHODS = ("auto", "sentence")
@@ -134,7 +134,7 @@ class GrowingSpeech:
 
     def _tell(self, pause: int, parts: Sequence[PlannedPart], ended: bool, fault: str = "") -> None:
         self.over = ended
-        about = {"language": about_language(self._spoken_language)}
+        about = self._writer.about(self._spoken_language)
         self._send(MoreParts(self.stream, pause, tuple(parts), ended, fault, about))
 
     def _guarded(self, work: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from runtime.formats.options import GenerationParams
 from runtime.formats.speech_plan import NO_GUARD, PlannedPart, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment
 from runtime.text.duration import estimate
+from runtime.text.known_words import EVERY_WORD, KnownWords, warnings
 from runtime.text.languages import Language
 from runtime.text.parts import TextPart
 from runtime.text.prompt_encoder import PromptEncoder
@@ -49,14 +51,14 @@ class WrittenPlan:
 class PlanWriter:
     """One for all requests."""
 
-    def __init__(self, encoder: PromptEncoder, limits: PlanLimits) -> None:
-        self._encoder, self._limits = encoder, limits
+    def __init__(self, encoder: PromptEncoder, limits: PlanLimits, known: KnownWords = EVERY_WORD) -> None:
+        self._encoder, self._limits, self._known = encoder, limits, known
 
     def speech(self, voices: VoiceAssignment, system: str | None, params: GenerationParams) -> SpeechWriter:
         """What writes the speech of one request. system: None for the instruction that the model was trained with, ""
         for none. Raises InvalidRequestError for clips that do not fit into the engine.
         """
-        return SpeechWriter(self._encoder, self._limits, voices, system, params)
+        return SpeechWriter(self._encoder, self._limits, self._known, voices, system, params)
 
 
 class SpeechWriter:
@@ -66,6 +68,7 @@ class SpeechWriter:
         self,
         encoder: PromptEncoder,
         limits: PlanLimits,
+        known: KnownWords,
         voices: VoiceAssignment,
         system: str | None,
         params: GenerationParams,
@@ -86,6 +89,8 @@ class SpeechWriter:
             for prefix, group in zip(self._prefixes, self._groups, strict=True)
         ]
         self._count = 0
+        self._known = known
+        self._unknown: list[str] = []
 
     def parts(self, parts: Sequence[TextPart], language: Language) -> list[PlannedPart]:
         """The next parts as the engine takes them. Raises InvalidRequestError for one that does not fit into it."""
@@ -96,6 +101,7 @@ class SpeechWriter:
             group = self._groups[number]
             turn = self._encoder.turn("\n".join(group.tag(turn.speaker) + turn.text for turn in part.turns))
             self._check_room(self._beginnings[number] + len(turn), part, language)
+            self._unknown += self._known.unknown(part.text)
             planned.append(self._part(part, turn.tolist(), number, language))
         return planned
 
@@ -114,6 +120,13 @@ class SpeechWriter:
             known_codes=np.concatenate([nothing, *codes], axis=1),
             known_frames=np.array([clip.shape[1] for clip in codes], np.int32),
         )
+
+    def about(self, language: Language) -> dict[str, Any]:
+        """What the client's report says of the parts so far, besides how they were spoken."""
+        return {
+            "language": {"code": language.code, "name": language.name, "quality": language.quality},
+            "warnings": warnings(self._unknown),
+        }
 
     def frames(self, seconds: float) -> int:
         """How many of the codec's frames last so long, one at least."""
@@ -170,10 +183,7 @@ class SpeechWriter:
             hold_parts=params.hold_parts,
             fallback_modes=params.fallback_modes,
             text_timeout=params.text_timeout_seconds if growing else 0.0,
-            about={
-                "language": about_language(language),
-                "voices": {speaker.name: speaker.voice for speaker in self._voices.speakers},
-            },
+            about=self.about(language) | {"voices": {speaker.name: speaker.voice for speaker in self._voices.speakers}},
         )
 
     def _audio_positions(self, clips: Sequence[Reference]) -> int:
@@ -202,8 +212,3 @@ class SpeechWriter:
                 f"{limits.max_positions} positions, which leaves {max(0.0, seconds):.0f} s for about "
                 f"{needed:.0f} s of speech; take smaller chunks (chunk_method, chunk_words) or shorter clips"
             )
-
-
-def about_language(language: Language) -> dict[str, str]:
-    """What the client's report says of it."""
-    return {"code": language.code, "name": language.name, "quality": language.quality}

@@ -23,12 +23,6 @@ from runtime.triton import tensors
 _LOOK_SECONDS = 0.01  # Triton has no callback for a vanished client; only asking tells
 _EARLY_SECONDS = 60.0  # how long a control request may be ahead of its stream
 _REMEMBERED = 4096
-_SHORTEST_SECRET = 32  # characters, as many as a random UUID has
-
-
-def is_secret(request_id: str) -> bool:
-    """Whether an id is long enough to be known to its stream's owner only."""
-    return len(request_id) >= _SHORTEST_SECRET
 
 
 @dataclass(frozen=True)

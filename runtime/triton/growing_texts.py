@@ -1,10 +1,10 @@
 """The texts of this server that come in pieces: control requests bring these, and `lm` gets what they say for sure.
 
 `append` brings more text, `flush` has spoken what is there, `end` says that no more comes. They stand under the id of
-the stream, which has to be long enough to be a secret (`cancelling.py`). They go to `lm`, which passes them on: Triton
-2.51 ends with a segmentation fault when one gRPC stream has requests for decoupled models, as the ensemble is, and for
-others, as `prompt` has to be. About a stream that takes no text, or none any more, they say nothing to anybody. What is
-wrong with a piece ends its stream.
+the stream, which has to be long enough to be a secret (`formats/stream_ids.py`). They go to `lm`, which passes them on:
+Triton 2.51 ends with a segmentation fault when one gRPC stream has requests for decoupled models, as the ensemble is,
+and for others, as `prompt` has to be. About a stream that takes no text, or none any more, they say nothing to anybody.
+What is wrong with a piece ends its stream.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import time
 from collections import deque
 
 from runtime.formats.errors import InvalidRequestError, OverloadedError, quoted
+from runtime.formats.stream_ids import is_secret
 from runtime.text.growing_speech import GrowingSpeech, Settled
 from runtime.text.plan_writer import SpeechWriter, WrittenPlan
-from runtime.triton.cancelling import is_secret
 from runtime.triton.notes import Note, NoteReceiver
 from runtime.triton.pipes import LineReader, LineWriter
 
@@ -58,7 +58,7 @@ class _Early:
         """Keep one, and forget those that have become too old or too many."""
         self._controls.append((now, stream, control))
         self._characters += 1 + len(control[1])
-        while self._characters > _MOST_EARLY or self._controls[0][0] < now - _EARLY_SECONDS:
+        while self._controls and (self._characters > _MOST_EARLY or self._controls[0][0] < now - _EARLY_SECONDS):
             self._characters -= 1 + len(self._controls.popleft()[2][1])
 
     def taken(self, stream: str) -> list[Control]:

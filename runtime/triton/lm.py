@@ -24,13 +24,14 @@ from runtime.engine.loader import start_engine
 from runtime.engine.types import Limits, ModelDescription
 from runtime.formats.errors import InvalidRequestError, classify, quoted, require
 from runtime.formats.speech_plan import SpeechPlan
+from runtime.formats.stream_ids import is_secret
 from runtime.speech.context import ContextLimits
 from runtime.speech.growing_stream import GrowingStream
 from runtime.speech.prompts import read_prefixes
 from runtime.speech.speech_stream import SpeechStream
 from runtime.triton import tensors
 from runtime.triton.beat import beat
-from runtime.triton.cancelling import Controls, is_secret
+from runtime.triton.cancelling import Controls
 from runtime.triton.delivery import Delivery, Responses
 from runtime.triton.farewell import end_process
 from runtime.triton.flow import Flow

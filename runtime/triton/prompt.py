@@ -23,12 +23,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from runtime.formats.errors import InvalidRequestError, classify, timed_out
+from runtime.formats.exports import KNOWN_WORDS_FILE
 from runtime.formats.options import GenerationParams, OptionLimits
 from runtime.formats.voice_profile import check_plain
 from runtime.text.dialogue.dialogue import DialogueTurn, Recognition
 from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment, assign
 from runtime.text.duration import estimate
 from runtime.text.growing_speech import Settled, growing_params, opening_turns
+from runtime.text.known_words import KnownWords
 from runtime.text.languages import likely_languages, resolve
 from runtime.text.parts import located, text_parts
 from runtime.text.plan_writer import PlanLimits, PlanWriter, WrittenPlan
@@ -50,7 +52,11 @@ class TritonPythonModel:
         directory = tensors.version_directory(args)
         self._references = ReferenceRules(**settings["reference"])
         self._voices = VoiceStore.open(directory / "voices", settings)
-        self._writer = PlanWriter(PromptEncoder(directory / "tokenizer.json"), PlanLimits(**settings["plan"]))
+        self._writer = PlanWriter(
+            PromptEncoder(directory / "tokenizer.json"),
+            PlanLimits(**settings["plan"]),
+            KnownWords.read(directory / KNOWN_WORDS_FILE),
+        )
         self._options = OptionLimits(**settings["options"])
         self._max_characters: int = settings["max_characters"]
         self._frame_seconds: float = settings["plan"]["frame_seconds"]

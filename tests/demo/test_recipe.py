@@ -31,9 +31,12 @@ from demo.training.quantizer import fit_codebooks, quantize
 from demo.training.reading_set import Reading
 from demo.training.vocabulary import trained_tokenizer
 from demo.training.word_timing import word_of_frames
+from runtime.formats.exports import KNOWN_WORDS_FILE
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT
+from runtime.text.known_words import KnownWords
 from runtime.text.prompt_encoder import SYSTEM_TEXT
 
+CHECKPOINT = Path(__file__).resolve().parents[2] / "demo" / "checkpoint"
 FRAMES = 60
 TIE = 1e-5  # of a latent's length: float32's rounding of sums of 64 squares
 
@@ -89,13 +92,17 @@ def test_held_out_sentences_are_never_trained_on_and_all_words_are():
 
 
 def test_written_sentences_hold_the_same_words():
-    domain = Domain.load()
+    domain, known = Domain.load(), KnownWords.read(CHECKPOINT / KNOWN_WORDS_FILE)
     for sentence in domain.sentences(200, 4, False):
         written = domain.written(sentence)
         assert written.lower().rstrip(".?") == sentence
-        assert domain.unknown_words(written) == []
+        assert known.unknown(written) == []
         assert written[0].isupper() and written[-1] in ".?"
-    assert domain.unknown_words("Hello, Zanzibar!") == ["zanzibar"]
+    assert known.unknown("Hello, Zanzibar!") == ["zanzibar"]
+
+
+def test_the_checkpoint_lists_the_words_of_its_domain():
+    assert (CHECKPOINT / KNOWN_WORDS_FILE).read_text().split() == Domain.load().words
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,9 @@ class Grown:
         made = assign(turns, params.speakers, None, THREE, "en")
         names = frozenset(speaker.name for speaker in made.speakers if speaker.name)
         self.sent: list[MoreParts] = []
-        settled = Settled(params, names, (), {}, max_characters)
-        self.speech = GrowingSpeech("id", settled, WRITER.speech(made, None, params), self.sent.append)
+        self.settled = Settled(params, names, (), {}, max_characters)
+        self.writer = WRITER.speech(made, None, params)
+        self.speech = GrowingSpeech("id", self.settled, self.writer, self.sent.append)
         self.parts = list(self.speech.open(opening, 0.0).plan.parts)
 
     def fresh(self) -> list[PlannedPart]:
