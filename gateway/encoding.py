@@ -6,6 +6,7 @@ made: without tables at the front, and with pages and frames of milliseconds. Th
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,12 +57,46 @@ FORMATS: dict[str, AudioFormat] = {
     "wav": AudioFormat("audio/wav"),
     "pcm": AudioFormat("audio/pcm"),
 }
+# G.711, as telephones have it: bytes without a container, like `pcm`. ElevenLabs' clients ask for them.
+_TELEPHONY = {
+    "ulaw": AudioFormat("audio/basic", (8000,), "mulaw", "pcm_mulaw"),
+    "alaw": AudioFormat("audio/x-alaw-basic", (8000,), "alaw", "pcm_alaw"),
+}
+_ALL = FORMATS | _TELEPHONY
 LEAST_RATE, MOST_RATE = 8_000, 48_000
+_LEAST_KBPS, _MOST_KBPS = 16, 256  # what every encoder that has a bit rate takes
+_ELEVENLABS = re.compile(r"(pcm|mp3|opus|ulaw|alaw)_([0-9]{4,5})(?:_([0-9]{2,3}))?")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a client gets. name: of a format. sample_rate: in Hz. bit_rate: bits a second, None for the format's own."""
+
+    name: str
+    sample_rate: int
+    bit_rate: int | None = None
+
+    @property
+    def format(self) -> AudioFormat:
+        """What the format's name stands for."""
+        return _ALL[self.name]
+
+
+def elevenlabs_output(word: str) -> Output | None:
+    """What ElevenLabs calls FORMAT_RATE or FORMAT_RATE_KBPS, such as `mp3_22050_32`; None for what is not made here."""
+    found = _ELEVENLABS.fullmatch(word)
+    if found is None:
+        return None
+    name, rate, kbps = found[1], int(found[2]), int(found[3] or 0)
+    has_bit_rate = _ALL[name].bit_rate is not None
+    if rate_fault(name, rate) or has_bit_rate != bool(kbps) or (kbps and not _LEAST_KBPS <= kbps <= _MOST_KBPS):
+        return None
+    return Output(name, rate, 1000 * kbps or None)
 
 
 def rate_fault(name: str, sample_rate: int) -> str | None:
     """What is wrong with a format at a sample rate, in a sentence; None when it can be."""
-    rates = FORMATS[name].rates
+    rates = _ALL[name].rates
     if sample_rate in rates or (not rates and LEAST_RATE <= sample_rate <= MOST_RATE):
         return None
     allowed = ", ".join(map(str, rates)) or f"{LEAST_RATE} to {MOST_RATE}"
@@ -71,12 +106,11 @@ def rate_fault(name: str, sample_rate: int) -> str | None:
 class Encoder:
     """One stream: call `encode` for its samples in turn, then `finish`.
 
-    name: one of FORMATS. source_rate: of the samples, in Hz. sample_rate: of the bytes. speed: from LEAST_SPEED to
-    MOST_SPEED, at the same pitch.
+    output: what it makes. source_rate: of the samples, in Hz. speed: from LEAST_SPEED to MOST_SPEED, at the same pitch.
     """
 
-    def __init__(self, name: str, source_rate: int, sample_rate: int, speed: float = 1.0) -> None:
-        self._format, self._rate = FORMATS[name], sample_rate
+    def __init__(self, output: Output, source_rate: int, speed: float = 1.0) -> None:
+        self._format, sample_rate, name = output.format, output.sample_rate, output.name
         self._header = _wav_header(sample_rate) if name == "wav" else b""
         self._graph = _graph(source_rate, sample_rate, speed)
         self._source_rate, self._position = source_rate, 0
@@ -87,8 +121,8 @@ class Encoder:
             self._file = av.open(self._sink, "w", format=self._format.container, options=options)
             stream = cast(AudioStream, self._file.add_stream(self._format.codec, rate=sample_rate, layout="mono"))
             stream.codec_context.flags |= av.codec.context.Flags.bitexact
-            if self._format.bit_rate:
-                stream.bit_rate = self._format.bit_rate
+            if bit_rate := output.bit_rate or self._format.bit_rate:
+                stream.bit_rate = bit_rate
             self._stream = stream
 
     @property

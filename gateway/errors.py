@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from math import ceil
 from typing import Any
@@ -65,6 +65,13 @@ def status_of(error: HiggsError) -> int:
     return next(status for kinds, status in _STATUS if isinstance(error, kinds))
 
 
+def as_refusal(error: GatewayError | HiggsError) -> GatewayError:
+    """The same as an error of the gateway's own."""
+    if isinstance(error, GatewayError):
+        return error
+    return GatewayError(status_of(error), str(error), None, error.code, error.retry_after)
+
+
 def body(error: GatewayError | HiggsError) -> dict[str, Any]:
     """The error in OpenAI's shape."""
     status = error.status if isinstance(error, GatewayError) else status_of(error)
@@ -118,9 +125,13 @@ def _unsupported(request: Request) -> GatewayError:
 
 
 def _invalid(error: RequestValidationError) -> GatewayError:
-    """The first fault of a request, in one sentence."""
     fault: Mapping[str, Any] = error.errors()[0]
-    place = [str(step) for step in fault["loc"][1:]]
+    return refusal_of(fault, fault["loc"][1:])
+
+
+def refusal_of(fault: Mapping[str, Any], loc: Sequence[int | str]) -> GatewayError:
+    """A fault that pydantic found, in one sentence. loc: where it is in what the client sent."""
+    place = [str(step) for step in loc]
     if fault["type"] == "json_invalid":
         return GatewayError(400, f"The body is not JSON: {fault['ctx']['error']}.")
     name = shortened(".".join(place[:1])) or None

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
-import logging
 import re
 import time
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -19,11 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.keys import Key, Keys
+from gateway.keys import Caller, Key, Keys
 from gateway.metrics import Metrics, Spoken
 from gateway.settings import Settings
-
-logger = logging.getLogger("gateway.requests")
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 SPEECH_PATH = "/v1/audio/speech"
@@ -31,7 +26,10 @@ NOBODY = 499  # the status in logs and metrics of an answer for which nobody wai
 # Open to everybody, even where keys are needed: a link to the page cannot carry one.
 _OPEN, _OPEN_BELOW = {"/", "/docs", "/openapi.json", "/health"}, ("/page/", "/health/")
 _HARMLESS = {"GET", "HEAD", "OPTIONS"}
-_METHODS = {"GET", "HEAD", "POST", "DELETE", "OPTIONS"}
+SOCKET = "websocket"  # the type of its scope
+_METHODS = {"GET", "HEAD", "POST", "DELETE", "OPTIONS", SOCKET.upper()}
+_SPEECH = re.compile(rf"{SPEECH_PATH}$|/v1/text-to-speech/")
+_KEY_MAY_FOLLOW = "stream-input"  # the end of the paths whose first message may bring the key
 _LONGEST_BODIES = 16  # of the greatest size: what all open requests may hold together
 
 
@@ -47,28 +45,32 @@ class Front:
         self._hosts = None if keys or not _is_local(settings.host) else {"localhost", *settings.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", SOCKET):
             await self._app(scope, receive, send)
             return
-        headers, method = Headers(scope=scope), scope["method"]
+        headers, method = Headers(scope=scope), scope.get("method", SOCKET.upper())
         if method == "HEAD":  # answered as GET; the web server leaves the body out
             scope = {**scope, "method": "GET"}
         given = headers.get("x-request-id", "")
         spoken = Spoken(self._metrics, given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
-        scope.setdefault("state", {})["spoken"] = spoken
+        caller = Caller(self._keys, spoken)
+        scope.setdefault("state", {}).update(spoken=spoken, caller=caller)
         status = NOBODY  # it stays that when the client left before an answer
 
         async def answer(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] == "websocket.close" and status == NOBODY:  # no route took it
+                await errors.response(GatewayError(404, "There is no such path."))(scope, receive, answer)
+                return
+            if message["type"].endswith((".response.start", ".accept")):
+                status = message.get("status", HTTPStatus.SWITCHING_PROTOCOLS)
                 MutableHeaders(scope=message)["x-request-id"] = spoken.request_id
             await send(message)
 
         self._metrics.open.inc()
         self._open += 1
         try:
-            await self._pass(scope, headers, receive, answer, spoken)
+            await self._pass(scope, headers, receive, answer, caller)
         except BaseException:
             status = 500 if status == NOBODY else status
             raise
@@ -77,19 +79,22 @@ class Front:
             self._open -= 1
             self._note(scope, method, status, spoken)
 
-    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, spoken: Spoken) -> None:
+    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, send: Send, caller: Caller) -> None:
         speaker: Key | None = None
         try:
             self._refuse_strange(scope, headers)
-            if not _is_open(scope):
-                key = self._keys.owner(headers.get("authorization"))
-                spoken.key = key.name
-                key.take()
-                if _path(scope) == SPEECH_PATH:
+            header = _given(headers)
+            may_say_it_first = scope["type"] == SOCKET and scope["path"].endswith(_KEY_MAY_FOLLOW)
+            if not _is_open(scope) and not (header is None and may_say_it_first):
+                key = caller.identify(header)
+                if scope["type"] == "http" and _SPEECH.match(_path(scope)):
                     key.begin_speech()
                     speaker = key
         except GatewayError as error:
             await errors.response(error)(scope, receive, send)
+            return
+        if scope["type"] == SOCKET:  # its messages and speeches are counted one by one
+            await self._app(scope, receive, send)
             return
         body = _Body(receive, self._bodies)
         try:
@@ -110,29 +115,17 @@ class Front:
             raise GatewayError(
                 403, "A gateway without keys answers to this host name only with --allow-host.", code="foreign"
             )
-        is_foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-        if is_foreign and headers.get("origin") not in self._origins and scope["method"] not in _HARMLESS:
+        if _is_foreign(scope, headers) and headers.get("origin") not in self._origins:
             raise GatewayError(403, "Pages of other origins may not call; --cors names those that may.", code="foreign")
 
     def _note(self, scope: Scope, method: str, status: int, spoken: Spoken) -> None:
         route = scope.get("route")
         path = getattr(route, "path", "none")  # the path itself may be anything
-        seconds = time.monotonic() - spoken.started_at
         self._metrics.requests.labels(path, method if route and method in _METHODS else "any", status).inc()
-        self._metrics.duration.labels(path).observe(seconds)
+        self._metrics.duration.labels(path).observe(time.monotonic() - spoken.started_at)
         if path.startswith("/health") and status == HTTPStatus.OK:
             return  # somebody asks all the time
-        line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "request_id": spoken.request_id,
-            "key": spoken.key,
-            "method": method,
-            "route": path,
-            "status": status,
-            "seconds": round(seconds, 4),
-            **spoken.line(),
-        }
-        logger.info("%s", json.dumps(line, ensure_ascii=False))
+        spoken.leave_line(method=method, route=path, status=status)
 
 
 def _path(scope: Scope) -> str:
@@ -143,7 +136,21 @@ def _path(scope: Scope) -> str:
 def _is_open(scope: Scope) -> bool:
     path = _path(scope)
     # A browser asks what it may without a key.
-    return path in _OPEN or path.startswith(_OPEN_BELOW) or scope["method"] == "OPTIONS"
+    return path in _OPEN or path.startswith(_OPEN_BELOW) or scope.get("method") == "OPTIONS"
+
+
+def _given(headers: Headers) -> str | None:
+    """The key that a request brings, as an Authorization header would; ElevenLabs' clients have another one."""
+    key = headers.get("xi-api-key")
+    return f"Bearer {key}" if key else headers.get("authorization")
+
+
+def _is_foreign(scope: Scope, headers: Headers) -> bool:
+    """Whether another site's page has a browser ask for more than to be shown something."""
+    site, origin = headers.get("sec-fetch-site", ""), headers.get("origin")
+    if scope["type"] == SOCKET and not site and origin is not None:  # older browsers say only where they are
+        return origin.partition("://")[2] != headers.get("host")
+    return site not in ("", "none", "same-origin") and scope.get("method") not in _HARMLESS
 
 
 class _Any:

@@ -23,6 +23,7 @@ import tomllib
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from gateway.errors import GatewayError
+from gateway.metrics import Spoken
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +139,22 @@ class Keys:
                 known.limit(key)
                 keys[digest] = known
         self._from_file = keys
+
+
+class Caller:
+    """Who is at the other end, once `identify` knows. spoken: told the key's name."""
+
+    def __init__(self, keys: Keys, spoken: Spoken) -> None:
+        self._keys, self._spoken = keys, spoken
+        self.key: Key | None = None
+
+    def identify(self, header: str | None) -> Key:
+        """By an Authorization header, or what would be one; counts a request. Raises GatewayError."""
+        key = self._keys.owner(header)
+        self._spoken.key = key.name
+        key.take()
+        self.key = key
+        return key
 
 
 def _state(file: Path | None) -> tuple[int, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import time
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ _STARVED = (0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 disable_created_metrics()  # a series more for each, which nobody reads
 
+logger = logging.getLogger("gateway.requests")
 router = APIRouter(tags=["operations"])
 
 
@@ -65,7 +68,7 @@ class Metrics:
 
 @dataclass
 class Spoken:
-    """One request's way, from its arrival on; its speech, if it makes one."""
+    """One request's way, from its arrival on; its speech, if it makes one. Each speech of a socket has its own."""
 
     metrics: Metrics
     request_id: str
@@ -81,6 +84,7 @@ class Spoken:
     bytes_sent: int = 0
     starved_seconds: float = 0.0
     text: str | None = None
+    waits_for_text: bool = False  # so how long it took says nothing
     _last_audio_at: float | None = None
     _plays_from: float | None = None
 
@@ -121,12 +125,25 @@ class Spoken:
         self.metrics.speeches.labels(outcome, self.format, self.voice).inc()
         self.metrics.audio.inc(self.audio_seconds)
         if outcome in ("stop", "length") and self._last_audio_at is not None:
-            self.metrics.real_time_factor.observe((self._last_audio_at - self.started_at) / self.audio_seconds)
+            if not self.waits_for_text:
+                self.metrics.real_time_factor.observe((self._last_audio_at - self.started_at) / self.audio_seconds)
             self.metrics.starved.observe(self.starved_seconds)
             if not self.starved_seconds:
                 self.metrics.unstarved.inc()
 
-    def line(self) -> dict[str, Any]:
+    def leave_line(self, **about: Any) -> None:
+        """Write a line of JSON into the log. about: what else it says."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "request_id": self.request_id,
+            "key": self.key,
+            **about,
+            "seconds": round(time.monotonic() - self.started_at, 4),
+            **self._line(),
+        }
+        logger.info("%s", json.dumps(line, ensure_ascii=False))
+
+    def _line(self) -> dict[str, Any]:
         """What the log says of its speech."""
         if not self.outcome:
             return {}

@@ -11,6 +11,7 @@ LOOPBACK = "127.0.0.1"
 PORT = 8080
 KEYS_VARIABLE, KEYS_FILE_VARIABLE = "HIGGS_API_KEYS", "HIGGS_API_KEYS_FILE"
 MEBIBYTE = 2**20
+_HIGHEST_PORT = 65535
 # The names that clients of OpenAI's service offer, by how its voices sound; each takes one of ours (`voice_names.py`).
 FEMININE = ("alloy", "coral", "fable", "marin", "nova", "sage", "shimmer")
 MASCULINE = ("ash", "ballad", "cedar", "echo", "onyx", "verse")
@@ -21,9 +22,11 @@ class Settings:
     """triton: HOST:PORT of its gRPC endpoint; triton_root: who signed its certificate, where it has one;
     triton_cert, triton_key: the gateway's own, for a Triton that asks who its clients are (PEM files).
 
-    max_characters of a text; max_body in bytes of any request; max_requests that are open at a time; max_clip_seconds
-    that are decoded of a recording.
+    max_characters of a text; max_body in bytes of any request, max_message of what comes over a socket at once;
+    max_requests that are open at a time, sockets among them; max_clip_seconds that are decoded of a recording.
     write_timeout: seconds in which a client must read something of what waits for it, or send more of a body.
+    idle_timeout: seconds in which something must come or go over a socket. wyoming: host and port where Home Assistant
+    and the like are listened to; None: nowhere.
     keys: API keys, from the environment; keys_file: the same with limits (`keys.py`). Neither: everybody may speak.
     hosts: names that a gateway without keys on the loopback interface is called by, besides localhost.
     aliases: names of voices beside the server's own. cors: origins of pages that may call. fetch_references: whether
@@ -38,9 +41,12 @@ class Settings:
     port: int = PORT
     max_characters: int = 32_768
     max_body: int = 16 * MEBIBYTE
+    max_message: int = 4 * MEBIBYTE
     max_requests: int = 1000
     max_clip_seconds: float = 60.0
     write_timeout: float = 30.0
+    idle_timeout: float = 30.0
+    wyoming: tuple[str, int] | None = None
     keys: tuple[str, ...] = ()
     keys_file: Path | None = None
     hosts: tuple[str, ...] = ()
@@ -103,7 +109,10 @@ def parse(arguments: list[str] | None = None) -> Settings:
     )
     parser.add_argument("--max-characters", type=int, default=default.max_characters, help="of a text")
     parser.add_argument("--max-body", type=int, default=default.max_body, metavar="BYTES", help="of a request")
-    parser.add_argument("--max-requests", type=int, default=default.max_requests, help="open at a time")
+    parser.add_argument(
+        "--max-message", type=int, default=default.max_message, metavar="BYTES", help="of a WebSocket's message"
+    )
+    parser.add_argument("--max-requests", type=int, default=default.max_requests, help="open at a time, and sockets")
     parser.add_argument(
         "--max-clip-seconds", type=float, default=default.max_clip_seconds, help="of the longest recording taken"
     )
@@ -113,6 +122,19 @@ def parse(arguments: list[str] | None = None) -> Settings:
         default=default.write_timeout,
         metavar="SECONDS",
         help="how long a client may read nothing, or send nothing of a body, before it counts as gone",
+    )
+    parser.add_argument(
+        "--idle-timeout",
+        type=float,
+        default=default.idle_timeout,
+        metavar="SECONDS",
+        help="how long a socket may be silent in both directions; ElevenLabs' clients may ask for more, up to 300",
+    )
+    parser.add_argument(
+        "--wyoming",
+        type=_address,
+        metavar="HOST:PORT",
+        help="listen there for Home Assistant and others that speak Wyoming, which has no keys; Piper's port is 10200",
     )
     parser.add_argument(
         "--fetch-references",
@@ -149,3 +171,10 @@ def _pair(word: str) -> tuple[str, str]:
     if not name or not voice:
         raise argparse.ArgumentTypeError(f"{word!r} is not NAME=VOICE")
     return name, voice
+
+
+def _address(word: str) -> tuple[str, int]:
+    host, _, port = word.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{word!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -30,9 +30,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 LOOK_SECONDS, HANG_SECONDS = 5.0, 30.0  # how often it is asked whether it runs, and how long it may say nothing
 _LOOK_SECONDS = 0.05
 _ROOT = Path(__file__).resolve().parents[1]
-_HAS_PACKAGES = (
-    "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('av', 'fastapi', 'higgs_tts', 'uvicorn'))))"
-)
+_PACKAGES = ("av", "fastapi", "higgs_tts", "uvicorn", "websockets", "wyoming")
+_HAS_PACKAGES = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {_PACKAGES})))"
 
 logger = logging.getLogger(__name__)
 

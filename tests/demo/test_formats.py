@@ -13,7 +13,7 @@ import pytest
 import soxr
 
 from demo.listener import Listener
-from gateway.encoding import FORMATS, Encoder
+from gateway.encoding import FORMATS, Encoder, Output
 from gateway.settings import Settings
 from serve.triton import TritonServer
 from tests.gateway.running import running
@@ -110,7 +110,7 @@ def test_what_is_too_fast_to_be_heard_is_heard_slowed_down(
     """Without a second loss; that the other formats hold the same sound is measured too."""
     fast = sounds["pcm", 2.0]
     assert listener.transcribe(fast, RATE) != WORDS
-    slower = Encoder("pcm", RATE, RATE, 0.5)
+    slower = Encoder(Output("pcm", RATE), RATE, 0.5)
     assert listener.transcribe(decoded(slower.encode(fast) + slower.finish(), "pcm"), RATE) == WORDS
     for name in FORMATS:
         assert likeness(sounds[name, 2.0], fast) > ALIKE, name

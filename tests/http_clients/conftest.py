@@ -23,9 +23,16 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
 
 
 @pytest.fixture(scope="session")
-def address(triton: Triton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """http://HOST:PORT of a gateway as it is by default, but for keeping consents."""
-    with serving.gateway(triton, "--consents", str(tmp_path_factory.mktemp("consents"))) as url:
+def wyoming() -> tuple[str, int]:
+    """Host and port where the gateway of `address` speaks Wyoming."""
+    return serving.HOST, serving.free_port()
+
+
+@pytest.fixture(scope="session")
+def address(triton: Triton, wyoming: tuple[str, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """http://HOST:PORT of a gateway as it is by default, but for keeping consents and for Wyoming."""
+    options = ["--consents", str(tmp_path_factory.mktemp("consents")), "--wyoming", ":".join(map(str, wyoming))]
+    with serving.gateway(triton, *options) as url:
         yield url
 
 
@@ -51,14 +58,17 @@ def keyed(triton: Triton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def is_freed(address: str, triton: Triton) -> Callable[[], bool]:
-    """Call once a client has gone: whether its speech was ended for that, and no other is being made."""
-    before = serving.speeches(address, "gone")
+def is_freed(address: str, triton: Triton) -> Callable[..., bool]:
+    """Call once a client has gone: whether its speech was ended for that, and no other is being made.
 
-    def wait() -> bool:
+    outcome: how the gateway counts it.
+    """
+    before = {outcome: serving.speeches(address, outcome) for outcome in ("gone", "cancelled")}
+
+    def wait(outcome: str = "gone") -> bool:
         deadline = time.monotonic() + FREED_SECONDS
         while time.monotonic() < deadline:
-            if serving.speeches(address, "gone") == before + 1 and triton.live_streams() == 0:
+            if serving.speeches(address, outcome) == before[outcome] + 1 and triton.live_streams() == 0:
                 return True
             time.sleep(0.1)
         return False

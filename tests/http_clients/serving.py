@@ -57,8 +57,7 @@ def triton(state: Path) -> Iterator[Triton]:
 @contextmanager
 def gateway(triton: Triton, *options: str) -> Iterator[str]:
     """http://HOST:PORT of a `python -m gateway` with these options."""
-    with socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [PYTHON, "-m", "gateway", "--triton", triton.grpc, "--port", str(port), *options]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": "client"}) as process:
         url, deadline = f"http://{HOST}:{port}", time.monotonic() + START_SECONDS
@@ -69,6 +68,12 @@ def gateway(triton: Triton, *options: str) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
+
+
+def free_port() -> int:
+    """One where nobody listens yet."""
+    with socket.create_server((HOST, 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def speeches(url: str, outcome: str) -> int:

@@ -1,0 +1,143 @@
+"""A speech whose text comes in pieces, on its way to bytes of an audio file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from higgs_tts import HiggsError, SpeechReport
+
+from gateway.alignment import Aligned, Alignment
+from gateway.encoded_speech import encoded, in_encoders
+from gateway.encoding import Encoder, Output
+from gateway.errors import GatewayError
+from gateway.keys import Key
+from gateway.meaning import Meant
+from gateway.metrics import Spoken
+from gateway.services import Services
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the speeches of a connection are to be spoken. file_per_part: each part is a file of its own."""
+
+    meant: Meant
+    output: Output
+    speed: float = 1.0
+    file_per_part: bool = False
+
+
+@dataclass(frozen=True)
+class Piece:
+    """data: bytes, perhaps none. part: which they belong to, from 0. text: what it says, where that is known yet.
+    aligned: parts that came to their end before these bytes, or with them as the last ones."""
+
+    data: bytes
+    part: int
+    text: str
+    aligned: tuple[Aligned, ...] = ()
+
+
+class LiveSpeech:
+    """Begins with the first text; whatever happens, `close` must be called at the end."""
+
+    def __init__(self, house: Services, key: Key, asked: Asked, source_rate: int, request_id: str, route: str) -> None:
+        """key: who speaks. source_rate: of the server's samples, in Hz. route: the protocol's name in the log.
+
+        Raises GatewayError when the caller may not speak now.
+        """
+        key.take()
+        key.begin_speech()
+        self._key, self._asked, self._route = key, asked, route
+        self._most, self._characters = house.settings.max_characters, 0
+        self._spoken = Spoken(house.metrics, request_id, key=key.name, waits_for_text=True)
+        self._spoken.begin(asked.output.name, asked.meant.kind, asked.speed)
+        self._spoken.text = "" if house.settings.log_text else None
+        meant = asked.meant
+        self._session = house.client.session(voice=meant.voice, reference=meant.reference, params=meant.params)
+        self._spoken.higgs_request_id = self._session.request_id
+        self._make_encoder = partial(Encoder, asked.output, source_rate, asked.speed)
+        self._alignment = Alignment(asked.speed)
+        self._is_interrupted, self._outcome = False, "gone"
+        self._has_more = False  # since the last flush
+        self.request_id = request_id
+        self.is_ended = False  # whether no more text comes
+        self.is_awaited = False  # whether the client waits for what it wants spoken now
+        self.finish_reason, self._sent_seconds = "cancelled", 0.0  # seconds at the server's speed
+        self.report: SpeechReport | None = None
+
+    def send(self, text: str) -> None:
+        """More of the text. Raises GatewayError when it has become too long."""
+        self._characters += len(text)
+        if self._spoken.outcome:  # it broke, which was told
+            return
+        if self._characters > self._most:
+            raise GatewayError(400, f"The text has more than {self._most} characters.", "text", "text_too_long")
+        if self._spoken.text is not None:
+            self._spoken.text += text
+        self._has_more = True
+        self._session.send(text)
+
+    def flush(self) -> None:
+        """Speak what is there."""
+        if self._has_more:
+            self.is_awaited, self._has_more = True, False
+            self._session.flush()
+
+    def end(self) -> None:
+        """No more text comes."""
+        self.is_ended = self.is_awaited = True
+        self._session.end()
+
+    def interrupt(self) -> None:
+        """Nobody listens any more: no more bytes come, and the report says how far it went."""
+        self._is_interrupted = self.is_ended = True
+        self._session.interrupt()
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """What is to be sent, as it comes. Raises HiggsError when the speech breaks."""
+        part, encoder = 0, await in_encoders(self._make_encoder)
+        try:
+            async for chunk in self._session:
+                self._spoken.hears(chunk)
+                self.is_awaited = self.is_ended
+                if chunk.finish_reason is not None:
+                    self.finish_reason, self.report = chunk.finish_reason, chunk.report
+                aligned = self._alignment.hears(chunk)
+                if self._is_interrupted:
+                    continue
+                self._sent_seconds = chunk.stop
+                if self._asked.file_per_part and chunk.part != part and len(chunk.samples):
+                    yield self._piece(await in_encoders(encoder.finish), part)
+                    encoder = await in_encoders(self._make_encoder)
+                part = chunk.part if len(chunk.samples) else part
+                if (data := await encoded(encoder, chunk)) or aligned:
+                    yield self._piece(data, part, aligned)
+            if not self._is_interrupted and (data := await in_encoders(encoder.finish)):
+                yield self._piece(data, part)
+            self._outcome = self.finish_reason
+        except HiggsError as error:
+            self._outcome = type(error).__name__
+            raise
+
+    def about(self) -> dict[str, Any]:
+        """What is said of it at its end. characters_sent: about how many characters of the text are in the bytes that
+        were sent, so the most that may have been heard."""
+        sent = self.report.heard(self._sent_seconds) if self.report else 0
+        report = self.report and asdict(self.report)
+        return {"finish_reason": self.finish_reason, "characters_sent": sent, "report": report}
+
+    def close(self) -> None:
+        """End it on the server, if it has not ended by itself, and note how it ended. May be called again."""
+        if self._spoken.outcome:
+            return
+        self._session.cancel()
+        self._key.end_speech()
+        self._spoken.ends(self._outcome)
+        self._spoken.leave_line(route=self._route)
+
+    def _piece(self, data: bytes, part: int, aligned: tuple[Aligned, ...] = ()) -> Piece:
+        self._spoken.sends(data)
+        return Piece(data, part, self._alignment.text, aligned)
