@@ -22,17 +22,30 @@ class Listener:
             if self._decoder.lookup_word(word) is None:
                 self._decoder.add_word(word, phones, update=True)
         self._decoder.add_jsgf_file("domain", str(GRAMMAR_FILE))
-        self._decoder.activate_search("domain")
 
     def transcribe(self, audio: np.ndarray, sample_rate: int) -> str:
         """The words heard in `audio`, float32 [samples], in lower case; empty when nothing was recognised."""
+        self._decoder.activate_search("domain")
+        self._listen(audio, sample_rate)
+        hypothesis = self._decoder.hyp()
+        return hypothesis.hypstr if hypothesis else ""
+
+    def word_times(self, audio: np.ndarray, sample_rate: int, words: str) -> list[tuple[str, float, float]]:
+        """The words of the domain that `audio` is known to say, each with the seconds at which it starts and stops, to
+        10 ms; none when they cannot be found in it.
+        """
+        self._decoder.set_align_text(words)
+        self._listen(audio, sample_rate)
+        found = self._decoder.seg() or []
+        heard = [(one.word.partition("(")[0], one.start_frame / 100, (one.end_frame + 1) / 100) for one in found]
+        return [one for one in heard if one[0] and one[0][0] != "<"]
+
+    def _listen(self, audio: np.ndarray, sample_rate: int) -> None:
         resampled = soxr.resample(audio, sample_rate, RECOGNISER_RATE)
         pcm = np.clip(np.round(resampled * 32767), -32768, 32767).astype(np.int16)
         self._decoder.start_utt()
         self._decoder.process_raw(pcm.tobytes(), full_utt=True)
         self._decoder.end_utt()
-        hypothesis = self._decoder.hyp()
-        return hypothesis.hypstr if hypothesis else ""
 
 
 def word_errors(said: str, heard: str) -> int:

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from higgs_tts import AsyncSpeechStream, AudioChunk, HiggsError, SpeechReport
@@ -97,7 +97,7 @@ class EncodedSpeech:
             "x-finish-reason": self.finish_reason,
             "x-audio-seconds": f"{self._spoken.audio_seconds:.3f}",
         }
-        report = json.dumps(self.report and asdict(self.report))
+        report = json.dumps(self.report and _without_words(self.report))
         return headers | ({"x-report": report} if len(report) <= _MOST_OF_A_HEADER else {})
 
     def _end(self, outcome: str) -> None:
@@ -139,6 +139,11 @@ async def events(speech: EncodedSpeech, parts: AsyncIterator[bytes]) -> AsyncIte
     usage = dict(zip(("input_tokens", "output_tokens", "total_tokens"), (*tokens, sum(tokens)), strict=True))
     about = {"finish_reason": speech.finish_reason, "report": report and asdict(report)}
     yield _event({"type": "speech.audio.done", "usage": usage, **about})
+
+
+def _without_words(report: SpeechReport) -> dict[str, Any]:
+    """The report, as short as a header has to be."""
+    return asdict(replace(report, parts=tuple(replace(part, words=()) for part in report.parts)))
 
 
 def _where(speech: EncodedSpeech) -> dict[str, Any]:

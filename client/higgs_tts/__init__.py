@@ -23,6 +23,7 @@ from .errors import (
 from .params import GenerationParams
 from .speech import AudioChunk, FinishReason, Speech, SpeechPart, SpeechReport
 from .voices import VoiceProfile
+from .words import HeardPart, PartText, TimedWord, Word, timed_words
 
 __version__ = version("higgs-tts-client")
 
@@ -37,12 +38,14 @@ __all__ = [
     "FinishReason",
     "GenerationParams",
     "GenerationTimeoutError",
+    "HeardPart",
     "HiggsClient",
     "HiggsError",
     "InvalidRequestError",
     "MemoryExhaustionError",
     "ModelLoadingError",
     "OverloadedError",
+    "PartText",
     "Reference",
     "ServerUnavailableError",
     "Speech",
@@ -52,6 +55,9 @@ __all__ = [
     "SpeechStream",
     "StateError",
     "StreamStalledError",
+    "TimedWord",
     "VoiceFolderError",
     "VoiceProfile",
+    "Word",
+    "timed_words",
 ]

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2
 
 from .speech import AudioChunk, SpeechReport
+from .words import PartText
 
 ENSEMBLE = "higgs_audio_v2"
 LM = "lm"
 VOICES = "voices"
-OUTPUTS = {"audio", "start_sample", "part", "speaker", "finish_reason", "report"}
+OUTPUTS = {"audio", "start_sample", "part", "speaker", "finish_reason", "report", "said"}
 CANCEL = "cancel"  # end this generation now
 WATCH = "watch"  # stay open as long as this generation; if the connection breaks, end it
 APPEND, FLUSH, END = "append", "flush", "end"  # more text; speak what is there; there will be no more
@@ -79,8 +80,8 @@ def read_chunk(response: Any, sample_rate: int) -> AudioChunk | None:
     if not names >= OUTPUTS:
         raise ValueError(f"a response has the outputs {sorted(names)} instead of {sorted(OUTPUTS)}")
     result = InferResult(response.infer_response)
-    speaker, finish_reason, report = (
-        result.as_numpy(name).item().decode() or None for name in ("speaker", "finish_reason", "report")
+    speaker, finish_reason, report, said = (
+        result.as_numpy(name).item().decode() or None for name in ("speaker", "finish_reason", "report", "said")
     )
     return AudioChunk(
         samples=result.as_numpy("audio").astype(np.float32).reshape(-1),
@@ -91,6 +92,7 @@ def read_chunk(response: Any, sample_rate: int) -> AudioChunk | None:
         speaker=speaker,
         part=int(result.as_numpy("part").item()),
         report=SpeechReport.read(report) if report else None,
+        said=PartText.read(said) if said else None,
     )
 
 

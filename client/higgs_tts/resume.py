@@ -22,6 +22,7 @@ from .errors import (
     StreamStalledError,
 )
 from .exchange import REPLAYING, Event, Message
+from .hearing import Hearing
 from .protocol import new_request_id
 from .speech import AudioChunk
 
@@ -62,6 +63,7 @@ class ResumedExchange:
         self._position = 0  # samples delivered
         self._part = 0  # of the last of them
         self._tail = np.zeros(0, np.float32)  # the last of them, up to SEAM_SECONDS
+        self._hearing = Hearing()
         self._replaying = self._failed = False
         self._cancelled = threading.Event()
         # The first exchange may break before it is assigned.
@@ -133,11 +135,13 @@ class ResumedExchange:
         elif self._replaying and stop <= self._position and chunk.finish_reason is None:
             self._deliver(REPLAYING)
         else:
-            fresh = replace(chunk, samples=chunk.samples[known:], start_sample=self._position)
+            # What a part says was told already with the first of its samples.
+            said = chunk.said if chunk.start_sample >= self._position else None
+            fresh = replace(chunk, samples=chunk.samples[known:], start_sample=self._position, said=said)
             self._position, self._part = self._position + len(fresh.samples), chunk.part
             kept = round(SEAM_SECONDS * chunk.sample_rate)
             self._tail = np.concatenate([self._tail, fresh.samples])[-kept:]
-            self._deliver(fresh)
+            self._deliver(self._hearing.heard(fresh))
 
     def _agrees(self, chunk: AudioChunk, known: int) -> bool:
         """Whether the first `known` samples of a replayed chunk are those delivered, as far as these were kept."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .pcm import AudioFile
+from .words import PartText, TimedWord
 
 FinishReason = Literal["stop", "length", "runaway", "cancelled"]
 
@@ -22,11 +23,12 @@ class SpeechPart:
     speaker: str | None
     text: str  # as the model read it
     written: str  # as it was given, without marks that are not spoken
-    characters: tuple[int, int]  # where that stands in the text that was given; of a cancelled part, as far as spoken
+    characters: tuple[int, int]  # where that stands in the given text; of a part that was cut, as far as spoken
     start: float  # seconds from the beginning of the stream
     stop: float  # seconds, without the pause after it
     finish_reason: FinishReason
     retries: int  # attempts before this one
+    words: tuple[TimedWord, ...] = ()  # estimated; of a part that was cut, those that were spoken
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,13 @@ class SpeechReport:
         return tuple(name for name in self.voices if name)
 
     def heard(self, seconds: float) -> int:
-        """About how many characters of the given text a listener has heard who left after so many seconds of audio."""
-        heard = 0
-        for part in self.parts:
-            start, stop = part.characters
-            share = (seconds - part.start) / max(part.stop - part.start, 1e-9)
-            heard = max(heard, start + round((stop - start) * min(1.0, share))) if share > 0 else heard
-        return heard
+        """How many characters of the given text a listener has heard who left after so many seconds of audio.
+
+        Whole words, by the estimate of when they are heard; one that was half heard counts.
+        """
+        whole = [part.characters[1] for part in self.parts if part.stop <= seconds]
+        words = [word.characters[1] for part in self.parts for word in part.words if word.middle <= seconds]
+        return max([0, *whole, *words])
 
     @classmethod
     def read(cls, text: str) -> "SpeechReport":
@@ -96,6 +98,7 @@ class AudioChunk:
     speaker: str | None = None  # who speaks, where the text says so
     part: int = 0  # number of the part it belongs to, from 0
     report: SpeechReport | None = None  # with the finish reason
+    said: PartText | None = None  # what the part says, with the first chunk of each
 
     @property
     def start(self) -> float:
@@ -140,6 +143,11 @@ class Speech:
     def parts(self) -> tuple[SpeechPart, ...]:
         """Who said what, from when to when."""
         return self.report.parts if self.report else ()
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        """Every word and about when it is heard."""
+        return tuple(word for part in self.parts for word in part.words)
 
     @property
     def retries(self) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from runtime.formats.errors import InvalidRequestError, quoted, require, shortened
+from runtime.formats.part_text import PartText, Word
 
 MAX_COUNT = 2**31 - 1  # of anything, so that every number fits where an engine keeps it
 MAX_TEMPERATURE = 100.0
@@ -92,16 +93,15 @@ NO_GUARD = RunawayGuard()
 class PlannedPart:
     """A turn of a dialogue, or a chunk of a long text. Lengths in frames.
 
-    `text`: its words as they are read; `written`: as they were given; `characters`: where these stand in the text that
-    was given. `ids`: its tokens, ending where its audio begins. `prefix`: index of the prefix its prompt begins with;
-    parts with the same prefix are each other's context. `cloned`: the prefix holds the speaker's voice. `pause`:
-    silence after it. `expected_frames`: about how many it will have; with fewer than `least_frames` it has failed.
+    `text`: its words as they are read; `said`: as they were given. `ids`: its tokens, ending where its audio begins.
+    `prefix`: index of the prefix its prompt begins with; parts with the same prefix are each other's context. `cloned`:
+    the prefix holds the speaker's voice. `pause`: silence after it. `expected_frames`: about how many it will have;
+    with fewer than `least_frames` it has failed.
     """
 
     speaker: str
     text: str
-    written: str
-    characters: tuple[int, int]
+    said: PartText
     prefix: int
     ids: tuple[int, ...]
     cloned: bool
@@ -229,9 +229,13 @@ def read_parts(values: list[dict[str, Any]]) -> tuple[PlannedPart, ...]:
 
 
 def _part(values: dict[str, Any]) -> PlannedPart:
-    start, stop = _ids(values["characters"])
-    guard = made(RunawayGuard, values["guard"])
-    return made(PlannedPart, values | {"characters": (start, stop), "ids": _ids(values["ids"]), "guard": guard})
+    said = values["said"]
+    own = {
+        "said": made(PartText, said | {"words": tuple(made(Word, word) for word in said["words"])}),
+        "ids": _ids(values["ids"]),
+        "guard": made(RunawayGuard, values["guard"]),
+    }
+    return made(PlannedPart, values | own)
 
 
 def _ids(values: list[Any]) -> tuple[int, ...]:

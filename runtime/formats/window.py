@@ -34,6 +34,7 @@ class Window:
     whether one does is not known yet; the next window of the stream, which has no frames, says so. `pause`: frames of
     silence after them. `part`, `speaker`: which part and speaker they belong to. `finish_reason` and `report` are set
     on the last window only, which may have no new frames. `fault`: the message of the error that ends the stream here.
+    `said`: what the part says (`part_text.py`), on the first window of each.
     `stream`: which stream the codec counts it to. `deadline`: until when its samples are of use, on the machine's
     clock, `time.monotonic()`.
     """
@@ -51,6 +52,7 @@ class Window:
     finish_reason: FinishReason | None = None
     report: dict[str, Any] | None = None
     fault: str = ""
+    said: dict[str, Any] | None = None
     stream: str = ""
     deadline: float = math.inf
 
@@ -90,7 +92,9 @@ class Window:
                 f"the window is not what the language model's stage writes: {shortened(repr(error))}"
             ) from error
         require(least >= 0 and 0 <= window.part < 2**31 and window.start < 2**53, "window", text)
-        require(window.report is None or isinstance(window.report, dict), "report", window.report)
+        for name in ("report", "said"):
+            told = getattr(window, name)
+            require(told is None or isinstance(told, dict), name, told)
         require(window.pause <= MAX_PAUSE_FRAMES, "pause", window.pause)
         require(0 <= window.deadline <= MAX_COUNT or window.deadline == math.inf, "deadline", window.deadline)
         require(last <= codes.shape[-1], "context and count", last)

@@ -13,7 +13,8 @@ from runtime.formats.window import FinishReason
 @dataclass(frozen=True)
 class Outcome:
     """How a part was spoken. Times in seconds of the whole stream, without the pause after the part. characters: where
-    its words, as written, stand in the text that was given; of a part that was cancelled, about those that were spoken.
+    its words, as written, stand in the text that was given; of a part that was cut, those of the words that were
+    spoken at the expected pace.
     """
 
     speaker: str
@@ -39,11 +40,12 @@ class Outcomes:
         """A part that began at a frame of the stream and has so many."""
         start, stop = (round(frame * self._frame_seconds, 6) for frame in (position, position + frames))
         self._frames += frames
-        first, last = part.characters
-        if reason is FinishReason.CANCELLED:
-            last = first + round((last - first) * min(1.0, frames / part.expected_frames))
+        said, last = part.said, part.said.stop
+        if reason is not FinishReason.STOP:
+            last = said.heard(frames / part.expected_frames)
+        characters = (said.start, last)
         self._parts.append(
-            Outcome(part.speaker, part.text, part.written, (first, last), start, stop, reason.value, retries)
+            Outcome(part.speaker, part.text, said.written, characters, start, stop, reason.value, retries)
         )
 
     def finish_reason(self, spoken_all: bool) -> FinishReason:

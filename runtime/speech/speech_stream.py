@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -219,6 +219,7 @@ class SpeechStream:
             begins=own.start == 0 and start > 0,
             part=self._index,
             speaker=self._part.speaker,
+            said=asdict(self._part.said) if own.start == 0 else None,
         )
 
     def _release(self, windows: list[Window]) -> None:

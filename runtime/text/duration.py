@@ -21,15 +21,21 @@ _UNHURRIED = 1.4
 _EDGES = 0.3  # seconds of silence around the words
 _PAUSES = {",": 0.3, ";": 0.4, ":": 0.4, ".": 0.6, "!": 0.6, "?": 0.6}
 _EVENT_SECONDS = 1.5
+_SOUNDS_PER_SECOND = 11
 _FASTEST, _SLOWEST = 0.33, 3.2  # times the expected
 _SPARE = 2.0  # seconds that `longest` adds: a breath before, a laugh after
 
 EVENT = re.compile(r"<SE(?:_[se])?>[^<>\n]*</SE(?:_[se])?>")
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_VOWELS = re.compile(r"[aeiouyàáâäãåæèéêëìíîïòóôöõøùúûüýœаеёиоуыэюя]+")
+_VOWEL = "aeiouyàáâäãåæèéêëìíîïòóôöõøùúûüýœаеёиоуыэюя"
+_VOWELS = re.compile(rf"[{_VOWEL}]+")
+# "th" and "ll" are one; a digit or a character of Chinese has one at least.
+_CONSONANT = re.compile(rf"[\d\u3040-\u30ff\u3400-\u9fff]|([^\W\d_{_VOWEL}])(?:\1|h|(?<=c)k)?")
 _SILENT_E = re.compile(r"(?<=[^aeiouyl])e(?:s|d)?$")
 _PAUSE = re.compile(r"[,;:.!?]+")
+_BEFORE_PAUSE = re.compile(r"[,;:.!?][\W_]*$")
+_SLOWED = 1.5  # sounds that the last word before a pause takes longer
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,9 @@ class DurationEstimate:
 
 def estimate(text: str, language: str) -> DurationEstimate:
     """The time that a normalised text takes. Languages without a measured rate count as slow as the slowest."""
-    events = len(EVENT.findall(text))
     words = EVENT.sub(" ", text)
-    rate = _SYLLABLES_PER_SECOND.get(language, _SLOWEST_KNOWN)
-    spoken = _UNHURRIED * _syllables(words, language) / rate
+    spoken = spoken_seconds(words, language)
+    events = len(EVENT.findall(text))
     pauses = sum(_PAUSES[mark.group()[0]] for mark in _PAUSE.finditer(words.rstrip(" .!?,;:\n")))
     expected = _EDGES + spoken + pauses + events * _EVENT_SECONDS
     return DurationEstimate(
@@ -54,6 +59,21 @@ def estimate(text: str, language: str) -> DurationEstimate:
         expected=expected,
         longest=_SLOWEST * expected + _SPARE,
     )
+
+
+def spoken_seconds(text: str, language: str) -> float:
+    """The seconds that normalised words take, or a sound event, without the pauses between them."""
+    events = len(EVENT.findall(text))
+    rate = _SYLLABLES_PER_SECOND.get(language, _SLOWEST_KNOWN)
+    return _UNHURRIED * _syllables(EVENT.sub(" ", text), language) / rate + events * _EVENT_SECONDS
+
+
+def sounds(word: str, language: str) -> float:
+    """How long a normalised word takes beside others, in sounds: a vowel and a consonant count alike."""
+    if EVENT.search(word):
+        return _EVENT_SECONDS * _SOUNDS_PER_SECOND
+    consonants = sum(1 for _ in _CONSONANT.finditer(word.lower()))
+    return _syllables(word, language) + consonants + (_SLOWED if _BEFORE_PAUSE.search(word) else 0.0)
 
 
 def _syllables(text: str, language: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,11 +12,7 @@ from runtime.text.chunking import Chunk, chunk
 from runtime.text.dialogue.dialogue import DialogueTurn
 from runtime.text.paragraphs import paragraphs
 from runtime.text.readings.normalization import normalize
-from runtime.text.sentences import OPENING
-
-_NEAR = 200  # characters within which the next word of a part is looked for
-_WORD = re.compile(r"[^\W_]+")
-_MARKS = re.compile(rf"[^\w\s{re.escape(OPENING)}]+")  # that belong to what stands before them
+from runtime.text.words import Place, find_words
 
 
 @dataclass(frozen=True)
@@ -25,14 +20,13 @@ class TextPart:
     """What is spoken in one piece, as the model reads it, and the silence after it in seconds.
 
     A part is one turn, or a chunk of one; only a dialogue that is not cut at all has several turns in one part.
-    written: its words before they were spelled out. characters: where these stand in the text that was given, from the
-    first to before the second.
+    written: its words before they were spelled out. words: each of them, where it stands in the text that was given.
     """
 
     turns: tuple[DialogueTurn, ...]
     pause: float
     written: str
-    characters: tuple[int, int] = (0, 0)
+    words: tuple[Place, ...] = ()
 
     @property
     def speaker(self) -> str:
@@ -76,19 +70,14 @@ def text_parts(
 def located(
     parts: Sequence[TextPart], text: str, start: int = 0, stop: int | None = None, offset: int = 0
 ) -> list[TextPart]:
-    """The parts with where they stand in a text from `start` to `stop`, which begins at `offset` of what was given.
-
-    They are looked for word by word: what is not spoken, such as Markdown's marks, lies between.
+    """The parts with where their words stand in a text from `start` to `stop`, which begins at `offset` of what was
+    given.
     """
     found, place, end = [], start, len(text) if stop is None else stop
     for part in parts:
-        first = None
-        for word in _WORD.findall(part.written):
-            if (begins := text.find(word, place, min(end, place + len(word) + _NEAR))) >= 0:
-                first, place = begins if first is None else first, begins + len(word)
-        if (marks := _MARKS.match(text, place, end)) and first is not None:
-            place = marks.end()
-        found.append(replace(part, characters=(offset + (place if first is None else first), offset + place)))
+        words = find_words(part.written, text, place, end)
+        place = words[-1][2] if words else place
+        found.append(replace(part, words=tuple((word, offset + first, offset + last) for word, first, last in words)))
     return found
 
 

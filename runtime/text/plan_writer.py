@@ -10,14 +10,16 @@ import numpy as np
 
 from runtime.formats.errors import InvalidRequestError, quoted
 from runtime.formats.options import GenerationParams
+from runtime.formats.part_text import PartText, Word
 from runtime.formats.speech_plan import NO_GUARD, PlannedPart, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.text.dialogue.voice_assignment import Reference, VoiceAssignment
-from runtime.text.duration import estimate
+from runtime.text.duration import estimate, spoken_seconds
 from runtime.text.known_words import EVERY_WORD, KnownWords, warnings
 from runtime.text.languages import Language
 from runtime.text.parts import TextPart
 from runtime.text.prompt_encoder import PromptEncoder
 from runtime.text.runaway_limits import runaway_limits
+from runtime.text.words import reading_shares
 
 _NO_SAMPLES = np.zeros(0, np.float32)
 
@@ -148,8 +150,7 @@ class SpeechWriter:
         return PlannedPart(
             speaker=part.speaker,
             text=part.text,
-            written=part.written,
-            characters=part.characters,
+            said=self._said(part, language),
             prefix=prefix,
             ids=tuple(ids),
             cloned=all(self._voices.speaker(said.speaker).reference is not None for said in part.turns),
@@ -159,6 +160,14 @@ class SpeechWriter:
             least_frames=least_frames,
             guard=guard,
         )
+
+    def _said(self, part: TextPart, language: Language) -> PartText:
+        """The words of a part that was located, with their shares of its reading."""
+        shares = reading_shares([word for word, *_ in part.words], part.text, language.code)
+        words = [Word(*place, round(share, 5)) for place, share in zip(part.words, shares, strict=True)]
+        start, stop = (words[0].start, words[-1].stop) if words else (0, 0)
+        seconds = round(spoken_seconds(part.text, language.code), 3)
+        return PartText(part.written, start, stop, seconds, tuple(words))
 
     def pause(self, seconds: float) -> int:
         """Frames of silence."""

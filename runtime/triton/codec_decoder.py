@@ -2,8 +2,8 @@
 
 in:  codes int32 [1, num_codebooks, frames] and window (JSON), as `formats/window.py` describes them; in front of the
      window stands the signature of `lm` over both (`formats/signing.py`)
-out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], part int32 [1], speaker; finish_reason and report
-     (JSON) on the last window only
+out: audio float32 [new samples] in [-1, 1], start_sample int64 [1], part int32 [1], speaker; said (JSON) on the first
+     window of each part only, finish_reason and report (JSON) on the last window only
 """
 
 from __future__ import annotations
@@ -144,7 +144,6 @@ class TritonPythonModel:
 
     def _response(self, window: Window, audio: np.ndarray, start: int) -> pb_utils.InferenceResponse:
         """start: the sample of the stream with which they begin."""
-        report = json.dumps(window.report, ensure_ascii=False) if window.report else ""
         return pb_utils.InferenceResponse(
             [
                 tensors.tensor("audio", audio, np.float32),
@@ -152,9 +151,14 @@ class TritonPythonModel:
                 tensors.tensor("part", [window.part], np.int32),
                 tensors.string_tensor("speaker", window.speaker),
                 tensors.string_tensor("finish_reason", window.finish_reason.value if window.finish_reason else ""),
-                tensors.string_tensor("report", report),
+                tensors.string_tensor("report", _json(window.report)),
+                tensors.string_tensor("said", _json(window.said)),
             ]
         )
+
+
+def _json(told: dict[str, Any] | None) -> str:
+    return json.dumps(told, ensure_ascii=False) if told else ""
 
 
 def _passed(deadline: float) -> bool:

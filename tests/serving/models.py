@@ -17,6 +17,7 @@ from uuid import uuid4
 import numpy as np
 import tritonclient.grpc as triton
 
+from runtime.formats.part_text import PartText
 from runtime.formats.signing import Seal
 from runtime.formats.speech_plan import PlannedPart, RunawayGuard, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.formats.window import Window
@@ -87,8 +88,7 @@ def one_part(ids: Sequence[int], sampling: SamplingParameters, windows: WindowPl
     part = PlannedPart(
         "",
         "",
-        "",
-        (0, 0),
+        PartText("", 0, 0, 0.0, ()),
         0,
         own,
         cloned=True,

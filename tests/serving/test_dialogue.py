@@ -142,6 +142,16 @@ def test_chunks_tile_the_audio_and_name_their_speakers(
     figure("dialogue of four speakers", f"{len(report.parts)} turns in {len(heard)} chunks, mapping {report.voices}")
 
 
+def test_each_part_tells_its_words_with_its_first_chunk(heard: list[AudioChunk], report: SpeechReport) -> None:
+    for number, chunks in groupby(heard, lambda chunk: chunk.part):
+        (said, *rest), part = [chunk.said for chunk in chunks], report.parts[number]
+        assert said is not None and not any(rest)
+        assert said.written == part.written and said.start == part.characters[0]
+        assert all(TRANSCRIPT[word.start : word.stop] == word.text for word in said.words)
+        flat = [second for word in part.words for second in (word.start, word.stop)]
+        assert flat == sorted(flat) and part.start <= flat[0] and flat[-1] <= part.stop
+
+
 def test_the_mapping_is_kept_reported_and_the_same_again(
     client: HiggsClient, heard: list[AudioChunk], report: SpeechReport
 ) -> None:

@@ -18,6 +18,7 @@ from runtime.engine.types import (
     Request,
     TextSegment,
 )
+from runtime.formats.part_text import PartText, Word
 from runtime.formats.speech_plan import NO_GUARD, PlannedPart, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.formats.window import FinishReason, Window
 from runtime.speech.context import ContextLimits
@@ -36,8 +37,7 @@ def part(speaker: str = "", ids: tuple[int, ...] = (7, 8), **changes: Any) -> Pl
     values: dict[str, Any] = {
         "speaker": speaker,
         "text": f"{speaker} says {ids}",
-        "written": f"{speaker} says {ids}",
-        "characters": (0, 10),
+        "said": PartText(f"{speaker} says {ids}", 0, 10, 1.2, (Word("One", 0, 4, 0.4), Word("two", 5, 10, 0.6))),
         "prefix": 0,
         "ids": ids,
         "cloned": True,

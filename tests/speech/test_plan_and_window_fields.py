@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from runtime.formats.errors import InvalidRequestError
+from runtime.formats.part_text import PartText, Word
 from runtime.formats.speech_plan import PlannedPart, RunawayGuard, SamplingParameters, SpeechPlan, WindowPlan
 from runtime.formats.window import Window
 from tests.speech.stage import part, plan
@@ -27,6 +28,8 @@ PLACES: dict[type, tuple[str | int, ...]] = {
     WindowPlan: ("windows",),
     PlannedPart: ("parts", 0),
     RunawayGuard: ("parts", 0, "guard"),
+    PartText: ("parts", 0, "said"),
+    Word: ("parts", 0, "said", "words", 0),
 }
 NEVER = [math.nan, math.inf, -math.inf, -1, 2**63, 10**400, -(10**30)]
 WRONG: dict[str, list[Any]] = {
@@ -37,6 +40,7 @@ WRONG: dict[str, list[Any]] = {
     "dict[str, Any]": [1, None, "x", [], [["a", 1]], math.nan],
     "tuple[int, ...]": [1, None, "12", {"1": 2}, [1.5], [math.nan], [True], ["1"], [None], [[1]]],
     "tuple[tuple[int, ...], ...]": [1, None, [1], [[1.5]], ["12"], [[True]], [None], []],
+    "tuple[Word, ...]": [1, None, [1], "x", {"x": 1}, [{}], [[]], [None]],
     "tuple[PlannedPart, ...]": [1, None, [], [1], "x", {}, [{}], [[]], [None]],
 }
 NESTED: list[Any] = [1, None, "x", [], {}, math.nan]

@@ -9,7 +9,7 @@ from runtime.engine.delay_pattern import delay
 from runtime.engine.types import AudioSegment
 from runtime.formats.errors import CUDAFailureError, GenerationTimeoutError, OverloadedError
 from runtime.formats.speech_plan import RunawayGuard
-from runtime.formats.window import FinishReason
+from runtime.formats.window import FinishReason, Window
 from runtime.speech.attempt import part_seed
 from tests.speech.stage import LAYOUT, Stage, flat, part, plan
 
@@ -46,6 +46,19 @@ def test_two_parts_are_one_stream(stage: Stage) -> None:
         (0.76, 1.28, 0),
     ]
     assert stage.report["seed"] == 42
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_the_first_window_of_each_part_says_its_words(stage: Stage, hold: bool) -> None:
+    stage.speak(plan(part("Anna"), part("Bob"), hold_parts=hold))
+    stage.say(3, RUNAWAY)  # nobody hears it
+    for frames, reason in ((10, None), (4, STOP), (10, None), (3, STOP)):
+        stage.say(frames, reason)
+    told = [window.said and window.said["written"] for window in stage.windows]
+    assert told == ["Anna says (7, 8)", None, "Bob says (7, 8)", None]
+    first = stage.windows[0]
+    read = Window.read(first.codes, first.write()).said
+    assert read is not None and read["words"][1] == {"text": "two", "start": 5, "stop": 10, "share": 0.6}
 
 
 def test_the_next_prompt_holds_the_part_before_as_it_was_spoken(stage: Stage) -> None:

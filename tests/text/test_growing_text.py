@@ -77,7 +77,7 @@ class Grown:
         return self.parts
 
     def words(self) -> list[str]:
-        return [part.written for part in self.said()]
+        return [part.said.written for part in self.said()]
 
 
 def grown(pieces: list[str], **given: Any) -> list[PlannedPart]:
@@ -142,7 +142,7 @@ def test_what_is_sure_is_said_at_once_and_nothing_else() -> None:
     for piece in ("I met Dr", ". ", "Lund at 3", ". 5", " o'clock to", "day.", " H", "ow", " nice! ", "Is", " it"):
         text.speech.append(piece, 0.0)
         said = {" H": ["I met Dr. Lund at 3.", "5 o'clock today."], " nice! ": ["How nice!"]}.get(piece, [])
-        assert [part.written for part in text.fresh()] == said, piece
+        assert [part.said.written for part in text.fresh()] == said, piece
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_the_wait_is_bounded_by_how_sure_it_is() -> None:
 def test_characters_tell_what_was_said_of_the_given_text() -> None:
     given = "# Hi **all**\n\nIt costs $12.50, my dear old friend. 😀 Do `you` pay?\n"
     for parts in (whole(given), grown(list(given))):
-        told = [given[slice(*part.characters)] for part in parts]
+        told = [given[part.said.start : part.said.stop] for part in parts]
         assert told == ["Hi **all**", "It costs $12.50, my dear old friend.", "Do `you` pay?"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import __version__
 from ..base import CHUNK_TIMEOUT, DEFAULT_URL, FIRST_CHUNK_TIMEOUT
+from ..captions import FORMATS
 from ..params import GenerationParams
 from .batch import RETRIES, STREAMS
 from .manifest import OPTION_TYPES
@@ -115,6 +116,12 @@ def _lexicon(file: str) -> dict[str, str]:
     return words
 
 
+def _captions_file(name: str) -> Path:
+    if Path(name).suffix not in FORMATS:
+        raise argparse.ArgumentTypeError(f"captions cannot be written to {name!r}: end its name in .srt, .vtt or .json")
+    return Path(name)
+
+
 def _new_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         name, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -132,6 +139,8 @@ def _speak_parser() -> argparse.ArgumentParser:
     add("-o", "--output", default="speech.wav", metavar="FILE",
         help="wav, flac, ogg or mp3 by its extension; - writes raw 16-bit mono PCM to standard output "
              "(default: %(default)s)")  # fmt: skip
+    add("--captions", type=_captions_file, metavar="FILE",
+        help="captions, by an estimate of when each word is heard: srt, vtt, or json by its extension")  # fmt: skip
     add("--keep-partial", action="store_true", help="keep the audio so far when interrupted or on an error")
     add("--no-resume", dest="resume", action="store_false",
         help="end with an error when a stream breaks, instead of asking again for the rest")  # fmt: skip

@@ -14,6 +14,7 @@ import grpc
 from tqdm import tqdm
 
 from ..audio import Reference
+from ..captions import captions
 from ..client import HiggsClient
 from ..errors import HiggsError, InvalidRequestError
 from ..pcm import AudioFile, PcmStream, audio_format
@@ -68,6 +69,8 @@ def connect(arguments: Namespace) -> HiggsClient:
 
 def _speak(client: HiggsClient, arguments: Namespace) -> int:
     speech = _stream_out(client, arguments)
+    if arguments.captions is not None:
+        arguments.captions.write_text(captions(speech.parts, arguments.captions.suffix), "utf-8")
     if arguments.json:
         print(json.dumps(_summary(arguments.output, speech)))
     if not arguments.quiet:

@@ -48,6 +48,17 @@ class Script:
         names = self.speakers.split(",")
         return names[index % len(names)]
 
+    def said(self, index: int) -> str:
+        """What the bundle's `lm` tells of a part: two words of equal length."""
+        first = 10 * index
+        words = [
+            {"text": "Words", "start": first, "stop": first + 5, "share": 0.5},
+            {"text": str(index), "start": first + 6, "stop": first + 7, "share": 0.5},
+        ]
+        return json.dumps(
+            {"written": f"Words {index}", "start": first, "stop": first + 7, "seconds": 0.4, "words": words}
+        )
+
     def report(self, last: int) -> str:
         """What the bundle's `lm` tells at the end, with one part a chunk where there are speakers."""
         parts = [
@@ -179,6 +190,7 @@ class TritonPythonModel:
         *,
         fault: str = "",
     ) -> None:
+        begins = index == 0 or script.speakers
         tensors = [
             pb_utils.Tensor("samples", samples),
             pb_utils.Tensor("start", np.array([start], np.int64)),
@@ -186,6 +198,7 @@ class TritonPythonModel:
             pb_utils.Tensor("who", np.array([script.speaker(index).encode()], dtype=object)),
             pb_utils.Tensor("reason", np.array([reason.encode()], dtype=object)),
             pb_utils.Tensor("about", np.array([script.report(index).encode() if reason else b""], dtype=object)),
+            pb_utils.Tensor("words", np.array([script.said(index).encode() if begins else b""], dtype=object)),
             pb_utils.Tensor("fault", np.array([fault.encode()], dtype=object)),
         ]
         sender.send(pb_utils.InferenceResponse(tensors), flags=flag)

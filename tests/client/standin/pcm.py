@@ -15,6 +15,7 @@ NAMES = {
     "who": "speaker",
     "reason": "finish_reason",
     "about": "report",
+    "words": "said",
 }
 
 

@@ -21,6 +21,7 @@ REASON: Tensor = ("reason", "STRING", 1)
 PART_NUMBER: Tensor = ("part_number", "INT32", 1)
 WHO: Tensor = ("who", "STRING", 1)
 ABOUT: Tensor = ("about", "STRING", 1)
+WORDS: Tensor = ("words", "STRING", 1)
 FAULT: Tensor = ("fault", "STRING", 1)
 AUDIO: Tensor = ("audio", "FP32", -1)
 START_SAMPLE: Tensor = ("start_sample", "INT64", 1)
@@ -28,6 +29,7 @@ PART: Tensor = ("part", "INT32", 1)
 SPEAKER: Tensor = ("speaker", "STRING", 1)
 FINISH_REASON: Tensor = ("finish_reason", "STRING", 1)
 REPORT: Tensor = ("report", "STRING", 1)
+SAID: Tensor = ("said", "STRING", 1)
 COMMAND: Tensor = ("command", "STRING", 1)
 NAME: Tensor = ("name", "STRING", 1)
 TRANSCRIPT: Tensor = ("transcript", "STRING", 1)
@@ -37,8 +39,8 @@ RESULT: Tensor = ("result", "STRING", 1)
 EMBEDDING: Tensor = ("embedding", "INT32", "-1, -1")
 
 REQUEST = [TEXT, VOICE, REFERENCE_AUDIO, REFERENCE_TEXT, OPTIONS]
-RESPONSE = [AUDIO, START_SAMPLE, PART, SPEAKER, FINISH_REASON, REPORT]
-WINDOW = [SAMPLES, START, PART_NUMBER, WHO, REASON, ABOUT, FAULT]
+RESPONSE = [AUDIO, START_SAMPLE, PART, SPEAKER, FINISH_REASON, REPORT, SAID]
+WINDOW = [SAMPLES, START, PART_NUMBER, WHO, REASON, ABOUT, WORDS, FAULT]
 VOICE_REQUEST = [COMMAND, NAME, AUDIO, TRANSCRIPT, METADATA, REPLACE]
 
 
