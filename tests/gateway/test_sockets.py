@@ -161,18 +161,27 @@ def test_what_is_no_message_is_told(path: str, sent: str | bytes, address: str) 
         assert code == 1008 and len(messages) == 1 and messages[0]["message"].endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("path", "piece"),
+    [(ONE, {"text": "Nine. ", "flush": True}), (VLLM, {"type": "input.text", "text": "Nine. "})],
+)
 def test_a_client_that_is_killed_between_two_pieces_leaves_nothing(
-    http: httpx.Client, address: str, server: TritonServer
+    http: httpx.Client, address: str, server: TritonServer, path: str, piece: dict[str, Any]
 ) -> None:
-    for path, piece in ((ONE, {"text": "Nine birds "}), (VLLM, {"type": "input.text", "text": "Nine birds. Ten "})):
-        connection = opened(address, path, FIRST[path], piece)
-        deadline = time.monotonic() + 5
-        while open_requests(http) < 2:
-            assert time.monotonic() < deadline
-        time.sleep(0.2)
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        connection.socket.shutdown(socket.SHUT_RDWR)  # without a word
-        wait_until_free(http, server)
+    connection = opened(address, path, FIRST[path], piece)
+    until_waiting(server, 1)
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.socket.shutdown(socket.SHUT_RDWR)  # without a word
+    until_waiting(server, 0)
+    wait_until_free(http, server)
+
+
+def until_waiting(server: TritonServer, streams: int) -> None:
+    """Until so many streams of the server have spoken all their text and wait for more."""
+    deadline = time.monotonic() + 10
+    while f"\nhiggs_streams_without_text {streams}\n" not in httpx.get(f"http://{server.metrics_url}/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_client_that_leaves_in_mid_speech_ends_it(http: httpx.Client, address: str, server: TritonServer) -> None:
