@@ -70,7 +70,7 @@ class SamplerState:
         self.greedy[slot].fill_(greedy)
         self.temperature[slot].fill_(1.0 if greedy else parameters.temperature)
         self.top_k[slot].fill_(1 if greedy else min(parameters.top_k or every, every))
-        self.noise_key[slot].fill_(int(noise.stream_key(torch.tensor(parameters.seed))))
+        self.noise_key[slot].fill_(int(noise.stream_key(torch.tensor(parameters.seed)).numpy()))
         self.recent[slot].fill_(False)
         self.recent[slot, max(0, width - parameters.ras_window) :].fill_(True)
         for name in ("ras_max_repeats", "top_p"):

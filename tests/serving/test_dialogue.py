@@ -81,8 +81,10 @@ def test_messages_are_the_same_dialogue(server: TritonServer) -> None:
     by_text = planned(server, "SPEAKER0: Hello.\nSPEAKER1: Hi.", system="Read aloud.")
     chatml = "<|im_start|>{role}\n{content}<|im_end|>\n"
     by_chatml = planned(server, "".join(chatml.format(**message) for message in messages))
-    assert replace(by_text, arrived=by_messages.arrived) == by_messages
-    assert replace(by_chatml, arrived=by_messages.arrived) == by_messages
+    for other in (by_text, by_chatml):  # but for where the words stand in what was given
+        pairs = zip(other.parts, by_messages.parts, strict=True)
+        parts = tuple(replace(part, said=same.said) for part, same in pairs)
+        assert replace(other, arrived=by_messages.arrived, parts=parts) == by_messages
     assert len(by_messages.parts) == 2
 
 

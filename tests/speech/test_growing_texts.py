@@ -66,7 +66,7 @@ def opened(texts: GrowingTexts, stream: str, text: str = "", timeout: float = 60
 
 def said(lines: list[bytes], stream: str) -> list[str]:
     more = [one for one in map(MoreParts.read, lines) if one.stream == stream]
-    return [part.written for one in more for part in one.parts] + ["."] * any(one.ended for one in more)
+    return [part.said.written for one in more for part in one.parts] + ["."] * any(one.ended for one in more)
 
 
 def test_lines_of_any_length_arrive_whole_and_a_bad_one_harms_no_other(folder: Path) -> None:
