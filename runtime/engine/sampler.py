@@ -150,7 +150,7 @@ class Sampler:
         codes.masked_fill_(ended, layout.stream_eos_id).masked_fill_(not_begun, layout.stream_bos_id)
 
         eos_age += (codes == layout.stream_eos_id).any(dim=1, keepdim=True) | (eos_age > 0)
-        state.column[:n] += 1
+        state.column[:n].add_(1)
         state.last[:n] = codes
         state.history[:n] = torch.cat([state.history[:n, 1:], codes[:, None]], dim=1)
         return codes
