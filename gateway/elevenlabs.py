@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from gateway.alignment import Aligned, aligned_parts
+from gateway.alignment import Aligned, aligned
 from gateway.encoded_speech import EncodedSpeech
 from gateway.encoding import LEAST_SPEED, MOST_SPEED, Output, elevenlabs_output
 from gateway.errors import GatewayError, shortened
@@ -100,7 +100,7 @@ async def speak_timed(
                 yield _line(base64.b64encode(part).decode(), None)
         finally:
             await parts.aclose()  # type: ignore[attr-defined]
-        yield _line("", _alignment(aligned_parts(speech.chunk, body.speed) if speech.chunk else ()))
+        yield _line("", _alignment(aligned(speech.chunk, body.speed)) if speech.chunk else None)
 
     return await respond(body, Form(output_of(output_format), JSON_LINES, told), request, {})
 
@@ -116,13 +116,11 @@ def _line(audio: str, alignment: dict[str, Any] | None) -> bytes:
     return json.dumps(told, ensure_ascii=False).encode() + b"\n"
 
 
-def _alignment(parts: tuple[Aligned, ...]) -> dict[str, Any]:
-    """The characters of all parts, and when each begins and ends, in seconds of the audio."""
-    names = ("characters", "character_start_times_seconds", "character_end_times_seconds")
-    told: dict[str, list[Any]] = {name: [] for name in names}
-    for part in parts:
-        for character, start, last in zip(*part.characters(), strict=True):
-            times = (part.start + start / 1000, part.start + (start + last) / 1000)
-            for name, value in zip(names, (character, *(round(time, 3) for time in times)), strict=True):
-                told[name].append(value)
-    return told
+def _alignment(told: Aligned) -> dict[str, Any]:
+    """Its characters, and when each begins and ends, in seconds of the audio."""
+    characters, starts, lasts = told.characters()
+    return {
+        "characters": characters,
+        "character_start_times_seconds": [start / 1000 for start in starts],
+        "character_end_times_seconds": [(start + last) / 1000 for start, last in zip(starts, lasts, strict=True)],
+    }

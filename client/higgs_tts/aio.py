@@ -111,12 +111,9 @@ class AsyncSpeechStream(
         """Raises the HiggsError that ended the stream; StreamStalledError when the next chunk is overdue."""
         if self._ended:
             raise StopAsyncIteration
-        event: Event = None
         try:
             while self._is_replaying(event := await self._next_event()):
                 pass
-        except asyncio.TimeoutError:
-            event = self._overdue()
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -139,10 +136,17 @@ class AsyncSpeechStream(
         await self.close()
 
     async def _next_event(self) -> Event:
-        # Take an event that has already arrived even when no time is left.
-        with contextlib.suppress(asyncio.QueueEmpty):
-            return self._events.get_nowait()
-        return await asyncio.wait_for(self._events.get(), self._seconds_to_wait())
+        # asyncio.wait_for loses a cancellation that comes with an event, before Python 3.12 (gh-86296).
+        timer = asyncio.get_running_loop().call_later(self._seconds_to_wait(), self._give_up)
+        try:
+            return await self._events.get()
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        """The next event is overdue, unless it arrived in this moment."""
+        if self._events.empty():
+            self._events.put_nowait(self._overdue())
 
 
 class AsyncSpeechSession(TakesText, AsyncSpeechStream):

@@ -123,8 +123,8 @@ class Contexts(WebSocketConversation):
         """Do what a message says; returns whether it was the last. Raises GatewayError, HiggsError."""
 
     @abstractmethod
-    def aligned(self, part: Aligned | None) -> dict[str, Any]:
-        """What a message says of a part that was spoken; of None, if it has sound alone."""
+    def aligned(self, told: Aligned | None) -> dict[str, Any]:
+        """What a message says of the words in its audio; of None, if it has the end of a file alone."""
 
     def open(self, context: ContextT) -> ContextT:
         """A new context, which takes its name from one that is closed. Raises GatewayError when there are too many."""
@@ -163,11 +163,10 @@ class Contexts(WebSocketConversation):
         named = self._named(context.name)
         try:
             async for piece in speech.pieces():
-                if piece.data:
-                    audio = base64.b64encode(piece.data).decode()
-                    await self.line.send({"audio": audio, **self.aligned(None), **named})
-                for part in piece.aligned:
-                    await self.line.send({"audio": None, **self.aligned(part), **named})
+                aligned = self.aligned(speech.alignment.take())
+                if piece.data or any(aligned.values()):
+                    audio = base64.b64encode(piece.data).decode() or None
+                    await self.line.send({"audio": audio, **aligned, **named})
         except HiggsError as error:
             if not self.has_many:
                 self._fault = as_refusal(error)

@@ -54,9 +54,7 @@ class Conversation(ABC, Generic[LineT]):
         except Gone:
             pass
         finally:
-            for task, speech in self._speeches.items():
-                if speech is not None:
-                    speech.close()  # so that it ends: a task may miss that it is cancelled (asyncio.wait_for of 3.11)
+            for task in self._speeches:
                 task.cancel()
             if self._speeches:
                 await asyncio.wait([*self._speeches])

@@ -104,8 +104,8 @@ class TextToDialogue(Contexts):
         meant = Meant(self.params(speakers=speakers, dialogue="on"), None, None, "")
         return Dialogue(name, Asked(meant, self.output), speakers=labels)
 
-    def aligned(self, part: Aligned | None) -> dict[str, Any]:
-        if part is None or not self.query.sync_alignment:
+    def aligned(self, told: Aligned | None) -> dict[str, Any]:
+        if told is None or not self.query.sync_alignment:
             return {"alignment": None}
         names = ("chars", "char_start_times_ms", "char_durations_ms")
-        return {"alignment": dict(zip(names, part.characters(), strict=True))}
+        return {"alignment": dict(zip(names, told.characters(), strict=True))}

@@ -58,11 +58,12 @@ class TextToSpeech(Contexts):
         voice = await self.house.voices.resolve(self.websocket.path_params["voice_id"])
         return Asked(Meant(self.params(), voice, None, ""), self.output, settings.speed or 1.0)
 
-    def aligned(self, part: Aligned | None) -> dict[str, Any]:
+    def aligned(self, told: Aligned | None) -> dict[str, Any]:
         alignment = None
-        if part is not None:
+        if told is not None:
             names = ("chars", "charStartTimesMs", "charDurationsMs")
-            alignment = dict(zip(names, part.characters(), strict=True))
+            since = 0.0 if self.query.sync_alignment else None  # LiveKit's plug-in, which asks so, adds nothing up
+            alignment = dict(zip(names, told.characters(since), strict=True))
         return {"alignment": alignment, "normalizedAlignment": alignment}
 
 

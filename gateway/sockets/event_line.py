@@ -33,7 +33,8 @@ class EventLine(Line[Event]):
     async def send(self, event: Event) -> None:
         """Raises Gone, also when the client does not read what waits for it."""
         try:
-            await asyncio.wait_for(async_write_event(event, self._writer), self._write_seconds)
+            async with asyncio.timeout(self._write_seconds):
+                await async_write_event(event, self._writer)
         except (OSError, TimeoutError) as error:
             self._writer.transport.abort()
             raise Gone from error

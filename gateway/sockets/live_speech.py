@@ -9,7 +9,7 @@ from typing import Any
 
 from higgs_tts import HiggsError, SpeechReport
 
-from gateway.alignment import Aligned, Alignment
+from gateway.alignment import Alignment
 from gateway.encoded_speech import encoded, in_encoders
 from gateway.encoding import Encoder, Output
 from gateway.errors import GatewayError
@@ -31,13 +31,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Piece:
-    """data: bytes, perhaps none. part: which they belong to, from 0. text: what it says, where that is known yet.
-    aligned: parts that came to their end before these bytes, or with them as the last ones."""
+    """data: bytes, perhaps none. part: which they belong to, from 0. text: what it says."""
 
     data: bytes
     part: int
     text: str
-    aligned: tuple[Aligned, ...] = ()
 
 
 class LiveSpeech:
@@ -59,7 +57,7 @@ class LiveSpeech:
         self._session = house.client.session(voice=meant.voice, reference=meant.reference, params=meant.params)
         self._spoken.higgs_request_id = self._session.request_id
         self._make_encoder = partial(Encoder, asked.output, source_rate, asked.speed)
-        self._alignment = Alignment(asked.speed)
+        self.alignment = Alignment(asked.speed)  # of what is in the pieces
         self._is_interrupted, self._outcome = False, "gone"
         self._has_more = False  # since the last flush
         self.request_id = request_id
@@ -105,18 +103,19 @@ class LiveSpeech:
                 self.is_awaited = self.is_ended
                 if chunk.finish_reason is not None:
                     self.finish_reason, self.report = chunk.finish_reason, chunk.report
-                aligned = self._alignment.hears(chunk)
                 if self._is_interrupted:
                     continue
                 self._sent_seconds = chunk.stop
                 if self._asked.file_per_part and chunk.part != part and len(chunk.samples):
+                    self.alignment.begin_part(chunk.part)
                     yield self._piece(await in_encoders(encoder.finish), part)
                     encoder = await in_encoders(self._make_encoder)
                 part = chunk.part if len(chunk.samples) else part
-                if (data := await encoded(encoder, chunk)) or aligned:
-                    yield self._piece(data, part, aligned)
-            if not self._is_interrupted and (data := await in_encoders(encoder.finish)):
-                yield self._piece(data, part)
+                self.alignment.hears(chunk)
+                if data := await encoded(encoder, chunk):
+                    yield self._piece(data, part)
+            if not self._is_interrupted:
+                yield self._piece(await in_encoders(encoder.finish), part)
             self._outcome = self.finish_reason
         except HiggsError as error:
             self._outcome = type(error).__name__
@@ -138,6 +137,6 @@ class LiveSpeech:
         self._spoken.ends(self._outcome)
         self._spoken.leave_line(route=self._route)
 
-    def _piece(self, data: bytes, part: int, aligned: tuple[Aligned, ...] = ()) -> Piece:
+    def _piece(self, data: bytes, part: int) -> Piece:
         self._spoken.sends(data)
-        return Piece(data, part, self._alignment.text, aligned)
+        return Piece(data, part, self.alignment.text)

@@ -8,7 +8,6 @@ from typing import Any
 
 from higgs_tts import HiggsError
 
-from gateway.alignment import Aligned
 from gateway.encoding import Output
 from gateway.sockets.line import WebSocketLine
 from gateway.sockets.live_speech import LiveSpeech, Piece
@@ -36,7 +35,7 @@ class Utterance:
         self._is_open = False
         self._held: list[bytes] = []
         self._sent = self._chunks = 0  # bytes and messages of the unit
-        self._aligned: list[Aligned] = []
+        self._begins: float | None = None  # the second of the audio at which the unit does
 
     async def speak(self, before: asyncio.Task[None] | None) -> None:
         """Once the utterance before has been spoken. Raises Gone."""
@@ -56,16 +55,17 @@ class Utterance:
         await self._line.send(done(self._number, self._units, self._speech.request_id) | about)
 
     async def _take(self, piece: Piece) -> None:
-        self._aligned += piece.aligned
         if self._by_part and self._is_open and piece.part != self._part:
             await self._close()
+        if piece.data and piece.part != self._part:
+            self._part, self._text = piece.part, f"{self._text} {piece.text}".lstrip()
         if not self._is_open and piece.data:
-            self._is_open, self._part, self._text = True, piece.part, piece.text
+            self._is_open = True
             if self._streams:
                 await self._start()
-        if piece.data and self._streams:
+        if self._is_open and self._streams:
             await self._send(piece.data)
-        elif piece.data:
+        else:
             self._held.append(piece.data)
 
     async def _start(self) -> None:
@@ -74,10 +74,10 @@ class Utterance:
         await self._line.send({"type": "audio.start", **self._where(), **text, **rate})
 
     async def _send(self, data: bytes) -> None:
-        if self._timed:
-            await self._line.send(self._timed_chunk(data, None))
-        else:
-            await self._line.send(data)
+        words = self._words() if self._timed else None
+        if not data and not words:
+            return
+        await self._line.send(self._timed_chunk(data, words) if self._timed else data)
         self._sent += len(data)
         self._chunks += 1
 
@@ -87,12 +87,10 @@ class Utterance:
             await self._start()
         if self._held and not is_broken:
             await self._send(b"".join(self._held))
-        if self._timed:
-            await self._line.send(self._timed_chunk(b"", self._words()))
         about = {"total_bytes": self._sent, "error": is_broken}
         await self._line.send({"type": "audio.done", **self._where(), **about})
         self._is_open, self._sent, self._chunks, self._units = False, 0, 0, self._units + 1
-        self._held, self._aligned = [], []
+        self._held, self._text, self._begins = [], "", None
 
     def _timed_chunk(self, data: bytes, timestamps: list[dict[str, Any]] | None) -> dict[str, Any]:
         per_ms = _BYTES_OF_SAMPLE * self._output.sample_rate / 1000
@@ -107,16 +105,19 @@ class Utterance:
         return {"type": "audio.chunk", **self._where(), **times, **audio}
 
     def _words(self) -> list[dict[str, Any]] | None:
-        """Of the unit; None where its times are not known."""
-        if not self._aligned:
+        """Those that begin in what is sent now, in milliseconds of the unit; None for none."""
+        aligned = self._speech.alignment.take()
+        if aligned is None:
             return None
-        start = self._aligned[0].start if self._by_part else 0.0
+        begins = self._begins = aligned.start if self._begins is None else self._begins
         return [
-            {"word": word, "start_ms": round(1000 * (offset + begins)), "end_ms": round(1000 * (offset + ends))}
-            for part in self._aligned
-            for offset in (part.start - start,)
-            for word, begins, ends in part.words()
-        ]
+            {
+                "word": word.text,
+                "start_ms": round(1000 * (word.start - begins)),
+                "end_ms": round(1000 * (word.stop - begins)),
+            }
+            for word in aligned.words()
+        ] or None
 
     def _where(self) -> dict[str, Any]:
         name = f"{self._speech.request_id}-{self._units}"

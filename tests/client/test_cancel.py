@@ -97,6 +97,28 @@ def test_cancelling_a_task_ends_the_generation(settled: StandInServer) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("steps", range(6))
+def test_a_cancellation_is_not_lost_to_an_event_of_the_same_moment(settled: StandInServer, steps: int) -> None:
+    """steps: of the loop between the two. The task has its chunk by then, or is cancelled."""
+
+    async def run() -> None:
+        async with AsyncHiggsClient(settled.url) as client:
+            stream = client.stream(f"{LONG} stall_after=1")
+            chunk = await anext(stream)
+            task = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0.05)
+            stream._events.put_nowait(chunk)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if task.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                assert task.result() is chunk
+
+    asyncio.run(run())
+
+
 def test_a_task_cancelled_between_chunks_ends_the_generation(settled: StandInServer) -> None:
     async def listen(client: AsyncHiggsClient) -> None:
         async for _ in client.stream(LONG):

@@ -50,18 +50,36 @@ def test_the_only_context_ends_the_socket(address: str, nine: bytes) -> None:
     assert [one.get("isFinal") for one in messages[:-1]] == [None] * (len(messages) - 1)
 
 
-def test_alignment_covers_the_audio(address: str) -> None:
-    """Its times restart with each part, so the sum of the parts is the whole."""
+def spoken(alignments: list[dict[str, Any]]) -> list[str]:
+    """The words, which a message may part from the space behind them."""
+    return "".join(character for one in alignments for character in one["chars"]).split()
+
+
+def test_alignment_comes_with_its_audio(address: str) -> None:
+    """Its times restart with each message, whose audio lasts as long: so clients add them up, or the audio."""
     text = "Nine birds. Ten birds. "
     messages = say(address, ONE + PCM, {"text": " ", "voice_settings": {"speed": 1.25}}, {"text": text}, {"text": ""})
-    parts = [one["alignment"] for one in messages if one.get("alignment")]
-    assert "".join(character for part in parts for character in part["chars"]) == text and len(parts) == 2
     assert all(one["alignment"] == one["normalizedAlignment"] for one in messages if "alignment" in one)
-    for part in parts:
-        starts, lasts = part["charStartTimesMs"], part["charDurationsMs"]
-        assert starts[0] == 0 and starts[1:] == [start + last for start, last in zip(starts, lasts, strict=True)][:-1]
-    whole = sum(part["charStartTimesMs"][-1] + part["charDurationsMs"][-1] for part in parts)
-    assert whole == pytest.approx(len(sound(messages)) / 16, rel=0.02)
+    assert all(one["alignment"] for one in messages[:-2]) and spoken([messages[0]["alignment"]])[0].startswith("Nine")
+    assert spoken([one["alignment"] for one in messages if one.get("alignment")]) == text.split()
+    clock, audio = 0, 0.0
+    for alignment, data in ((one["alignment"], one["audio"]) for one in messages if one.get("alignment")):
+        starts, lasts = alignment["charStartTimesMs"], alignment["charDurationsMs"]
+        assert starts[0] >= 0
+        assert starts[1:] == [start + last for start, last in zip(starts, lasts, strict=True)][:-1]
+        clock, audio = clock + starts[-1] + lasts[-1], audio + len(base64.b64decode(data or "")) / 16
+        assert clock == pytest.approx(audio, abs=100), "the filter of the speed holds some back"
+    assert clock == pytest.approx(len(sound(messages)) / 16, rel=0.02)
+
+
+def test_times_count_from_the_beginning_where_they_are_asked_for_in_time(address: str) -> None:
+    """As LiveKit's plug-in does, which adds nothing up."""
+    path = f"{ONE}{PCM}&sync_alignment=true"
+    messages = say(address, path, FIRST[ONE], {"text": "Nine birds. Ten birds. "}, {"text": ""})
+    alignments = [one["alignment"] for one in messages if one.get("alignment")]
+    starts = [start for one in alignments for start in one["charStartTimesMs"]]
+    stop = starts[-1] + alignments[-1]["charDurationsMs"][-1]
+    assert starts == sorted(starts) and stop == pytest.approx(len(sound(messages)) / 16, abs=2)
 
 
 def test_contexts_speak_at_once_and_end_once(address: str, nine: bytes) -> None:
@@ -89,13 +107,15 @@ def test_a_name_may_be_used_again(address: str, nine: bytes) -> None:
 def test_closing_a_context_half_way_is_an_interruption(address: str, server: TritonServer) -> None:
     with opened(address, MANY + PCM, {"text": LASTING, "context_id": "a"}) as connection:
         wait_until_it_speaks(server)
-        told(connection)
+        first = told(connection)
         tell(connection, {"context_id": "a", "close_context": True})
-        final = until(connection, isFinal=True)[-1]
+        *others, final = until(connection, isFinal=True)
     assert final["finish_reason"] == "cancelled"
-    spoken = [part["characters"] for part in final["report"]["parts"]]
-    assert 0 < spoken[-1][1] < len(LASTING)
-    assert 0 <= final["characters_sent"] <= spoken[-1][1]
+    reached = [part["characters"] for part in final["report"]["parts"]]
+    assert 0 < reached[-1][1] < len(LASTING)
+    assert 0 <= final["characters_sent"] <= reached[-1][1]
+    words = spoken([one["alignment"] for one in (first, *others)])
+    assert 0 < len(words) < len(LASTING.split()) and words == LASTING.split()[: len(words)]
 
 
 def test_what_was_flushed_is_finished_unless_it_is_closed_again(address: str, server: TritonServer) -> None:
@@ -138,7 +158,7 @@ def test_a_dialogue_has_a_voice_for_each_speaker(address: str) -> None:
     assert [part["speaker"] for part in parts] == ["Speaker 1", "Speaker 2", "Speaker 1"]
     assert messages[-1]["is_final"] is True and len(sound(messages)) > 16_000
     alignments = [one["alignment"] for one in messages if one.get("alignment")]
-    assert ["".join(one["chars"]).rstrip() for one in alignments] == [part["written"] for part in parts]
+    assert spoken(alignments) == [word for part in parts for word in part["written"].split()]
 
 
 def test_several_dialogues_on_one_socket(address: str, nine: bytes) -> None:

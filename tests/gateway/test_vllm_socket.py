@@ -52,6 +52,7 @@ def test_utterances_are_spoken_in_turn_as_grpc_speaks_them(address: str, whole: 
     assert sound(messages) == whole * 2
     start, done, end = events(messages)[1:4]
     assert (start["sample_rate"], start["channels"], start["format"]) == (RATE, 1, "pcm")
+    assert start["sentence_text"] == "Nine birds sing.", "the rest was not known yet"
     assert done["total_bytes"] == len(whole) and done["error"] is False
     assert end["total_sentences"] == 1 and end["finish_reason"] == "length"
     assert [part["written"] for part in end["report"]["parts"]] == ["Nine birds sing.", "Ten birds sing too."]
@@ -64,6 +65,8 @@ def test_sentences_are_files_of_their_own(address: str, whole: bytes) -> None:
         messages = until(connection, type="session.done")
     order = ["bytes" if isinstance(message, bytes) else message["type"] for message in messages]
     assert order == ["session.configured", *(["audio.start", "bytes", "audio.done"] * 2), "session.done"]
+    starts = [event["sentence_text"] for event in events(messages) if event["type"] == "audio.start"]
+    assert starts == ["Nine birds sing.", "Ten birds sing too."]
     files = [message for message in messages if isinstance(message, bytes)]
     frames = [av.open(io.BytesIO(file)).decode(audio=0) for file in files]
     samples = [np.concatenate([frame.to_ndarray()[0] for frame in one]) for one in frames]
@@ -72,16 +75,34 @@ def test_sentences_are_files_of_their_own(address: str, whole: bytes) -> None:
     assert events(messages)[-1]["total_sentences"] == 2
 
 
-def test_words_have_times(address: str, whole: bytes) -> None:
-    with opened(address, VLLM, STREAMED | {"word_timestamps": True}, *text(TEXT), DONE) as connection:
-        chunks = [event for event in events(until(connection, type="session.done")) if event["type"] == "audio.chunk"]
+@pytest.mark.parametrize("granularity", ["none", "sentence"])
+def test_words_have_times(address: str, whole: bytes, granularity: str) -> None:
+    """They come with the audio in which they begin, and count from the beginning of their unit."""
+    config = STREAMED | {"word_timestamps": True, "split_granularity": granularity}
+    with opened(address, VLLM, config, *text(TEXT), DONE) as connection:
+        messages = events(until(connection, type="session.done"))
+    chunks = [event for event in messages if event["type"] == "audio.chunk"]
     assert b"".join(base64.b64decode(chunk["audio_b64"]) for chunk in chunks) == whole
-    assert [chunk["chunk_id"] for chunk in chunks] == [*range(len(chunks))]
-    assert all(chunk["timestamps"] is None for chunk in chunks[:-1])
-    words = chunks[-1]["timestamps"]
-    assert [one["word"] for one in words] == TEXT.split()
-    bounds = [time for one in words for time in (one["start_ms"], one["end_ms"])]
-    assert bounds == sorted(bounds) and bounds[0] == 0 and bounds[-1] == chunks[-1]["chunk_end_ms"]
+    units = [
+        [one for one in chunks if one["sentence_index"] == unit] for unit in range(chunks[-1]["sentence_index"] + 1)
+    ]
+    assert len(units) == (2 if granularity == "sentence" else 1)
+    for unit in units:
+        assert [chunk["chunk_id"] for chunk in unit] == [*range(len(unit))]
+        assert unit[0]["timestamps"][0]["start_ms"] <= unit[0]["chunk_end_ms"], (
+            "the first word comes with the first audio"
+        )
+        starts = [one["start_ms"] for chunk in unit for one in chunk["timestamps"] or ()]
+        assert starts == sorted(starts) and starts[-1] <= unit[-1]["chunk_end_ms"]
+        for chunk in unit:
+            if chunk["audio_b64"]:
+                inside = (chunk["chunk_start_ms"] - 1, chunk["chunk_end_ms"] + 1)
+                assert all(inside[0] <= one["start_ms"] <= inside[1] for one in chunk["timestamps"] or ())
+            assert all(one["start_ms"] <= one["end_ms"] for one in chunk["timestamps"] or ())
+    said = [[one["word"] for chunk in unit for one in chunk["timestamps"] or ()] for unit in units]
+    cut = [word["text"] for word in messages[-1]["report"]["parts"][1]["words"]]  # by its length
+    assert [word for unit in said for word in unit] == ["Nine", "birds", "sing.", *cut] and cut[0] == "Ten"
+    assert len(said) == 1 or said[0] == ["Nine", "birds", "sing."]
 
 
 def test_sglangs_dialect_ends_with_its_utterance(address: str, whole: bytes) -> None:
