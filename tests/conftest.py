@@ -45,6 +45,10 @@ os.environ.setdefault(MEMORY_VARIABLE, "1:1")
 # processes that xdist and tests start read this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# gRPC prepares for every fork of a test that starts a server, and may wait for its own threads for ever; nothing that a
+# test forks goes on with gRPC.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # The same examples in every run, so that a run is red for what it tests; `make test-long` looks for new ones.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady")
