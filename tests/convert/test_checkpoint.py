@@ -245,7 +245,7 @@ def test_hashes_are_those_of_the_files(transformers_checkpoint):
         ({"hidden_size": None}, "hidden_size is None where an integer"),
         (
             {"quantization_config": {"quant_method": "gptq"}},
-            "quantised already .* the checkpoint that they were made of",
+            "quantised already .* the checkpoint they were made of",
         ),
         ({"hidden_size": "64"}, "hidden_size is '64' where an integer"),
         ({"attention_bias": True}, "attention_bias is True"),

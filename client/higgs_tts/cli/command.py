@@ -74,8 +74,10 @@ def _speak(client: HiggsClient, arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps(_summary(arguments.output, speech)))
     if not arguments.quiet:
-        for line in (*_dialogue_lines(speech), *(speech.report.warnings if speech.report else ())):
-            print(_one_line(line), file=sys.stderr)
+        for line in _dialogue_lines(speech):
+            print(line, file=sys.stderr)
+        for warning in speech.report.warnings if speech.report else ():
+            print(_one_line(warning), file=sys.stderr)
         print(_one_line(_summary_line(arguments.output, speech)), file=sys.stderr)
     return 0
 
