@@ -20,6 +20,7 @@ from runtime.text.sure_ends import is_balanced, sure_clause, sure_ends
 # Seconds that the end of a sentence waits for what may follow it: where only white space is missing, and where it may
 # be an abbreviation or a number.
 _SETTLED, _UNSURE = 0.03, 0.4
+_LONGEST = 15.0  # that words wait at all, while more keep coming and no sentence surely ends
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*")
 _ENDED = re.compile(rf"[.!?…。！？][{re.escape(CLOSING)}\"'*_]*\s*$")
 _FENCE = "```"
@@ -47,6 +48,7 @@ class GrowingText:
         self._searched = 0  # those before which nothing more ends for sure
         self._pause = 0.0  # between the last part before the block and its first
         self._opening = True
+        self._waits_since = 0.0  # what was not given yet
         self.came = 0.0  # when the last piece did
 
     @property
@@ -61,6 +63,8 @@ class GrowingText:
 
     def append(self, piece: str, now: float) -> None:
         """More text, at that time."""
+        if not self._block[self._stop :].strip():
+            self._waits_since = now
         self._block += piece
         self.came = now
 
@@ -87,7 +91,8 @@ class GrowingText:
         if self._sure_stop(rest, settled=True):
             return self.came + _SETTLED
         patience = self._params.unfinished_seconds
-        return self.came + (min(_UNSURE, patience) if _ENDED.search(rest) else patience)
+        patience = min(_UNSURE, patience) if _ENDED.search(rest) else patience
+        return min(self.came + patience, self._waits_since + _LONGEST)
 
     def all(self, closing: bool) -> tuple[float, list[TextPart]]:
         """As `sure`, with all that is left; closing: no more will come."""
@@ -124,7 +129,7 @@ class GrowingText:
         pause = parts[known - 1].pause if known else self._pause
         fresh = self._located(parts[known:], stop)
         self._given += fresh
-        self._stop = stop
+        self._stop, self._waits_since = stop, self.came
         self._speaker = fresh[-1].speaker if fresh else self._speaker
         if stop > _LONGEST_BLOCK:
             self._begin_block(self._params.pause_seconds)

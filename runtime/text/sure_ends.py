@@ -15,7 +15,8 @@ from runtime.text.readings.word_sets import words
 from runtime.text.sentences import CLOSING, ends_with_abbreviation
 
 _CLOSERS = rf"[{re.escape(CLOSING)}\"]*"
-_END = re.compile(rf"(?:[.!?]{_CLOSERS}(?=\s|$)|[。！？]+{_CLOSERS})")
+_ELSEWHERE = "\u061f\u06d4\u0964\u0965"  # how sentences end in Arabic, Urdu and Hindi
+_END = re.compile(rf"(?:[.!?{_ELSEWHERE}]{_CLOSERS}(?=\s|$)|[。！？]+{_CLOSERS})")
 _CLAUSE = re.compile(r"(?:[,;:](?=\s|$)|[，；：])")
 _LAST_WORD = re.compile(r"(?:^|[\s\"“‘«(¿¡'’-])([^\W\d_]+)\W*$")
 _WIDE_LETTER = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -66,7 +67,8 @@ def _is_sure(left: str, mark: str, language: str) -> bool:
         return False
     if mark[0] in "!?":
         return len(mark) == 1  # “Really?” he asked.
-    return mark[0] in "。！？" or _WIDE_LETTER.match(left[-1:]) is not None or _is_whole_word(left, language)
+    unlike_abbreviations = mark[0] in f"。！？{_ELSEWHERE}" or _WIDE_LETTER.match(left[-1:])
+    return bool(unlike_abbreviations) or _is_whole_word(left, language)
 
 
 def _is_whole_word(left: str, language: str) -> bool:

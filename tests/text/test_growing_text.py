@@ -167,6 +167,11 @@ def test_what_is_sure_is_said_at_once_and_nothing_else() -> None:
         ("Él llegó a las 5 p. ", ""),
         ("C'est M. ", ""),
         ("What a day!\n", "What a day!"),
+        ("मैं घर जा रहा हूँ। वह", "मैं घर जा रहा हूँ।"),
+        ("كيف حالك؟ أنا", "كيف حالك؟"),
+        ("Ich wohne in der Nr. ", ""),
+        ("Meu nome é Ana. Eu", "Meu nome é Ana."),
+        ("Я живу в Москве. Он", "Я живу в Москве."),
     ],
 )
 def test_first_words(given: str, first: str) -> None:
@@ -185,6 +190,15 @@ def test_the_wait_is_bounded_by_how_sure_it_is() -> None:
     text.speech.append(" Mary. And", 11.0)
     assert text.words()[2:] == ["Mary."]
     assert text.said()[1].pause == 0, "it goes on where it was torn"
+
+
+def test_words_without_an_end_are_said_though_more_keep_coming() -> None:
+    text = Grown()
+    for second in range(20):
+        text.speech.append("and on and on ", float(second))
+        if text.speech.due <= second:
+            text.speech.flush()
+    assert " ".join(text.words()).split().count("and") == 32, "after 15 s"
 
 
 def test_characters_tell_what_was_said_of_the_given_text() -> None:
