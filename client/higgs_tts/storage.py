@@ -1,0 +1,293 @@
+"""Files under one address: a local folder, or a prefix in a bucket (`s3://bucket/prefix`, `gs://…`, `az://…`).
+
+    storage = Storage("s3://speech/run-7")
+    storage.write("a.wav", data, {"voice": "slt"}, new=True)
+
+Needs the extra `storage`. Credentials, region and endpoint are the provider's usual ones: for S3 the variables `AWS_*`,
+a profile, a web identity or the machine's own role.
+"""
+
+import json
+import mimetypes
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from errno import ENOENT
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import obstore
+from botocore.exceptions import BotoCoreError
+from botocore.session import Session
+from obstore import exceptions
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.store import LocalStore, from_url
+
+from .errors import HiggsError, InvalidRequestError
+
+RETRY_SECONDS = 60.0
+PIECE = 8 << 20  # bytes; S3 takes none smaller than 5 MiB, and 10,000 of them
+_PIECES = 2  # of a growing object, on their way at a time
+_REQUEST_SECONDS = 30.0
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
+_S3, _OTHERS = ("s3", "s3a"), ("gs", "az", "azure", "abfs", "abfss")
+_METADATA = ".metadata.json"  # behind a local file's name
+_STATUS = re.compile(r"(?<=status code: )\d{3} [\w ]+")
+_SYSTEM = re.compile(r'(?<=message: ")[^"]+')
+_PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # what a header may hold
+
+
+class StorageError(HiggsError):
+    """A folder or bucket could not be read or written. The sentence holds no credentials and no signed address."""
+
+    code = "storage_error"
+
+
+class AlreadyStoredError(StorageError):
+    """Something has this name already, or is no longer what it was when it was looked at."""
+
+    code = "already_stored"
+    retryable = False
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file or object. size: bytes. version: another one for another content."""
+
+    name: str
+    size: int
+    version: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Storage:
+    """The files of one folder, or the objects below one prefix of a bucket. Safe to use from any thread.
+
+    Names are relative, with `/` between their parts. Metadata are short texts under lower-case names with `-`; a bucket
+    takes about 2,000 bytes of them for an object, a folder keeps them beside the file, in `NAME.metadata.json`.
+
+    seconds: for how long a request that fails is repeated, with growing pauses of random length. What fails still, or
+    may not be done, raises StorageError. Nothing is asked of a bucket before the first call. Raises InvalidRequestError
+    for an address that is none.
+    """
+
+    def __init__(self, address: str, *, seconds: float = RETRY_SECONDS) -> None:
+        self.address = address.rstrip("/") or "/"
+        scheme = _SCHEME.match(address)
+        self.is_bucket = scheme is not None and scheme[1] != "file"
+        if self.is_bucket:
+            self._store, self._prefix = _bucket(self.address, seconds), ""
+        else:
+            folder = Path(address.removeprefix("file://")).resolve().as_posix()
+            self._store, self._prefix = LocalStore(), f"{folder.strip('/')}/".lstrip("/")
+
+    def address_of(self, name: str) -> str:
+        """The whole address of a file."""
+        return f"{self.address}/{name}"
+
+    def find(self, name: str) -> Stored | None:
+        """What is known of a file, without reading it; None where there is none."""
+        try:
+            with self._told(name):
+                found = obstore.get(self._store, self._prefix + name, options={"head": True})
+        except FileNotFoundError:
+            return None
+        return self._stored(found.meta, self._metadata(name, found.attributes))
+
+    def names(self, folder: str = "") -> Iterator[Stored]:
+        """The files below a folder of this storage (all, without one), in no order, without their metadata."""
+        with self._told(folder):
+            for some in obstore.list(self._store, self._prefix + folder):
+                for one in some:
+                    if self.is_bucket or not one["path"].endswith(_METADATA):
+                        yield self._stored(one, {})
+
+    def read(self, name: str) -> bytes:
+        """The whole file. Raises FileNotFoundError."""
+        with self._told(name):
+            return bytes(obstore.get(self._store, self._prefix + name).bytes())
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy a file to a local path, whose folder exists. Raises FileNotFoundError, and OSError for the path."""
+        with self._told(name):
+            blocks = iter(obstore.get(self._store, self._prefix + name).stream(PIECE))
+        with path.open("wb") as file:
+            while True:
+                with self._told(name):
+                    block = next(blocks, None)
+                if block is None:
+                    return
+                file.write(block)
+
+    def write(
+        self,
+        name: str,
+        data: bytes | Path,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        new: bool = False,
+        replaces: Stored | None = None,
+    ) -> None:
+        """Write a whole file at once, from memory or from a local path; nobody ever sees half of it.
+
+        new: only if there is none of this name. replaces: only if the present one is still this one; a bucket looks
+        and writes in one step. Raises AlreadyStoredError where that is not so, OSError for a path that cannot be read.
+        """
+        if isinstance(data, Path):
+            data.stat()
+        if replaces is not None and not self.is_bucket and self.find(name) != replaces:
+            raise self._present(name)
+        mode: Any = "create" if new else {"e_tag": replaces.version} if replaces and self.is_bucket else "overwrite"
+        with self._told(name):
+            obstore.put(
+                self._store, self._prefix + name, data, attributes=self._attributes(name, metadata or {}), mode=mode
+            )
+        self._keep(name, metadata or {})
+
+    def growing(self, name: str, metadata: Mapping[str, str] | None = None) -> "GrowingFile":
+        """Write a file that still grows, in a `with` block. It replaces another of its name."""
+        return GrowingFile(self, name, dict(metadata or {}))
+
+    def remove(self, name: str) -> None:
+        """Remove a file. One that is not there is no error."""
+        for one in (name,) if self.is_bucket else (name, name + _METADATA):
+            with suppress(FileNotFoundError), self._told(name):
+                obstore.delete(self._store, self._prefix + one)
+
+    def presigned(self, name: str, seconds: float) -> str | None:
+        """An address from which anybody may fetch the file for so long; None for a local folder."""
+        if isinstance(self._store, LocalStore):
+            return None
+        with self._told(name):
+            return obstore.sign(self._store, "GET", name, timedelta(seconds=seconds))
+
+    def _stored(self, meta: Any, metadata: Mapping[str, str]) -> Stored:
+        return Stored(meta["path"].removeprefix(self._prefix), meta["size"], meta["e_tag"] or "", metadata)
+
+    def _attributes(self, name: str, metadata: Mapping[str, str]) -> Any:
+        """What goes with an object; None for a file."""
+        if not self.is_bucket:
+            return None
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return {"Content-Type": kind} | {key: quote(value, safe=_PLAIN) for key, value in metadata.items()}
+
+    def _metadata(self, name: str, attributes: Mapping[str, str]) -> dict[str, str]:
+        if self.is_bucket:
+            return {key: unquote(value) for key, value in attributes.items() if key.islower()}
+        try:
+            return json.loads(self.read(name + _METADATA))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _keep(self, name: str, metadata: Mapping[str, str]) -> None:
+        """The metadata of a file that was written."""
+        if metadata and not self.is_bucket:
+            with self._told(name):
+                text = json.dumps(metadata, ensure_ascii=False, indent=1)
+                obstore.put(self._store, self._prefix + name + _METADATA, text.encode())
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Errors in a sentence: the library's hold addresses with signatures, and all that the server answered."""
+        where = self.address_of(name)
+        try:
+            yield
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+            raise self._present(name) from None
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise StorageError(f"There is no bucket {self.address}.", retryable=False) from None
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), where) from None
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            reason = f"{where} may not be used with these credentials{_reason(error)}."
+            raise StorageError(reason, retryable=False) from None
+        except (exceptions.BaseError, NotImplementedError) as error:
+            raise StorageError(f"{where} could not be reached or used{_reason(error)}.") from None
+
+    def _present(self, name: str) -> AlreadyStoredError:
+        return AlreadyStoredError(f"{self.address_of(name)} is there already, or has changed meanwhile.")
+
+
+class GrowingFile(AbstractContextManager["GrowingFile"]):
+    """What is written appears under its name when the `with` block ends, and never after an exception.
+
+    It leaves in pieces of 8 MiB while more is written, a shorter one at the end. `metadata` may be changed until the
+    first has left: `is_on_its_way`.
+    """
+
+    def __init__(self, storage: Storage, name: str, metadata: dict[str, str]) -> None:
+        self.metadata = metadata
+        self._storage, self._name = storage, name
+        self._start = bytearray()
+        self._file: Any = None
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether a piece has left."""
+        return self._file is not None
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; waits while two pieces are on their way. Raises StorageError."""
+        storage, name = self._storage, self._name
+        if self._file is None:
+            self._start += data
+            if len(self._start) <= PIECE:
+                return
+            data, self._start = bytes(self._start), bytearray()
+            self._file = obstore.open_writer(
+                storage._store, storage._prefix + name, attributes=storage._attributes(name, self.metadata),
+                buffer_size=PIECE, max_concurrency=_PIECES,
+            )  # fmt: skip
+        with storage._told(name):
+            self._file.write(data)
+
+    def __exit__(self, *error: Any) -> None:
+        if self._file is None and error[0] is None:
+            self._storage.write(self._name, bytes(self._start), self.metadata)
+        elif self._file is not None:
+            with self._storage._told(self._name):
+                self._file.__exit__(*error)
+            if error[0] is None:
+                self._storage._keep(self._name, self.metadata)
+
+
+def _bucket(address: str, seconds: float) -> Any:
+    """The library's store for a bucket's address. Raises InvalidRequestError."""
+    scheme = address.partition(":")[0]
+    options: dict[str, Any] = {
+        "client_options": {"allow_http": True, "timeout": timedelta(seconds=min(seconds, _REQUEST_SECONDS))},
+        "retry_config": {"retry_timeout": timedelta(seconds=seconds), "max_retries": 1000},
+    }
+    if scheme not in _S3 + _OTHERS:
+        raise InvalidRequestError(
+            f"{address!r} is no address of a storage: give a folder, s3://bucket/prefix, gs://… or az://…."
+        )
+    try:
+        return from_url(address, **options, **(_profile() if scheme in _S3 else {}))
+    except (exceptions.BaseError, ValueError):
+        raise InvalidRequestError(f"{address!r} names no bucket as it should: s3://bucket/prefix.") from None
+
+
+def _profile() -> dict[str, Any]:
+    """What a profile of AWS's own files says, where there is one and the environment says no keys."""
+    session = Session()
+    if "AWS_ACCESS_KEY_ID" in os.environ or not session.full_config["profiles"]:
+        return {}
+    try:
+        found: dict[str, Any] = {"credential_provider": Boto3CredentialProvider(session)}
+        region, endpoint = session.get_config_variable("region"), session.get_scoped_config().get("endpoint_url")
+    except (BotoCoreError, ValueError) as error:
+        raise InvalidRequestError(f"AWS's profile cannot be used: {error}") from None
+    return found | ({"region": region} if region else {}) | ({"endpoint": endpoint} if endpoint else {})
+
+
+def _reason(error: BaseException) -> str:
+    """What the server or the system said, in some words, such as ": 503 Slow Down"."""
+    if "TimedOut" in str(error):
+        return ": no answer in time"
+    found = _STATUS.search(str(error)) or _SYSTEM.search(str(error))
+    return f": {found[0].strip()}" if found else ""
