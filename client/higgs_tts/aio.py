@@ -49,14 +49,14 @@ class AsyncHiggsClient(
 
     async def sample_rate(self) -> int:
         """Of the speech, in Hz. Asks the server once; raises ServerUnavailableError."""
-        described = self._connection.described
+        described = self._fleet.described
         if described is None:
-            described = await asyncio.to_thread(self._connection.describe)
+            described = await asyncio.to_thread(self._fleet.describe)
         return described.sample_rate
 
     async def bundle(self) -> str:
         """The server's bundle by a word that another bundle does not have. Raises ServerUnavailableError."""
-        return (await asyncio.to_thread(self._connection.describe, again=True)).bundle
+        return (await asyncio.to_thread(self._fleet.describe, again=True)).bundle
 
     async def close(self) -> None:
         """End every stream on the server, then disconnect. Takes up to the drain timeout."""

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -14,6 +14,7 @@ from .audio import Reference, load_reference
 from .connection import Connection
 from .errors import GenerationTimeoutError, HiggsError, StreamStalledError, checked_seconds
 from .exchange import REPLAYING, Event
+from .fleet import Fleet
 from .params import GenerationParams
 from .protocol import Text, speech_request
 from .resume import ResumedExchange
@@ -35,16 +36,18 @@ Request = Callable[[str, Text | None], Any]  # made for an id and a text, None f
 
 
 class BaseClient(Generic[StreamT, SessionT, SpeechT]):
-    """The connection and the deadlines of a client.
+    """The connections and the deadlines of a client.
 
-    url: HOST:PORT of Triton's gRPC endpoint; the first request connects to it.
+    url: HOST:PORT of Triton's gRPC endpoint; the first request connects to it. Of several servers of one bundle each
+    stream takes the one with fewest of this client's: "HOST:PORT,HOST:PORT", a sequence of them, or "dns:///NAME:PORT",
+    all addresses of a name, which is asked again every ten seconds.
     chunk_timeout: seconds between two chunks after which a stream counts as stalled.
     first_chunk_timeout: the same for the first chunk, which also waits for a free slot.
     connect_timeout: seconds the server may take to answer at all.
     drain_timeout: seconds an abandoned stream may take to end on the server.
     resume: ask again when a stream breaks because the server died, failed or was restarted, and go on where it broke:
-    twice at most, within the call's `timeout`, if the server is ready again within `first_chunk_timeout`, or within
-    `connect_timeout` where nothing was heard yet.
+    each other server of several, else the same twice at most, within the call's `timeout`, if it is ready again
+    within `first_chunk_timeout`, or within `connect_timeout` where nothing was heard yet.
     watch: ask the server to end the generations of this process as soon as the process is gone.
     credentials: for an encrypted connection, as from `grpc.ssl_channel_credentials()`.
     metadata: sent with every gRPC call, such as {"authorization": "Bearer …"}. Read again for each call, so that you
@@ -54,7 +57,7 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | Sequence[str] = DEFAULT_URL,
         chunk_timeout: float = CHUNK_TIMEOUT,
         *,
         first_chunk_timeout: float = FIRST_CHUNK_TIMEOUT,
@@ -67,12 +70,17 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
     ) -> None:
         self._chunk_timeout = checked_seconds("chunk_timeout", chunk_timeout)
         self._first_chunk_timeout = checked_seconds("first_chunk_timeout", first_chunk_timeout)
-        self._connection = Connection(url, credentials, metadata, watch, connect_timeout, drain_timeout)
+        self._fleet = Fleet(
+            url,
+            lambda address, name: Connection(
+                address, credentials, metadata, watch, connect_timeout, drain_timeout, name
+            ),
+        )
         self._ask = partial(
-            ResumedExchange, self._connection, resume=resume, patience=(connect_timeout, first_chunk_timeout)
+            ResumedExchange, self._fleet, resume=resume, patience=(connect_timeout, first_chunk_timeout)
         )
         # Runs when the client is garbage-collected, or else at the interpreter's exit.
-        self._finalizer = weakref.finalize(self, self._connection.close)
+        self._finalizer = weakref.finalize(self, self._fleet.close)
 
     def stream(
         self,
@@ -148,7 +156,7 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
         text: Text | None,
     ) -> Any:
         """The request with its text; None for one that grows."""
-        limits = self._connection.describe(timeout)
+        limits = self._fleet.describe(timeout)
         audio = load_reference(reference.audio, limits) if reference else None
         options = params.to_options() if params else None
         words = reference.text if reference else None

@@ -21,12 +21,12 @@ class HiggsClient(
 
     def bundle(self) -> str:
         """The server's bundle by a word that another bundle does not have. Raises ServerUnavailableError."""
-        return self._connection.describe(again=True).bundle
+        return self._fleet.describe(again=True).bundle
 
     @property
     def sample_rate(self) -> int:
         """Of the speech, in Hz. Asks the server once; raises ServerUnavailableError."""
-        return self._connection.describe().sample_rate
+        return self._fleet.describe().sample_rate
 
     def close(self) -> None:
         """End every stream on the server, then disconnect. Blocks up to the drain timeout."""

@@ -54,8 +54,9 @@ class ServerDescription(ReferenceLimits):
 class Connection:
     """Connects when first used. Safe to use from any thread.
 
-    address, credentials, metadata, watch: as for a client. connect_timeout: seconds the server may take to describe
-    itself. drain_timeout: seconds a cancelled stream may take to end.
+    address: HOST:PORT. name: of its certificate, where that is another than the host. credentials, metadata, watch: as
+    for a client. connect_timeout: seconds the server may take to describe itself. drain_timeout: seconds a cancelled
+    stream may take to end.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Connection:
         watch: bool,
         connect_timeout: float,
         drain_timeout: float,
+        name: str | None = None,
     ) -> None:
         parts = ADDRESS.fullmatch(address)
         if parts is None or not 0 < int(parts["port"]) <= HIGHEST_PORT:
@@ -78,10 +80,12 @@ class Connection:
         self._connect_timeout = checked_seconds("connect_timeout", connect_timeout)
         self._given_metadata = {} if metadata is None else metadata
         self._metadata()
-        options = list(CHANNEL_OPTIONS)
+        options: list[tuple[str, Any]] = list(CHANNEL_OPTIONS)
         if address.startswith(LOOPBACK):
             # A proxy from the environment cannot reach this machine's own loopback.
             options.append(("grpc.enable_http_proxy", 0))
+        if name is not None:
+            options += [("grpc.ssl_target_name_override", name), ("grpc.default_authority", name)]
         if credentials is None:
             self._channel = grpc.insecure_channel(address, options)
         else:
@@ -151,15 +155,24 @@ class Connection:
         except (grpc.RpcError, ValueError):  # gRPC's ValueError: the client was closed this very moment
             return self._closed
 
-    def close(self) -> None:
-        """Cancel the streams in progress, let them drain, and close the channel. Blocks up to the drain timeout."""
+    @property
+    def streams(self) -> int:
+        """How many of this client's the server speaks now."""
         with self._lock:
-            if self._closed:
-                return
+            return sum(not exchange.is_done for exchange in self._live)
+
+    def begin_to_close(self) -> list[Exchange]:
+        """Cancel the streams in progress, and take no more."""
+        with self._lock:
             self._closed = True
             live = list(self._live)
         for exchange in live:
             exchange.cancel()
+        return live
+
+    def close(self) -> None:
+        """Cancel the streams in progress, let them drain, and close the channel. Blocks up to the drain timeout."""
+        live = self.begin_to_close()
         deadline = time.monotonic() + self.drain_timeout
         for exchange in live:
             if not exchange.wait(max(0.0, deadline - time.monotonic())):

@@ -88,6 +88,11 @@ class Exchange:
         """Send a message about the text."""
         self._outbox.put(control_request(self.request_id, word, text))
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of this exchange is left on the wire."""
+        return self._done.is_set()
+
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until nothing of this exchange is left on the wire; False when that took too long."""
         return self._done.wait(seconds)

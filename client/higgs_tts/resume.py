@@ -19,9 +19,11 @@ from .errors import (
     HiggsError,
     MemoryExhaustionError,
     OverloadedError,
+    ServerUnavailableError,
     StreamStalledError,
 )
-from .exchange import REPLAYING, Event, Message
+from .exchange import REPLAYING, Event, Exchange, Message
+from .fleet import Fleet
 from .hearing import Hearing
 from .protocol import new_request_id
 from .speech import AudioChunk
@@ -30,12 +32,16 @@ PAUSES = (0.5, 2.0)  # seconds before the request is asked again: a launcher nee
 LOOK_SECONDS = 0.25
 SEAM_SECONDS = 2.0  # of audio before the seam that must agree; longer than a pause between parts
 ROUNDING = 0.01  # of full scale: less is the same speech, computed in another order
-# Asking again at once would fail again, or would only make it worse.
-_NOT_NOW = (OverloadedError, MemoryExhaustionError, GenerationTimeoutError, StreamStalledError)
+# Asking the same server again at once would only make it worse; asking any, what came too late already.
+_NO_ROOM = (OverloadedError, MemoryExhaustionError)
+_TOO_LATE = (GenerationTimeoutError, StreamStalledError)
 
 
 class ResumedExchange:
     """Exchanges for one request, the next where the last one broke; delivers what a single one would.
+
+    The next goes to a server that was not asked yet, if there is one, and then also for a request that had no room;
+    else to the same after a pause.
 
     Between them it delivers REPLAYING, and again while it waits and for each chunk that the caller has already.
     request: as for `Exchange`, or the function that makes it. deadline: of the whole, on the clock of time.monotonic().
@@ -45,7 +51,7 @@ class ResumedExchange:
 
     def __init__(
         self,
-        connection: Connection,
+        fleet: Fleet,
         request_id: str,
         request: Any,
         deadline: float,
@@ -57,9 +63,11 @@ class ResumedExchange:
         growing: bool = False,
     ) -> None:
         self.deadline = deadline
-        self._connection, self._request, self._deliver = connection, request, deliver
+        self._fleet, self._request, self._deliver = fleet, request, deliver
         self._patience, self._metadata = patience, metadata
-        self._pauses = list(PAUSES) if resume else []
+        self._resume = resume
+        self._pauses = list(PAUSES)
+        self._tried: set[Connection] = set()
         self._position = 0  # samples delivered
         self._part = 0  # of the last of them
         self._tail = np.zeros(0, np.float32)  # the last of them, up to SEAM_SECONDS
@@ -71,7 +79,7 @@ class ResumedExchange:
         self._messages: list[Message] | None = [] if growing else None
         with self._lock:
             first = self._made if callable(request) else request
-            self._first = self._exchange = connection.open(request_id, first, self._take, metadata, self._messages)
+            self._first = self._exchange = self._opened(request_id, first, fleet.route())
 
     @property
     def request_id(self) -> str:
@@ -121,10 +129,18 @@ class ResumedExchange:
             return
         if isinstance(event, AudioChunk):
             self._take_chunk(event)
-        elif isinstance(event, HiggsError) and self._may_resume(event):
-            self._ask_again(event)
+        elif isinstance(event, HiggsError):
+            self._take_error(event)
         else:
             self._deliver(event)
+
+    def _take_error(self, error: HiggsError) -> None:
+        if isinstance(error, ServerUnavailableError):
+            self._fleet.is_silent(self._server)
+        if self._may_resume(error):
+            self._ask_again(error)
+        else:
+            self._deliver(error)
 
     def _take_chunk(self, chunk: AudioChunk) -> None:
         known = max(0, min(self._position - chunk.start_sample, len(chunk.samples)))
@@ -166,17 +182,23 @@ class ResumedExchange:
 
     def _may_resume(self, error: HiggsError) -> bool:
         sent = error.request_id is not None
-        worth_it = sent and error.retryable and not isinstance(error, _NOT_NOW)
         in_time = time.monotonic() < self.deadline and not self._cancelled.is_set()
-        return bool(worth_it and in_time and self._pauses)
+        if not (self._resume and sent and error.retryable and in_time):
+            return False
+        others = self._fleet.has_more(self._tried)
+        if isinstance(error, _NO_ROOM):
+            return others
+        return not isinstance(error, _TOO_LATE) and bool(others or self._pauses)
 
     def _ask_again(self, error: HiggsError) -> None:
         self._replaying = True
         request_id = new_request_id()
-        make = partial(self._request_when_ready, request_id, self._pauses.pop(0), error)
         try:
             with self._lock:
-                self._exchange = self._connection.open(request_id, make, self._take, self._metadata, self._messages)
+                pause = 0.0 if self._fleet.has_more(self._tried) or not self._pauses else self._pauses.pop(0)
+                server = self._fleet.route(self._tried)
+                make = partial(self._request_when_ready, request_id, server, pause, error)
+                self._exchange = self._opened(request_id, make, server)
         except (HiggsError, RuntimeError):  # the client was closed, or the interpreter starts no more threads
             self._deliver(error)
             return
@@ -184,11 +206,16 @@ class ResumedExchange:
         if self._cancelled.is_set():
             self._exchange.cancel()
 
-    def _request_when_ready(self, request_id: str, pause: float, error: HiggsError) -> Any:
+    def _opened(self, request_id: str, request: Any, server: Connection) -> Exchange:
+        self._server = server
+        self._tried.add(server)
+        return server.open(request_id, request, self._take, self._metadata, self._messages)
+
+    def _request_when_ready(self, request_id: str, server: Connection, pause: float, error: HiggsError) -> Any:
         """The request, as soon as the server can take it. Raises what broke the stream when that takes too long."""
         until = min(time.monotonic() + self._patience[self._position > 0], self.deadline)
         self._cancelled.wait(pause)
-        while not self._cancelled.is_set() and not self._connection.is_ready():
+        while not self._cancelled.is_set() and not server.is_ready():
             if time.monotonic() > until:
                 self._pauses.clear()
                 raise error

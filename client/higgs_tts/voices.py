@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferResult
 
 from .audio import Reference, load_reference
-from .connection import Connection
 from .errors import InvalidRequestError
+from .fleet import Fleet
 from .pcm import AudioFile
 from .protocol import voices_request
 
@@ -47,22 +47,22 @@ class VoiceProfile:
 class VoiceRequests:
     """The part of a client that manages the server's voice profiles. timeout: seconds the server has to answer."""
 
-    _connection: Connection
+    _fleet: Fleet
 
     def voices(self, *, timeout: float = ANSWER_TIMEOUT) -> list[VoiceProfile]:
         """Every voice profile of the server, sorted by name, without audio and codes."""
-        answer = self._connection.ask(voices_request("list"), timeout)
-        rate = self._connection.describe(timeout).sample_rate
+        answer = self._answer(voices_request("list"), timeout)
+        rate = self._fleet.describe(timeout).sample_rate
         return [_profile(values, rate) for values in _result(answer)["voices"]]
 
     def voice(self, name: str, *, timeout: float = ANSWER_TIMEOUT) -> VoiceProfile:
         """One voice profile, with its audio and its codes. Raises InvalidRequestError for an unknown one."""
-        answer = self._connection.ask(voices_request("show", name=name), timeout)
+        answer = self._answer(voices_request("show", name=name), timeout)
         samples = answer.as_numpy("audio").astype(np.float32).reshape(-1)
         codes = answer.as_numpy("embedding").astype(np.int32)
         return _profile(
             _result(answer),
-            self._connection.describe(timeout).sample_rate,
+            self._fleet.describe(timeout).sample_rate,
             samples if samples.size else None,
             codes if codes.size else None,
         )
@@ -82,7 +82,7 @@ class VoiceRequests:
         server reads `language`, `gender` and `description`. replace: overwrite an added voice of the same name.
         Raises InvalidRequestError, AudioFormatError, and StateError when the server cannot keep it.
         """
-        limits = self._connection.describe(timeout)
+        limits = self._fleet.describe(timeout)
         if reference is not None and not (reference.text or "").strip():
             raise InvalidRequestError(f"Voice {name} needs the words that its clip says.")
         request = voices_request(
@@ -93,11 +93,14 @@ class VoiceRequests:
             metadata=json.dumps(metadata, ensure_ascii=False) if metadata else None,
             replace=replace,
         )
-        return _profile(_result(self._connection.ask(request, timeout)), limits.sample_rate)
+        return _profile(_result(self._answer(request, timeout)), limits.sample_rate)
 
     def remove_voice(self, name: str, *, timeout: float = ANSWER_TIMEOUT) -> None:
         """Remove an added voice. Raises InvalidRequestError for one of the bundle's and for an unknown one."""
-        self._connection.ask(voices_request("remove", name=name), timeout)
+        self._answer(voices_request("remove", name=name), timeout)
+
+    def _answer(self, request: Any, timeout: float) -> InferResult:
+        return self._fleet.ask(lambda server: server.ask(request, timeout))
 
 
 def _result(answer: InferResult) -> Any:
