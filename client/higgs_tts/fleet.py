@@ -10,7 +10,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from tritonclient.grpc import InferResult
 
 from .connection import Connection, ServerDescription
 from .errors import ServerUnavailableError
@@ -66,7 +68,11 @@ class Fleet:
             if len(self._servers) > 1:
                 self._silent.add(server)
 
-    def ask(self, question: Callable[[Connection], T]) -> T:
+    def ask(self, request: Any, timeout: float) -> InferResult:
+        """As `Connection.ask`, of any server."""
+        return self._answer(lambda server: server.ask(request, timeout))
+
+    def _answer(self, question: Callable[[Connection], T]) -> T:
         """What one server answers; the next is asked where one does not. Raises HiggsError."""
         tried: set[Connection] = set()
         while True:
@@ -81,7 +87,7 @@ class Fleet:
 
     def describe(self, timeout: float | None = None, *, again: bool = False) -> ServerDescription:
         """As `Connection.describe`: what one says of itself; all must speak the same bundle."""
-        return self.ask(lambda server: server.describe(timeout, again=again))
+        return self._answer(lambda server: server.describe(timeout, again=again))
 
     @property
     def described(self) -> ServerDescription | None:

@@ -51,13 +51,13 @@ class VoiceRequests:
 
     def voices(self, *, timeout: float = ANSWER_TIMEOUT) -> list[VoiceProfile]:
         """Every voice profile of the server, sorted by name, without audio and codes."""
-        answer = self._answer(voices_request("list"), timeout)
+        answer = self._fleet.ask(voices_request("list"), timeout)
         rate = self._fleet.describe(timeout).sample_rate
         return [_profile(values, rate) for values in _result(answer)["voices"]]
 
     def voice(self, name: str, *, timeout: float = ANSWER_TIMEOUT) -> VoiceProfile:
         """One voice profile, with its audio and its codes. Raises InvalidRequestError for an unknown one."""
-        answer = self._answer(voices_request("show", name=name), timeout)
+        answer = self._fleet.ask(voices_request("show", name=name), timeout)
         samples = answer.as_numpy("audio").astype(np.float32).reshape(-1)
         codes = answer.as_numpy("embedding").astype(np.int32)
         return _profile(
@@ -93,14 +93,11 @@ class VoiceRequests:
             metadata=json.dumps(metadata, ensure_ascii=False) if metadata else None,
             replace=replace,
         )
-        return _profile(_result(self._answer(request, timeout)), limits.sample_rate)
+        return _profile(_result(self._fleet.ask(request, timeout)), limits.sample_rate)
 
     def remove_voice(self, name: str, *, timeout: float = ANSWER_TIMEOUT) -> None:
         """Remove an added voice. Raises InvalidRequestError for one of the bundle's and for an unknown one."""
-        self._answer(voices_request("remove", name=name), timeout)
-
-    def _answer(self, request: Any, timeout: float) -> InferResult:
-        return self._fleet.ask(lambda server: server.ask(request, timeout))
+        self._fleet.ask(voices_request("remove", name=name), timeout)
 
 
 def _result(answer: InferResult) -> Any:
