@@ -56,7 +56,7 @@ export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STAT
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \
-	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-growing-text bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice bench-engines arithmetic true-size rtx-true-size lock clean
+	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-fleet bench-growing-text bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice bench-engines arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
 explained = awk -F ':.* $(1) ' '/^[a-z-]+:.* $(1) /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -225,6 +225,9 @@ bench-long-prompts: bench-bundles demo-bundle ### measure what running streams n
 
 bench-fairness: demo-bundle ### measure a short request's first audio beside long ones, through Triton
 	@$(PY) -m tools.bench.fairness --bundle $(DEMO_BUNDLE)
+
+bench-fleet: demo-bundle ### measure one server against two behind the same client
+	@$(PY) -m tools.bench.fleet --bundle $(DEMO_BUNDLE)
 
 bench-growing-text: demo-bundle ### measure the first sound of a text that is still being written, and gaps in its speech
 	@$(PY) -m tools.bench.growing_text --bundle $(DEMO_BUNDLE)

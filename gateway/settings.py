@@ -19,8 +19,8 @@ MASCULINE = ("ash", "ballad", "cedar", "echo", "onyx", "verse")
 
 @dataclass(frozen=True)
 class Settings:
-    """triton: HOST:PORT of its gRPC endpoint; triton_root: who signed its certificate, where it has one;
-    triton_cert, triton_key: the gateway's own, for a Triton that asks who its clients are (PEM files).
+    """triton: its gRPC endpoint or several, as the client takes them; triton_root: who signed its certificate, where it
+    has one; triton_cert, triton_key: the gateway's own, for a Triton that asks who its clients are (PEM files).
 
     max_characters of a text; max_body in bytes of any request, max_message of what comes over a socket at once;
     max_requests that are open at a time, sockets among them; max_clip_seconds that are decoded of a recording.
@@ -70,7 +70,12 @@ def parse(arguments: list[str] | None = None) -> Settings:
     """Exits with 2 and a usage line for arguments that are none."""
     parser = argparse.ArgumentParser(prog="python -m gateway", description="Speech over HTTP, in front of a Triton.")
     default = Settings()
-    parser.add_argument("--triton", default=default.triton, metavar="HOST:PORT", help="Triton's gRPC endpoint")
+    parser.add_argument(
+        "--triton",
+        default=default.triton,
+        metavar="URL",
+        help="Triton's gRPC endpoint, HOST:PORT; several with commas, or dns:///NAME:PORT",
+    )
     parser.add_argument("--triton-root", type=Path, metavar="PEM", help="who signed Triton's certificate; encrypts")
     parser.add_argument(
         "--triton-cert", type=Path, metavar="PEM", help="the gateway's own certificate, for such a Triton"

@@ -60,12 +60,13 @@ def chart() -> Iterator[Any]:
 
 
 def render(chart: Any, values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The objects by kind."""
+    """The objects by kind; the second Service is "Replicas"."""
     files = chart.render(values, name="speech", namespace="tts")
     text = "\n---\n".join(content for name, content in files.items() if name.endswith(".yaml"))
     objects = [document for document in yaml.safe_load_all(text) if document]
-    assert len({document["kind"] for document in objects}) == len(objects)
-    return {document["kind"]: document for document in objects}
+    named = {"Replicas" if one["metadata"]["name"].endswith("-replicas") else one["kind"]: one for one in objects}
+    assert len(named) == len(objects)
+    return named
 
 
 def containers(objects: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any] | None]:

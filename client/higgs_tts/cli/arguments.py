@@ -228,7 +228,8 @@ def _add_option(add: Callable[..., Any], name: str, meaning: str, unit: str, on:
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server").add_argument
-    server("--url", default=DEFAULT_URL, metavar="HOST:PORT", help="Triton's gRPC endpoint (default: %(default)s)")
+    server("--url", default=DEFAULT_URL, metavar="HOST:PORT",
+           help="Triton's gRPC endpoint; several with commas, or dns:///NAME:PORT (default: %(default)s)")  # fmt: skip
     server("--tls", action="store_true", help="encrypt the connection; the options below imply it (default: plain)")
     server("--tls-root", type=Path, metavar="FILE", help="PEM: certificates to trust instead of the system's")
     server("--tls-cert", type=Path, metavar="FILE", help="PEM: the client's own certificate, with --tls-key")
