@@ -117,7 +117,7 @@ _PREFIX = re.compile(
 _NOT_SERVING = re.compile(r"unknown model|not ready|[Ss]erver is stopping|no available versions|is not healthy")
 # gRPC's messages, in the words of its versions.
 _NO_NAME = re.compile(r"resolving|resolution|lookup", re.IGNORECASE)
-_NO_TRUST = re.compile(r"SSL|handshake", re.IGNORECASE)
+_NO_TRUST = re.compile(r"SSL|handshake|verification", re.IGNORECASE)
 _HUNG_UP = re.compile(r"Socket closed|End of TCP stream|Connection reset", re.IGNORECASE)
 # Triton's own messages for tensors that do not match the model's configuration.
 _BAD_TENSOR = re.compile(r"inference input|unexpected shape|expected \d+ inputs|data-type")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from higgs_tts import AsyncHiggsClient, HiggsClient, HiggsError, InvalidRequestError, ServerUnavailableError
+from higgs_tts import AsyncHiggsClient, HiggsClient, HiggsError, InvalidRequestError, ServerUnavailableError, fleet
 from higgs_tts.cli.arguments import parse_arguments
 from higgs_tts.cli.command import main
 
@@ -115,6 +115,21 @@ def test_the_command_line_speaks_over_tls_with_certificates_of_both_sides(
 ) -> None:
     words = ["seconds=0.2", "-o", str(tmp_path / "a.wav"), "--url", secured.url, "--header", "=".join(TOKEN)]
     assert main([*words, *tls_words(certificates)]) == 0
+
+
+@pytest.mark.parametrize(("name", "status"), [("localhost", 0), ("another.test", 1)])
+def test_of_a_names_addresses_the_certificate_has_the_name(
+    secured: TokenProxy,
+    certificates: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    status: int,
+) -> None:
+    monkeypatch.setattr(fleet, "addresses_of", lambda name, port: [secured.url])
+    words = ["voices", "list", "--url", f"dns:///{name}:1", "--header", "=".join(TOKEN), *tls_words(certificates)]
+    assert main(words) == status
+    assert ("do not trust each other's TLS certificates" in capsys.readouterr().err) == bool(status)
 
 
 @pytest.mark.parametrize(
