@@ -100,8 +100,9 @@ class Servers(AbstractContextManager["Servers"]):
     @property
     def gone(self) -> ServerUnavailableError | None:
         """The last server's error, once all are given up."""
-        lost = all(server.is_lost and server.failures > self._retries for server in self._servers.values())
-        return ServerUnavailableError(self._last_error) if lost else None
+        with self._changed:
+            lost = all(server.is_lost and server.failures > self._retries for server in self._servers.values())
+            return ServerUnavailableError(self._last_error) if lost else None
 
     def stop(self) -> None:
         """Wake every waiting thread."""
