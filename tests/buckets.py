@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 from moto.backends import get_backend
@@ -19,14 +20,17 @@ KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEK
 
 @dataclass
 class Buckets:
-    """url: of the server. requests: "METHOD path" of each that came. fail_every: answer each n-th with 500 (0: none).
+    """url: of the server. requests: "METHOD path" of each that came. answers: that, with
+    what came of it, "200". fail_every: answer each n-th with 500 (0: none).
 
-    open_gate: while it is not set, requests wait.
+    lose_every: do what each n-th asks for, and then answer with 500. open_gate: while it is not set, requests wait.
     """
 
     url: str
     requests: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
     fail_every: int = 0
+    lose_every: int = 0
     open_gate: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -68,13 +72,26 @@ def bucket_server() -> Iterator[Buckets]:
     numbers = itertools.count(1)
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        buckets.requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+        buckets.requests.append(request)
+
+        def done(status: str) -> None:
+            buckets.answers.append(f"{request} {status[:3]}")
+
+        def start(status: str, *rest: Any) -> Any:
+            done(status)
+            return start_response(status, *rest)
+
         buckets.open_gate.wait()
-        if buckets.fail_every and next(numbers) % buckets.fail_every == 0:
-            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            start_response("500 Internal Server Error", [("Content-Type", "application/xml")])
-            return [b"<Error><Code>InternalError</Code></Error>"]
-        return inner(environ, start_response)
+        number = next(numbers)
+        is_lost = buckets.lose_every and number % buckets.lose_every == 0
+        if not is_lost and (not buckets.fail_every or number % buckets.fail_every):
+            return inner(environ, start)
+        content = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if is_lost:
+            list(inner({**environ, "wsgi.input": BytesIO(content)}, lambda status, *_: done(status)))
+        start("500 Internal Server Error", [("Content-Type", "application/xml")])
+        return [b"<Error><Code>InternalError</Code></Error>"]
 
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
     buckets = Buckets(f"http://127.0.0.1:{server.server_port}")

@@ -54,6 +54,10 @@ class AsyncHiggsClient(
             described = await asyncio.to_thread(self._fleet.describe)
         return described.sample_rate
 
+    async def is_ready(self) -> bool:
+        """Whether the server takes requests now; it has 2 s to say so."""
+        return await asyncio.to_thread(self._fleet.is_ready)
+
     async def bundle(self) -> str:
         """The server's bundle by a word that another bundle does not have. Raises ServerUnavailableError."""
         return (await asyncio.to_thread(self._fleet.describe, again=True)).bundle

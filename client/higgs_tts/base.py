@@ -50,6 +50,7 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
     within `first_chunk_timeout`, or within `connect_timeout` where nothing was heard yet.
     watch: ask the server to end the generations of this process as soon as the process is gone.
     credentials: for an encrypted connection, as from `grpc.ssl_channel_credentials()`.
+    server_name: the name on the server's certificate, where it is not the url's.
     metadata: sent with every gRPC call, such as {"authorization": "Bearer …"}. Read again for each call, so that you
     can renew a token in it.
     Raises ServerUnavailableError for a url of another form, InvalidRequestError for impossible timeouts and metadata.
@@ -67,13 +68,14 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
         resume: bool = True,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Mapping[str, str] | None = None,
+        server_name: str | None = None,
     ) -> None:
         self._chunk_timeout = checked_seconds("chunk_timeout", chunk_timeout)
         self._first_chunk_timeout = checked_seconds("first_chunk_timeout", first_chunk_timeout)
         self._fleet = Fleet(
             url,
             lambda address, name: Connection(
-                address, credentials, metadata, watch, connect_timeout, drain_timeout, name
+                address, credentials, metadata, watch, connect_timeout, drain_timeout, server_name or name
             ),
         )
         self._ask = partial(

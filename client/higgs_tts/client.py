@@ -28,6 +28,10 @@ class HiggsClient(
         """Of the speech, in Hz. Asks the server once; raises ServerUnavailableError."""
         return self._fleet.describe().sample_rate
 
+    def is_ready(self) -> bool:
+        """Whether the server takes requests now; it has 2 s to say so."""
+        return self._fleet.is_ready()
+
     def close(self) -> None:
         """End every stream on the server, then disconnect. Blocks up to the drain timeout."""
         self._finalizer()

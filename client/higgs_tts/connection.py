@@ -54,9 +54,8 @@ class ServerDescription(ReferenceLimits):
 class Connection:
     """Connects when first used. Safe to use from any thread.
 
-    address: HOST:PORT. name: of its certificate, where that is another than the host. credentials, metadata, watch: as
-    for a client. connect_timeout: seconds the server may take to describe itself. drain_timeout: seconds a cancelled
-    stream may take to end.
+    address: HOST:PORT. credentials, metadata, watch, server_name: as for a client. connect_timeout: seconds the server
+    may take to describe itself. drain_timeout: seconds a cancelled stream may take to end.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Connection:
         watch: bool,
         connect_timeout: float,
         drain_timeout: float,
-        name: str | None = None,
+        server_name: str | None = None,
     ) -> None:
         parts = ADDRESS.fullmatch(address)
         if parts is None or not 0 < int(parts["port"]) <= HIGHEST_PORT:
@@ -80,12 +79,12 @@ class Connection:
         self._connect_timeout = checked_seconds("connect_timeout", connect_timeout)
         self._given_metadata = {} if metadata is None else metadata
         self._metadata()
-        options: list[tuple[str, Any]] = list(CHANNEL_OPTIONS)
+        options: list[tuple[str, int | str]] = list(CHANNEL_OPTIONS)
         if address.startswith(LOOPBACK):
             # A proxy from the environment cannot reach this machine's own loopback.
             options.append(("grpc.enable_http_proxy", 0))
-        if name is not None:
-            options += [("grpc.ssl_target_name_override", name), ("grpc.default_authority", name)]
+        if server_name is not None:
+            options += [("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name)]
         if credentials is None:
             self._channel = grpc.insecure_channel(address, options)
         else:

@@ -89,6 +89,12 @@ class Fleet:
         """As `Connection.describe`: what one says of itself; all must speak the same bundle."""
         return self._answer(lambda server: server.describe(timeout, again=again))
 
+    def is_ready(self) -> bool:
+        """Whether one of them takes requests now."""
+        with self._lock:
+            servers = list(self._servers.values())
+        return any(server.is_ready() for server in servers)
+
     @property
     def described(self) -> ServerDescription | None:
         """What one said when it was last asked."""
@@ -136,10 +142,13 @@ class Fleet:
 
 
 def addresses_of(name: str, port: str) -> list[str]:
-    """HOST:PORT of each address that a name has now; none while nobody knows it."""
+    """HOST:PORT of each address that a name has now, of one family: most servers have one of each. None: unknown."""
     try:
-        found = socket.getaddrinfo(name, int(port), type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(name.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except (OSError, ValueError):
         return []
-    hosts = [str(where[0]) for *_, where in found]
-    return list(dict.fromkeys(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts))
+    families: dict[int, list[str]] = {}
+    for family, *_, (host, *_) in found:
+        families.setdefault(family, []).append(f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")
+    most = max(families.values(), key=lambda addresses: len(set(addresses)))
+    return list(dict.fromkeys(most))

@@ -200,13 +200,18 @@ class Storage:
             raise self._present(name) from None
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
-                raise StorageError(f"There is no bucket {self.address}.", retryable=False) from None
+                raise self._no_bucket() from None
             raise FileNotFoundError(ENOENT, os.strerror(ENOENT), where) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             reason = f"{where} may not be used with these credentials{_reason(error)}."
             raise StorageError(reason, retryable=False) from None
         except (exceptions.BaseError, NotImplementedError) as error:
+            if "NoSuchBucket" in str(error):  # as a listing has it
+                raise self._no_bucket() from None
             raise StorageError(f"{where} could not be reached or used{_reason(error)}.") from None
+
+    def _no_bucket(self) -> StorageError:
+        return StorageError(f"There is no bucket {self.address}.", retryable=False)
 
     def _present(self, name: str) -> AlreadyStoredError:
         return AlreadyStoredError(f"{self.address_of(name)} is there already, or has changed meanwhile.")

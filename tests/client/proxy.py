@@ -18,15 +18,16 @@ class TokenProxy(grpc.GenericRpcHandler):
         target: str,
         credentials: grpc.ServerCredentials | None = None,
         token: tuple[str, str] | None = TOKEN,
+        host: str = "127.0.0.1",
     ) -> None:
         self.seen: dict[str, dict[str, str]] = {}
         self._token = token
         self._channel = grpc.insecure_channel(target)
         self._server = grpc.server(ThreadPoolExecutor(16), handlers=[self])
         if credentials is None:
-            port = self._server.add_insecure_port("127.0.0.1:0")
+            port = self._server.add_insecure_port(f"{host}:0")
         else:
-            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+            port = self._server.add_secure_port(f"{host}:0", credentials)
         self.url = f"localhost:{port}"
         self._server.start()
 

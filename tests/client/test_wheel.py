@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
@@ -13,6 +14,7 @@ from packaging.requirements import Requirement
 from .conftest import CLIENT
 
 EXTRA = {"pyyaml": "yaml", "tqdm": "tqdm"}
+OTHER_EXTRAS = ("boto3", "botocore", "obstore", "pyarrow")
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +58,12 @@ def test_the_wheel_holds_the_packages_and_their_types(wheel: Path) -> None:
     assert sources | {"higgs_tts/py.typed"} == {name for name in names if name.startswith("higgs_tts/")}
 
 
-def without_extra(code: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the code with what the extra brings out of reach."""
-    hide = f"import sys; sys.modules.update(dict.fromkeys({list(EXTRA.values())}))\n"
+def without(modules: Iterable[str], code: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Runs the code with the modules that extras bring out of reach."""
+    hide = f"import sys; sys.modules.update(dict.fromkeys({list(modules)}))\n"
     return subprocess.run(
         [sys.executable, "-c", hide + code],
+        cwd=folder,
         env={"PYTHONPATH": str(CLIENT)},
         capture_output=True,
         text=True,
@@ -70,10 +73,26 @@ def without_extra(code: str) -> "subprocess.CompletedProcess[str]":
 
 def test_the_library_is_imported_without_the_extra() -> None:
     code = "import higgs_tts; [getattr(higgs_tts, name) for name in higgs_tts.__all__]"
-    assert without_extra(code).returncode == 0
+    assert without([*EXTRA.values(), *OTHER_EXTRAS], code).returncode == 0
 
 
 def test_the_command_without_its_extra_says_how_to_install_it() -> None:
-    told = without_extra("from higgs_tts.__main__ import run; run()")
+    told = without(EXTRA.values(), "from higgs_tts.__main__ import run; run()")
     assert (told.returncode, told.stderr.count("\n")) == (1, 1)
     assert "pip install 'higgs-tts-client[cli]'" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--out", "s3://speech/run"], "s3://speech/run needs: pip install 'higgs-tts-client[storage]'"),
+        (["--out", "out", "--parquet", "a.parquet"], "A Parquet file needs: pip install 'higgs-tts-client[parquet]'"),
+        (["--out", "out"], "No server answers at 127.0.0.1:1: start one, or give another address."),
+    ],
+)
+def test_a_batch_needs_an_extra_only_for_what_uses_it(tmp_path: Path, more: list[str], sentence: str) -> None:
+    (tmp_path / "m.jsonl").write_text('{"text": "hi"}')
+    words = ["batch", "m.jsonl", "--url", "127.0.0.1:1", "--retries", "0", *more]
+    told = without(OTHER_EXTRAS, f"from higgs_tts.cli.command import main; sys.exit(main({words}))", tmp_path)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.endswith(f": {sentence}\n") and told.stderr.count("\n") == 1

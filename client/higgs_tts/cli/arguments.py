@@ -11,8 +11,9 @@ from .. import __version__
 from ..base import CHUNK_TIMEOUT, DEFAULT_URL, FIRST_CHUNK_TIMEOUT
 from ..captions import FORMATS
 from ..params import GenerationParams
-from .batch import RETRIES, STREAMS
-from .manifest import OPTION_TYPES
+from .files import place
+from .manifest import OPTION_TYPES, Shard
+from .servers import RETRIES, STREAMS
 
 STANDARD_STREAM = "-"
 
@@ -39,11 +40,12 @@ BATCH_MANIFEST = """the manifest holds one JSON object a line:
 text             what to say; the only required key
 id               name of the audio file; by default a hash of the line's content
 voice            voice profile on the server
-reference        recording whose voice to take, relative to the manifest's folder
+reference        recording whose voice to take, relative to the manifest's folder, or a whole address
 reference_text   the words spoken in the recording
 further keys     %s
 
-Each finished item adds a line to results.jsonl in the folder; the last line with an id counts.
+Each finished item adds a line to results.jsonl in the folder; the last line with an id counts. In a bucket the audio
+files' metadata say as much.
 """
 VOICES_EXAMPLES = """examples:
   higgs-tts voices list
@@ -71,6 +73,8 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     arguments = parser.parse_args(words[1:] if command else words)
     arguments.command = command
     given = vars(arguments)
+    if command == "batch":
+        arguments.url = arguments.url or [DEFAULT_URL]
     if given.get("text") is not None and given["text_file"] is not None:
         parser.error("give the text either as an argument or with --text-file")
     if given.get("reference_text") is not None and given["reference"] is None:
@@ -116,6 +120,13 @@ def _lexicon(file: str) -> dict[str, str]:
     return words
 
 
+def _shard(words: str) -> Shard:
+    index, _, count = words.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{words!r} is no shard: they are counted from 0, so give 0/4 to 3/4 for four")
+    return Shard(int(index), int(count))
+
+
 def _captions_file(name: str) -> Path:
     if Path(name).suffix not in FORMATS:
         raise argparse.ArgumentTypeError(f"captions cannot be written to {name!r}: end its name in .srt, .vtt or .json")
@@ -153,14 +164,24 @@ def _speak_parser() -> argparse.ArgumentParser:
 def _batch_parser() -> argparse.ArgumentParser:
     parser = _new_parser("higgs-tts batch", BATCH_DESCRIPTION, BATCH_MANIFEST % ", ".join(OPTION_TYPES))
     add = parser.add_argument
-    add("manifest", type=Path, help="what to say: JSON Lines, UTF-8")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder for audio and results.jsonl; made if missing")
+    add("manifest", type=place, help="what to say: JSON Lines, UTF-8; a file, or s3://bucket/name")
+    add("--out", type=place, required=True, metavar="DIR",
+        help="folder for audio and results.jsonl, made if missing; or s3://bucket/prefix, gs://… or az://…, which "
+             "several batches may fill at a time")  # fmt: skip
     add("--format", default="wav", choices=("wav", "flac", "ogg", "mp3"), help="of the audio (default: %(default)s)")
     add("--streams", type=int, default=STREAMS, metavar="N",
-        help="items in flight at once; fewer when the server is full (default: %(default)s)")  # fmt: skip
+        help="items in flight at once on each server; fewer when it is full (default: %(default)s)")  # fmt: skip
     add("--retries", type=int, default=RETRIES, metavar="N",
         help="retries for an item that failed (default: %(default)s)")  # fmt: skip
-    _add_server(parser)
+    add("--shard", type=_shard, default=Shard(), metavar="I/N",
+        help="speak only the I-th of N parts of the manifest, counted from 0: of four, 0/4 to 3/4")  # fmt: skip
+    add(
+        "--parquet",
+        type=place,
+        metavar="FILE",
+        help="write the results as a table at the end; a file, or s3://bucket/name",
+    )
+    _add_server(parser, several=True)
     # Parts are held until they are whole, so a chunk may be as late as the first one.
     _add_run(parser, "every item's result as a line of JSON, in the manifest's order", FIRST_CHUNK_TIMEOUT)
     return parser
@@ -226,10 +247,16 @@ def _add_option(add: Callable[..., Any], name: str, meaning: str, unit: str, on:
         add(flag, type=kind if kind in (int, float) else str, metavar=_METAVARS.get(unit, "VALUE"), help=text)
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
+def _add_server(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     server = parser.add_argument_group("server").add_argument
-    server("--url", default=DEFAULT_URL, metavar="HOST:PORT",
-           help="Triton's gRPC endpoint; several with commas, or dns:///NAME:PORT (default: %(default)s)")  # fmt: skip
+    if several:
+        server("--url", action="append", metavar="HOST:PORT",
+               help=f"Triton's gRPC endpoint, or a name of several; once for each server (default: {DEFAULT_URL})",
+               )  # fmt: skip
+    else:
+        server("--url", default=DEFAULT_URL, metavar="HOST:PORT",
+               help="Triton's gRPC endpoint; several: with commas, or dns:///NAME:PORT (default: %(default)s)",
+               )  # fmt: skip
     server("--tls", action="store_true", help="encrypt the connection; the options below imply it (default: plain)")
     server("--tls-root", type=Path, metavar="FILE", help="PEM: certificates to trust instead of the system's")
     server("--tls-cert", type=Path, metavar="FILE", help="PEM: the client's own certificate, with --tls-key")

@@ -1,4 +1,4 @@
-"""Runs `higgs-tts batch`: a progress bar while items are spoken, then the failures and one line of summary."""
+"""Runs `higgs-tts batch`: a progress bar while items are spoken, then the table, the failures and a line of summary."""
 
 import json
 import sys
@@ -8,39 +8,49 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..client import HiggsClient
 from .batch import Batch
+from .files import Files, Place, open_storage
 from .manifest import Item, read_manifest
 from .results import Failed, Result, Results, Spoken
+from .servers import Connect, Servers
+from .table import require_table, table_of
+
+if TYPE_CHECKING:
+    from .bucket_results import BucketResults
 
 FAILED = 1
 BAR = "{n_fmt}/{total_fmt} |{bar}| {rate_fmt}, {remaining} left{postfix}"
 
 
-def speak_batch(client: HiggsClient, arguments: Namespace) -> int:
+def speak_batch(connect: Connect, arguments: Namespace) -> int:
     """Speak what is not done yet; return the exit status: 0, or 1 when an item failed.
 
-    Raises HiggsError for a manifest that is wrong and for a server that went away, OSError for a folder that
-    cannot be written; what is done by then stays done.
+    Raises HiggsError for a manifest that is wrong and for servers that went away, OSError and StorageError for an
+    output that cannot be written; what is done by then stays done.
     """
-    items = read_manifest(arguments.manifest)
-    with Results(arguments.out) as results:
-        batch = Batch(
-            client, results, file_format=arguments.format, streams=arguments.streams, retries=arguments.retries
-        )
-        pending = batch.pending(items)
-        started_at = time.monotonic()
-        fresh = _run_with_progress(batch, pending, done=len(items) - len(pending), hidden=arguments.quiet)
-        elapsed = time.monotonic() - started_at
+    if arguments.parquet is not None:
+        require_table()
+    files = Files()
+    with Servers(arguments.url, connect, streams=arguments.streams, retries=arguments.retries) as servers:
+        items = [item for item in read_manifest(arguments.manifest, files) if item in arguments.shard]
+        with _results_at(arguments.out) as results:
+            batch = Batch(servers, results, file_format=arguments.format, retries=arguments.retries, files=files)
+            pending = batch.pending(items)
+            started_at = time.monotonic()
+            fresh = _run_with_progress(batch, pending, done=len(items) - len(pending), hidden=arguments.quiet)
+            elapsed = time.monotonic() - started_at
     # In the manifest's order, whichever was finished first.
     outcomes = [(item, result) for item in items if (result := results.latest(item)) is not None]
     if arguments.json:
         for _, result in outcomes:
             print(json.dumps(asdict(result), ensure_ascii=False))
+    if arguments.parquet is not None:
+        files.write(arguments.parquet, table_of(outcomes))
     failures = [(item, result) for item, result in outcomes if isinstance(result, Failed)]
     for item, result in failures:
         fault = " ".join(result.message.split())
@@ -49,6 +59,15 @@ def speak_batch(client: HiggsClient, arguments: Namespace) -> int:
     if not arguments.quiet:
         print(_summary_line(arguments, len(items), fresh, elapsed), file=sys.stderr)
     return FAILED if failures else 0
+
+
+def _results_at(place: Place) -> "Results | BucketResults":
+    if isinstance(place, Path):
+        return Results(place)
+    storage = open_storage(place)
+    from .bucket_results import BucketResults  # noqa: PLC0415  (the extra is there)
+
+    return BucketResults(storage)
 
 
 def _run_with_progress(batch: Batch, pending: Sequence[Item], *, done: int, hidden: bool) -> list[Result]:
@@ -60,11 +79,11 @@ def _run_with_progress(batch: Batch, pending: Sequence[Item], *, done: int, hidd
     shown |= {"smoothing": 0, "bar_format": BAR, "disable": True if hidden else None}
     with closing(batch.run(pending)) as finished, tqdm(file=sys.stderr, **shown) as bar:
         for result in finished:
-            results.append(result)
+            if result is not None:
+                results.append(result)
             if isinstance(result, Spoken):
                 seconds += result.seconds
-            else:
-                failed += 1
+            failed += isinstance(result, Failed)
             bar.set_postfix_str(f"{seconds:.0f} s of speech, {failed} failed", refresh=False)
             bar.update()
     return results

@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -34,10 +35,11 @@ TERMINATED = 128 + signal.SIGTERM
 def main(words: list[str] | None = None) -> int:
     """Run the command; return its exit status: 0, 1 after an error, 128 + signal after a signal."""
     arguments = parse_arguments(sys.argv[1:] if words is None else words)
-    work = {None: _speak, "batch": speak_batch, "voices": look_after_voices}[arguments.command]
     try:
-        with connect(arguments) as client:
-            return work(client, arguments)
+        if arguments.command == "batch":
+            return speak_batch(partial(connect, arguments), arguments)
+        with connect(arguments, arguments.url) as client:
+            return (look_after_voices if arguments.command == "voices" else _speak)(client, arguments)
     except BrokenPipeError:
         return READER_LEFT
     except KeyboardInterrupt:
@@ -48,8 +50,8 @@ def main(words: list[str] | None = None) -> int:
         return _fail(f"{error.filename or arguments.command or arguments.output}: {error.strerror or error}", FAILED)
 
 
-def connect(arguments: Namespace) -> HiggsClient:
-    """The client the arguments ask for. Raises ServerUnavailableError, InvalidRequestError, OSError for its files."""
+def connect(arguments: Namespace, url: str, server_name: str | None = None) -> HiggsClient:
+    """A client as the arguments ask for. Raises ServerUnavailableError, InvalidRequestError, OSError for its files."""
     root, certificate, key = (
         file.read_bytes() if file else None for file in (arguments.tls_root, arguments.tls_cert, arguments.tls_key)
     )
@@ -59,7 +61,8 @@ def connect(arguments: Namespace) -> HiggsClient:
     timeouts = {name: value for name, value in vars(arguments).items() if name.endswith("chunk_timeout")}
     encrypted = arguments.tls or root or certificate
     return HiggsClient(
-        arguments.url,
+        url,
+        server_name=server_name,
         credentials=grpc.ssl_channel_credentials(root, key, certificate) if encrypted else None,
         metadata=metadata,
         resume=getattr(arguments, "resume", False),

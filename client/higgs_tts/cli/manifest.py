@@ -3,18 +3,21 @@
 import json
 import math
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from ..errors import InvalidRequestError
+from ..errors import HiggsError, InvalidRequestError
 from ..params import GenerationParams
+from .files import Files, Place, beside
 
 MAX_ID_BYTES = 200  # file systems allow 255 for a name, and a temporary file adds to it
 DERIVED_ID_DIGITS = 16
+READS = 32  # recordings at a time
 FORBIDDEN_IN_ID = set('/\\:*?"<>|')
 
 TEXT_KEYS = ("id", "text", "voice", "reference", "reference_text")
@@ -26,7 +29,7 @@ OPTION_TYPES: dict[str, Any] = {name: get_args(hint)[0] for name, hint in get_ty
 class ReferenceFile:
     """A recording whose voice an item takes. Files with the same content are the same voice."""
 
-    path: Path
+    path: Place
     sha256: str  # of the file's bytes, when the manifest was read
     text: str  # the words spoken in it
 
@@ -64,19 +67,32 @@ class Item:
         return (self.voice, *reference, speakers, params.system, params.scene, params.reference_place)
 
 
-def read_manifest(path: Path) -> list[Item]:
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` parts of any manifest, counted from 0: an item's id says which one it belongs to."""
+
+    index: int = 0
+    count: int = 1
+
+    def __contains__(self, item: Item) -> bool:
+        return int(sha256(item.id.encode()).hexdigest(), 16) % self.count == self.index
+
+
+def read_manifest(path: Place, files: Files | None = None) -> list[Item]:
     """The items in the order of their lines; blank lines are skipped.
 
-    A reference's path is relative to the manifest's folder. A key whose value is null counts as absent.
+    A reference is relative to the manifest's folder, or a whole address. A key whose value is null counts as absent.
     Raises InvalidRequestError with the number of the first line that is wrong, or when there is no item;
-    OSError when the manifest cannot be read.
+    OSError and StorageError when the manifest cannot be read.
     """
+    files = files or Files()
+    lines = list(_lines(path, files.read(path)))
+    recordings = _recordings(path, lines, files)
     items: list[Item] = []
     lines_by_name: dict[str, int] = {}
-    digests: dict[Path, str] = {}
-    for number, line in _lines(path):
+    for number, line in lines:
         try:
-            item = _item(number, _json_object(line), path.parent, digests)
+            item = _item(number, _json_object(line), recordings)
             # Some file systems distinguish neither case nor Unicode normalization forms in names.
             name = unicodedata.normalize("NFC", item.id).casefold()
             other = lines_by_name.setdefault(name, number)
@@ -99,9 +115,9 @@ def group_by_prefix(items: list[Item]) -> list[Item]:
     return [item for group in groups.values() for item in group]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Place, content: bytes) -> Iterator[tuple[int, str]]:
     """Number and text of each non-blank line. JSON strings may hold every line separator but a line feed."""
-    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
@@ -110,6 +126,27 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             ) from None
         if text.strip():
             yield number, text
+
+
+def _recordings(path: Place, lines: list[tuple[int, str]], files: Files) -> dict[str, ReferenceFile | Exception]:
+    """The recordings that the lines name, without their words, or why they cannot be read."""
+    names = set()
+    for _, line in lines:
+        # What is wrong with a line is told when it is its turn.
+        with suppress(ValueError, TypeError, RecursionError, AttributeError):
+            names.add(json.loads(line).get("reference"))
+
+    def read(name: str) -> ReferenceFile | Exception:
+        try:
+            file = beside(path, name)
+            return ReferenceFile(file, sha256(files.read(file)).hexdigest(), "")
+        # A NUL in a path is a ValueError.
+        except (OSError, ValueError, HiggsError) as error:
+            return error
+
+    named = [name for name in names if isinstance(name, str)]
+    with ThreadPoolExecutor(READS) as pool:
+        return dict(zip(named, pool.map(read, named), strict=True))
 
 
 def _json_object(line: str) -> dict[str, Any]:
@@ -137,7 +174,7 @@ def _refuse_constant(name: str) -> NoReturn:
     _refuse(f"holds {name}, which is not JSON; give a finite number")
 
 
-def _item(number: int, given: dict[str, Any], folder: Path, digests: dict[Path, str]) -> Item:
+def _item(number: int, given: dict[str, Any], recordings: Mapping[str, ReferenceFile | Exception]) -> Item:
     known = [*TEXT_KEYS, *OPTION_TYPES]
     for key in given:
         if key not in known:
@@ -149,7 +186,7 @@ def _item(number: int, given: dict[str, Any], folder: Path, digests: dict[Path, 
         line=number,
         text=values["text"],
         voice=values.get("voice"),
-        reference=_reference(values, folder, digests),
+        reference=_reference(values, recordings),
         params=GenerationParams(**{key: values[key] for key in OPTION_TYPES if key in values}),
         given_id=_checked_id(values["id"]) if "id" in values else None,
     )
@@ -196,7 +233,7 @@ def _checked_id(name: str) -> str:
     return name
 
 
-def _reference(values: dict[str, Any], folder: Path, digests: dict[Path, str]) -> ReferenceFile | None:
+def _reference(values: dict[str, Any], recordings: Mapping[str, ReferenceFile | Exception]) -> ReferenceFile | None:
     if "reference" not in values:
         if "reference_text" in values:
             _refuse("reference_text comes with reference only")
@@ -205,15 +242,11 @@ def _reference(values: dict[str, Any], folder: Path, digests: dict[Path, str]) -
         _refuse("voice and reference exclude each other; give one of them")
     if "reference_text" not in values:
         _refuse("reference needs reference_text, the words spoken in it")
-    path = folder / values["reference"]
-    if path not in digests:
-        try:
-            digests[path] = sha256(path.read_bytes()).hexdigest()
-        # A NUL in a path is a ValueError.
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            _refuse(f"cannot read the reference {str(path)!r}: {reason}")
-    return ReferenceFile(path, digests[path], values["reference_text"])
+    found = recordings[values["reference"]]
+    if isinstance(found, Exception):
+        reason = found.strerror if isinstance(found, OSError) else str(found).rstrip(".")
+        _refuse(f"cannot read the reference {values['reference']!r}: {reason}")
+    return replace(found, text=values["reference_text"])
 
 
 def _refuse(fault: str) -> NoReturn:

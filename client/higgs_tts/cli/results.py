@@ -1,20 +1,23 @@
-"""A batch's journal: `results.jsonl` in its folder, one line appended for each finished item.
+"""What became of a batch's items, and where that is kept: here `results.jsonl` in the folder of the audio.
 
-An item is done when its latest line says so for the same content and its audio file is the one the line
-describes, byte for byte. Anything that a kill, a full disk or a power cut left half-written fails that test and is
-made again; nothing else is.
+One line is appended for each finished item. An item is done when its latest line says so for the same content and its
+audio file is the one the line describes, byte for byte. Anything that a kill, a full disk or a power cut left
+half-written fails that test and is made again; nothing else is.
 """
 
 import fcntl
 import json
 import os
 import threading
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import HiggsError
+from ..pcm import remove_partials
 from ..speech import FinishReason
 from .manifest import Item
 
@@ -37,6 +40,7 @@ class Spoken:
     real_time_factor: float | None  # seconds of waiting per second of audio; None without a sample
     retries: int  # attempts before the one that succeeded
     part_retries: int = 0  # attempts at parts of it that the server threw away within that one
+    bundle: str = ""  # the server's, by a word that another bundle does not have
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,39 @@ class Failed:
 Result = Spoken | Failed
 
 
+class Output(Protocol):
+    """Where a batch's results go. Safe to use from any thread, but for `look`.
+
+    folder: where audio files are made. is_shared: whether other batches may write there meanwhile.
+    """
+
+    folder: Path
+    is_shared: bool
+
+    def look(self, files: Mapping[str, Item]) -> None:
+        """Learn what is there of the items, by the names of their audio files; called first, and once."""
+
+    def latest(self, item: Item) -> Result | None:
+        """What is known of the item, if it is about the same content."""
+
+    def done(self, item: Item, file_name: str) -> Spoken | None:
+        """The result of an item that needs no more work."""
+
+    def taken(self, item: Item, file_name: str) -> bool:
+        """Whether another batch has spoken the item since. Raises StorageError."""
+
+    def append(self, result: Result) -> Result | None:
+        """Keep a result, the audio file with it; None where another batch was first. Raises OSError, StorageError."""
+
+
 class Results(AbstractContextManager["Results"]):
     """The journal of one folder, which is created when missing and belongs to one process at a time.
 
     Raises OSError when the folder cannot be written, HiggsError when another batch runs in the folder or a line is
     not a result.
     """
+
+    is_shared = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,6 +103,10 @@ class Results(AbstractContextManager["Results"]):
         except BaseException:
             os.close(self._descriptor)
             raise
+
+    def look(self, files: Mapping[str, Item]) -> None:
+        """Remove any half-written files that a killed batch left."""
+        remove_partials(self.folder, files.keys())
 
     def latest(self, item: Item) -> Result | None:
         """What the last line about this item says, if it is about the same content."""
@@ -88,7 +123,11 @@ class Results(AbstractContextManager["Results"]):
                 return None
         return None
 
-    def append(self, result: Result) -> None:
+    def taken(self, item: Item, file_name: str) -> bool:
+        """Never: the folder is ours."""
+        return False
+
+    def append(self, result: Result) -> Result:
         """Write one line, whole or not at all. Safe to use from any thread. Raises OSError."""
         line = json.dumps(asdict(result), ensure_ascii=False).encode() + b"\n"
         with self._lock:
@@ -101,6 +140,7 @@ class Results(AbstractContextManager["Results"]):
                 os.ftruncate(self._descriptor, end)
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
             self._latest[result.id] = result
+        return result
 
     def __exit__(self, *error: object) -> None:
         os.close(self._descriptor)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from higgs_tts.cli import batch
+from higgs_tts.cli import throttle
 
 from ..standin.server import StandInServer
 
@@ -21,7 +21,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches in this process wait a tenth as long before they try again."""
-    monkeypatch.setattr(batch, "BACK_OFF", batch.BACK_OFF / 10)
+    monkeypatch.setattr(throttle, "BACK_OFF", throttle.BACK_OFF / 10)
 
 
 @pytest.fixture

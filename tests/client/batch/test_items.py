@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 import soundfile
 from higgs_tts import HiggsClient
-from higgs_tts.cli import batch
+from higgs_tts.cli.batch import Batch
 from higgs_tts.cli.command import main
 from higgs_tts.cli.manifest import read_manifest
 from higgs_tts.cli.results import Failed, Results
+from higgs_tts.cli.servers import Servers
 
 from ..conftest import Command
 from ..standin.server import StandInServer
@@ -205,9 +206,9 @@ def test_a_recording_that_changes_under_the_batch_is_refused(
     soundfile.write(tmp_path / "me.wav", tone(16000, level=0.1), 16000)
     with (
         Results(tmp_path / "out") as results,
-        HiggsClient(settled.url) as client,
+        Servers([settled.url], lambda url, _: HiggsClient(url)) as servers,
     ):
-        (result,) = batch.Batch(client, results).run([item])
+        (result,) = Batch(servers, results).run([item])
     assert isinstance(result, Failed)
     assert (result.error, result.retries) == ("AudioFormatError", 0)
     assert "changed after the manifest was read" in result.message

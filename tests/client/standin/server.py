@@ -28,16 +28,20 @@ print(json.dumps(asdict(find_installation(Path(sys.argv[1]))), default=str))
 
 
 class StandInServer:
-    """Starts on construction and returns when ready; `stop()` ends it and tells how long that took."""
+    """Starts on construction and returns when ready; `stop()` ends it and tells how long that took.
 
-    def __init__(self, folder: Path) -> None:
+    host: an address of this machine's loopback. grpc_port: None for any that is free.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", grpc_port: int | None = None) -> None:
         self._folder = folder
         self.events_file = folder / "events.jsonl"
         self.events_file.touch()
         write_repository(folder / "models", self.events_file)
         self._triton = _installation(folder)
-        self.grpc_port, self.http_port = _free_ports(2)
-        self.url = f"127.0.0.1:{self.grpc_port}"
+        free_port, self.http_port = _free_ports(2)
+        self.host, self.grpc_port = host, grpc_port or free_port
+        self.url = f"{self.host}:{self.grpc_port}"
         self.start()
 
     def start(self) -> None:
@@ -61,7 +65,7 @@ class StandInServer:
         return [
             str(self._triton.executable), *([f"--backend-directory={backends}"] if backends else []),
             f"--model-repository={self._folder / 'models'}", "--disable-auto-complete-config",
-            "--grpc-address=127.0.0.1", f"--grpc-port={self.grpc_port}",
+            f"--grpc-address={self.host}", f"--grpc-port={self.grpc_port}",
             "--http-address=127.0.0.1", f"--http-port={self.http_port}", "--allow-metrics=false",
         ]  # fmt: skip
 
