@@ -53,6 +53,12 @@ _DONE = _told(
     finish_reason={"type": "string"},
     report={"type": ["object", "null"]},
 )
+_DONE["properties"] |= {  # of a speech that is stored
+    "stored": {"type": "boolean", "description": "Whether it was stored by now."},
+    "stored_address": {"type": "string", "description": "Where: s3://…, or a name in the operator's folder."},
+    "stored_url": {"type": "string", "description": "Whence anybody may fetch it for a while."},
+    "stored_error": {"type": "string", "description": "Why it was not, in a sentence."},
+}
 _ERROR = _told("speech.audio.error", error={"$ref": f"#/components/schemas/{ErrorDetails.__name__}"})
 # One server-sent event, whose data are JSON.
 EVENT: dict[str, Any] = {
