@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from asyncio import Future, wrap_future
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future as Result
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -40,13 +39,13 @@ class Copy:
         name: str,
         metadata: dict[str, str],
         whole: Callable[[bytes], bytes],
-        url: Future[str | None],
+        url: Future[str | None] | None,
     ) -> None:
         self.name, self.metadata = name, metadata
         # Of a folder, clients learn no more than the name.
         self.address = quote(store.storage.address_of(name) if store.storage.is_bucket else name, safe=_ASCII)
         self._store, self._whole, self._url = store, whole, url
-        self._outcome: Result[str | None] = Result()  # a sentence, where it was not stored
+        self._outcome = Future[str | None]()  # a sentence, where it was not stored
         self._lock = threading.Lock()
         self._parts: list[bytes] = []
         self._state, self._is_at_work, self._is_told = _GOING, False, False
@@ -118,9 +117,8 @@ class Copy:
 
     async def word(self) -> dict[str, Any]:
         """What is said of it at the end, when it can be known within a second."""
-        if not self.is_over:
-            await self._store.patience.wait(wrap_future(self._outcome))
-        why = self._outcome.result() if self.is_over else "The store has not answered yet."
+        is_over = await self._store.patience.wait(self._outcome)
+        why = self._outcome.result() if is_over else "The store has not answered yet."
         about = {"stored": why is None, "stored_address": self.address}
         url = await self._link()
         return about | ({"stored_url": url} if url else {}) | ({"stored_error": why} if why else {})
@@ -132,7 +130,7 @@ class Copy:
         return {"x-was-stored": str(word["stored"]).lower()} | why
 
     async def _link(self) -> str | None:
-        return self._url.result() if await self._store.signing.wait(self._url) else None
+        return self._url.result() if self._url and await self._store.signing.wait(self._url) else None
 
     def _take(self, nbytes: int) -> bool:
         """Take memory of the store's. Called with the lock."""
@@ -159,7 +157,7 @@ class Copy:
         """Have a thread take care of it, if none does. Called with the lock."""
         if not self._is_at_work:
             self._is_at_work = True
-            self._store.do(self._work)
+            self._store.uploads.do(self._work)
 
     def _work(self) -> None:
         """In one thread of the store at a time: send what has come."""

@@ -22,7 +22,7 @@ from gateway.front import NOBODY, SPEECH_PATH
 from gateway.listener import Gone, Listener, LiveResponse
 from gateway.meaning import Meant, meant_by, trace
 from gateway.models import check_model
-from gateway.openapi import EVENT
+from gateway.openapi import EVENT, STORED_HEADERS
 from gateway.services import Services, services
 from gateway.speech_request import SpeechRequest, ignored_fields, output_rate
 from gateway.store import wants
@@ -53,6 +53,7 @@ class Form:
         200: {
             "description": "Audio in the format asked for, or server-sent events that carry it.",
             "content": dict.fromkeys(_MEDIA_TYPES, _BYTES) | {SSE: {"schema": EVENT}},
+            "headers": STORED_HEADERS,
         },
         304: {"description": "The answer is the one that `If-None-Match` names."},
     },

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Future
 from queue import SimpleQueue
 
 from higgs_tts import HiggsError
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 60.0  # for which a request that fails is repeated
 THREADS = 8
-_PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0
 _LONGEST_URL = 7 * 24 * 3600  # seconds; S3 signs for no longer
 _FAILURES = ("failed", "full", "stopped")
 _LAST_SECONDS = 0.5  # for uploads to be aborted, where no time is left
@@ -51,9 +51,7 @@ class Store:
         self._names, self._url_seconds, self._metrics = Names(settings.store_name), settings.store_url_seconds, metrics
         self._room, self._lock = settings.store_bytes, threading.Lock()
         self._open = set[Copy]()
-        self._work = SimpleQueue[Callable[[], None] | None]()
-        for _ in range(THREADS):  # they may hang for as long as a bucket does, and hold up no end
-            threading.Thread(target=self._run, name="store", daemon=True).start()
+        self.uploads, self._signers = Threads("upload", THREADS), Threads("signer", 1)
 
     def begin(
         self,
@@ -92,16 +90,11 @@ class Store:
             "session-id": session,
             "options": options,
         }
-        url = asyncio.ensure_future(self._signed(name))
         whole = with_length if output.name == "wav" else bytes
-        copy = Copy(self, name, {key: value for key, value in metadata.items() if value}, whole, url)
+        copy = Copy(self, name, {key: value for key, value in metadata.items() if value}, whole, self._signed(name))
         if not copy.is_over:
             self._open.add(copy)
         return copy
-
-    def do(self, work: Callable[[], None]) -> None:
-        """Have a thread do it, when one is free."""
-        self._work.put(work)
 
     def take(self, nbytes: int) -> bool:
         """Take so many bytes of the memory for all copies, or give them back; False where there are not as many."""
@@ -129,15 +122,41 @@ class Store:
             await asyncio.sleep(0.02)
         for copy in list(self._open):
             copy.tell("stopped", "The gateway is being stopped.")
-        for _ in range(THREADS):
-            self._work.put(None)
+        self.uploads.end()
+        self._signers.end()
 
-    async def _signed(self, name: str) -> str | None:
-        if not self._url_seconds or not self.storage.is_bucket:
+    def _signed(self, name: str) -> Future[str | None] | None:
+        """An address that opens the file; it may take as long as whoever gives the credentials."""
+        if not self._url_seconds or not self.storage.is_bucket or self.signing.is_lost:
             return None
-        with suppress(HiggsError):  # what is wrong with it, the log says when the upload fails
-            return await asyncio.to_thread(self.storage.presigned, name, self._url_seconds)
-        return None
+        url = Future[str | None]()
+
+        def sign() -> None:
+            try:
+                url.set_result(self.storage.presigned(name, self._url_seconds))
+            except HiggsError:  # the log says what is wrong with it when the upload fails
+                url.set_result(None)
+
+        self._signers.do(sign)
+        return url
+
+
+class Threads:
+    """They do work in turn. They may hang for as long as a bucket does, and hold up no end."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self._count, self._work = count, SimpleQueue[Callable[[], None] | None]()
+        for _ in range(count):
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Have one of them do it, when it is free."""
+        self._work.put(work)
+
+    def end(self) -> None:
+        """Nothing more is to be done."""
+        for _ in range(self._count):
+            self._work.put(None)
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
@@ -148,13 +167,18 @@ class Patience:
     """Waits a second for what should come at once. If it does not, the next ones wait for nothing until it has come."""
 
     def __init__(self) -> None:
-        self._awaited: asyncio.Future[str | None] | None = None  # what did not come
+        self._missed: Future[str | None] | None = None
 
-    async def wait(self, future: asyncio.Future[str | None]) -> bool:
+    @property
+    def is_lost(self) -> bool:
+        """Whether something did not come and still has not."""
+        return self._missed is not None and not self._missed.done()
+
+    async def wait(self, future: Future[str | None]) -> bool:
         """Whether it has come."""
-        if not future.done() and (self._awaited is None or self._awaited.done()):
-            await asyncio.wait({future}, timeout=_PATIENCE_SECONDS)
-            self._awaited = None if future.done() else future
+        if not future.done() and not self.is_lost:
+            await asyncio.wait({asyncio.wrap_future(future)}, timeout=PATIENCE_SECONDS)
+            self._missed = None if future.done() else future
         return future.done()
 
 

@@ -8,6 +8,7 @@ import json
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -66,6 +67,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.store.RETRY_SECONDS", 2.0)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes is waited for, however busy this machine is."""
+    monkeypatch.setattr("gateway.store.PATIENCE_SECONDS", 60.0)
+
+
 def stored() -> dict[str, Any]:
     """What the bucket has, by name."""
     return {one.name: one for one in Storage(ADDRESS).names()}
@@ -78,7 +85,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-def test_what_was_heard_is_stored_with_all_that_is_known_of_it(buckets: Buckets) -> None:
+def test_what_was_heard_is_stored_with_all_that_is_known_of_it(buckets: Buckets, patient: None) -> None:
     async def store() -> tuple[Copy, dict[str, str], dict[str, Any]]:
         house = House()
         copy = house.begun()
@@ -249,6 +256,31 @@ def test_a_frozen_bucket_holds_up_nobody_and_takes_no_more_memory_than_it_may(
     assert not any(SECRET in line or "Signature" in line or "\n" in line for line in lines)
 
 
+def test_credentials_that_do_not_come_hold_up_nobody(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    came, asked = threading.Event(), []
+
+    def presigned(self: Storage, name: str, seconds: float) -> str:
+        asked.append(name)
+        came.wait(60)
+        return f"signed {name}"
+
+    monkeypatch.setattr(Storage, "presigned", presigned)
+
+    async def begin() -> None:
+        house = House()
+        started = time.monotonic()
+        headers = [await house.begun().headers() for _ in range(20)]
+        assert time.monotonic() - started < 10, "each waited a second"
+        assert len(asked) == 1 and not any("x-stored-url" in one for one in headers)
+        came.set()
+        await until(lambda: not house.store.signing.is_lost)
+        monkeypatch.setattr("gateway.store.PATIENCE_SECONDS", 60.0)
+        copy = house.begun()
+        assert (await copy.headers())["x-stored-url"] == f"signed {copy.name}"
+
+    asyncio.run(begin())
+
+
 def test_a_bucket_that_is_not_there_is_told_at_once(buckets: Buckets, caplog: pytest.LogCaptureFixture) -> None:
     async def store() -> dict[str, Any]:
         house = House(store="s3://nobody/heard")
@@ -294,7 +326,7 @@ def test_a_gateway_that_stops_lets_uploads_end(
     assert len(said) == (20 if is_frozen else 0)
 
 
-def test_nobody_else_learns_where_a_folder_is(tmp_path: Path) -> None:
+def test_nobody_else_learns_where_a_folder_is(tmp_path: Path, patient: None) -> None:
     async def store() -> tuple[Copy, dict[str, str]]:
         house = House(store=str(tmp_path / "heard"))
         copy = house.begun()

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import logging
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,10 +22,11 @@ from wyoming.event import read_event
 from wyoming.tts import Synthesize
 
 from gateway.settings import Settings
+from serve.ports import Ports
 from serve.triton import TritonServer
 from tests.buckets import BUCKET, KEY_ID, Buckets
 from tests.gateway import test_wyoming as wyoming
-from tests.gateway.running import caller, running
+from tests.gateway.running import ANSWER_SECONDS, START_SECONDS, caller, running
 from tests.gateway.sockets import MANY, ONE, VLLM, opened, rest, tell, until
 from tests.gateway.test_leaving import LONG
 from tests.gateway.test_wyoming import listening
@@ -88,7 +91,10 @@ def test_the_bytes_that_are_heard_are_stored(http: httpx.Client, name: str) -> N
     }
 
 
-def test_a_whole_answer_and_the_last_event_say_that_it_was_stored(http: httpx.Client) -> None:
+def test_a_whole_answer_and_the_last_event_say_that_it_was_stored(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.PATIENCE_SECONDS", 60.0)
     whole = http.post(PATH, json=ASKS | {"stream": False, "response_format": "wav"})
     assert whole.headers["x-was-stored"] == "true" and "x-stored-error" not in whole.headers
     (wav,) = stored(1)
@@ -214,11 +220,48 @@ def test_a_frozen_bucket_harms_no_speech(
             assert time.monotonic() < deadline
             time.sleep(0.1)
         buckets.open_gate.set()
+        monkeypatch.setattr("gateway.store.PATIENCE_SECONDS", 60.0)
         assert http.post(PATH, json=SHORT | {"stream": False}).headers["x-was-stored"] == "true"
     said = [one.getMessage() for one in caplog.records if "was not stored" in one.getMessage()]
     assert len(said) == 8 and all("no answer in time" in line for line in said)
     everything = "\n".join(one.getMessage() for one in caplog.records)
     assert "x-amz" not in everything.lower() and KEY_ID not in everything
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_stop_lets_uploads_end_within_the_time_to_drain(
+    server: TritonServer, buckets: Buckets, comes_back: bool
+) -> None:
+    port = Ports.free().http
+    options = ["--port", str(port), "--store", ADDRESS, "--drain", "60" if comes_back else "2"]
+    command = [sys.executable, "-m", "gateway", "--triton", server.grpc_url, *options]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        caller(f"http://127.0.0.1:{port}") as http,
+    ):
+        deadline = time.monotonic() + START_SECONDS
+        while not is_up(http):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        buckets.open_gate.clear()
+        assert http.post(PATH, json=ASKS).is_success
+        process.terminate()
+        time.sleep(1)
+        if comes_back:
+            buckets.open_gate.set()
+        process.wait(ANSWER_SECONDS)
+        assert process.stdout is not None
+        assert ("was not stored" in process.stdout.read()) != comes_back
+    buckets.open_gate.set()
+    if comes_back:
+        stored(1)
+
+
+def is_up(http: httpx.Client) -> bool:
+    try:
+        return http.get("/health/live").is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_sockets_store_what_they_speak(server: TritonServer, buckets: Buckets) -> None:
