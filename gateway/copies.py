@@ -172,18 +172,18 @@ class Copy:
                 self._undo(None)
                 return
             try:
-                self._send(b"".join(parts), state == _ENDED)
+                self._send(parts, state == _ENDED)
             except Exception as error:
                 self._undo(error)
                 return
-            del parts
             with self._lock:
                 self._let_go(0 if state == _ENDED else _OVERHEAD + _MOST_LEFT)
             if state == _ENDED:
                 self.tell("stored")
                 return
 
-    def _send(self, data: bytes, is_last: bool) -> None:
+    def _send(self, parts: list[bytes], is_last: bool) -> None:
+        """Which leaves nothing in `parts`: so much memory is not taken twice."""
         storage, is_whole = self._store.storage, self._file is None and is_last
         metadata = self._fitting()
         if len(metadata) < len(self.metadata) or not is_whole:
@@ -192,11 +192,15 @@ class Copy:
             everything = json.dumps(self.metadata, ensure_ascii=False, indent=1)
             storage.write(self.name + MORE, everything.encode())
         if is_whole:
+            data = b"".join(parts)
+            parts.clear()
             storage.write(self.name, self._whole(data), metadata)
             return
         if self._file is None:
             self._file = storage.growing(self.name, metadata, ahead=1)
-        self._file.write(data)
+        parts.reverse()
+        while parts:
+            self._file.write(parts.pop())
         if is_last:
             self._file.__exit__(None, None, None)
 
@@ -216,7 +220,7 @@ class Copy:
             reason = error or InterruptedError()
             try:
                 self._file.__exit__(type(reason), reason, None)
-            except HiggsError as second:
+            except Exception as second:
                 logger.warning("Pieces of %s may be left in the store: %s", self.name, second)
         with self._lock:
             self._state, self._file = _DROPPED, None

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 
-from higgs_tts import HiggsError
-
 from gateway.copies import Copy
 from gateway.encoding import Output, with_length
 from gateway.errors import GatewayError
@@ -134,7 +132,7 @@ class Store:
         def sign() -> None:
             try:
                 url.set_result(self.storage.presigned(name, self._url_seconds))
-            except HiggsError:  # the log says what is wrong with it when the upload fails
+            except Exception:  # the log says what is wrong when the upload fails, too
                 url.set_result(None)
 
         self._signers.do(sign)
