@@ -12,7 +12,8 @@ from convert.errors import ModelLoadingError
 from convert.hub import NEEDED_FILES, resolve
 from convert.json_values import JsonValues
 from convert.layouts import stored_names
-from convert.quantised import FLOATS, WEIGHT, Group, Quantisation, configured
+from convert.quantised import Group, Quantisation, configured
+from convert.quantised_forms import FLOATS, WEIGHT
 from convert.shards import StoredTensor, open_shards, read_tensor
 
 

@@ -10,7 +10,8 @@ from convert import lm, lm_check, lm_tensorrt_rtx, lm_vllm, trtllm, trtllm_check
 from convert.checkpoint import Checkpoint
 from convert.errors import ExportError, ModelLoadingError
 from convert.lm_check import LogitsError
-from convert.quantised import KINDS, Quantisation
+from convert.quantised import Quantisation
+from convert.quantised_forms import KINDS
 from convert.quantization import PRECISIONS
 
 

@@ -17,7 +17,8 @@ from convert.checkpoint import Checkpoint, required_shapes
 from convert.errors import ExportError
 from convert.lm import describe
 from convert.lm_check import TOLERANCES, LogitsError, checked, mixed_prompt, reference_logits
-from convert.quantised import WEIGHT, Group
+from convert.quantised import Group
+from convert.quantised_forms import WEIGHT
 from convert.reference import transformers_config
 from convert.safetensors_writer import STORED_TYPES, SafetensorsWriter, TensorSpec
 from convert.shards import SINGLE_FILE

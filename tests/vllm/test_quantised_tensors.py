@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from convert.json_values import JsonValues
-from convert.quantised import Form, Quantisation
+from convert.quantised import Quantisation
+from convert.quantised_forms import Form
 from tests.quantised_checkpoints import KINDS, Kind, grouped
 
 OUTPUTS, INPUTS = 96, 64
