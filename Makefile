@@ -35,6 +35,7 @@ DEMO_CHECKPOINT := demo/checkpoint
 DEMO_BUNDLE := artifacts/demo
 TRAINED := artifacts/trained
 BENCH_CHECKPOINT := artifacts/bench/checkpoint
+LARGE_CHECKPOINT := artifacts/bench/large
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
@@ -200,9 +201,9 @@ torture: demo-bundle ### attack the demo bundle for hours beside a bystander, an
 
 bench: bench-lm bench-serving bench-voices ## measure against transformers and through Triton; table, results.json and plots in artifacts/bench
 
-$(BENCH_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
-	@rm -rf $(BENCH_CHECKPOINT)
-	@$(PY) -m demo.make_checkpoint $(BENCH_CHECKPOINT) --size bench --eos-rate 0
+$(BENCH_CHECKPOINT)/.finished $(LARGE_CHECKPOINT)/.finished: $(wildcard demo/*.py) | $(READY)
+	@rm -rf $(@D)
+	@$(PY) -m demo.make_checkpoint $(@D) --size $(if $(filter $(LARGE_CHECKPOINT),$(@D)),large,bench) --eos-rate 0
 	@touch $@
 
 PRECISIONS := fp32 int8 int4
@@ -239,14 +240,19 @@ bench-codec: demo-bundle ### measure what streaming in chunks costs the codec, a
 bench-gateway: demo-bundle ### measure the gateway beside gRPC: first byte, processor time, 64 streams of mp3, memory, clients that leave
 	@$(PY) -m tools.bench.gateway --bundle $(DEMO_BUNDLE)
 
-bench-engines: demo-bundle vllm $(BENCH_CHECKPOINT)/.finished ### measure vLLM's language model against ONNX Runtime's, as ratios: the demo model, and 106 M parameters
-	@set -e; export $(VLLM_PATH); \
+bench-engines: demo-bundle vllm $(BENCH_CHECKPOINT)/.finished $(LARGE_CHECKPOINT)/.finished ### measure vLLM's language model against ONNX Runtime's, as ratios: the demo model, 106 M and 466 M parameters
+	@set -e; export $(VLLM_PATH); measure="$(PY) -m tools.bench.engines --out artifacts/bench"; \
 	$(PY) -m build --target vllm-cpu --checkpoint $(DEMO_CHECKPOINT) --voices voices --output artifacts/bench/vllm-demo; \
-	$(PY) -m tools.bench.engines $(DEMO_BUNDLE) artifacts/bench/vllm-demo --out artifacts/bench --name engines-demo; \
-	for target in cpu vllm-cpu; do \
-		$(PY) -m build --target $$target --checkpoint $(BENCH_CHECKPOINT) --output artifacts/bench/$$target; \
-	done; \
-	$(PY) -m tools.bench.engines artifacts/bench/cpu artifacts/bench/vllm-cpu --out artifacts/bench --name engines-106m
+	$$measure $(DEMO_BUNDLE) artifacts/bench/vllm-demo --name engines-demo; \
+	for size in 106m=$(BENCH_CHECKPOINT) 466m=$(LARGE_CHECKPOINT); do \
+		bundles=artifacts/bench/engines-$${size%%=*}; \
+		for kind in vllm-cpu-bf16 cpu-fp32 cpu-int8; do \
+			$(PY) -m build --target $${kind%-*} --precision $${kind##*-} --checkpoint $${size#*=} --output $$bundles/$$kind; \
+		done; \
+		for precision in fp32 int8; do \
+			$$measure $$bundles/cpu-$$precision $$bundles/vllm-cpu-bf16 --frames 40 --name engines-$${size%%=*}-$$precision; \
+		done; \
+	done
 
 bench-gpu: setup ### measure on this machine's GPU, with PyTorch alone: the step's callback, a decode step, the codec's decoder
 	@$(PY) -m tools.bench.gpu --out artifacts/bench

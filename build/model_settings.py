@@ -157,7 +157,7 @@ def _vllm(lm: ModelDescription, target: Target) -> dict[str, Any]:
 
     Its cache holds every stream at its longest, and beside them what the target keeps for later prompts.
     """
-    if target.lm.lm_format != "vllm":
+    if not target.lm.lm_format.startswith("vllm"):
         return {}
     positions = target.max_streams * target.max_positions + target.prefix_cache_positions
     dtype = "float32" if target.precision == "fp32" else "bfloat16"

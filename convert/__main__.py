@@ -50,10 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"convert: {error.strerror or error}: {error.filename or options.output}", file=sys.stderr)
         return 1
     record = json.loads((options.output / EXPORT_FILE).read_text())
-    logits, codec = record["language_model"]["logits_error"], record["codec"]
+    language_model, codec = record["language_model"], record["codec"]
+    logits, quantised = language_model["logits_error"], language_model["quantisation"]
+    meant = f" with the values that the {quantised['method']} weights stand for" if quantised else ""
     print(
-        f"{options.output}: against transformers, logits are at most {logits['maximum']:.1e} standard deviations off, "
-        f"decoded audio {codec['decoder_error']['relative']:.1e}, "
+        f"{options.output}: against transformers{meant}, logits are at most {logits['maximum']:.1e} standard "
+        f"deviations off, decoded audio {codec['decoder_error']['relative']:.1e}, "
         f"and {codec['encoder_error']['equal_codes']:.0%} of the encoder's codes are equal"
     )
     return 0

@@ -93,11 +93,6 @@ class LanguageModelConfig:
                 is of a kind the exports cannot express.
         """
         values = JsonValues(directory / CONFIG_FILE)
-        if values.has("quantization_config"):
-            raise ModelLoadingError(
-                f"{values.where}: the weights are quantised already (quantization_config); give the checkpoint they "
-                "were made of, and a --precision of fewer bits."
-            )
         model_type = values.text("model_type")
         if model_type == "higgs_audio_v2":
             fields = _transformers_fields(values)

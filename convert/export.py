@@ -47,7 +47,9 @@ def export(
     """
     language_model = lm_format(lm_format_name, precision)
     _check_codec_revision(source, revision, codec, codec_revision)
-    checkpoint = Checkpoint.open(source, revision)
+    checkpoint = Checkpoint.open(source, revision, quantised=bool(language_model.quantised))
+    if checkpoint.quantisation:
+        language_model.check_quantised(source, checkpoint.quantisation, precision)
     tokenizer = checkpoint.directory / _TOKENIZER_FILE
     _check_tokenizer(tokenizer, checkpoint.config.vocab_size)
     codec_source = codec or codec_of(checkpoint.directory)
@@ -75,6 +77,7 @@ def export(
                 "format": language_model.name,
                 "precision": precision,
                 "logits_error": asdict(logits_error),
+                "quantisation": checkpoint.quantisation and checkpoint.quantisation.described(),
             },
             "codec": codec_record,
             "generation": {

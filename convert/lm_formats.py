@@ -8,8 +8,10 @@ from pathlib import Path
 
 from convert import lm, lm_check, lm_tensorrt_rtx, lm_vllm, trtllm, trtllm_check
 from convert.checkpoint import Checkpoint
-from convert.errors import ExportError
+from convert.errors import ExportError, ModelLoadingError
 from convert.lm_check import LogitsError
+from convert.quantised import Quantisation
+from convert.quantised_forms import KINDS
 from convert.quantization import PRECISIONS
 
 
@@ -19,13 +21,33 @@ class LmFormat:
 
     `write` takes the checkpoint, the folder `lm/` to create, the precision and the largest number of positions;
     `check` the checkpoint, that folder and the precision, and raises ExportError when its tolerance is exceeded.
+    `quantised`: the kinds of numbers that it takes in a checkpoint that is quantised already, in `QUANTISED_PRECISION`.
     """
 
     name: str
     precisions: tuple[str, ...]
     write: Callable[[Checkpoint, Path, str, int], None]
     check: Callable[[Checkpoint, Path, str], LogitsError]
+    quantised: tuple[str, ...] = ()
 
+    def check_quantised(self, source: str, found: Quantisation, precision: str) -> None:
+        """Raises ModelLoadingError for weights of a kind, or in a precision, in which the engine does not take them."""
+        strange = [kind for kind in found.kinds if kind not in self.quantised]
+        if strange:
+            raise ModelLoadingError(
+                f"{source}: the weights are quantised already ({found.method}, {strange[0]}); the format {self.name} "
+                f"takes {', '.join(self.quantised)}."
+            )
+        if precision != QUANTISED_PRECISION:
+            raise ModelLoadingError(
+                f"{source}: the weights are quantised already ({found.method}), and vLLM computes with such in "
+                f"{QUANTISED_PRECISION}, not in {precision}: give --precision {QUANTISED_PRECISION} (make: PRECISION=)."
+            )
+
+
+QUANTISED_PRECISION = "bf16"
+# What vLLM 0.30 runs on a CPU with AVX-512; it does not start on the others (tests/vllm/test_quantised.py).
+_ON_CPUS = ("int4", "int8", "int8 with one scale", "e4m3")
 
 FORMATS = {
     f.name: f
@@ -38,7 +60,8 @@ FORMATS = {
             lm_tensorrt_rtx.export,
             lm_check.compare_tensorrt_rtx,
         ),
-        LmFormat("vllm", tuple(lm_vllm.FLOAT_TYPES), lm_vllm.export, lm_vllm.compare),
+        LmFormat("vllm", tuple(lm_vllm.FLOAT_TYPES), lm_vllm.export, lm_vllm.compare, KINDS),
+        LmFormat("vllm-cpu", ("fp32", "bf16"), lm_vllm.export, lm_vllm.compare, _ON_CPUS),
     )
 }
 ALL_PRECISIONS = sorted({precision for f in FORMATS.values() for precision in f.precisions})

@@ -17,9 +17,12 @@ _NAMES = {
     torch.float16: "F16",
     torch.bfloat16: "BF16",
     torch.float8_e4m3fn: "F8_E4M3",
+    torch.int8: "I8",
+    torch.int32: "I32",
     torch.int64: "I64",
     torch.bool: "BOOL",
 }
+STORED_TYPES = {name: dtype for dtype, name in _NAMES.items()}
 _ALIGNMENT = 8  # of the data, so that readers may map it
 
 

@@ -1,6 +1,6 @@
 """Makes a checkpoint with random weights in exactly the files and names of the real one.
 
-    python -m demo.make_checkpoint OUT [--size tiny|demo|bench|true] [--layout transformers|boson]
+    python -m demo.make_checkpoint OUT [--size tiny|demo|bench|large|true] [--layout transformers|boson]
 
 The language model is in OUT, its codec in OUT/audio_tokenizer; like the real one, Boson's layout does not name the
 codec. The same arguments always give the same files.

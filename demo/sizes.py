@@ -48,6 +48,7 @@ SIZES = {
     "demo": ModelSize(256, 512, 4, 4, 2, 64, BYTE_VOCABULARY, SMALL_CODEC),
     "trained": ModelSize(192, 512, 5, 6, 2, 32, TRAINED_VOCABULARY, TRAINED_CODEC),
     "bench": ModelSize(768, 1344, 12, 12, 4, 64, BYTE_VOCABULARY, BENCH_CODEC),
+    "large": ModelSize(1536, 4096, 10, 12, 4, 128, BYTE_VOCABULARY, BENCH_CODEC),  # 466 M parameters
     # The real vocabulary's size and special ids, but the byte tokenizer: the other text ids are never used.
     "true": ModelSize(3072, 8192, 28, 24, 8, 128, 128256, TRUE_CODEC),
 }

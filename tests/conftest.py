@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,6 +26,9 @@ from demo.make_checkpoint import make_checkpoint
 from runtime.formats.signing import KEY_VARIABLE
 from runtime.triton.memory import MEMORY_VARIABLE
 from serve.triton import TritonServer
+
+if TYPE_CHECKING:  # it imports transformers, which most tests do without
+    from tests.serving.higgs import Higgs
 
 FIGURE = "figure"  # the user property that carries a measured value to the process that prints it
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,6 +127,14 @@ def voices() -> Path:
             (directory / "tone.txt").write_text(VOICE_TRANSCRIPT)
             (directory / "tone.json").write_text('{"language": "none", "source": "synthetic"}')
     return directory
+
+
+@pytest.fixture(scope="session")
+def higgs(checkpoint: Path) -> Higgs:
+    """transformers' own model of that checkpoint."""
+    from tests.serving.higgs import Higgs  # noqa: PLC0415
+
+    return Higgs(checkpoint)
 
 
 @pytest.fixture(scope="session")

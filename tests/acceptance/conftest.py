@@ -68,7 +68,8 @@ def manifest(pytestconfig: pytest.Config) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def checkpoint(pytestconfig: pytest.Config, manifest: dict[str, Any]) -> Checkpoint:
     made_of = manifest["checkpoint"]
-    return Checkpoint.open(pytestconfig.getoption("--checkpoint") or made_of["source"], made_of["revision"])
+    source = pytestconfig.getoption("--checkpoint") or made_of["source"]
+    return Checkpoint.open(source, made_of["revision"], quantised=True)
 
 
 @pytest.fixture(scope="session")

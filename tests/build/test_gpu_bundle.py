@@ -1,29 +1,18 @@
-"""Building GPU targets: steps in order, resumable, and a plain sentence for whatever is missing.
-
-The compilers and the GPU are stood in for by the smallest things that answer as they do: an nvidia-smi and a
-trtllm-build on the path, installed versions, and functions in the compilers' places. Tested is everything around them.
-"""
+"""Building GPU targets: steps in order, resumable, and a plain sentence for whatever is missing."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import shutil
-import sys
 from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from huggingface_hub.errors import GatedRepoError
 
-from build import __main__ as command
-from build import bundle as building
-from build import engines, machine
+from build import machine
 from build.container import IMAGE
 from build.errors import BuildError
 from build.memory import GIB, ModelShape
@@ -32,109 +21,7 @@ from demo.language_model import config_json
 from demo.sizes import SIZES
 from serve.errors import DeviceError
 from serve.manifest import check_bundle
-
-ROOT = Path(__file__).resolve().parents[2]
-H100 = "{}, GPU-{}, NVIDIA H100 80GB HBM3, 9.0, 81559, {}, 550.90.07\n"
-
-
-@dataclass
-class Workshop:
-    """A machine with two H100s, and what its compilers were asked for."""
-
-    folder: Path
-    checkpoint: Path
-    calls: list[str] = field(default_factory=list)
-    limits: dict[str, Any] = field(default_factory=dict)
-    shapes: dict[str, Any] = field(default_factory=dict)
-    conversions: list[str] = field(default_factory=list)
-    fails: set[str] = field(default_factory=set)
-
-    @property
-    def bundle(self) -> Path:
-        return self.folder / "h100"
-
-    def gpus(self, lines: str) -> None:
-        (self.folder / "bin" / "gpus").write_text(lines)
-
-    def build(self, *options: str, target: str = "h100") -> int:
-        words = ["--target", target, "--checkpoint", str(self.checkpoint), "--output", str(self.folder / target)]
-        return command.main([*words, *options])
-
-    def convert(self, words: list[str], exports: Path) -> None:
-        """Hand out finished exports in place of a conversion."""
-        self.conversions.append(" ".join(words))
-        values = dict(itertools.pairwise(words))
-        output = Path(values["--output"])
-        shutil.rmtree(output, ignore_errors=True)
-        shutil.copytree(exports, output)
-        record = json.loads((output / "export.json").read_text())
-        (output / "export.json").write_text(json.dumps(record | {"fingerprint": values["--fingerprint"]}))
-
-    def compile(self, name: str, output: Path) -> None:
-        self.calls.append(name)
-        output.write_text(name)
-        if name in self.fails:
-            raise BuildError(f"{name} failed: out of memory")
-
-
-@pytest.fixture
-def workshop(tmp_path: Path, bundle: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    made = Workshop(tmp_path, checkpoint)
-    monkeypatch.setattr(building, "_convert", lambda words: made.convert(words, bundle / "exports"))
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    scripts = {
-        "nvidia-smi": f"#!/bin/sh\ncat {tools}/gpus\n",
-        "trtllm-build": "#!/bin/sh\n",
-    }
-    for name, text in scripts.items():
-        (tools / name).write_text(text)
-        (tools / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    made.gpus(H100.format(0, "aaaa", 30000) + H100.format(1, "bbbb", 81000))
-    install(monkeypatch, tmp_path / "installed", {"tensorrt_llm": "1.2.1", "tensorrt": "10.14.1.48"})
-
-    def build_engine(weights: Path, engine: Path, shapes: Any, timing_cache: Path) -> None:
-        made.limits = vars(shapes)
-        engine.mkdir()
-        (engine / "config.json").write_text("{}")
-        made.compile("trtllm", engine / "rank0.engine")
-
-    def compile_plan(onnx: Path, plan: Path, shapes: Any, capability: str) -> None:
-        assert onnx.is_file()
-        assert capability == "9.0"
-        made.shapes[plan.name] = vars(shapes)
-        made.compile(plan.stem, plan)
-
-    shapes_kind = namedtuple_class("max_batch", "min_frames", "typical_frames", "max_frames")
-    fakes = {
-        "build.trtllm": SimpleNamespace(build_engine=build_engine, EngineShapes=SimpleNamespace),
-        "build.tensorrt_plan": SimpleNamespace(compile_plan=compile_plan),
-        "build.rtx": SimpleNamespace(CodecShapes=shapes_kind, compile_codec=None),
-    }
-    for name, fake in fakes.items():
-        monkeypatch.setitem(sys.modules, name, fake)
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    for name in ("trtllm.py", "higgs_network.py", "tensorrt_plan.py", "rtx.py", "onnx_compiler.py"):
-        (sources / name).write_text(name)
-    monkeypatch.setattr(engines, "_HERE", sources)
-    return made
-
-
-def namedtuple_class(*names: str) -> Callable[..., SimpleNamespace]:
-    return lambda *values: SimpleNamespace(**dict(zip(names, values, strict=True)))
-
-
-def install(monkeypatch: pytest.MonkeyPatch, folder: Path, packages: dict[str, str]) -> None:
-    """Make packages look installed, in these versions."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, number in packages.items():
-        information = folder / f"{name}-{number}.dist-info"
-        information.mkdir(parents=True)
-        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
-    monkeypatch.syspath_prepend(str(folder))
+from tests.build.conftest import H100, Workshop, install
 
 
 def test_a_gpu_bundle_is_converted_compiled_and_assembled(
@@ -382,48 +269,3 @@ def test_nonsense_is_refused(
     assert workshop.build(*options) == 1
     assert sentence in capsys.readouterr().err
     assert workshop.conversions == [], "said before hours of work"
-
-
-def test_vllm_takes_any_card_and_its_limits_from_the_cards_memory(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The package is stood in for; nothing is compiled, and the codec stays on the processor."""
-    install(monkeypatch, workshop.folder / "installed", {"vllm": "0.30.0"})
-    cards = "0, GPU-s, NVIDIA RTX A2000, 8.6, {0}, {0}, 1\n1, GPU-t, NVIDIA RTX A2000, 8.6, {0}, {0}, 1\n"
-    workshop.gpus(cards.format(6138))
-    assert workshop.build("--gpus", "2", target="vllm") == 0, capsys.readouterr().err
-    manifest = json.loads((workshop.folder / "vllm" / "manifest.json").read_text())
-    requires, limits = manifest["requires"], manifest["limits"]
-    assert (requires["gpu_architecture"], requires["gpus"], requires["numpy_below"]) == ("sm80+", 2, "2")
-    assert {"vllm", "onnxruntime", "torch"} <= requires["packages"].keys()
-    assert limits["gpus"] == 2 and limits["codec_engine"] == "onnxruntime"
-    repository = workshop.folder / "vllm" / "model_repository"
-    settings = json.loads((repository / "lm" / "1" / "settings.json").read_text())
-    assert settings["engine"] == "vllm"
-    assert settings["vllm"]["tensor_parallel"] == 2 and settings["vllm"]["dtype"] == "bfloat16"
-    lm = json.loads((repository / "lm" / "1" / "weights" / "lm.json").read_text())
-    numbers = 2 * lm["num_layers"] * lm["num_kv_heads"] * lm["head_dim"]
-    numbers *= limits["max_streams"] * limits["max_positions"]
-    assert settings["vllm"]["kv_cache_bytes"] == 2 * numbers // 2, "bfloat16, half of them in each"
-    assert json.loads((repository / "codec_decoder" / "1" / "settings.json").read_text())["threads"] == 0
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert [gpu.uuid for gpu in check_bundle(workshop.folder / "vllm", verify=True).gpus] == ["GPU-s", "GPU-t"]
-
-    workshop.gpus(cards.format(3500))
-    assert workshop.build(target="vllm") == 0, "vLLM's estimate of what stands beside is three gibibytes"
-    assert "streams fit instead of 64" in capsys.readouterr().out
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    workshop.gpus("")
-    assert workshop.build(target="vllm") == 1
-    said = capsys.readouterr().err
-    assert said.startswith(
-        "build: target vllm cannot be built here: a GPU of compute capability 8.0 or more is needed and this machine "
-        "shows none"
-    )
-    assert said.endswith("elsewhere, say how much memory the GPU has: GPU_MEMORY=<GiB>\n") and said.count("\n") == 1
-    assert workshop.build("--gpu-memory", "24", target="vllm") == 0, "elsewhere"
-    assert workshop.build("--gpu-memory", "24") == 1
-    assert "target h100 is for one kind of GPU, whose memory it knows" in capsys.readouterr().err
-    install(monkeypatch, workshop.folder / "installed", {})
-    assert workshop.build("--gpu-memory", "24", target="vllm") == 1
-    assert "vllm is not installed in" in capsys.readouterr().err

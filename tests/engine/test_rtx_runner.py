@@ -74,11 +74,6 @@ def engine(runner: RtxRunner) -> Iterator[Engine]:
     running.close()
 
 
-@pytest.fixture(scope="module")
-def higgs(checkpoint: Path) -> Higgs:
-    return Higgs(checkpoint)
-
-
 def order(name: str, prompt: Prompt, sampling: SamplingParameters, frames: int = FRAMES) -> Request:
     return Request(name, prompt, sampling, WindowPlan(10, 1.5, 50), frames, 300.0)
 

@@ -16,19 +16,13 @@ from runtime.engine.contract import SpeechEngine
 from runtime.engine.inflight.engine import Engine
 from runtime.engine.inflight.onnx_runner import OnnxRunner
 from tests.engine.orders import ENDLESS, LIMITS, SAMPLING, codes, order
-from tests.serving.higgs import Higgs
+from tests.serving.higgs import TEXT, WORDS, Higgs
 from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
 
 EIGHT = replace(LIMITS, max_streams=8)
 FRAMES, PATIENCE = 120, 300.0  # seconds; eight streams on a busy core
-TEXT, WORDS = "The parity test reads this sentence aloud.", "A tone that glides."
-
-
-@pytest.fixture(scope="module")
-def higgs(checkpoint: Path) -> Higgs:
-    return Higgs(checkpoint)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ torchaudio_shim.install()
 
 from transformers import AutoProcessor, HiggsAudioV2ForConditionalGeneration  # noqa: E402
 
+TEXT, WORDS = "The parity test reads this sentence aloud.", "A tone that glides."  # to speak; those of the clip
+
 
 @dataclass(frozen=True)
 class Generated:

@@ -13,12 +13,11 @@ import pytest
 
 from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
-from tests.serving.higgs import Higgs
+from tests.serving.higgs import TEXT, WORDS, Higgs
 from tests.serving.models import codes_of, first_prompt, infer, one_part, written
 
 FRAMES = 240
 GREEDY, WINDOWS = SamplingParameters(0.0, 0, 1.0, 0, 1, 0), WindowPlan(10, 1.5, 50)
-TEXT, WORDS = "The parity test reads this sentence aloud.", "A tone that glides."
 
 
 def marked(ids: np.ndarray, clip: np.ndarray, audio_token: int, delay_token: int) -> np.ndarray:

@@ -48,11 +48,14 @@ def spoken_by_vllm(prompts: list[Generated], folder: Path, record: bool = True) 
         return answers(engine, requests)
 
 
-def judged(prompts: list[Generated], spoken: list[np.ndarray], folder: Path = VOICE) -> list[Agreement]:
-    """Each stream's codes beside the float32 logits of the checkpoint in `folder`."""
+def judged(
+    prompts: list[Generated], spoken: list[np.ndarray], folder: Path = VOICE, more: float = 0.0
+) -> list[Agreement]:
+    """Each stream's codes beside the float32 logits of the checkpoint in `folder`; `more`: how far something else than
+    bfloat16 may move one."""
     checkpoint = Checkpoint.open(folder)
     return [
-        compare(Spoken(prompt.ids, prompt.clip, codes.astype(np.int32), ""), checkpoint, "bf16", 0.0)
+        compare(Spoken(prompt.ids, prompt.clip, codes.astype(np.int32), ""), checkpoint, "bf16", more)
         for prompt, codes in zip(prompts, spoken, strict=True)
     ]
 

@@ -1,6 +1,7 @@
-"""A checkpoint that is quantised already (GPTQ, four bits), which the engine reads and the converter refuses.
+"""Checkpoints that are quantised already, of each kind that vLLM runs on a CPU: it takes what the converter writes of
+them, both feed-forwards, and speaks as transformers does with the values they stand for.
 
-vLLM takes it by `quantization_config`, both feed-forwards, and speaks as transformers does with what it stands for.
+With int8 and e4m3 vLLM rounds activations, too. How far that may move a logit is measured on transformers' layers.
 """
 
 from __future__ import annotations
@@ -8,85 +9,137 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from convert import lm_vllm
 from convert.checkpoint import Checkpoint
-from convert.shards import SINGLE_FILE
+from convert.lm_check import mixed_prompt, reference_logits
+from runtime.engine.contract import SpeechEngine
+from runtime.formats.errors import ModelLoadingError
+from tests.acceptance.parity import Agreement
+from tests.conftest import built
 from tests.engine.orders import ENDLESS, order
-from tests.serving.higgs import Higgs
-from tests.vllm.conftest import IN_PROCESS, VOICE, started
+from tests.quantised_checkpoints import E4M3, KINDS, of_a_layer, quantise
+from tests.serving.higgs import Generated, Higgs
+from tests.vllm.conftest import IN_PROCESS, VOICE, VOICES, started
 from tests.vllm.requests import PATIENCE, answers
 from tests.vllm.test_bf16 import judged
+from tools.bench.engines import load
 
 pytestmark = pytest.mark.long
 
-BITS, GROUP = 4, 32  # weights that share a scale
-PACKED = 32 // BITS  # in an int32
 SENTENCES, FRAMES = 4, 60
-
-
-def packed(values: torch.Tensor, dim: int) -> torch.Tensor:
-    """Numbers of four bits, int32, eight in one along `dim`, the first lowest."""
-    parts = values.unflatten(dim, (-1, PACKED)).unbind(dim + 1)
-    return torch.stack([part << (BITS * i) for i, part in enumerate(parts)]).sum(0).to(torch.int32)
-
-
-def quantised(weight: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """GPTQ's tensors for a weight [out, in], symmetric, and what they stand for."""
-    groups = weight.float().T.unflatten(0, (-1, GROUP))  # [groups, GROUP, out]
-    scales = (groups.abs().amax(1, keepdim=True) / 7).to(torch.bfloat16).float()
-    numbers = (groups / scales).round().clamp(-8, 7)
-    stored = (numbers.flatten(0, 1) + 8).to(torch.int32)
-    zeros = torch.full((len(groups), weight.shape[0]), 7, dtype=torch.int32)  # GPTQ stores one less
-    tensors = {
-        "qweight": packed(stored, 0),
-        "qzeros": packed(zeros, 1),
-        "scales": scales[:, 0].to(torch.bfloat16),
-        "g_idx": torch.arange(weight.shape[1], dtype=torch.int32) // GROUP,
-    }
-    return tensors, (numbers * scales).flatten(0, 1).T
+Watch = Callable[[int, torch.nn.Module], None]
+BFLOAT16 = replace(IN_PROCESS, dtype="bfloat16")
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The demo voice in GPTQ's form, and in plain float32 with the same values."""
-    gptq, plain = tmp_path_factory.mktemp("gptq"), tmp_path_factory.mktemp("plain")
-    for folder in (gptq, plain):
-        lm_vllm.export(Checkpoint.open(VOICE), folder, "fp32", 4096)
-    weights = load_file(plain / SINGLE_FILE)
-    whole = {}
-    for name in [name for name in weights if name.endswith("_proj.weight")]:
-        tensors, weights[name] = quantised(weights[name])
-        whole |= {f"{name.removesuffix('weight')}{part}": tensor.contiguous() for part, tensor in tensors.items()}
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, plain / SINGLE_FILE)
-    rest = {name: tensor for name, tensor in weights.items() if not name.endswith("_proj.weight")}
-    save_file(whole | rest, gptq / SINGLE_FILE)
-    config = json.loads((gptq / "config.json").read_text())
-    method = {"quant_method": "gptq", "bits": BITS, "group_size": GROUP, "sym": True, "desc_act": False}
-    (gptq / "config.json").write_text(json.dumps(config | {"quantization_config": method}))
-    return gptq, plain
+def voice() -> Higgs:
+    return Higgs(VOICE)
 
 
-def test_its_codes_are_transformers_choice_with_the_weights_it_stands_for(
-    folders: tuple[Path, Path], figure: Callable[[str, str], None]
-) -> None:
-    gptq, plain = folders
-    higgs, held_out = Higgs(VOICE), json.loads((VOICE / "held_out.json").read_text())
-    prompts = [higgs.generate(1, one["written"]) for one in held_out[:SENTENCES]]
-    requests = [
-        replace(order(f"{i}", frames=FRAMES, sampling=ENDLESS, timeout=PATIENCE), prompt=higgs.prompt(one))
-        for i, one in enumerate(prompts)
-    ]
-    with started(gptq, options=replace(IN_PROCESS, dtype="bfloat16")) as engine:
-        spoken = answers(engine, requests)
-    found = judged(prompts, spoken, plain)
+@pytest.fixture(scope="module")
+def prompts(voice: Higgs) -> list[Generated]:
+    return [voice.generate(1, one["written"]) for one in json.loads((VOICE / "held_out.json").read_text())[:SENTENCES]]
+
+
+def spoken_by(engine: SpeechEngine, voice: Higgs, prompts: list[Generated]) -> list[np.ndarray]:
+    return answers(
+        engine,
+        [
+            replace(order(f"{i}", frames=FRAMES, sampling=ENDLESS, timeout=PATIENCE), prompt=voice.prompt(one))
+            for i, one in enumerate(prompts)
+        ],
+    )
+
+
+def rounding(largest: int, numbers: torch.dtype, _: int, layer: torch.nn.Module) -> None:
+    """Has each matrix of a layer multiplied with numbers of eight bits, one scale a position."""
+
+    def rounded(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        scales = inputs[0].abs().amax(-1, keepdim=True).clamp(min=1e-12) / largest
+        values = inputs[0] / scales
+        return ((values.round() if numbers == torch.int8 else values.to(numbers).float()) * scales,)
+
+    for module in layer.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(rounded)
+
+
+def moved_by(watch: Watch, checkpoint: Checkpoint) -> float:
+    """How far it moves a logit, the root of the mean square, in standard deviations."""
+    segments = mixed_prompt(checkpoint)
+    expected, actual = (reference_logits(checkpoint, segments, one) for one in (None, watch))
+    return float(np.sqrt(np.square(actual - expected).mean()) / expected.std())
+
+
+def summary(found: list[Agreement]) -> str:
     same, total = sum(one.equal for one in found), sum(one.codes for one in found)
-    worst = max(one.worst for one in found)
-    figure("vLLM on a GPTQ checkpoint: codes that are float32's choice", f"{same} of {total}, the worst {worst:.3f} σ")
+    return f"{same} of {total}, the worst {max(one.worst for one in found):.3f} σ ({found[0].allowed:.3f} allowed)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "watch"),
+    [
+        ("awq", None),
+        ("gptq of 4 bits", None),
+        ("packed 4 bits, with zeros", None),
+        ("packed 4 bits, one scale an output", None),
+        ("int8", partial(rounding, 127, torch.int8)),
+        ("int8 with one scale", partial(rounding, 127, torch.int8)),
+        ("e4m3", partial(rounding, 448, E4M3)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_its_codes_are_transformers_choice_with_the_weights_it_stands_for(
+    kind: str,
+    watch: Watch | None,
+    voice: Higgs,
+    prompts: list[Generated],
+    tmp_path: Path,
+    figure: Callable[[str, str], None],
+) -> None:
+    few, plain = quantise(VOICE, KINDS[kind], tmp_path)
+    lm_vllm.export(Checkpoint.open(few, quantised=True), tmp_path / "lm", "bf16", 4096)
+    with started(tmp_path / "lm", options=BFLOAT16) as engine:
+        spoken = spoken_by(engine, voice, prompts)
+    moved = moved_by(watch, Checkpoint.open(plain)) if watch else 0.0
+    found = judged(prompts, spoken, plain, moved)
+    figure(f"vLLM on a checkpoint of {kind}: codes that are float32's choice", summary(found))
     assert all(one.holds for one in found)
-    assert not all(one.holds for one in judged(prompts, spoken, VOICE)), "four bits must matter"
+    if not watch:
+        assert not all(one.holds for one in judged(prompts, spoken, VOICE)), "four bits must matter"
+
+
+@pytest.mark.parametrize("kind", ["gptq of 8 bits", "packed 8 bits, even", "fp8", "e4m3 with one scale"])
+def test_what_the_converter_refuses_for_a_cpu_vllm_does_not_run_there(kind: str, tmp_path: Path) -> None:
+    few, _ = quantise(VOICE, KINDS[kind], tmp_path)
+    lm_vllm.export(Checkpoint.open(few, quantised=True), tmp_path / "lm", "bf16", 4096)
+    with pytest.raises(ModelLoadingError, match="vLLM does not start"), started(tmp_path / "lm", options=BFLOAT16):
+        pass
+
+
+def test_a_bundle_of_one_whose_head_is_quantised_too_speaks_like_its_values(
+    voice: Higgs, prompts: list[Generated], tmp_path: Path, figure: Callable[[str, str], None]
+) -> None:
+    """As an AWQ tool leaves it that was told nothing of audio; and one layer that it was told to leave alone."""
+
+    def which(name: str) -> bool:
+        return (of_a_layer(name) and ".layers.2." not in name) or name == "audio_lm_head.weight"
+
+    few, plain = quantise(VOICE, KINDS["awq"], tmp_path, which, modules_to_not_convert=["model.layers.2."])
+    bundle = built("vllm_awq_bundle", few, VOICES, "--target", "vllm-cpu", "--precision", "bf16")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["language_model"]["quantisation"] == {"method": "awq", "kinds": ["int4"]}
+    engine = load(bundle)
+    try:
+        found = judged(prompts, spoken_by(engine, voice, prompts), plain)
+    finally:
+        engine.close()
+    figure("a bundle of an AWQ checkpoint, its head quantised too", summary(found))
+    assert all(one.holds for one in found)

@@ -51,7 +51,7 @@ class DrawnCheckpoint(Checkpoint):
         """Only the configuration is written into `directory`."""
         config = config_json(size, "bfloat16")
         write_configs(directory, config, config)
-        return cls(directory, None, LanguageModelConfig.from_files(directory), {}, {}, size)
+        return cls(directory, None, LanguageModelConfig.from_files(directory), {}, {}, None, size)
 
     def tensor(self, name: str) -> torch.Tensor:
         """bfloat16, as the real checkpoint stores it."""

@@ -29,25 +29,10 @@ from tests.engine.orders import codes
 from tests.engine.trtllm.conftest import Start, until
 from tests.engine.trtllm.orders import FRAMES, GREEDY, LIMITS, SAMPLING, invite_visitors, order, random_prompt
 from tests.engine.trtllm.standin.executor import BLOCK
-from tests.serving.higgs import Generated, Higgs
+from tests.serving.higgs import TEXT, WORDS, Generated, Higgs
 from tools.bench.listening import listen
 
 pytestmark = pytest.mark.slow
-
-TEXT, WORDS = "The parity test reads this sentence aloud.", "A tone that glides."
-
-
-@pytest.fixture(scope="module")
-def higgs(checkpoint: Path) -> Higgs:
-    return Higgs(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def clip() -> np.ndarray:
-    """One second to imitate, float32 at 24 kHz."""
-    seconds = np.arange(24000) / 24000
-    noise = np.random.default_rng(0).standard_normal(24000) * 0.02
-    return (0.3 * np.sin(2 * np.pi * (150 + 100 * seconds) * seconds) + noise).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

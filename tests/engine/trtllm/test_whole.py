@@ -190,17 +190,6 @@ def built(exports: Exports, target: Target, folder: Path) -> Path:
     return weights
 
 
-@pytest.fixture(scope="module")
-def higgs(checkpoint: Path) -> Higgs:
-    return Higgs(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def clip() -> np.ndarray:
-    """One second to imitate, float32 at 24 kHz."""
-    return (0.3 * np.sin(2 * np.pi * 200 * np.arange(24000) / 24000)).astype(np.float32)
-
-
 def test_codes_from_the_converted_network_definition_equal_transformers(
     serve: Serve, higgs: Higgs, clip: np.ndarray, figure: Callable[[str, str], None]
 ) -> None:
