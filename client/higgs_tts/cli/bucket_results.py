@@ -32,12 +32,14 @@ class BucketResults(AbstractContextManager["BucketResults"]):
 
     Two batches never overwrite each other: an object is created where there was none, or replaces the very one that was
     looked at. Failures are remembered until the batch ends.
+    few: whether the batch is a small part of what is there: then each file is asked for, and the bucket is not listed.
     """
 
     is_shared = True
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, few: bool = False) -> None:
         self._storage = storage
+        self._few = few
         self._temporary = TemporaryDirectory(prefix="higgs-batch-")
         self.folder = Path(self._temporary.name)
         self._lock = threading.Lock()
@@ -47,9 +49,9 @@ class BucketResults(AbstractContextManager["BucketResults"]):
         self._has_company = False
 
     def look(self, files: Mapping[str, Item]) -> None:
-        """List the bucket, then ask for the metadata of what is there of these files. Raises StorageError."""
+        """Ask for the metadata of what is there of these files. Raises StorageError."""
         self._items = {item.id: item for item in files.values()}
-        there = [one.name for one in self._storage.names() if one.name in files]
+        there = files if self._few else [one.name for one in self._storage.names() if one.name in files]
         with ThreadPoolExecutor(LOOKS) as pool:
             for _ in pool.map(lambda name: self._look_at(files[name], name), there):
                 pass
