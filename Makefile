@@ -16,6 +16,7 @@ DEVICE ?=
 FALLBACK ?=
 STATE ?=
 GATEWAY ?=
+SERVE_OPTIONS ?=
 BUNDLE ?= artifacts/$(TARGET)
 TEXT ?= The speech is streamed out of Triton.
 URL ?= localhost:8001

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import resource
+import socket
 import sys
+import time
 
 import uvicorn
 from higgs_tts import HiggsError
@@ -12,6 +14,8 @@ from higgs_tts import HiggsError
 from gateway.app import create_app
 from gateway.connection import PunctualProtocol, PunctualSocket
 from gateway.settings import Settings, parse
+
+_DRAINED = 0.9  # of the time to drain; the rest is for the end itself
 
 
 def web_server(settings: Settings) -> uvicorn.Server:
@@ -23,8 +27,15 @@ def web_server(settings: Settings) -> uvicorn.Server:
     class Socket(PunctualSocket):
         write_timeout = settings.write_timeout
 
+    app = create_app(settings)
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.state.stops_at = time.monotonic() + _DRAINED * settings.drain
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         ssl_certfile=settings.tls_cert,
@@ -41,7 +52,7 @@ def web_server(settings: Settings) -> uvicorn.Server:
         root_path=settings.root_path,
     )
     config.load()
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def main(arguments: list[str] | None = None) -> int:

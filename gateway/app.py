@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,15 +25,20 @@ from gateway.metrics import Metrics
 from gateway.openapi import ERRORS, DescribedApp
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.store import Store
 from gateway.voice_names import VoiceNames
 
 _WAITING_THREADS = 64
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Raises ValueError with one sentence for keys that are none, HiggsError for an address that is none."""
+    """Its `state.stops_at` is when it has to have ended, of time.monotonic(), once that is known.
+
+    Raises ValueError with one sentence for keys or names that are none, HiggsError for an address that is none.
+    """
     keys, measured = Keys(settings.keys, settings.keys_file), Metrics()
     cache = SpeechCache(settings.cache, settings.cache_bytes) if settings.cache else None
+    store = Store(settings, measured) if settings.store else None
     credentials = None
     if settings.triton_root is not None:
         files = (settings.triton_root, settings.triton_key, settings.triton_cert)
@@ -41,12 +47,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = Services(settings, client, VoiceNames(client, settings.aliases), measured, cache)
+        app.state.services = Services(settings, client, VoiceNames(client, settings.aliases), measured, cache, store)
+        app.state.stops_at = time.monotonic()
         app.state.readiness = Readiness(client, measured)
         # Most of what waits in a thread waits for the server.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_WAITING_THREADS, "waiting"))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.close)
+            if store is not None:
+                stack.push_async_callback(_closed, store, app)
             if settings.wyoming is not None:
                 port = sockets.wyoming.listening(settings.wyoming, app.state.services)
                 app.state.wyoming = await stack.enter_async_context(port)
@@ -77,3 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["*"],
         )
     return app
+
+
+async def _closed(store: Store, app: FastAPI) -> None:
+    """What was spoken is stored, in what is left of the time for that."""
+    await store.close(app.state.stops_at - time.monotonic())

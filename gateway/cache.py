@@ -22,7 +22,7 @@ from gateway.encoding import Output
 
 _TEMPORARY = ".part-"
 # They change nothing of the answer's bytes.
-_APART = {"model", "strict", "voice", "ref_audio", "stream"}
+_APART = {"model", "strict", "voice", "ref_audio", "stream", "store", "session_id"}
 
 
 @dataclass(frozen=True)

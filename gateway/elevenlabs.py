@@ -102,13 +102,18 @@ async def speak_timed(
             await parts.aclose()  # type: ignore[attr-defined]
         yield _line("", _alignment(aligned(speech.chunk, body.speed)) if speech.chunk else None)
 
-    return await respond(body, Form(output_of(output_format), JSON_LINES, told), request, {})
+    return await respond(body, Form(output_of(output_format), JSON_LINES, told, _sound), request, {})
 
 
 def _body(voice_id: str, text: Text) -> Any:
     settings = text.voice_settings or VoiceSettings(speed=None)
     options = {"language": text.language_code, "seed": text.seed}
     return SpeechRequest(input=text.text, voice=voice_id, speed=settings.speed or 1.0, **options)
+
+
+def _sound(lines: bytes) -> bytes:
+    """The audio in all of the lines."""
+    return b"".join(base64.b64decode(json.loads(line)["audio_base64"]) for line in lines.splitlines())
 
 
 def _line(audio: str, alignment: dict[str, Any] | None) -> bytes:

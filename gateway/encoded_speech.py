@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from higgs_tts import AsyncSpeechStream, AudioChunk, HiggsError, SpeechReport
 
 from gateway import errors
+from gateway.copies import Copy
 from gateway.encoding import Encoder
 from gateway.metrics import Spoken
 
@@ -22,6 +23,8 @@ T = TypeVar("T")
 # Of their own, so that whoever waits in a thread holds up nobody's sound.
 _ENCODERS = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "encoder")
 _MOST_OF_A_HEADER = 4000  # bytes; proxies and clients take no longer ones
+_LAST, _DATA = "speech.audio.done", b"data: "
+_DONE = f"event: {_LAST}\n".encode() + _DATA
 
 
 class EncodedSpeech:
@@ -138,7 +141,23 @@ async def events(speech: EncodedSpeech, parts: AsyncIterator[bytes]) -> AsyncIte
     tokens = (report.text_tokens, report.frames) if report else (0, 0)
     usage = dict(zip(("input_tokens", "output_tokens", "total_tokens"), (*tokens, sum(tokens)), strict=True))
     about = {"finish_reason": speech.finish_reason, "report": report and asdict(report)}
-    yield _event({"type": "speech.audio.done", "usage": usage, **about})
+    yield _event({"type": _LAST, "usage": usage, **about})
+
+
+async def with_word(parts: AsyncIterator[bytes], copy: Copy) -> AsyncIterator[bytes]:
+    """The same events, of which the last one says also what became of the copy."""
+    try:
+        async for part in parts:
+            before, done, data = part.partition(_DONE)
+            yield before + _event(json.loads(data) | await copy.word()) if done else part
+    finally:
+        await parts.aclose()  # type: ignore[attr-defined]
+
+
+def sound_of_events(body: bytes) -> bytes:
+    """The audio in all of the events."""
+    lines = (line.removeprefix(_DATA) for line in body.splitlines() if line.startswith(_DATA))
+    return b"".join(base64.b64decode(json.loads(line).get("audio", "")) for line in lines)
 
 
 def _without_words(report: SpeechReport) -> dict[str, Any]:

@@ -26,6 +26,7 @@ LEAST_SPEED, MOST_SPEED = 0.25, 4.0
 _TEMPO = (0.5, 2.0)  # what one `atempo` filter does well; several in a row do the rest
 _PUSH_SECONDS = 0.02  # `atempo` lets nothing out before it could fill a frame as long as the one that came in
 _UNKNOWN_SIZE = 0xFFFFFFFF  # in a WAV header: read on to the end
+_WAV_HEADER_BYTES = 44
 _COMMON = {"fflags": "+bitexact", "flush_packets": "1"}
 
 
@@ -228,6 +229,20 @@ def _tempos(speed: float) -> Iterator[float]:
         speed /= factor
     if speed != 1.0:
         yield speed
+
+
+def with_length(wav: bytes) -> bytes:
+    """A whole WAV file of ours, whose header then says how long it is."""
+    riff, data = len(wav) - 8, len(wav) - _WAV_HEADER_BYTES
+    return b"".join(
+        (
+            wav[:4],
+            struct.pack("<I", riff),
+            wav[8 : _WAV_HEADER_BYTES - 4],
+            struct.pack("<I", data),
+            wav[_WAV_HEADER_BYTES:],
+        )
+    )
 
 
 def _wav_header(sample_rate: int) -> bytes:

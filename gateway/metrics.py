@@ -6,11 +6,12 @@ import json
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import APIRouter, Request, Response
-from higgs_tts import AudioChunk
+from higgs_tts import AudioChunk, FinishReason
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -22,8 +23,11 @@ from prometheus_client import (
     generate_latest,
 )
 
+from gateway.copies import Copy
+
 _SECONDS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
 _FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 4)
+_ENDS = get_args(FinishReason)  # of speeches that came to one
 _STARVED = (0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 disable_created_metrics()  # a series more for each, which nobody reads
@@ -64,6 +68,12 @@ class Metrics:
         self.unstarved = counter("unstarved_speeches", "Speeches of which a player always had something to play.")
         self.cached = counter("cached_answers", "Answers that were given again without asking the server.")
         self.audio = counter("audio_seconds", "Seconds of audio that the server spoke.")
+        self.stored = counter("stored", "Speeches for the store, by what became of them.", ("outcome",))
+        self.store_waiting = Gauge(
+            "higgs_gateway_store_waiting_bytes",
+            "Memory that speeches on their way to the store take.",
+            registry=self.registry,
+        )
 
 
 @dataclass
@@ -85,6 +95,9 @@ class Spoken:
     starved_seconds: float = 0.0
     text: str | None = None
     waits_for_text: bool = False  # so how long it took says nothing
+    copy: Copy | None = None  # what goes to the store, too
+    sent_seconds: float | None = None  # of the server's audio; None: all that it spoke
+    _copied_seconds: float = 0.0  # of it, that are in copies of before
     _last_audio_at: float | None = None
     _plays_from: float | None = None
 
@@ -116,12 +129,29 @@ class Spoken:
             self._plays_from = time.monotonic()
             self.metrics.first_byte.labels(self.format).observe(self._plays_from - self.started_at)
         self.bytes_sent += len(data)
+        if self.copy is not None:
+            self.copy.add(data)
 
-    def ends(self, outcome: str) -> None:
-        """The speech is over, for a finish reason, by an error's class, or because its client has `gone`."""
+    def end_copy(self, outcome: str, about: Mapping[str, str], then: Copy | None = None) -> None:
+        """The file that is copied is whole, or not, by how it ended. about: what else is stored of it. then: the next
+        one of the same speech."""
+        copy, self.copy = self.copy, then
+        if copy is None:
+            return
+        sent = self.audio_seconds if self.sent_seconds is None else self.sent_seconds
+        seconds, self._copied_seconds = (sent - self._copied_seconds) / self.speed, sent
+        if outcome in _ENDS:
+            copy.end({"finish-reason": outcome, "audio-seconds": f"{seconds:.3f}", **about})
+        else:
+            copy.leave()
+
+    def ends(self, outcome: str, about: Mapping[str, str] | None = None) -> None:
+        """The speech is over, for a finish reason, by an error's class, or because its client has `gone`. about: what
+        else is stored of it."""
         if self.outcome:
             return
         self.outcome = outcome
+        self.end_copy(outcome, about or {}, then=self.copy)
         self.metrics.speeches.labels(outcome, self.format, self.voice).inc()
         self.metrics.audio.inc(self.audio_seconds)
         if outcome in ("stop", "length") and self._last_audio_at is not None:
@@ -133,6 +163,8 @@ class Spoken:
 
     def leave_line(self, **about: Any) -> None:
         """Write a line of JSON into the log. about: what else it says."""
+        if self.copy is not None:
+            self.copy.leave()  # where nobody came to hear it
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "request_id": self.request_id,
@@ -156,6 +188,7 @@ class Spoken:
             "audio_seconds": round(self.audio_seconds, 3),
             "starved_seconds": round(self.starved_seconds, 3),
             "bytes": self.bytes_sent,
+            **({"stored_as": self.copy.name} if self.copy is not None else {}),
             **({"text": self.text} if self.text is not None else {}),
         }
 

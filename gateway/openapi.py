@@ -53,6 +53,21 @@ _DONE = _told(
     finish_reason={"type": "string"},
     report={"type": ["object", "null"]},
 )
+_DONE["properties"] |= {  # of a speech that is stored
+    "stored": {"type": "boolean", "description": "Whether it was stored by now."},
+    "stored_address": {"type": "string", "description": "Where: s3://…, or a name in the operator's folder."},
+    "stored_url": {"type": "string", "description": "Whence anybody may fetch it for a while."},
+    "stored_error": {"type": "string", "description": "Why it was not, in a sentence."},
+}
+STORED_HEADERS = {
+    name: {"description": meaning, "schema": {"type": "string"}}
+    for name, meaning in (
+        ("x-stored", "Of a speech that is stored: its address."),
+        ("x-stored-url", "Whence anybody may fetch it for a while, once it is there."),
+        ("x-was-stored", "With `stream: false`: whether it is there, `true` or `false`."),
+        ("x-stored-error", "Why it is not, in a sentence."),
+    )
+}
 _ERROR = _told("speech.audio.error", error={"$ref": f"#/components/schemas/{ErrorDetails.__name__}"})
 # One server-sent event, whose data are JSON.
 EVENT: dict[str, Any] = {

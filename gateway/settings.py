@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.stored_names import DEFAULT, FIELDS
+
 LOOPBACK = "127.0.0.1"
 PORT = 8080
 KEYS_VARIABLE, KEYS_FILE_VARIABLE = "HIGGS_API_KEYS", "HIGGS_API_KEYS_FILE"
@@ -31,7 +33,10 @@ class Settings:
     hosts: names that a gateway without keys on the loopback interface is called by, besides localhost.
     aliases: names of voices beside the server's own. cors: origins of pages that may call. fetch_references: whether
     `ref_audio` may be an http(s) address. consents: folder for consents to clone a voice; None keeps none. cache:
-    folder for answers, of at most `cache_bytes`; None keeps none. log_text: whether the log has what is spoken.
+    folder for answers, of at most `cache_bytes`; None keeps none. store: folder or bucket for speech, None for none;
+    store_name: a template (`stored_names.py`); store_rule: `all` speech, or what is `asked` for; store_url_seconds: how
+    long a signed address lasts, 0 for none; store_bytes: memory for what is on its way, of all speeches. log_text:
+    whether the log has what is spoken.
     drain: seconds that running speeches may take to finish after SIGTERM. root_path: where a proxy has mounted the
     gateway.
     """
@@ -56,6 +61,11 @@ class Settings:
     consents: Path | None = None
     cache: Path | None = None
     cache_bytes: int = 1024 * MEBIBYTE
+    store: str | None = None
+    store_name: str = DEFAULT
+    store_rule: str = "asked"
+    store_url_seconds: float = 3600.0
+    store_bytes: int = 512 * MEBIBYTE
     log_text: bool = False
     root_path: str = ""
     tls_cert: Path | None = None
@@ -149,6 +159,33 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--consents", type=Path, metavar="DIR", help="folder for consents; without it there are none")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keep answers there, and give them again")
     parser.add_argument("--cache-bytes", type=int, default=default.cache_bytes, metavar="BYTES", help="of that folder")
+    parser.add_argument("--store", metavar="ADDRESS", help="keep speech there: a folder, or s3://bucket/prefix")
+    parser.add_argument(
+        "--store-name",
+        default=default.store_name,
+        metavar="TEMPLATE",
+        help=f"what it is called there, of {', '.join(FIELDS)}; default: %(default)s",
+    )
+    parser.add_argument(
+        "--store-rule",
+        choices=("all", "asked"),
+        default=default.store_rule,
+        help="whether all speech is stored, or what clients ask for; default: %(default)s",
+    )
+    parser.add_argument(
+        "--store-url-seconds",
+        type=float,
+        default=default.store_url_seconds,
+        metavar="SECONDS",
+        help="how long the signed address lasts that clients get; 0: they get none; default: %(default)g",
+    )
+    parser.add_argument(
+        "--store-bytes",
+        type=int,
+        default=default.store_bytes,
+        metavar="BYTES",
+        help="memory for speech on its way to the store, all together",
+    )
     parser.add_argument("--log-text", action="store_true", help="write what is spoken into the log")
     parser.add_argument(
         "--drain",

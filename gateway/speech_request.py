@@ -56,6 +56,15 @@ class PeersFields(OpenAIFields):
     )
     sample_rate: int | None = Field(None, ge=LEAST_RATE, le=MOST_RATE, description="Of the answer, in Hz.")
     strict: bool = Field(False, description="Refuse unknown fields instead of naming them in `x-ignored-fields`.")
+    store: bool | None = Field(
+        None, description="Keep the speech where the operator said; by default as the operator decided."
+    )
+    session_id: str | None = Field(
+        None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@=-]*$",
+        description="What stored speech belongs to; a part of its name.",
+    )
     extra: Annotated[dict[str, Any], BeforeValidator(_few)] = Field(
         {}, description="The options below, where a client's own fields would clash."
     )

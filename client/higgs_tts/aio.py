@@ -62,6 +62,12 @@ class AsyncHiggsClient(
         """The server's bundle by a word that another bundle does not have. Raises ServerUnavailableError."""
         return (await asyncio.to_thread(self._fleet.describe, again=True)).bundle
 
+    @property
+    def known_bundle(self) -> str:
+        """The same as the server last said it, without asking; "" before it was asked for anything."""
+        described = self._fleet.described
+        return described.bundle if described is not None else ""
+
     async def close(self) -> None:
         """End every stream on the server, then disconnect. Takes up to the drain timeout."""
         await asyncio.shield(asyncio.to_thread(self._finalizer))

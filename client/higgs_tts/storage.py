@@ -31,7 +31,7 @@ from .errors import HiggsError, InvalidRequestError
 
 RETRY_SECONDS = 60.0
 PIECE = 8 << 20  # bytes; S3 takes none smaller than 5 MiB, and 10,000 of them
-_PIECES = 2  # of a growing object, on their way at a time
+_PIECES = 2  # of a growing object, on their way at a time, where nothing else is said
 _REQUEST_SECONDS = 30.0
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _S3, _OTHERS = ("s3", "s3a"), ("gs", "az", "azure", "abfs", "abfss")
@@ -148,9 +148,12 @@ class Storage:
             )
         self._keep(name, metadata or {})
 
-    def growing(self, name: str, metadata: Mapping[str, str] | None = None) -> "GrowingFile":
-        """Write a file that still grows, in a `with` block. It replaces another of its name."""
-        return GrowingFile(self, name, dict(metadata or {}))
+    def growing(self, name: str, metadata: Mapping[str, str] | None = None, *, ahead: int = _PIECES) -> "GrowingFile":
+        """Write a file that still grows, in a `with` block. It replaces another of its name.
+
+        ahead: pieces that may be on their way at a time.
+        """
+        return GrowingFile(self, name, dict(metadata or {}), ahead)
 
     def remove(self, name: str) -> None:
         """Remove a file. One that is not there is no error."""
@@ -173,7 +176,7 @@ class Storage:
         if not self.is_bucket:
             return None
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return {"Content-Type": kind} | {key: quote(value, safe=_PLAIN) for key, value in metadata.items()}
+        return {"Content-Type": kind} | {key: _quoted(value) for key, value in metadata.items()}
 
     def _metadata(self, name: str, attributes: Mapping[str, str]) -> dict[str, str]:
         if self.is_bucket:
@@ -224,9 +227,9 @@ class GrowingFile(AbstractContextManager["GrowingFile"]):
     first has left: `is_on_its_way`.
     """
 
-    def __init__(self, storage: Storage, name: str, metadata: dict[str, str]) -> None:
+    def __init__(self, storage: Storage, name: str, metadata: dict[str, str], ahead: int) -> None:
         self.metadata = metadata
-        self._storage, self._name = storage, name
+        self._storage, self._name, self._ahead = storage, name, ahead
         self._start = bytearray()
         self._file: Any = None
 
@@ -236,7 +239,7 @@ class GrowingFile(AbstractContextManager["GrowingFile"]):
         return self._file is not None
 
     def write(self, data: bytes) -> None:
-        """Append bytes; waits while two pieces are on their way. Raises StorageError."""
+        """Append bytes; waits while as many pieces as may are on their way. Raises StorageError."""
         storage, name = self._storage, self._name
         if self._file is None:
             self._start += data
@@ -245,7 +248,7 @@ class GrowingFile(AbstractContextManager["GrowingFile"]):
             data, self._start = bytes(self._start), bytearray()
             self._file = obstore.open_writer(
                 storage._store, storage._prefix + name, attributes=storage._attributes(name, self.metadata),
-                buffer_size=PIECE, max_concurrency=_PIECES,
+                buffer_size=PIECE, max_concurrency=self._ahead,
             )  # fmt: skip
         with storage._told(name):
             self._file.write(data)
@@ -258,6 +261,15 @@ class GrowingFile(AbstractContextManager["GrowingFile"]):
                 self._file.__exit__(*error)
             if error[0] is None:
                 self._storage._keep(self._name, self.metadata)
+
+
+def size_of(metadata: Mapping[str, str]) -> int:
+    """Bytes that a bucket counts of these metadata."""
+    return sum(len(name) + len(_quoted(value)) for name, value in metadata.items())
+
+
+def _quoted(value: str) -> str:
+    return quote(value, safe=_PLAIN)
 
 
 def _bucket(address: str, seconds: float) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fastapi import WebSocket
@@ -138,7 +138,8 @@ class Contexts(WebSocketConversation):
         if context.speech is None:
             if not text.strip():
                 return
-            context.speech = await self.speech(context.asked)
+            asked = replace(context.asked, session=context.name) if self.has_many else context.asked
+            context.speech = await self.speech(asked)
             self.begin(self._speak(context, context.speech), context.speech)
         context.is_flushed = False
         context.speech.send(text)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from higgs_tts import HiggsError
@@ -70,6 +71,7 @@ class Conversation(ABC, Generic[LineT]):
         assert self.caller.key is not None
         source_rate = await self.house.client.sample_rate()
         self.check_room()
+        asked = replace(asked, session=asked.session or self.request_id)
         self._begun += 1
         request_id = f"{self.request_id}-{self._begun}"
         return LiveSpeech(self.house, self.caller.key, asked, source_rate, request_id, self.route)

@@ -21,6 +21,7 @@ from gateway.sockets.conversation import WebSocketConversation
 from gateway.sockets.live_speech import Asked, LiveSpeech
 from gateway.sockets.utterance import Utterance, done
 from gateway.speech_request import SpeechRequest, ignored_fields, output_rate
+from gateway.store import wants
 
 router = APIRouter()
 
@@ -111,7 +112,9 @@ class SpeechStream(WebSocketConversation):
         if config.word_timestamps and not (config.stream_audio and output.name == "pcm"):
             raise GatewayError(400, "word_timestamps needs stream_audio and pcm.", "word_timestamps")
         by_part = config.split_granularity != "none"
-        self._asked = Asked(await meant_by(config, self.house), output, config.speed, file_per_part=by_part)
+        wants(self.house.store, config.store)
+        meant = await meant_by(config, self.house)
+        self._asked = Asked(meant, output, config.speed, by_part, config.store, config.session_id)
         self._config = config
         told = {name: getattr(config, name) for name in ("response_format", "stream_audio", "split_granularity")}
         about = {"session_id": self.request_id, "ignored_fields": ignored}

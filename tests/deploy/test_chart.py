@@ -39,7 +39,11 @@ CASES: dict[str, dict[str, Any]] = {
         "bundles": {"existingClaim": "voices"},
         "state": {"existingClaim": "kept"},
         "serveArguments": ["--fallback", "cpu"],
-        "gateway": {"keysSecret": "gateway-keys", "arguments": ["--alias", "narrator=belinda", "--cors", "*"]},
+        "gateway": {
+            "keysSecret": "gateway-keys",
+            "store": {"address": "s3://speech/heard", "rule": "all", "secret": "bucket"},
+            "arguments": ["--alias", "narrator=belinda", "--cors", "*"],
+        },
         "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
         "podAnnotations": {"team": "speech"},
         "podSecurityContext": {"runAsNonRoot": True},
@@ -114,6 +118,7 @@ def test_the_schemas_are_really_asked(chart: Any) -> None:
         ({"gpus": 2}, "gpus"),
         ({"memory": "much"}, "memory"),
         ({"gateway": {"replicas": 2}}, "additional properties 'replicas' not allowed"),
+        ({"gateway": {"store": {"rule": "some"}}}, "value must be one of 'all', 'asked'"),
         ({"probes": {"timeoutSeconds": 5}}, "timeoutSeconds"),
     ],
 )
@@ -216,6 +221,10 @@ def test_the_gateway_runs_what_the_project_has(chart: Any, case: str) -> None:
     if case == "everything":
         assert settings.keys_file == Path("/keys/keys.toml") and mounted["/keys"]["readOnly"]
         assert settings.aliases == {"narrator": "belinda"} and settings.cors == ("*",)
+        assert (settings.store, settings.store_rule) == ("s3://speech/heard", "all")
+        assert gateway["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+    else:
+        assert settings.store is None and "envFrom" not in gateway
     paths = {route.path for route in health.router.routes}
     for probe in ("livenessProbe", "readinessProbe"):
         assert gateway[probe]["httpGet"]["path"] in paths and gateway[probe]["httpGet"]["port"] == "gateway"

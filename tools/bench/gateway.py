@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -18,11 +19,13 @@ from higgs_tts import GenerationParams, HiggsClient
 
 from serve.ports import Ports
 from serve.triton import TritonServer
+from tests.buckets import BUCKET, bucket_server
 from tools.bench.metrics import metrics
 from tools.bench.report import table
 
 PAIRS = 40
 CROWD = 64
+STORED, ROUNDS = 16, 10
 REQUESTS = 1000
 KILLED = 200
 TEXT = "Hello from Higgs Audio, streamed out of Triton."
@@ -32,11 +35,11 @@ START_SECONDS, SETTLE_SECONDS = 30.0, 30.0
 
 
 @contextmanager
-def gateway(grpc_url: str) -> Iterator[tuple[str, psutil.Process]]:
+def gateway(grpc_url: str, *options: str, **environment: str) -> Iterator[tuple[str, psutil.Process]]:
     """The address and the process of a gateway in front of that server."""
     port = Ports.free().http
-    command = [sys.executable, "-m", "gateway", "--triton", grpc_url, "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-m", "gateway", "--triton", grpc_url, "--port", str(port), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | environment) as process:
         address = f"http://127.0.0.1:{port}"
         try:
             deadline = time.monotonic() + START_SECONDS
@@ -109,6 +112,42 @@ def crowd(address: str) -> list[tuple[str, str]]:
     return [(f"{CROWD} streams of mp3 at once: whole", str(whole))]
 
 
+def stored(grpc_url: str) -> list[tuple[str, str]]:
+    """So many streams at once that go to a bucket on this machine while they are heard, beside as many that do not."""
+
+    def first_byte(http: httpx.Client, seed: int, store: bool) -> tuple[float, float]:
+        """Seconds to the first byte, and of these after the gateway had its first audio."""
+        started = time.perf_counter()
+        body = {"input": TEXT, "seed": seed, "response_format": "pcm", "store": store}
+        with http.stream("POST", PATH, json=body) as answer:
+            pieces = answer.iter_raw()
+            next(pieces)
+            seconds = time.perf_counter() - started
+            for _ in pieces:
+                pass
+            return seconds, seconds - float(answer.headers["x-time-to-first-audio-ms"]) / 1000
+
+    took: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    with (
+        bucket_server() as buckets,
+        gateway(grpc_url, "--store", f"s3://{BUCKET}/heard", **buckets.environment) as (address, _),
+        httpx.Client(base_url=address, timeout=600, trust_env=False) as http,
+        ThreadPoolExecutor(STORED) as pool,
+    ):
+        # What is slow once: connections, and the first of each kind.
+        list(pool.map(first_byte, [http] * STORED, range(STORED), [True, False] * STORED))
+        for number in range(ROUNDS):
+            for store in sorted(took, reverse=number % 2 == 1):
+                took[store] += pool.map(first_byte, [http] * STORED, range(STORED), [store] * STORED)
+    rows = []
+    for place, what in enumerate(("first byte", "of that, after its audio came to the gateway")):
+        apart, beside = (1000 * statistics.median(one[place] for one in took[store]) for store in (False, True))
+        rows.append(
+            (f"{what}, {STORED} streams at once; while they are stored", f"{apart:.0f}; {beside - apart:+.1f} ms")
+        )
+    return [*rows, (f"of {STORED * ROUNDS + STORED // 2} of them in the bucket", str(len(buckets.objects)))]
+
+
 def memory(http: httpx.Client, process: psutil.Process) -> list[tuple[str, str]]:
     """Resident memory after requests and after a thousand more."""
 
@@ -165,7 +204,7 @@ def main() -> None:
         HiggsClient(server.grpc_url) as client,
         httpx.Client(base_url=address, timeout=600, trust_env=False) as http,
     ):
-        rows = first_bytes(http, client) + cost(http, process) + crowd(address)
+        rows = first_bytes(http, client) + cost(http, process) + crowd(address) + stored(server.grpc_url)
         rows += memory(http, process) + killed(address, server.metrics_url, process)
     print(table(("what", "measured"), rows))
 

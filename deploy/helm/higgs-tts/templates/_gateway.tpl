@@ -11,9 +11,18 @@
     {{- if .Values.gateway.keysSecret }}
     - --keys-file=/keys/keys.toml
     {{- end }}
+    {{- with .Values.gateway.store.address }}
+    - --store={{ . }}
+    - --store-rule={{ $.Values.gateway.store.rule }}
+    {{- end }}
     {{- with .Values.gateway.arguments }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- with .Values.gateway.store.secret }}
+  envFrom:
+    - secretRef:
+        name: {{ . }}
+  {{- end }}
   ports:
     - name: gateway
       containerPort: 8080
