@@ -7,12 +7,15 @@ python speak_manifest.py s3://speech/lines.jsonl s3://speech/run-7 --bundle /bun
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
+import signal
 import socket
 import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import ray
@@ -23,6 +26,8 @@ from higgs_tts.cli.files import place
 from higgs_tts.cli.manifest import read_manifest
 from higgs_tts.cli.servers import STREAMS, Servers
 from higgs_tts.storage import Storage
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 class Speaker:
@@ -58,7 +63,14 @@ def started(serve: list[str]) -> str:
     gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
     if gpus:
         options.append(f"--device={','.join(gpus)}")
-    server = subprocess.Popen([*serve, "--gateway=off", *options], stdout=subprocess.PIPE, text=True)
+    # Ray ends actors without a word: the kernel tells the launcher.
+    leave = partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, signal.SIGTERM)
+    server = subprocess.Popen(
+        [*serve, "--gateway=off", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=leave,  # noqa: PLW1509
+    )
     assert server.stdout is not None
     for line in server.stdout:
         if line.startswith("ready:"):
