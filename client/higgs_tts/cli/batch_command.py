@@ -1,4 +1,4 @@
-"""Runs `higgs-tts batch`: a progress bar while items are spoken, then the table, the failures and a line of summary."""
+"""Runs `higgs-tts batch`: a progress bar while items are spoken, then the failures, the table and a line of summary."""
 
 import json
 import sys
@@ -49,13 +49,13 @@ def speak_batch(connect: Connect, arguments: Namespace) -> int:
     if arguments.json:
         for _, result in outcomes:
             print(json.dumps(asdict(result), ensure_ascii=False))
-    if arguments.parquet is not None:
-        files.write(arguments.parquet, table_of(outcomes))
     failures = [(item, result) for item, result in outcomes if isinstance(result, Failed)]
     for item, result in failures:
         fault = " ".join(result.message.split())
         place = f"{arguments.manifest}, line {item.line} ({item.id})"
         print(f"higgs-tts: {place}: {result.error}: {fault}", file=sys.stderr)
+    if arguments.parquet is not None:
+        files.write(arguments.parquet, table_of(outcomes))
     if not arguments.quiet:
         print(_summary_line(arguments, len(items), fresh, elapsed), file=sys.stderr)
     return FAILED if failures else 0

@@ -5,6 +5,7 @@ There is no other state: an item is done when its audio file is there and its me
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -19,6 +20,7 @@ from .manifest import Item
 from .results import Failed, Result, Spoken
 
 LOOKS = 32  # at a time
+TRIES, PAUSE = 5, 1.0  # seconds; where an object comes or goes while it is written
 OPTIONS_BYTES = 800  # of the 2,000 that a bucket takes as metadata
 # Field of a result, and what reads it from its text.
 _FIELDS: dict[str, Any] = {
@@ -32,12 +34,14 @@ class BucketResults(AbstractContextManager["BucketResults"]):
 
     Two batches never overwrite each other: an object is created where there was none, or replaces the very one that was
     looked at. Failures are remembered until the batch ends.
+    few: whether the batch is a small part of what is there: then each file is asked for, and the bucket is not listed.
     """
 
     is_shared = True
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, few: bool = False) -> None:
         self._storage = storage
+        self._few = few
         self._temporary = TemporaryDirectory(prefix="higgs-batch-")
         self.folder = Path(self._temporary.name)
         self._lock = threading.Lock()
@@ -47,9 +51,9 @@ class BucketResults(AbstractContextManager["BucketResults"]):
         self._has_company = False
 
     def look(self, files: Mapping[str, Item]) -> None:
-        """List the bucket, then ask for the metadata of what is there of these files. Raises StorageError."""
+        """Ask for the metadata of what is there of these files. Raises StorageError."""
         self._items = {item.id: item for item in files.values()}
-        there = [one.name for one in self._storage.names() if one.name in files]
+        there = files if self._few else [one.name for one in self._storage.names() if one.name in files]
         with ThreadPoolExecutor(LOOKS) as pool:
             for _ in pool.map(lambda name: self._look_at(files[name], name), there):
                 pass
@@ -71,21 +75,29 @@ class BucketResults(AbstractContextManager["BucketResults"]):
         """Upload the audio file of an item that was spoken. Raises StorageError, and OSError for the file."""
         if isinstance(result, Failed):
             return self._know(result)
-        path, item, seen = self.folder / result.file, self._items[result.id], self._seen.get(result.file)
+        path, item = self.folder / result.file, self._items[result.id]
         metadata = _metadata(item, result)
         try:
-            self._storage.write(result.file, path, metadata, new=seen is None, replaces=seen)
-        except AlreadyStoredError as error:
-            other = self._look_at(item, result.file)
-            if other is None:  # what another batch speaks there is not what this one's manifest says
-                return self._know(Failed(item.id, item.content, type(error).__name__, str(error), result.retries))
-            if dict(self._seen[result.file].metadata) != metadata:
-                self._has_company = True
-                return None
-            # Ours: only the answer was lost.
+            for _ in range(TRIES):
+                seen = self._seen.get(result.file)
+                try:
+                    self._storage.write(result.file, path, metadata, new=seen is None, replaces=seen)
+                    return self._know(result)
+                except (AlreadyStoredError, FileNotFoundError) as error:
+                    reason = str(error)
+                other = self._look_at(item, result.file)
+                found = self._seen.get(result.file)
+                if found is not None and dict(found.metadata) == metadata:
+                    return self._know(result)  # only the answer was lost
+                if other is not None:
+                    self._has_company = True
+                    return None
+                if found is not None:  # what another batch speaks there is not what this one's manifest says
+                    break
+                time.sleep(PAUSE)  # it was removed, or is on its way
         finally:
             path.unlink()
-        return self._know(result)
+        return self._know(Failed(item.id, item.content, AlreadyStoredError.__name__, reason, result.retries))
 
     def __exit__(self, *error: object) -> None:
         self._temporary.cleanup()

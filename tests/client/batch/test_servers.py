@@ -172,6 +172,28 @@ def test_a_name_stands_for_all_its_servers(
     assert min(started(own_server), started(other_server)) > 2
 
 
+def test_a_server_becomes_a_fleet(
+    own_server: StandInServer, other_server: StandInServer, in_empty_folder: None, names: Names, write: Write
+) -> None:
+    names("localhost", "127.0.0.1")
+    write(*items(40, "seconds=0.5 pace=0.05"))
+    over = threading.Event()
+
+    def grow() -> None:
+        while started(own_server) < 4 and not over.wait(0.02):
+            pass
+        names("localhost", "127.0.0.1", "127.0.0.2")
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        assert main([*words(f"localhost:{own_server.grpc_port}"), "--streams", "2"]) == 0
+    finally:
+        over.set()
+        thread.join()
+    assert started(own_server) + started(other_server) == 40 and started(other_server) > 4
+
+
 def test_a_fleet_that_grows_and_shrinks_is_noticed(
     own_server: StandInServer, other_server: StandInServer, in_empty_folder: None, names: Names, write: Write
 ) -> None:
