@@ -23,7 +23,8 @@ from tests.serve.launching import command, read_until
 
 ADDRESS = f"s3://{BUCKET}/bundles/tiny"
 SHORT = GenerationParams(seed=3, max_seconds=0.8, runaway_guard=False)
-LONG = GenerationParams(seed=3, max_seconds=40.0, runaway_guard=False, max_chunk_seconds=0.5)
+TEXT = "A server comes. While it says this. And on it goes."
+IN_PIECES = GenerationParams(seed=3, max_part_seconds=3.0, chunk_method="sentence", runaway_guard=False)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_new_bundle_takes_over_without_a_failed_request(bundle: Path, buckets:
                 body = {"input": "Short.", "response_format": "pcm", "seed": 3, "max_seconds": 0.8}
                 http.post(f"http://{gateway}/v1/audio/speech", json=body).raise_for_status()
 
-            whole = one.synthesize("Long.", params=LONG).samples
+            whole = one.synthesize(TEXT, params=IN_PIECES).samples
             with (
                 Speaking(lambda: other.synthesize("Short.", params=SHORT) and None) as by_grpc,
                 Speaking(by_http) as by_gateway,
@@ -92,17 +93,21 @@ def test_a_new_bundle_takes_over_without_a_failed_request(bundle: Path, buckets:
                 assert publish([str(called(bundle, tmp_path / "second", "second")), ADDRESS]) == 0
                 process.send_signal(signal.SIGHUP)
                 assert "beside the old one" in read_until(process.stdout, "changing over")
-                with one.stream("Long.", params=LONG) as stream:
+                with one.session(params=IN_PIECES) as session:
+                    asked = session.request_id
+                    session.send(TEXT[:16])
+                    chunks = [next(session)]
                     read_until(process.stdout, "ready again")
-                    changed_at = time.monotonic()
-                    chunks = list(stream)
+                    session.send(TEXT[16:])
+                    session.end()
+                    chunks += list(session)
                 before = by_grpc.done, by_gateway.done
                 while by_grpc.done < before[0] + 5 or by_gateway.done < before[1] + 5:
                     time.sleep(0.2)
             assert (by_grpc.failed, by_gateway.failed) == ([], [])
             assert other.bundle() == "second" and HiggsClient(url).bundle() == "second"
             np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in chunks]), whole)
-            assert chunks[-1].received_at > changed_at, "it ended before the new server was there"
+            assert session.request_id == asked, "the old server spoke it to its end"
         process.send_signal(signal.SIGTERM)
         read_until(process.stdout, "stopped in")
         assert process.wait(60) == 0
