@@ -120,6 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="then remove versions published longer ago than that, but for the last two; default: keep them all",
     )  # fmt: skip
     options = parser.parse_args(arguments)
+    if not options.address:
+        parser.error("say where to: make publish BUNDLE=artifacts/cpu TO=s3://bucket/prefix")
     try:
         publish(options.bundle, open_storage(options.address), everything=options.all, older_hours=options.remove_older)
     except (BuildError, LaunchError, HiggsError) as error:

@@ -138,6 +138,8 @@ def test_a_bundle_that_is_not_whole_is_not_published(
     assert publish([str(bundle), "ftp://host/folder"]) == 1
     assert "is no address of a storage" in capsys.readouterr().err
     assert buckets.objects == {}
+    with pytest.raises(SystemExit):
+        publish([str(bundle), ""])
 
 
 def test_a_publisher_that_is_killed_leaves_the_old_bundle_in_force(
