@@ -48,7 +48,7 @@ def assemble(
         version = repository / model / VERSION
         version.mkdir(parents=True)
         _write_config(model, exports, target, fingerprint, repository / model / "config.pbtxt")
-    (repository / ENSEMBLE / VERSION / "empty").write_text("Triton wants this folder, and a bucket keeps no empty ones.\n")
+    (repository / ENSEMBLE / VERSION / "empty").write_text("A bucket keeps no empty folders, and Triton wants this.\n")
     _place_codec(exports, target, engines, repository)
     codec = _encoder_identity(repository)
     for model in PYTHON_MODELS:
