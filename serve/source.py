@@ -107,7 +107,7 @@ class Updates:
             self._asked.clear()
             try:
                 folder = self._source.bring()
-            except LaunchError as error:
+            except (LaunchError, OSError) as error:
                 logger.warning("%s", error)
                 continue
             if folder != self._now:
