@@ -16,8 +16,10 @@ DEVICE ?=
 FALLBACK ?=
 STATE ?=
 GATEWAY ?=
-SERVE_OPTIONS ?=
 BUNDLE ?= artifacts/$(TARGET)
+TO ?=
+SERVE_OPTIONS ?=
+PUBLISH_OPTIONS ?=
 TEXT ?= The speech is streamed out of Triton.
 URL ?= localhost:8001
 OUT ?= speech.wav
@@ -54,10 +56,10 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 	$(if $(IN_CONTAINER),--engine-python python3)
 
 # Folders may have any name: a folder's name reaches the shell as a quoted variable.
-export TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
+export TO TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help help-more setup demo demo-bundle demo-voice engine serve client client-wheel client-ends test test-fast test-long coverage test-clients test-ray test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \
+.PHONY: help help-more setup demo demo-bundle demo-voice engine serve publish client client-wheel client-ends test test-fast test-long coverage test-clients test-ray test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \
 	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-fleet bench-growing-text bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice bench-engines arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
@@ -96,6 +98,9 @@ serve: setup ## serve BUNDLE in the foreground (gateway 8080, gRPC 8001, HTTP 80
 	@$(if $(filter file,$(origin BUNDLE)),test -e "$$BUNDLE/manifest.json" || $(MAKE) --no-print-directory engine)
 	@$(if $(ENGINE_PATH),export $(ENGINE_PATH);) exec "$$RUN_PYTHON" -m serve "$$BUNDLE" $(if $(DEVICE),--device "$$DEVICE") $(if $(FALLBACK),--fallback "$$FALLBACK") \
 		$(if $(STATE),--state "$$STATE") $(if $(GATEWAY),--gateway "$$GATEWAY") $(SERVE_OPTIONS)
+
+publish: setup ## put BUNDLE into a bucket or folder, TO=s3://bucket/prefix, from where `make serve BUNDLE=s3://bucket/prefix` serves it
+	@$(PY) -m build.publish "$$BUNDLE" "$$TO" $(PUBLISH_OPTIONS)
 
 client: setup ## stream TEXT="…" from the server at URL into OUT
 	@$(PY) -m higgs_tts "$$TEXT" --url "$$URL" -o "$$OUT" $(CLIENT_OPTIONS)

@@ -16,7 +16,6 @@ from pathlib import Path
 from build import engines, machine
 from build.errors import BuildError
 from build.exports import Exports
-from build.files import place
 from build.fingerprint import fingerprint
 from build.interpreter import Interpreter
 from build.manifest import Built, is_whole, requirements, write_manifest
@@ -26,6 +25,7 @@ from build.steps import Step
 from build.targets import Target, with_threads
 from runtime.formats.exports import EXPORT_FILE, FORMAT
 from runtime.formats.whole_files import locked
+from serve.files import place
 from serve.gpu import Gpu
 from serve.manifest import MANIFEST_FILE, REPOSITORY
 

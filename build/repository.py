@@ -10,13 +10,13 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from build.exports import Exports
-from build.files import place
 from build.model_settings import model_settings
 from build.steps import RECORD_FILE
 from build.targets import Target
 from build.voices import write_voices
 from runtime.engine.types import AUDIO_EMBEDDING, ModelDescription
 from runtime.formats.exports import KNOWN_WORDS_FILE
+from serve.files import place
 from serve.manifest import sha256
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +48,7 @@ def assemble(
         version = repository / model / VERSION
         version.mkdir(parents=True)
         _write_config(model, exports, target, fingerprint, repository / model / "config.pbtxt")
+    (repository / ENSEMBLE / VERSION / "empty").write_text("A bucket keeps no empty folders, and Triton wants this.\n")
     _place_codec(exports, target, engines, repository)
     codec = _encoder_identity(repository)
     for model in PYTHON_MODELS:

@@ -16,7 +16,9 @@ from serve.beats import HANG_SECONDS
 from serve.drain import DRAIN_SECONDS, drain
 from serve.errors import LaunchError
 from serve.gateway import ADDRESS, OFF, Gateway, make_gateway
+from serve.metrics_front import pass_metrics_on
 from serve.ports import LOOPBACK, Ports
+from serve.source import CACHE_VARIABLE, Source, Updates, is_published
 from serve.state import STATE_VARIABLE, default_state, prepare_state
 from serve.supervisor import BACK_SECONDS, Supervisor
 from serve.triton import START_SECONDS, TritonServer
@@ -31,49 +33,73 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 after a clean stop, 1 when the server could not start or kept dying."""
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    state = options.state or default_state(options.bundle)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _interrupt)
+    source = Source(options.bundle, options.cache) if is_published(options.bundle) else None
+    try:
+        bundle = _brought(options.bundle, options, source)
+        fallback = _brought(_beside(options.bundle, options.fallback), options) if options.fallback else None
+    except KeyboardInterrupt:
+        return 0
+    except LaunchError as error:
+        return _refused(str(error))
+    state = options.state or (source.state if source else default_state(bundle))
+    return _serve(options, bundle, fallback, state, source)
+
+
+def _serve(options: argparse.Namespace, bundle: Path, fallback: Path | None, state: Path, source: Source | None) -> int:
     hindrance = prepare_state(state)
     if hindrance is not None:
         logger.warning("%s", hindrance)
-    server = _server(options, options.bundle, state)
-    fallback = _server(options, _beside(options.bundle, options.fallback), state) if options.fallback else None
-    supervisor = Supervisor(server, fallback, options.timeout, options.restarts, options.drain, options.back)
+    first, second = (_server(options, one, state, source is not None) if one else None for one in (bundle, fallback))
+    assert first is not None
+    supervisor = Supervisor(first, second, options.timeout, options.restarts, options.drain, options.back)
     gateway: Gateway | None = None
-    for number in _STOP_SIGNALS:
-        signal.signal(number, _interrupt)
     try:
-        gateway = _gateway(options, server.access, state if hindrance is None else None)
-        _start(supervisor, gateway)
-        supervisor.watch()
+        gateway = _gateway(options, first.access, state if hindrance is None else None)
+        _start(supervisor, gateway, _metrics(options, supervisor) if source else None)
+        if source is None:
+            supervisor.watch()
+        updates = Updates(source, bundle, options.update)
+        signal.signal(signal.SIGHUP, lambda *_: updates.look())
+        supervisor.watch(lambda: _server(options, found, state, True) if (found := updates.take()) else None)
     except KeyboardInterrupt as stop:
         if stop.args == (signal.SIGTERM,):
             _drain(supervisor.server, gateway, options.drain)
         if gateway is not None:
             gateway.drain()  # its clients learn of the end as Triton's do
-        print(f"stopped in {supervisor.server.stop():.1f} s")
+        print(f"stopped in {supervisor.stop():.1f} s")
         return 0
     except LaunchError as error:
         return _refused(str(error))
     except OSError as error:  # typically a full disk or a folder without permission
         return _refused(f"{error.strerror or error}: {error.filename or options.bundle}")
     finally:
-        supervisor.server.stop()
+        supervisor.stop()
         if gateway is not None:
             gateway.stop(_LAST_SECONDS)
 
 
-def _start(supervisor: Supervisor, gateway: Gateway | None) -> None:
-    """Start both, and say where they are."""
+def _brought(place: str, options: argparse.Namespace, source: Source | None = None) -> Path:
+    """The folder of a bundle, fetched if it is published somewhere. Raises LaunchError."""
+    if not is_published(place):
+        return Path(place)
+    return (source or Source(place, options.cache)).bring(options.verify)
+
+
+def _start(supervisor: Supervisor, gateway: Gateway | None, metrics_url: str | None) -> None:
+    """Start both, and say where they are. metrics_url: where it is not the server's own."""
     if gateway is not None:
         gateway.start()  # its libraries load beside the models
     supervisor.start()
     if gateway is not None:
         gateway.watch()
     server = supervisor.server
+    metrics_url = metrics_url or server.metrics_url
     for gpu in server.gpus:
         print(f"on {gpu}")
     print(
-        f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{server.metrics_url}/metrics"
+        f"ready: gRPC {server.grpc_url}, HTTP {server.http_url}, metrics http://{metrics_url}/metrics"
         + (f", gateway {gateway.url}" if gateway is not None else "")
     )
     print(f'speak: make client TEXT="Hello." URL={server.grpc_url}    stop: Ctrl-C', flush=True)
@@ -104,13 +130,22 @@ def _refused(reason: str) -> int:
     return 1
 
 
-def _server(options: argparse.Namespace, bundle: Path, state: Path) -> TritonServer:
-    ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
+def _server(options: argparse.Namespace, bundle: Path, state: Path, shared: bool) -> TritonServer:
+    """shared: a newer one may take over its ports; the metrics port cannot be, so it has one of its own."""
+    ports = Ports(options.http_port, options.grpc_port, Ports.free().metrics if shared else options.metrics_port)
     tls = Tls(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None
-    access = Access(ports, options.host, options.http_host, tls, options.voices)
+    access = Access(ports, options.host, options.http_host, tls, options.voices, shared)
     return TritonServer(
         bundle, access, options.verify, options.log, options.log_verbose, options.device, state, options.hang
     )
+
+
+def _metrics(options: argparse.Namespace, supervisor: Supervisor) -> str:
+    """Have one port pass on what the present server says; returns HOST:PORT. Raises LaunchError: it is taken."""
+    public = Access(Ports(options.http_port, options.grpc_port, options.metrics_port), options.host, options.http_host)
+    public.ports.refuse_if_taken(public.hosts())
+    pass_metrics_on(public.hosts()["metrics"], options.metrics_port, lambda: supervisor.server.metrics_url)
+    return public.url("metrics")
 
 
 def _gateway(options: argparse.Namespace, access: Access, kept: Path | None) -> Gateway | None:
@@ -120,14 +155,32 @@ def _gateway(options: argparse.Namespace, access: Access, kept: Path | None) -> 
     return make_gateway(options.gateway, options.gateway_options, access, kept, options.drain)
 
 
-def _beside(bundle: Path, fallback: str) -> Path:
-    """The fallback bundle: a folder, or the name of one beside the first bundle."""
-    return Path(fallback) if Path(fallback).is_dir() else bundle.parent / fallback
+def _beside(bundle: str, fallback: str) -> str:
+    """The place of the fallback bundle: a folder, an address, or the name of one beside the first bundle."""
+    if is_published(fallback) or Path(fallback).is_dir():
+        return fallback
+    if is_published(bundle):
+        return f"{bundle.rstrip('/').rpartition('/')[0]}/{fallback}"
+    return str(Path(bundle).parent / fallback)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__)
-    parser.add_argument("bundle", type=Path, help="bundle folder, as built by make engine")
+    parser.add_argument(
+        "bundle", help="bundle folder, as built by make engine, or where one was published: s3://bucket/prefix"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help=f"folder for published bundles; default: ${CACHE_VARIABLE}, else ~/.cache/higgs-tts",
+    )
+    parser.add_argument(
+        "--update",
+        type=float,
+        metavar="SECONDS",
+        help="look so often whether another bundle was published, and change over to it; default: on SIGHUP only",
+    )
     parser.add_argument("--host", default=LOOPBACK, help="where gRPC and metrics listen; 0.0.0.0 for every interface")
     parser.add_argument(
         "--http-host", default=LOOPBACK, help="where HTTP listens; whoever reaches it can end the server (SECURITY.md)"
@@ -170,7 +223,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--state",
         type=Path,
         metavar="DIR",
-        help=f"folder for added voices and codes of clips; default: ${STATE_VARIABLE}, else BUNDLE.state, beside it",
+        help=f"folder for added voices and codes of clips; default: ${STATE_VARIABLE}, else BUNDLE.state, beside it "
+        "(~/.local/state/higgs-tts for a published one)",
     )
     parser.add_argument(
         "--voices",
@@ -203,6 +257,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if (options.tls_cert is None) != (options.tls_key is None) or (options.tls_client_ca and not options.tls_cert):
         parser.error("--tls-cert and --tls-key come together, and --tls-client-ca with them")
+    if options.update is not None and not (options.update > 0 and is_published(options.bundle)):
+        parser.error("--update takes seconds above 0, and a bundle that was published: s3://bucket/prefix")
     return options
 
 

@@ -53,6 +53,7 @@ class Access:
             front of it must refuse chunked bodies.
         tls: gRPC is encrypted with these.
         voices: WRITABLE lets clients add, replace and remove voices, READ_ONLY does not.
+        shared: a newer server may take over the ports for gRPC and HTTP while this one still has them.
         key: what opens to the launcher what is shut to all others; nobody else is told.
     """
 
@@ -61,6 +62,7 @@ class Access:
     http_host: str = LOOPBACK
     tls: Tls | None = None
     voices: str = WRITABLE
+    shared: bool = False
     key: str = field(default_factory=partial(secrets.token_urlsafe, 32))
 
     def url(self, service: str) -> str:
@@ -75,18 +77,24 @@ class Access:
         """What only the models are told, and no command line shows: a key of this start, or the operator's own."""
         return {KEY_VARIABLE: os.environ.get(KEY_VARIABLE) or secrets.token_hex(32), VOICES_VARIABLE: self.voices}
 
-    def arguments(self) -> list[str]:
-        """Raises LaunchError: an address is none, or a port is taken."""
+    def hosts(self) -> dict[str, str]:
+        """The address of each service. Raises LaunchError: it is none."""
         host, http_host = listening_address(self.host), listening_address(self.http_host)
-        self.ports.refuse_if_taken({"http": http_host, "grpc": host, "metrics": host})
+        return {"http": http_host, "grpc": host, "metrics": host}
+
+    def arguments(self, beside: bool = False) -> list[str]:
+        """beside: of a server that has the ports now. Raises LaunchError: an address is none, or a port is taken."""
+        hosts = self.hosts()
+        if not beside:
+            self.ports.refuse_if_taken(hosts)
         key = f"{','.join(_OPERATORS_ONLY)}:{OPERATOR}={self.key}"
         return [
-            *(f"--{service}-address={host}" for service in ("grpc", "metrics")),
-            f"--http-address={http_host}",
+            *(f"--{service}-address={host}" for service, host in hosts.items()),
             *(f"--{service}-port={port}" for service, port in vars(self.ports).items()),
             f"--grpc-restricted-protocol={key}",
             f"--http-restricted-api={key}",
             f"--grpc-keepalive-time={_KEEPALIVE_MS}",
             f"--grpc-keepalive-timeout={_KEEPALIVE_TIMEOUT_MS}",
+            *(("--reuse-grpc-port=true", "--reuse-http-port=true") if self.shared else ()),
             *(self.tls.arguments() if self.tls else ()),
         ]

@@ -11,7 +11,6 @@ import os
 import shlex
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -21,6 +20,7 @@ from serve.access import KEY_VARIABLE, Access
 from serve.errors import LaunchError
 from serve.lifetime import Guard
 from serve.ports import ANY, HIGHEST, LOOPBACK
+from serve.pythons import ROOT, python_with
 
 OFF = "off"
 ADDRESS = f"{LOOPBACK}:8080"
@@ -29,9 +29,7 @@ STEADY_SECONDS = 10.0  # a gateway that stayed up for so long starts with a clea
 LONGEST_PAUSE_SECONDS = 30.0
 LOOK_SECONDS, HANG_SECONDS = 5.0, 30.0  # how often it is asked whether it runs, and how long it may say nothing
 _LOOK_SECONDS = 0.05
-_ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("av", "fastapi", "higgs_tts", "uvicorn", "websockets", "wyoming")
-_HAS_PACKAGES = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {_PACKAGES})))"
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +153,7 @@ class Gateway:
 
     def _begin(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
-        paths = [str(_ROOT), environment.get("PYTHONPATH", "")]
+        paths = [str(ROOT), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         with self._lock:
             if self._stopping.is_set():
@@ -212,7 +210,7 @@ def make_gateway(address: str, options: str, access: Access, state: Path | None,
         own = shlex.split(options)
     except ValueError as error:
         raise LaunchError(f"--gateway-options is {options!r}, which is no list of words ({error})") from None
-    python = next(filter(_has_packages, _pythons()), None)
+    python = python_with(_PACKAGES)
     if python is None:
         logger.warning("the gateway's packages are missing; serving without it (make setup installs them)")
         return None
@@ -235,12 +233,3 @@ def parse_address(word: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 1 <= int(port) <= HIGHEST:
         raise LaunchError(f"--gateway is {word!r}; it is HOST:PORT, such as {ADDRESS}, or {OFF}")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _pythons() -> list[str]:
-    """This one; where it is NVIDIA's, which must stay as it is, the one of the environment beside it."""
-    return [sys.executable, *map(str, _ROOT.glob(".venv/bin/python"))]
-
-
-def _has_packages(python: str) -> bool:
-    return subprocess.run([python, "-c", _HAS_PACKAGES], check=False, stderr=subprocess.DEVNULL).returncode == 0

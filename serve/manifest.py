@@ -58,18 +58,23 @@ class Manifest:
         path = bundle / MANIFEST_FILE
         if not path.is_file():
             raise LaunchError(f"{bundle} is not a bundle (no {MANIFEST_FILE}); build one with: make engine")
+        return cls.parse(path.read_bytes(), str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> Manifest:
+        """What a manifest holds. Raises LaunchError, which names `where`, for another format and a damaged one."""
         try:
-            values: dict[str, Any] = json.loads(path.read_bytes())
+            values: dict[str, Any] = json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise LaunchError(f"{path} is not valid JSON ({error}); {_AGAIN}") from error
+            raise LaunchError(f"{where} is not valid JSON ({error}); {_AGAIN}") from error
         found = values.get("format") if isinstance(values, dict) else None
         if found != FORMAT:
-            raise LaunchError(f"{path} has format {found!r}, this version serves format {FORMAT}")
+            raise LaunchError(f"{where} has format {found!r}, this version serves format {FORMAT}")
         try:
             values |= {"requires": Requirements(**values["requires"]), "files": values["files"]}
             return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
         except (KeyError, TypeError) as error:
-            raise _damaged(bundle, error) from error
+            raise _damaged(where, error) from error
 
 
 @dataclass(frozen=True)
@@ -95,9 +100,9 @@ def check_bundle(bundle: Path, verify: bool = False, device: str | None = None, 
         gpus = _gpus_for(manifest, device, gpus)
         _check_python(manifest.requires)
         _check_tensorrt(manifest.requires.tensorrt)
-        _check_files(bundle / REPOSITORY, manifest.files, verify)
+        check_files(bundle / REPOSITORY, manifest.files, verify)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(bundle, error) from error
+        raise _damaged(str(bundle / MANIFEST_FILE), error) from error
     return Servable(bundle / REPOSITORY, gpus)
 
 
@@ -107,8 +112,8 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _damaged(bundle: Path, error: Exception) -> LaunchError:
-    return LaunchError(f"{bundle / MANIFEST_FILE} is damaged ({error!r}); {_AGAIN}")
+def _damaged(where: str, error: Exception) -> LaunchError:
+    return LaunchError(f"{where} is damaged ({error!r}); {_AGAIN}")
 
 
 def _check_python(requires: Requirements) -> None:
@@ -157,7 +162,8 @@ def _check_tensorrt(built_with: str | None) -> None:
         raise LaunchError(f"the bundle needs TensorRT {built_with}, {_installed('tensorrt')} is installed")
 
 
-def _check_files(repository: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:
+def check_files(repository: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:
+    """Raise LaunchError for the first file that is missing or changed; with `verify` every hash is compared."""
     for name, expected in files.items():
         path = repository / name
         if not path.is_file():

@@ -56,6 +56,14 @@ class Processes:
                 found[name] = found.get(name, 0.0) + times.user + times.system
         return found
 
+    def listeners(self, port: int) -> list[tuple[int, str]]:
+        """Family and address of the server's sockets that wait for connections on a port; none once it has ended."""
+        try:
+            found = [one for one in self._server.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+        except psutil.Error:
+            return []
+        return [(one.family, one.laddr.ip) for one in found if one.laddr.port == port]
+
     def memory_bytes(self) -> int:
         """Resident memory of the server and everything it started."""
         total = 0

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
+import logging
 import shutil
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
 from serve.access import Access
 from serve.beats import HANG_SECONDS, hanging
-from serve.errors import LaunchError
+from serve.errors import DeviceError, LaunchError
 from serve.gpu import Gpu
 from serve.installation import find_installation
 from serve.lifetime import Guard, ending_with_its_starter
 from serve.log import failure, may_be_tried_again, open_log
 from serve.machine import check_machine
 from serve.manifest import check_bundle
+from serve.memory import has_room
 from serve.processes import Processes, kill_group
-from serve.repository_api import FAILURES, ask
+from serve.repository_api import FAILURES, ask, connect
 from serve.scratch import RUN_VARIABLE, make_scratch
 from serve.shared_memory import SharedMemory, sweep
 from serve.state import STATE_VARIABLE
+from serve.steering import steer
 
 # For the models to load: gigabytes from a cold disk. A model that fails ends the wait at once.
 START_SECONDS = 900.0
@@ -33,6 +36,8 @@ _LOAD_SECONDS = 10.0  # for one model that needs no weights
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 _BESIDE_SPEECH = {"voices"}  # models that no stream passes
 _EXIT_TIMEOUT_SECONDS = 5  # after which Triton no longer waits for clients that keep a connection or a stream open
+
+logger = logging.getLogger(__name__)
 
 
 class TritonServer:
@@ -88,20 +93,24 @@ class TritonServer:
     def metrics_url(self) -> str:
         return self.access.url("metrics")
 
-    def start(self, timeout: float = START_SECONDS) -> TritonServer:
+    def start(self, timeout: float = START_SECONDS, beside: TritonServer | None = None) -> TritonServer:
         """Start and wait until every model is ready.
 
-        Raises LaunchError: the bundle does not fit this machine, a port is taken, or a model failed to load.
+        beside: a running server whose ports this one takes over: new connections come here from then on.
+        Raises LaunchError: the bundle does not fit this machine, a port is taken, a model failed to load, or something
+        is wrong with the other server meanwhile.
         """
         repository = self.check()
-        listening = self.access.arguments()
+        listening = self.access.arguments(beside is not None)
         check_machine(repository)
         try:
-            self._start(repository, listening, timeout)
+            self._start(repository, listening, timeout, beside)
         except LaunchError:
             if not may_be_tried_again(self.log):
                 raise
-            self._start(repository, listening, timeout)
+            self._start(repository, listening, timeout, beside)
+        if beside is not None:
+            beside._lead_away()
         return self
 
     def check(self) -> Path:
@@ -112,6 +121,15 @@ class TritonServer:
         servable = check_bundle(self.bundle, self._verify, self._device, self.gpus)
         self.gpus = servable.gpus
         return servable.repository
+
+    def fits_beside(self, other: TritonServer) -> bool:
+        """Whether this machine has the memory for both at once. Raises LaunchError: not even for this one."""
+        check_bundle(self.bundle, self._verify, self._device, other.gpus)
+        try:
+            self.check()
+        except DeviceError:
+            return False
+        return has_room(other.memory_bytes())
 
     def stop(self, grace: float = STOP_SECONDS) -> float:
         """Stop everything, by force what does not stop by itself within `grace` seconds; returns those it took."""
@@ -190,13 +208,22 @@ class TritonServer:
     ) -> None:
         self.stop()
 
-    def _start(self, repository: Path, listening: list[str], timeout: float) -> None:
+    def _lead_away(self) -> None:
+        """Have no connection come here any more where a newer server listens, too."""
+        assert self._processes is not None
+        for port in (self.access.ports.grpc, self.access.ports.http):
+            try:
+                steer(port, self._processes.listeners(port))
+            except (OSError, IndexError) as error:  # then some still come, and have to come again
+                logger.warning("new connections cannot be led to the newer server alone: %s", error)
+
+    def _start(self, repository: Path, listening: list[str], timeout: float, beside: TritonServer | None) -> None:
         sweep()
         self._scratch, self._shared_memory, self._hanging_since = make_scratch(), SharedMemory(), None
         try:
             self._process = self._launch(repository, listening, self._scratch, self._shared_memory)
             self._guard = Guard(self._process.pid)
-            self._wait_until_ready(self._process, timeout)
+            self._wait_until_ready(self._process, timeout, beside)
             self._shared_memory.make_private()
             self._processes = Processes(self._process.pid)
         except BaseException:
@@ -239,13 +266,15 @@ class TritonServer:
                 preexec_fn=ending_with_its_starter(),  # noqa: PLW1509  (nothing outlives its launcher)
             )
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes], timeout: float) -> None:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], timeout: float, beside: TritonServer | None) -> None:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise LaunchError(f"Triton stopped while starting: {self._reason()} (all of it: {self.log})")
             if self._is_ready():
                 return
+            if beside is not None and (ailment := beside.ailment()):
+                raise LaunchError(f"{ailment} while the next one was loading")
             time.sleep(0.05)
         raise LaunchError(f"Triton was not ready within {timeout:.0f} s: {self._reason()} (all of it: {self.log})")
 
@@ -254,11 +283,11 @@ class TritonServer:
 
     def _is_ready(self) -> bool:
         # Ready means every model is. Not urllib: it would send this through a proxy named in the environment.
-        connection = http.client.HTTPConnection(self.http_url, timeout=2)
         try:
-            connection.request("GET", "/v2/health/ready")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
+            with closing(connect(self.access, timeout=2)) as connection:
+                if self.access.shared:
+                    ask(self.access, "index", connection=connection)  # only this one, not one beside it, takes the key
+                connection.request("GET", "/v2/health/ready")
+                return connection.getresponse().status == 200
+        except FAILURES:
             return False
-        finally:
-            connection.close()

@@ -6,6 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -22,6 +23,7 @@ UNLIMITED = -1
 # request that was refused before it reached the LM never ends by itself, so we cut it.
 CONTROL_PATIENCE = 0.1
 READY_TIMEOUT = 2.0  # seconds
+RENEW_SECONDS = 1.0  # between two channels
 
 CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", UNLIMITED),
@@ -49,6 +51,20 @@ class ServerDescription(ReferenceLimits):
     """What the server says of itself. bundle: tells apart bundles that speak differently; "" for an old one."""
 
     bundle: str
+
+
+class Link:
+    """A channel, and what goes over it alone: a server knows only the streams that came to it."""
+
+    def __init__(self, channel: grpc.Channel, metadata: Callable[[], tuple[tuple[str, str], ...]]) -> None:
+        self.made_at = time.monotonic()
+        self.channel, self.stub = channel, service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        self.control = ControlStream(lambda requests: self.stub.ModelStreamInfer(requests, metadata=metadata()))
+
+    def close(self) -> None:
+        """Only for when no generation is under way over it."""
+        self.control.close(CONTROL_PATIENCE)
+        self.channel.close()
 
 
 class Connection:
@@ -86,11 +102,11 @@ class Connection:
         if server_name is not None:
             options += [("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name)]
         if credentials is None:
-            self._channel = grpc.insecure_channel(address, options)
+            self._channel = partial(grpc.insecure_channel, address, options)
         else:
-            self._channel = grpc.secure_channel(address, credentials, options)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self.control = ControlStream(self.stream)
+            self._channel = partial(grpc.secure_channel, address, credentials, options)
+        self.link = Link(self._channel(), self._metadata)
+        self._old_links: list[Link] = []
         self._lock = threading.Lock()
         # Streams in progress; the thread that reads a stream keeps it here.
         self._live: weakref.WeakSet[Exchange] = weakref.WeakSet()
@@ -110,7 +126,7 @@ class Connection:
             )
             request = service_pb2.ModelConfigRequest(name=ENSEMBLE)
             try:
-                config = self._stub.ModelConfig(request, timeout=seconds, metadata=self._metadata()).config
+                config = self._config(request, seconds)
             except grpc.RpcError as error:
                 raise error_from_grpc(error, self.address, seconds) from None
             described = self.described = self._read_info(config)
@@ -131,28 +147,34 @@ class Connection:
             self._live.add(exchange)
         return exchange
 
-    def stream(self, requests: Iterator[Any], metadata: Mapping[str, str] | None = None) -> Any:
+    def stream(self, link: Link, requests: Iterator[Any], metadata: Mapping[str, str] | None = None) -> Any:
         """The call that sends the requests, with metadata of its own, and iterates over the server's answers."""
-        return self._stub.ModelStreamInfer(requests, metadata=self._metadata(metadata))
+        return link.stub.ModelStreamInfer(requests, metadata=self._metadata(metadata))
 
     def ask(self, request: Any, timeout: float) -> InferResult:
         """The one answer to a `ModelInferRequest`, within so many seconds. Raises HiggsError."""
         self._refuse_if_closed()
         checked_seconds("timeout", timeout)
         try:
-            return InferResult(self._stub.ModelInfer(request, timeout=timeout, metadata=self._metadata()))
+            return InferResult(self.link.stub.ModelInfer(request, timeout=timeout, metadata=self._metadata()))
         except grpc.RpcError as error:
             raise error_from_grpc(error, self.address, timeout, request.id) from None
 
     def is_ready(self) -> bool:
-        """Whether the server takes requests now; also True once the client is closed, where nothing is worth a wait."""
+        """Whether the server takes requests now; also True once the client is closed, where nothing is worth a wait.
+
+        One that does not is not asked over the same channel again.
+        """
         if self._closed:
             return True
         request = service_pb2.ModelReadyRequest(name=ENSEMBLE)
         try:
-            return bool(self._stub.ModelReady(request, timeout=READY_TIMEOUT, metadata=self._metadata()).ready)
+            ready = bool(self.link.stub.ModelReady(request, timeout=READY_TIMEOUT, metadata=self._metadata()).ready)
         except (grpc.RpcError, ValueError):  # gRPC's ValueError: the client was closed this very moment
-            return self._closed
+            ready = self._closed
+        if not ready:
+            self._renew()
+        return ready
 
     @property
     def streams(self) -> int:
@@ -176,8 +198,34 @@ class Connection:
         for exchange in live:
             if not exchange.wait(max(0.0, deadline - time.monotonic())):
                 exchange.abort()
-        self.control.close(CONTROL_PATIENCE)
-        self._channel.close()
+        for link in (*self._old_links, self.link):
+            link.close()
+
+    def _renew(self) -> None:
+        """Take another channel for what is asked from now on: a server that is being emptied keeps its connections
+        open, and behind its address there may be another one already."""
+        with self._lock:
+            if self._closed or time.monotonic() - self.link.made_at < RENEW_SECONDS:
+                return
+            busy = {exchange.link for exchange in self._live}
+            idle = [link for link in self._old_links if link not in busy]
+            self._old_links = [link for link in self._old_links if link in busy] + [self.link]
+            self.link = Link(self._channel(), self._metadata)
+            self.link.control.open()
+        for link in idle:
+            link.close()
+
+    def _config(self, request: Any, seconds: float) -> Any:
+        """The ensemble's configuration; of the server that has taken over, where this one is being emptied."""
+        try:
+            return self.link.stub.ModelConfig(request, timeout=seconds, metadata=self._metadata()).config
+        except grpc.RpcError as error:
+            link = self.link
+            if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+                self._renew()
+            if self.link is link:
+                raise
+        return self.link.stub.ModelConfig(request, timeout=seconds, metadata=self._metadata()).config
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

@@ -56,7 +56,7 @@ class Exchange:
         if messages is None:
             self._outbox.put(None)
         self.started_at = time.monotonic()  # when the request was sent or, until then, when the caller asked for it
-        self._connection, self._metadata = connection, metadata
+        self._connection, self._metadata, self.link = connection, metadata, connection.link
         self._address = connection.address
         self._deliver = deliver
         self._position = 0  # samples received
@@ -69,7 +69,7 @@ class Exchange:
         self._call: Any = None
         self._drain_deadline = threading.Timer(connection.drain_timeout, self.abort)
         self._drain_deadline.daemon = True
-        connection.control.open()
+        self.link.control.open()
         make = request if callable(request) else None
         if make is None:
             self._send(request)
@@ -107,14 +107,16 @@ class Exchange:
             if self._cancelled:
                 return
             self.started_at = time.monotonic()
-            self._call = self._connection.stream(chain([request], iter(self._outbox.get, None)), self._metadata)
+            self.link = self._connection.link  # another one if the request had to wait
+            requests = chain([request], iter(self._outbox.get, None))
+            self._call = self._connection.stream(self.link, requests, self._metadata)
             if self._connection.watch:
-                self._connection.control.send(WATCH, self.request_id)
+                self.link.control.send(WATCH, self.request_id)
             if self._cancelled:  # by the garbage collector, just now
                 self._send_cancel()
 
     def _send_cancel(self) -> None:
-        self._connection.control.send(CANCEL, self.request_id)
+        self.link.control.send(CANCEL, self.request_id)
         # At exit the interpreter starts no threads; then the connection's close enforces the deadline.
         with contextlib.suppress(RuntimeError):
             self._drain_deadline.start()

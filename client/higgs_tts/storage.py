@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from errno import ENOENT
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,12 @@ class AlreadyStoredError(StorageError):
 
 @dataclass(frozen=True)
 class Stored:
-    """A file or object. size: bytes. version: another one for another content."""
+    """A file or object. size: bytes. version: another one for another content. modified: when it was written."""
 
     name: str
     size: int
     version: str
+    modified: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -111,11 +112,15 @@ class Storage:
         with self._told(name):
             return bytes(obstore.get(self._store, self._prefix + name).bytes())
 
-    def fetch(self, name: str, path: Path) -> None:
-        """Copy a file to a local path, whose folder exists. Raises FileNotFoundError, and OSError for the path."""
+    def fetch(self, name: str, path: Path, *, start: int = 0) -> None:
+        """Copy a file to a local path, whose folder exists. Raises FileNotFoundError, and OSError for the path.
+
+        start: bytes that the path holds already, fewer than the file has; what follows them is added.
+        """
+        options: Any = {"range": {"offset": start}} if start else {}
         with self._told(name):
-            blocks = iter(obstore.get(self._store, self._prefix + name).stream(PIECE))
-        with path.open("wb") as file:
+            blocks = iter(obstore.get(self._store, self._prefix + name, options=options).stream(PIECE))
+        with path.open("ab" if start else "wb") as file:
             while True:
                 with self._told(name):
                     block = next(blocks, None)
@@ -148,6 +153,14 @@ class Storage:
             )
         self._keep(name, metadata or {})
 
+    def copy(self, name: str, other: str) -> None:
+        """Give a file's content another name, too, without reading it. Raises FileNotFoundError.
+
+        S3 copies no more than 5 GiB at once; more is a StorageError.
+        """
+        with self._told(name):
+            obstore.copy(self._store, self._prefix + name, self._prefix + other)
+
     def growing(self, name: str, metadata: Mapping[str, str] | None = None, *, ahead: int = _PIECES) -> "GrowingFile":
         """Write a file that still grows, in a `with` block. It replaces another of its name.
 
@@ -169,7 +182,8 @@ class Storage:
             return obstore.sign(self._store, "GET", name, timedelta(seconds=seconds))
 
     def _stored(self, meta: Any, metadata: Mapping[str, str]) -> Stored:
-        return Stored(meta["path"].removeprefix(self._prefix), meta["size"], meta["e_tag"] or "", metadata)
+        name, modified = meta["path"].removeprefix(self._prefix), meta["last_modified"].astimezone(timezone.utc)
+        return Stored(name, meta["size"], meta["e_tag"] or "", modified, metadata)
 
     def _attributes(self, name: str, metadata: Mapping[str, str]) -> Any:
         """What goes with an object; None for a file."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from higgs_tts import (
     StateError,
 )
 from higgs_tts.cli.command import main
+from higgs_tts.cli.voice_folder import read_voice_folder
 
 from .standin.server import StandInServer
 from .test_reference import tone, tone_error
@@ -165,3 +167,67 @@ def test_words_that_make_no_sense_end_with_the_usage(words: list[str], capsys: p
         main(["voices", *words])
     assert status.value.code == 2
     assert "usage: higgs-tts voices" in capsys.readouterr().err
+
+
+def test_what_is_exported_is_imported_as_it_was(
+    client: HiggsClient, server: StandInServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "not yet" / "there"
+    client.add_voice("zoë", Reference((tone(24000), 24000), "la\nlü"), metadata={"language": "日本語", "age": 7})
+    client.add_voice("plain", Reference((tone(24000), 24000), "la"))
+    client.add_voice("deep.1", metadata={"description": "A deep: voice.", "gender": "male"})
+    before = {name: client.voice(name) for name in names(client)}
+    assert run(server, "export", str(folder)) == 0
+    assert {file.name for file in folder.iterdir()} == {
+        "deep.1.json", "plain.txt", "plain.wav", "profile.yaml", "slt.txt", "slt.wav", "zoë.json", "zoë.txt", "zoë.wav",
+    }  # fmt: skip
+    for name in ("zoë", "plain", "deep.1"):
+        client.remove_voice(name)
+    capsys.readouterr()
+    assert run(server, "import", str(folder)) == 0
+    assert capsys.readouterr().err == "higgs-tts: slt already exists\n"
+    for name, voice in before.items():
+        again = client.voice(name)
+        assert (again.transcript, again.metadata) == (voice.transcript, voice.metadata)
+        assert (again.samples is None) == (voice.samples is None)
+        if again.samples is not None and voice.samples is not None:
+            np.testing.assert_array_equal(again.samples, voice.samples)
+
+
+def test_an_export_leaves_alone_what_is_there_and_says_what_it_lacks(
+    client: HiggsClient, server: StandInServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.add_voice("config", Reference((tone(24000), 24000), "la"), metadata={"age": 7})
+    (tmp_path / "slt.wav").write_bytes(b"mine")
+    (tmp_path / "slt.txt").write_text("my words")
+    (tmp_path / "profile.yaml").write_text("profiles:\n  other: A voice.\n")
+    assert run(server, "export", str(tmp_path), "slt", "nobody", "config") == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "higgs-tts: slt already exists"
+    assert "'nobody' is unknown" in said[1] and "config has a name that stands for something else" in said[2]
+    assert (tmp_path / "slt.wav").read_bytes() == b"mine"
+    client.add_voice("deep", metadata={"description": "Deep."})
+    assert run(server, "export", str(tmp_path), "slt", "deep", "--replace") == 0
+    assert soundfile.info(tmp_path / "slt.wav").frames == 24000
+    client.add_voice("slt.2", metadata={"description": "Once a clip."})
+    (tmp_path / "slt.2.flac").write_bytes((tmp_path / "slt.wav").read_bytes())
+    (tmp_path / "slt.2.txt").write_text("la")
+    assert run(server, "export", str(tmp_path), "slt.2", "--replace") == 0
+    assert {voice.name for voice in read_voice_folder(tmp_path)} == {"deep", "other", "slt", "slt.2"}
+    client.remove_voice("slt.2")
+    client.add_voice("slt.2", Reference((tone(24000), 24000), "la"))
+    assert run(server, "export", str(tmp_path), "slt.2", "--replace") == 0
+    assert (tmp_path / "profile.yaml").read_text() == "profiles:\n  deep: Deep.\n  other: A voice.\n"
+
+
+def test_a_bucket_needs_packages_that_a_folder_does_not(
+    server: StandInServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)  # as where it is not installed
+    monkeypatch.delitem(sys.modules, "higgs_tts.storage", raising=False)
+    for action in ("export", "import"):
+        assert run(server, action, "s3://speech/voices") == 1
+        said = capsys.readouterr().err
+        assert said.endswith("without the package obstore: pip install 'higgs-tts-client[storage]'.\n")
+        assert said.count("\n") == 1
+    assert run(server, "export", str(tmp_path)) == 0

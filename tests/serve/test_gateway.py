@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from serve import gateway
+from serve import gateway, pythons
 from serve.__main__ import _parse
 from serve.access import Access, Tls
 from serve.errors import LaunchError
@@ -134,7 +134,7 @@ def test_it_is_told_where_triton_is_and_what_it_may_keep(tmp_path: Path) -> None
 def test_without_its_packages_there_is_none_and_a_line_that_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(gateway, "_HAS_PACKAGES", "import sys; sys.exit(1)")
+    monkeypatch.setattr(pythons, "_HAS", "import sys; sys.exit(1)")
     with caplog.at_level(logging.WARNING):
         assert make_gateway("localhost:8080", "", Access(), None, 7) is None
     assert "the gateway's packages are missing; serving without it" in caplog.text

@@ -29,7 +29,7 @@ EXAMPLES = """examples:
 USAGE = """higgs-tts [option ...] [text]
        higgs-tts {batch,voices} ..."""
 COMMANDS = """batch   speak every line of a manifest into an audio file of its own
-voices  list, show, add, import and remove the server's voices
+voices  list, show, add, import, export and remove the server's voices
 `higgs-tts COMMAND --help` tells more; `higgs-tts -- batch` speaks the word."""
 BATCH_DESCRIPTION = """Speak every line of a manifest into an audio file of its own. Run the same command again to
 continue an interrupted run and retry what failed."""
@@ -53,11 +53,14 @@ VOICES_EXAMPLES = """examples:
   higgs-tts voices add me --reference me.flac --reference-text "What I say there." --language en --gender female
   higgs-tts voices add narrator --description "A calm, deep voice with a British accent."
   higgs-tts voices import ~/voices
+  higgs-tts voices export s3://speech/voices me narrator
   higgs-tts voices remove me
 """
 VOICES_IMPORT = """Add every voice of a folder: NAME.wav (or flac, ogg, mp3) with NAME.txt and optionally NAME.json with
 metadata; profile.yaml with `profiles: {NAME: description}`; config.json with {NAME: {"transcript", "audio_file"}}.
 Voices that already exist are left alone unless --replace is given."""
+VOICES_EXPORT = """Write voices into a folder: files that import reads, clips as the server has them. Voices that are
+there already are left alone unless --replace is given."""
 
 _METAVARS = {"seconds": "S", "frames": "FRAMES", "words": "N", "characters": "TEXT"}
 
@@ -189,7 +192,7 @@ def _batch_parser() -> argparse.ArgumentParser:
 
 def _voices_parser() -> argparse.ArgumentParser:
     parser = _new_parser("higgs-tts voices", "Manage the voice profiles of a server.", VOICES_EXAMPLES)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|add|import|remove")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|add|import|export|remove")
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
         made = actions.add_parser(name, help=text.partition(":")[0], description=text)
@@ -214,8 +217,13 @@ def _voices_parser() -> argparse.ArgumentParser:
     add.add_argument("--replace", action="store_true", help="replace an added voice of this name")
 
     load = action("import", VOICES_IMPORT)
-    load.add_argument("folder", type=Path)
+    load.add_argument("folder", help="a folder, or s3://bucket/prefix")
     load.add_argument("--replace", action="store_true", help="replace added voices of these names")
+
+    save = action("export", VOICES_EXPORT)
+    save.add_argument("folder", help="a folder, or s3://bucket/prefix; made if missing")
+    save.add_argument("name", nargs="*", help="voices; default: all")
+    save.add_argument("--replace", action="store_true", help="replace voices of these names")
 
     action("remove", "Remove added voices").add_argument("name", nargs="+")
     return parser

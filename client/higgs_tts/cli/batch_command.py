@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ..buckets import open_storage
 from .batch import Batch
-from .files import Files, Place, open_storage
+from .files import Files, Place
 from .manifest import Item, read_manifest
 from .results import Failed, Result, Results, Spoken
 from .servers import Connect, Servers

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..buckets import open_storage
 from ..errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -66,15 +67,6 @@ class Files:
         if root not in self._buckets:
             self._buckets[root] = open_storage(root)
         return self._buckets[root]
-
-
-def open_storage(address: str) -> Storage:
-    """The storage at an address. Raises InvalidRequestError for one that is none, or without the extra."""
-    try:
-        from ..storage import Storage  # noqa: PLC0415  (the extra is for buckets only)
-    except ModuleNotFoundError:
-        raise InvalidRequestError(f"{address} needs: pip install 'higgs-tts-client[storage]'") from None
-    return Storage(address)
 
 
 def _split(address: str) -> tuple[str, str]:

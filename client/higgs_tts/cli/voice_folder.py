@@ -1,7 +1,8 @@
 """Voice profiles in a folder of files, in any of three common formats:
 
 - `NAME.wav` (or flac, ogg, mp3) with `NAME.txt`, the words it says, and optionally `NAME.json` with metadata;
-- `profile.yaml`, as with Boson's generation script: `profiles: {NAME: description}`, voices without audio;
+- `profile.yaml`, as with Boson's generation script: `profiles: {NAME: description}`, voices without audio, optionally
+  with `NAME.json`;
 - `config.json`, as with Boson's vLLM server: `{NAME: {"transcript": …, "audio_file": …}}`, other keys are metadata.
 
 Nothing outside the folder is read, whatever a path or a symbolic link in it says.
@@ -75,14 +76,13 @@ def _pairs(folder: Path, listed: set[Path | None]) -> list[VoiceFiles]:
 def _pair(clip: Path) -> VoiceFiles:
     if not _is_text(clip.name):
         raise _fault(f"{clip} has a name that is not UTF-8; rename it.")
-    words, details = _found(clip.with_suffix(".txt")), _found(clip.with_suffix(".json"))
+    words = _found(clip.with_suffix(".txt"))
     if not _is_there(clip):
         raise _fault(f"{clip} is a link to nothing.")
     transcript = _text(words).strip() if _is_there(words) else ""
     if not transcript:
         raise _fault(f"voice {clip.stem} has no {words.name} with the words that {clip.name} says.")
-    metadata = read_metadata(details) if details.name != LISTED and _is_there(details) else {}
-    return VoiceFiles(_canonical(clip.stem), clip, transcript, metadata)
+    return VoiceFiles(_canonical(clip.stem), clip, transcript, _details(clip.parent, clip.stem))
 
 
 def _described(file: Path) -> list[VoiceFiles]:
@@ -100,7 +100,17 @@ def _described(file: Path) -> list[VoiceFiles]:
         words = (name, description)
         if not all(isinstance(word, str) and word.strip() and _is_text(word) for word in words):
             raise _fault(f"{file}: profile {name!r} must be a name with a description in words.")
-    return [VoiceFiles(_canonical(name), None, "", {"description": words.strip()}) for name, words in profiles.items()]
+    return [
+        VoiceFiles(_canonical(name), None, "", {**_details(file.parent, name), "description": words.strip()})
+        for name, words in profiles.items()
+    ]
+
+
+def _details(folder: Path, name: str) -> dict[str, Any]:
+    """The metadata of a voice, where the folder has any."""
+    details = _found(folder / f"{name}.json")
+    inside = Path(name).name == name and details.name != LISTED
+    return read_metadata(details) if inside and _is_there(details) else {}
 
 
 def _listed(file: Path) -> list[VoiceFiles]:

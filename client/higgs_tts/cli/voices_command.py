@@ -10,6 +10,7 @@ from ..client import HiggsClient
 from ..errors import HiggsError, InvalidRequestError
 from ..voices import VoiceProfile
 from .voice_folder import read_metadata, read_voice_folder
+from .voice_place import shelf_at, voices_of
 
 FAILED = 1
 _TRANSCRIPT_SHOWN = 50  # characters in a list
@@ -20,7 +21,7 @@ def look_after_voices(client: HiggsClient, arguments: Namespace) -> int:
 
     Raises HiggsError and OSError when a single voice fails.
     """
-    actions = {"list": _list, "show": _show, "add": _add, "import": _import, "remove": _remove}
+    actions = {"list": _list, "show": _show, "add": _add, "import": _import, "export": _export, "remove": _remove}
     return actions[arguments.action](client, arguments)
 
 
@@ -67,17 +68,38 @@ def _add(client: HiggsClient, arguments: Namespace) -> int:
 def _import(client: HiggsClient, arguments: Namespace) -> int:
     there = {voice.name for voice in client.voices()}
     added, failed = [], 0
-    for files in read_voice_folder(arguments.folder):
-        if files.name in there and not arguments.replace:
-            print(f"higgs-tts: {files.name} already exists", file=sys.stderr)
-            continue
-        try:
-            reference = Reference(files.audio, files.transcript) if files.audio else None
-            added.append(client.add_voice(files.name, reference, metadata=files.metadata, replace=arguments.replace))
-        except HiggsError as error:
-            failed += 1
-            print(f"higgs-tts: {files.name}: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+    with voices_of(arguments.folder) as folder:
+        for files in read_voice_folder(folder):
+            if files.name in there and not arguments.replace:
+                print(f"higgs-tts: {files.name} already exists", file=sys.stderr)
+                continue
+            try:
+                reference = Reference(files.audio, files.transcript) if files.audio else None
+                voice = client.add_voice(files.name, reference, metadata=files.metadata, replace=arguments.replace)
+                added.append(voice)
+            except HiggsError as error:
+                failed += 1
+                _print_failed(files.name, error)
     _print_added(added, arguments)
+    return FAILED if failed else 0
+
+
+def _export(client: HiggsClient, arguments: Namespace) -> int:
+    names = list(dict.fromkeys(arguments.name)) or [voice.name for voice in client.voices()]
+    written, failed = [], 0
+    with shelf_at(arguments.folder) as shelf:
+        for name in names:
+            if name in shelf.there and not arguments.replace:
+                print(f"higgs-tts: {name} already exists", file=sys.stderr)
+                continue
+            try:
+                voice = client.voice(name)
+                shelf.put(voice)
+                written.append(voice)
+            except HiggsError as error:
+                failed += 1
+                _print_failed(name, error)
+    _print_added(written, arguments)
     return FAILED if failed else 0
 
 
@@ -90,6 +112,10 @@ def _remove(client: HiggsClient, arguments: Namespace) -> int:
             failed += 1
             print(f"higgs-tts: {error}", file=sys.stderr)
     return FAILED if failed else 0
+
+
+def _print_failed(name: str, error: HiggsError) -> None:
+    print(f"higgs-tts: {name}: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 def _print_added(voices: list[VoiceProfile], arguments: Namespace) -> None:
