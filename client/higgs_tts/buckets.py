@@ -19,8 +19,6 @@ def open_storage(address: str, *, seconds: float | None = None) -> Storage:
     """The storage at an address, as `Storage`. Raises InvalidRequestError, also where its packages are missing."""
     try:
         from .storage import RETRY_SECONDS, Storage  # noqa: PLC0415  (others do without its packages)
-    except ImportError as error:
-        raise InvalidRequestError(
-            f"{address} needs: pip install 'higgs-tts-client[storage]' (there is no {error.name})"
-        ) from None
+    except ImportError:
+        raise InvalidRequestError(f"{address} needs: pip install 'higgs-tts-client[storage]'") from None
     return Storage(address, seconds=RETRY_SECONDS if seconds is None else seconds)

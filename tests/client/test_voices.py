@@ -228,6 +228,6 @@ def test_a_bucket_needs_packages_that_a_folder_does_not(
     for action in ("export", "import"):
         assert run(server, action, "s3://speech/voices") == 1
         said = capsys.readouterr().err
-        assert said.endswith("without the package obstore: pip install 'higgs-tts-client[storage]'.\n")
+        assert said.endswith("s3://speech/voices needs: pip install 'higgs-tts-client[storage]'\n")
         assert said.count("\n") == 1
     assert run(server, "export", str(tmp_path)) == 0
