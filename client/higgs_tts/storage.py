@@ -21,23 +21,17 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import obstore
-from botocore.exceptions import BotoCoreError
-from botocore.session import Session
 from obstore import exceptions
-from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore
 
-from .errors import HiggsError, InvalidRequestError
+from .bucket_store import bucket_store, reason
+from .errors import HiggsError
 
 RETRY_SECONDS = 60.0
 PIECE = 8 << 20  # bytes; S3 takes none smaller than 5 MiB, and 10,000 of them
 _PIECES = 2  # of a growing object, on their way at a time, where nothing else is said
-_REQUEST_SECONDS = 30.0
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
-_S3, _OTHERS = ("s3", "s3a"), ("gs", "az", "azure", "abfs", "abfss")
 _METADATA = ".metadata.json"  # behind a local file's name
-_STATUS = re.compile(r"(?<=status code: )\d{3} [\w ]+")
-_SYSTEM = re.compile(r'(?<=message: ")[^"]+')
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # what a header may hold
 
 
@@ -81,7 +75,7 @@ class Storage:
         scheme = _SCHEME.match(address)
         self.is_bucket = scheme is not None and scheme[1] != "file"
         if self.is_bucket:
-            self._store, self._prefix = _bucket(self.address, seconds), ""
+            self._store, self._prefix = bucket_store(self.address, seconds), ""
         else:
             folder = Path(address.removeprefix("file://")).resolve().as_posix()
             self._store, self._prefix = LocalStore(), f"{folder.strip('/')}/".lstrip("/")
@@ -220,12 +214,12 @@ class Storage:
                 raise self._no_bucket() from None
             raise FileNotFoundError(ENOENT, os.strerror(ENOENT), where) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            reason = f"{where} may not be used with these credentials{_reason(error)}."
-            raise StorageError(reason, retryable=False) from None
+            told = f"{where} may not be used with these credentials{reason(error)}."
+            raise StorageError(told, retryable=False) from None
         except (exceptions.BaseError, NotImplementedError) as error:
             if "NoSuchBucket" in str(error):  # as a listing has it
                 raise self._no_bucket() from None
-            raise StorageError(f"{where} could not be reached or used{_reason(error)}.") from None
+            raise StorageError(f"{where} could not be reached or used{reason(error)}.") from None
 
     def _no_bucket(self) -> StorageError:
         return StorageError(f"There is no bucket {self.address}.", retryable=False)
@@ -284,41 +278,3 @@ def size_of(metadata: Mapping[str, str]) -> int:
 
 def _quoted(value: str) -> str:
     return quote(value, safe=_PLAIN)
-
-
-def _bucket(address: str, seconds: float) -> Any:
-    """The library's store for a bucket's address. Raises InvalidRequestError."""
-    scheme = address.partition(":")[0]
-    options: dict[str, Any] = {
-        "client_options": {"allow_http": True, "timeout": timedelta(seconds=min(seconds, _REQUEST_SECONDS))},
-        "retry_config": {"retry_timeout": timedelta(seconds=seconds), "max_retries": 1000},
-    }
-    if scheme not in _S3 + _OTHERS:
-        raise InvalidRequestError(
-            f"{address!r} is no address of a storage: give a folder, s3://bucket/prefix, gs://… or az://…."
-        )
-    try:
-        return from_url(address, **options, **(_profile() if scheme in _S3 else {}))
-    except (exceptions.BaseError, ValueError):
-        raise InvalidRequestError(f"{address!r} names no bucket as it should: s3://bucket/prefix.") from None
-
-
-def _profile() -> dict[str, Any]:
-    """What a profile of AWS's own files says, where there is one and the environment says no keys."""
-    session = Session()
-    if "AWS_ACCESS_KEY_ID" in os.environ or not session.full_config["profiles"]:
-        return {}
-    try:
-        found: dict[str, Any] = {"credential_provider": Boto3CredentialProvider(session)}
-        region, endpoint = session.get_config_variable("region"), session.get_scoped_config().get("endpoint_url")
-    except (BotoCoreError, ValueError) as error:
-        raise InvalidRequestError(f"AWS's profile cannot be used: {error}") from None
-    return found | ({"region": region} if region else {}) | ({"endpoint": endpoint} if endpoint else {})
-
-
-def _reason(error: BaseException) -> str:
-    """What the server or the system said, in some words, such as ": 503 Slow Down"."""
-    if "TimedOut" in str(error):
-        return ": no answer in time"
-    found = _STATUS.search(str(error)) or _SYSTEM.search(str(error))
-    return f": {found[0].strip()}" if found else ""

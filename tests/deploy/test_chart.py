@@ -17,7 +17,7 @@ from build.voices import _MAX_ADDED, _MAX_METADATA_BYTES, _MAX_TRANSCRIPT_CHARAC
 from gateway import health
 from gateway.settings import parse as parse_gateway
 from runtime.triton.memory import MEMORY_VARIABLE, _thresholds
-from serve.__main__ import _parse
+from serve.arguments import parse as parse_serve
 from serve.triton import STOP_SECONDS
 
 helm = pytest.importorskip("helm_python", reason="the checkers are installed by: make lint-deploy")
@@ -179,7 +179,7 @@ def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
     objects = render(chart, CASES[case])
     spec = objects["Deployment"]["spec"]["template"]["spec"]
     container, _ = containers(objects)
-    options = _parse(container["args"])
+    options = parse_serve(container["args"])
     assert options.gateway == "off", "it has a container of its own"
     (variable,) = container["env"]
     assert variable["name"] == MEMORY_VARIABLE
@@ -215,7 +215,7 @@ def test_the_gateway_runs_what_the_project_has(chart: Any, case: str) -> None:
     ports = {port["containerPort"] for port in triton["ports"]}
     assert settings.triton.startswith("127.0.0.1:") and int(settings.triton.split(":")[1]) in ports
     assert settings.host == "0.0.0.0" and settings.port == gateway["ports"][0]["containerPort"]
-    assert settings.drain == _parse(triton["args"]).drain
+    assert settings.drain == parse_serve(triton["args"]).drain
     mounted = {mount["mountPath"]: mount for mount in gateway["volumeMounts"]}
     assert str(settings.consents.parent) in mounted and "/tmp" in mounted, "a large upload is kept there meanwhile"
     if case == "everything":

@@ -14,7 +14,7 @@ import yaml
 
 from build.targets import target_names
 from gateway.settings import KEYS_VARIABLE
-from serve.__main__ import _parse
+from serve.arguments import parse as parse_serve
 from serve.gateway import parse_address
 from serve.health import _GATEWAY_SECONDS
 from serve.triton import STOP_SECONDS
@@ -56,15 +56,15 @@ def test_a_server_is_checked_by_an_inference_and_stopped_in_order(name: str) -> 
     assert check[:2] == ["-m", "serve.health"]
     assert float(check[3]) + _GATEWAY_SECONDS < seconds(service["healthcheck"]["timeout"])
     assert check[4:] == ["--gateway", "localhost:8080"]
-    assert seconds(service["stop_grace_period"]) > _parse(service["command"]).drain + STOP_SECONDS
-    assert seconds(service["healthcheck"]["start_period"]) == _parse(service["command"]).timeout
+    assert seconds(service["stop_grace_period"]) > parse_serve(service["command"]).drain + STOP_SECONDS
+    assert seconds(service["healthcheck"]["start_period"]) == parse_serve(service["command"]).timeout
     assert service["shm_size"] == "1gb"
     assert service["init"] is True
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_is_started_with_options_there_are_and_reached_on_this_machine_only(name: str) -> None:
-    options = _parse(SERVICES[name]["command"])
+    options = parse_serve(SERVICES[name]["command"])
     assert options.host == "0.0.0.0"
     assert options.log == Path("/tmp/triton.log"), "the bundles are mounted read-only"
     assert options.state == Path("/state")

@@ -15,7 +15,7 @@ import pytest
 import tomllib
 
 from build.container import IMAGE
-from serve.__main__ import _parse
+from serve.arguments import parse as parse_serve
 from tests.acceptance.report import COMMIT_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ def test_what_is_copied_is_there(image: str) -> None:
 @pytest.mark.parametrize("image", IMAGES)
 def test_what_is_started_listens_where_the_image_says(image: str) -> None:
     text = (DEPLOY / image).read_text()
-    options = _parse(json.loads(re.findall(r"^CMD (.+)$", text, re.MULTILINE)[0]))
+    options = parse_serve(json.loads(re.findall(r"^CMD (.+)$", text, re.MULTILINE)[0]))
     assert options.gateway == "0.0.0.0:8080"
     exposed = re.findall(r"^EXPOSE (.+)$", text, re.MULTILINE)[0].split()
     assert exposed == [str(options.grpc_port), str(options.metrics_port), options.gateway.split(":")[1]]
