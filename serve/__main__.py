@@ -130,7 +130,7 @@ def _refused(reason: str) -> int:
     return 1
 
 
-def _server(options: argparse.Namespace, bundle: Path, state: Path, shared: bool) -> TritonServer:
+def _server(options: argparse.Namespace, bundle: Path, state: Path, shared: bool = False) -> TritonServer:
     """shared: a newer one may take over its ports; the metrics port cannot be, so it has one of its own."""
     ports = Ports(options.http_port, options.grpc_port, Ports.free().metrics if shared else options.metrics_port)
     tls = Tls(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None
