@@ -35,10 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
-    source = Source(options.bundle, options.cache) if is_published(options.bundle) else None
+    place = str(options.bundle)
+    source = Source(place, options.cache) if is_published(place) else None
     try:
-        bundle = _brought(options.bundle, options, source)
-        fallback = _brought(_beside(options.bundle, options.fallback), options) if options.fallback else None
+        bundle = _brought(place, options, source)
+        fallback = _brought(_beside(place, options.fallback), options) if options.fallback else None
     except KeyboardInterrupt:
         return 0
     except LaunchError as error:
@@ -167,7 +168,9 @@ def _beside(bundle: str, fallback: str) -> str:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__)
     parser.add_argument(
-        "bundle", help="bundle folder, as built by make engine, or where one was published: s3://bucket/prefix"
+        "bundle",
+        type=lambda word: word if is_published(word) else Path(word),
+        help="bundle folder, as built by make engine, or where one was published: s3://bucket/prefix",
     )
     parser.add_argument(
         "--cache",
@@ -257,7 +260,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if (options.tls_cert is None) != (options.tls_key is None) or (options.tls_client_ca and not options.tls_cert):
         parser.error("--tls-cert and --tls-key come together, and --tls-client-ca with them")
-    if options.update is not None and not (options.update > 0 and is_published(options.bundle)):
+    if options.update is not None and not (options.update > 0 and is_published(str(options.bundle))):
         parser.error("--update takes seconds above 0, and a bundle that was published: s3://bucket/prefix")
     return options
 
