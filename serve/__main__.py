@@ -34,10 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
-    source = Source(options.bundle, options.cache) if is_published(options.bundle) else None
+    place = str(options.bundle)
+    source = Source(place, options.cache) if is_published(place) else None
     try:
-        bundle = _brought(options.bundle, options, source)
-        fallback = _brought(_beside(options.bundle, options.fallback), options) if options.fallback else None
+        bundle = _brought(place, options, source)
+        fallback = _brought(_beside(place, options.fallback), options) if options.fallback else None
     except KeyboardInterrupt:
         return 0
     except LaunchError as error:
@@ -129,7 +130,7 @@ def _refused(reason: str) -> int:
     return 1
 
 
-def _server(options: argparse.Namespace, bundle: Path, state: Path, shared: bool) -> TritonServer:
+def _server(options: argparse.Namespace, bundle: Path, state: Path, shared: bool = False) -> TritonServer:
     """shared: a newer one may take over its ports; the metrics port cannot be, so it has one of its own."""
     ports = Ports(options.http_port, options.grpc_port, Ports.free().metrics if shared else options.metrics_port)
     tls = Tls(options.tls_cert, options.tls_key, options.tls_client_ca) if options.tls_cert else None

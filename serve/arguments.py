@@ -23,7 +23,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Exits with 2 and a usage line for arguments that are none."""
     parser = argparse.ArgumentParser(prog="python -m serve", description=DESCRIPTION)
     parser.add_argument(
-        "bundle", help="bundle folder, as built by make engine, or where one was published: s3://bucket/prefix"
+        "bundle",
+        type=lambda word: word if is_published(word) else Path(word),
+        help="bundle folder, as built by make engine, or where one was published: s3://bucket/prefix",
     )
     parser.add_argument(
         "--cache",
