@@ -145,9 +145,12 @@ def test_objects_find_each_other(chart: Any, case: str) -> None:
         objects["Deployment"]["spec"]["selector"]["matchLabels"],
         objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
         objects["Service"]["spec"]["selector"],
+        objects["Replicas"]["spec"]["selector"],
     ):
         assert selector
         assert selector.items() <= labels.items()
+    replicas = objects["Replicas"]["spec"]
+    assert replicas["clusterIP"] == "None" and [port["port"] for port in replicas["ports"]] == [8001]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"grpc": 8001, "metrics": 8002}, "HTTP stays inside"
     assert container["readinessProbe"]["grpc"]["port"] == ports["grpc"]
