@@ -59,7 +59,7 @@ GUIDANCE = 0.3  # of the guided heads' loss beside the codes'
 NAMING, NAMED_AFTER = 0.3, 5  # of the loss of naming the letter being spoken, and the layers it is named after
 # Where a word begins it is decided which word is said; the rest of it follows from there.
 BEGINNING, BEGINNING_WEIGHT = 3, 3.0  # frames, and what their codes weigh against the others'
-HELD_OUT_BATCHES, HELD_OUT_POSITIONS = 6, 2400
+HELD_OUT_BATCHES, HELD_OUT_POSITIONS = 3, 2400
 # The weights, in pieces that are easily brought from one machine to another.
 WEIGHTS, DTYPE, PIECE_BYTES = "language_model", torch.bfloat16, 15_000_000
 

@@ -104,6 +104,25 @@ def test_the_forward_pass_is_transformers(folder):
         assert torch.allclose(ours.attention[layer, head], expected, atol=TOLERANCE)
 
 
+@torch.no_grad()
+def test_the_forward_pass_may_compute_in_sixteen_bits(folder):
+    """As on a GPU."""
+    torch.manual_seed(1)
+    model = HiggsAudioV2ForConditionalGeneration(HiggsAudioV2Config(**config_json(SIZE, "float32")), use_text_head=True)
+    maker = ExampleMaker(list(read_readings(folder / "0.npz")), trained_tokenizer())
+    batch = maker.batches(1, 400, random.Random(3), Shares(0.5, 0.5, 0.0))[0]
+    flat = batch.ids.flatten() == model.config.audio_token_id
+    places = Places(*((~flat).nonzero()[:, 0], flat.nonzero()[:, 0], flat.nonzero()[:, 0]))
+    whole = forward(model, batch.ids, batch.columns, places, HEADS, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = forward(model, batch.ids, batch.columns, places, HEADS, 4)
+    assert half.last.dtype == torch.float32 and not torch.equal(half.last, whole.last)
+    # bfloat16 has 8 bits, and states behind the final norm have a size of 1.
+    assert (half.last - whole.last).abs().mean() < 2**-6
+    for head in HEADS:
+        assert (half.attention[head] - whole.attention[head]).abs().max() < 2**-6
+
+
 def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
     unbroken = training(folder, tmp_path / "unbroken.pt")
     unbroken.run()
