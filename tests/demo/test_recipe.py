@@ -188,7 +188,7 @@ def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(
     encoded = processor.audio_tokenizer.encode(torch.zeros(1, 1, HOP))  # once, not for each turn
     monkeypatch.setattr(processor.audio_tokenizer, "encode", lambda *clip, **options: encoded)
     seen = set()
-    for batch in examples(ExampleMaker(readings, tokenizer), 400, 1, Shares(0.5, 0.2, 0.5)):
+    for batch in examples(ExampleMaker(readings, tokenizer), 200, 3, Shares(0.5, 0.2, 0.5)):
         ids = batch.ids[0].tolist()
         text = tokenizer.decode(ids, skip_special_tokens=False)
         turns = re.findall(r"(system|user)<\|end_header_id\|>\n\n(.*?)<\|eot_id\|>", text, flags=re.DOTALL)
