@@ -25,6 +25,7 @@ URL ?= localhost:8001
 OUT ?= speech.wav
 REPORTS ?= artifacts/acceptance
 QUICK ?=
+MINUTES ?=
 LAYERS ?=
 WORKERS ?= 2
 WHEEL ?= artifacts/client
@@ -60,7 +61,7 @@ export TO TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK S
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve publish client client-wheel client-ends test test-fast test-long coverage test-clients test-ray test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \
-	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-fleet bench-growing-text bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice bench-engines arithmetic true-size rtx-true-size lock clean
+	bench bench-bundles bench-lm bench-precisions bench-serving bench-fairness bench-fleet bench-growing-text bench-long-prompts bench-codec bench-gateway bench-gpu bench-voices bench-voice bench-open-voice bench-engines arithmetic true-size rtx-true-size lock clean
 
 # $(call explained,##) prints the targets that have this mark, with their explanations.
 explained = awk -F ':.* $(1) ' '/^[a-z-]+:.* $(1) /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -280,8 +281,12 @@ bench-voices: demo-bundle ### measure first audio with and without a known voice
 bench-voice: demo-bundle ### measure how well the demo voice speaks: word errors, lengths, cloned voices, against flite (apt install flite)
 	@$(PY) -m tools.bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
-demo-voice: setup ### train the demo checkpoint anew on flite's speech into artifacts/trained: about five hours, can be interrupted
-	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices
+bench-open-voice: setup ### measure how well BUNDLE reads any English: word and phone errors against flite and its codec (apt install flite)
+	@$(PY) -m tools.bench.open_voice --bundle "$$BUNDLE" --work $(TRAINED) --out artifacts/bench
+
+demo-voice: setup ### train a voice that reads any English on flite's speech into artifacts/trained; MINUTES=10 on a GPU, days on a CPU; can be interrupted
+	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices \
+		--start $(DEMO_CHECKPOINT)/audio_tokenizer --workers $(WORKERS) $(if $(MINUTES),--minutes $(MINUTES))
 
 arithmetic: setup ### compute bytes and operations of a decode step on GPUs, and write them into docs/gpu-arithmetic.md
 	@$(PY) -m tools.bench.arithmetic --out docs/gpu-arithmetic.md

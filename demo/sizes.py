@@ -37,7 +37,7 @@ class ModelSize:
 
 
 BYTE_VOCABULARY = 512  # 256 bytes and 256 special tokens
-TRAINED_VOCABULARY = 1280  # and 768 merges
+LETTER_VOCABULARY = 528  # and 16 whole pieces, some unused
 SMALL_CODEC = CodecSize(8, 64, 32, 64, 128, 2, 32, 4)
 # What the trained demo checkpoint has: narrow but for the decoder, which is what makes speech intelligible.
 TRAINED_CODEC = CodecSize(8, 384, 96, 64, 128, 1, 32, 16)
@@ -46,7 +46,8 @@ TRUE_CODEC = CodecSize(64, 1024, 256, 768, 3072, 12, 512, 16)
 SIZES = {
     "tiny": ModelSize(64, 128, 2, 4, 2, 16, BYTE_VOCABULARY, SMALL_CODEC),
     "demo": ModelSize(256, 512, 4, 4, 2, 64, BYTE_VOCABULARY, SMALL_CODEC),
-    "trained": ModelSize(192, 512, 5, 6, 2, 32, TRAINED_VOCABULARY, TRAINED_CODEC),
+    # What demo/training trains: with its codec under 40 MB in 16 bits.
+    "trained": ModelSize(256, 704, 8, 8, 2, 32, LETTER_VOCABULARY, TRAINED_CODEC),
     "bench": ModelSize(768, 1344, 12, 12, 4, 64, BYTE_VOCABULARY, BENCH_CODEC),
     "large": ModelSize(1536, 4096, 10, 12, 4, 128, BYTE_VOCABULARY, BENCH_CODEC),  # 466 M parameters
     # The real vocabulary's size and special ids, but the byte tokenizer: the other text ids are never used.

@@ -110,13 +110,16 @@ def byte_characters() -> list[str]:
     return [chr(byte if byte in printable else NUM_BYTES + hidden.index(byte)) for byte in range(NUM_BYTES)]
 
 
-def build_tokenizer(vocab_size: int, merges: Sequence[tuple[str, str]] = ()) -> Tokenizer:
-    """Byte-level BPE with `merges`, the earlier ones first, cut and wrapped as Llama-3's."""
-    entries = byte_characters() + [left + right for left, right in merges]
-    # Entries that no merge makes only put the special tokens in place.
+def build_tokenizer(vocab_size: int, merges: Sequence[tuple[str, str]] = (), pieces: Sequence[str] = ()) -> Tokenizer:
+    """Byte-level BPE with `merges`, the earlier ones first, cut and wrapped as Llama-3's; `pieces` are one token each
+    where the cut leaves them alone, whatever the merges."""
+    characters = byte_characters()
+    entries = characters + [left + right for left, right in merges]
+    entries += ["".join(characters[byte] for byte in piece.encode()) for piece in pieces]
+    # Entries that stand for nothing only put the special tokens in place.
     entries += [f"unused_{index}" for index in range(len(entries), vocab_size - NUM_SPECIAL)]
     vocabulary = {entry: index for index, entry in enumerate(entries)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges)))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges), ignore_merges=bool(pieces)))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(LLAMA3_SPLIT), behavior="isolated"),

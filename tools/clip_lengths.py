@@ -32,7 +32,7 @@ from demo.codec import SAMPLE_RATE, write_boson_codec
 from demo.make_checkpoint import CODEC_FOLDER
 from demo.speaker import SpeakerEncoder
 from demo.tokenizer import write_json
-from demo.training.speech_set import HELD_OUT, SpeechSet, Utterance
+from demo.training.speech_set import SpeechSet, Utterance
 from runtime.voices.code_files import CodeFiles, clip_digest, codes_key
 from serve.triton import TritonServer
 from tools.bench.metrics import metrics
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for flite's speech and the servers' states")
     parser.add_argument("--boson", type=Path, help="a Python that has boson-multimodal")
     options = parser.parse_args()
-    held_out = SpeechSet(options.work / "speech_held_out", SENTENCES, *HELD_OUT, SAMPLE_RATE)
+    held_out = SpeechSet.held_out(options.work, SENTENCES)
     held_out.make()
     utterances = list(held_out.utterances())
     codec = load_codec(options.checkpoint / CODEC_FOLDER)

@@ -20,10 +20,13 @@ from demo.training.loop import SEED
 class CodecParts:
     """The codec, and its trainable halves."""
 
-    def __init__(self, space: CodeSpace) -> None:
+    def __init__(self, space: CodeSpace, start: Codec | None = None) -> None:
+        """With the halves of the codec to `start` from, if one is given."""
         self.codec: Codec = build_codec(TRAINED_CODEC, SEED).requires_grad_(False)
         self._acoustic_size = TRAINED_CODEC.latent_size
         self._place(space.codebooks)
+        if start is not None:
+            self._adapt(start, space)
         self.encoder: nn.Module = self.codec.acoustic_encoder.requires_grad_(True)
         self.decoder = nn.ModuleList([self.codec.fc2, self.codec.acoustic_decoder]).requires_grad_(True)
 
@@ -45,6 +48,22 @@ class CodecParts:
             nn.init.zeros_(quantizer.project_out.bias)
             quantizer.codebook.embed.copy_(embedding)
             quantizer.codebook.embed_avg.copy_(embedding)
+
+    @torch.no_grad()
+    def _adapt(self, start: Codec, space: CodeSpace) -> None:
+        """Takes over the halves of `start`; their outer layers also lead from one space to the other."""
+        if space.to_start is None or space.from_start is None:
+            raise ValueError("the code space was fitted without the codec to start from")
+        for name in ("acoustic_encoder", "fc2", "acoustic_decoder"):
+            getattr(self.codec, name).load_state_dict(getattr(start, name).state_dict())
+        ours, theirs = self._projection, start.quantizer.quantizers[0].project_out.weight
+        reads, constant = self.codec.fc2.weight @ theirs, space.to_start[-1]
+        self.codec.fc2.bias += reads @ constant
+        self.codec.fc2.weight.copy_(reads @ space.to_start[:-1].T @ ours.T)
+        last, size = self.codec.acoustic_encoder.conv2, self._acoustic_size
+        turn = ours[:size] @ space.from_start[:-1].T @ theirs[:size].T
+        last.weight.copy_(torch.einsum("ij,jkl->ikl", turn, last.weight))
+        last.bias.copy_(turn @ last.bias + ours[:size] @ space.from_start[-1])
 
     @property
     def _projection(self) -> torch.Tensor:

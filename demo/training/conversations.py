@@ -11,8 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from demo.training.flite import VOICES
-from demo.training.reading_set import Reading
+from demo.training.readings import VOICES, Reading
 
 SYSTEM = "Generate audio following instruction."
 # What the server tells the model where it is to choose voices for several speakers.

@@ -13,13 +13,14 @@ from tokenizers import Tokenizer
 
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS
 from demo.training.conversations import Conversation, ConversationMaker, Shares
-from demo.training.reading_set import Reading
+from demo.training.readings import Reading
 from runtime.engine.delay_pattern import delay
 from runtime.engine.types import CodebookLayout
 
 LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100
-LOWER_CASE, WITH_COMMA, OTHER_MARK = 0.2, 0.2, 0.15
+LOWER_CASE, NO_FULL_STOP = 0.2, 0.15
+WORD = re.compile(r"\S+\s?")  # with what follows it, where a causal model has read all of it
 # Of the columns the model reads back while it learns: it must trust the text more than what it said. Besides single
 # codes and columns, runs of columns are replaced, so that a word cannot always be continued from its beginning.
 CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.05, 0.05
@@ -34,8 +35,9 @@ class Batch:
 
     `ids` int64 [batch, length], audio positions holding the audio token; in the order of those positions: `columns`
     int64 [audio positions, codebooks]; `targets` int64 [audio positions, codebooks], what follows each, or IGNORED;
-    `spoken` and `coming` int64 [audio positions, 2], first and last + 1 of the text positions of the word that the
-    following column speaks and of the word after it, empty ranges where there is nothing to follow.
+    `spoken`, `coming` and `letter` int64 [audio positions, 2], first and last + 1 of the text positions of the word
+    that the following column speaks, of the word after it, and of the letter, empty ranges where there is nothing to
+    follow.
     """
 
     ids: torch.Tensor
@@ -43,16 +45,20 @@ class Batch:
     targets: torch.Tensor
     spoken: torch.Tensor
     coming: torch.Tensor
+    letter: torch.Tensor
 
 
 @dataclass(frozen=True)
 class _Turn:
-    """A clip on its way into an example: where its words stand in the prompt's text, and what is said and learned."""
+    """A clip on its way into an example: what is said and learned, and the places in the prompt of the letters said.
+
+    `spans` are the places of the words, the last one that of the turn's end.
+    """
 
     spans: list[tuple[int, int]]
     columns: np.ndarray
     targets: np.ndarray
-    words: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class _Example:
     targets: np.ndarray
     spoken: np.ndarray
     coming: np.ndarray
+    letter: np.ndarray
 
 
 class ExampleMaker:
@@ -98,71 +105,69 @@ class ExampleMaker:
             left_out = np.random.default_rng(generator.getrandbits(64)).random(len(targets)) >= REFERENCE_LEARNED
             left_out[:VOICE_KNOWN] = True
             targets[left_out] = IGNORED
-            prompt, spans = self._user_turn(prompt, speaker.tag, [speaker.clip], generator)
+            prompt, spans, places = self._user_turn(prompt, speaker.tag, [speaker.clip], generator)
             prompt = f"{_audio_turn(prompt, len(said))}<|audio_eos|><|eot_id|>"
-            turns.append(_Turn(spans, said, targets, speaker.clip.words))
+            turns.append(_Turn(spans, said, targets, places))
         for part in conversation.parts:
             if part is not conversation.parts[0]:
                 prompt += "<|audio_eos|><|eot_id|>"
-            prompt, spans = self._user_turn(prompt, part.tag, part.readings, generator)
+            prompt, spans, places = self._user_turn(prompt, part.tag, part.readings, generator)
             columns = delay(np.concatenate([reading.codes for reading in part.readings], axis=1), LAYOUT)
             said, targets = _corrupted(columns, generator), np.vstack([columns[1:], np.full_like(columns[:1], IGNORED)])
             if part is conversation.parts[-1]:  # nobody looks back on its last column
                 said, targets = said[:-1], targets[:-1]
             prompt = _audio_turn(prompt, len(said))
-            turns.append(_Turn(spans, said, targets, _words(part.readings)))
+            turns.append(_Turn(spans, said, targets, places))
         return self._example(prompt, turns)
 
     def _user_turn(
         self, prompt: str, tag: str, readings: Sequence[Reading], generator: random.Random
-    ) -> tuple[str, list[tuple[int, int]]]:
-        """The prompt with the text of a turn, and where in it each word and the end of the turn stand."""
-        prompt += _header("user") + tag.rstrip()  # the space behind a tag belongs to the first word's token
-        text = tag[len(tag.rstrip()) :] + " ".join(self._written(reading, generator) for reading in readings)
-        start, end = len(prompt), len(prompt) + len(text)
-        spans = [(start + word.start(), start + word.end()) for word in re.finditer(r" ?\S+", text)]
-        return f"{prompt}{text}<|eot_id|>", [*spans, (end, end + 1)]
+    ) -> tuple[str, list[tuple[int, int]], np.ndarray]:
+        """The prompt with the text of a turn; where in it each word and the end of the turn stand, and the letter that
+        each frame says."""
+        prompt += _header("user") + tag
+        start, places = len(prompt), list[np.ndarray]()
+        for number, reading in enumerate(readings):
+            text = self._written(reading, generator)
+            prompt += " " if number else ""
+            silent = reading.places == len(reading.written)
+            places.append(len(prompt) + np.where(silent, len(text), reading.places))
+            prompt += text
+        spans = [(start + word.start(), start + word.end()) for word in WORD.finditer(prompt[start:])]
+        return f"{prompt}<|eot_id|>", [*spans, (len(prompt), len(prompt) + 1)], np.concatenate(places)
 
     def _example(self, prompt: str, turns: Sequence[_Turn]) -> _Example:
         encoded = self._tokenizer.encode(prompt, add_special_tokens=False)
         first = np.array([start for start, _ in encoded.offsets])  # each token's first character
-        spoken, coming = [], []
+        spoken, coming, letter = [], [], []
         for turn in turns:
-            ranges = np.array(
-                [(np.searchsorted(first, start), np.searchsorted(first, stop)) for start, stop in turn.spans]
-            )
-            frames = np.minimum(np.arange(len(turn.columns)), len(turn.words) - 1)
-            word = turn.words[frames]
+            spans = np.array(turn.spans)
+            place = turn.places[np.minimum(np.arange(len(turn.columns)), len(turn.places) - 1)]
+            word = np.searchsorted(spans[:, 0], place, side="right") - 1
             learned = (turn.targets != IGNORED).any(axis=1, keepdims=True)
-            spoken.append(ranges[word] * learned)
-            coming.append(ranges[np.minimum(word + 1, len(ranges) - 1)] * learned)
+            spoken.append(np.searchsorted(first, spans[word]) * learned)
+            coming.append(np.searchsorted(first, spans[np.minimum(word + 1, len(spans) - 1)]) * learned)
+            letter.append(np.searchsorted(first, np.stack([place, place + 1], axis=1)) * learned)
         columns, targets = ([getattr(turn, name) for turn in turns] for name in ("columns", "targets"))
         joined = np.concatenate(targets)
         # Beginning marks are forced, not chosen: there is nothing to learn.
         joined = np.where(joined == STREAM_BOS, IGNORED, joined)
-        return _Example(encoded.ids, np.concatenate(columns), joined, np.concatenate(spoken), np.concatenate(coming))
+        marked = (np.concatenate(ranges) for ranges in (spoken, coming, letter))
+        return _Example(encoded.ids, np.concatenate(columns), joined, *marked)
 
     def _written(self, reading: Reading, generator: random.Random) -> str:
         """One of the ways in which users write the sentence; all are spoken alike."""
         text = reading.written
         if generator.random() < LOWER_CASE:
             text = text.lower()
-        if generator.random() < OTHER_MARK:
-            text = text[:-1] + generator.choice(".!?")
-        if generator.random() < WITH_COMMA:
-            words = text.split()
-            place = generator.randrange(len(words))
-            if place < len(words) - 1:
-                words[place] += ","
-            text = " ".join(words)
-        return text
+        return text[:-1] if generator.random() < NO_FULL_STOP and text.endswith(".") else text
 
     def _pad_together(self, examples: Sequence[_Example]) -> Batch:
         length = max(len(example.ids) for example in examples)
         ids = torch.tensor([example.ids + [self._pad] * (length - len(example.ids)) for example in examples])
         arrays = (
             np.concatenate([getattr(example, name) for example in examples])
-            for name in ("columns", "targets", "spoken", "coming")
+            for name in ("columns", "targets", "spoken", "coming", "letter")
         )
         return Batch(ids, *(torch.from_numpy(array) for array in arrays))
 
@@ -171,15 +176,6 @@ def _heard(reading: Reading) -> np.ndarray:
     if reading.heard is None:
         raise ValueError(f"{reading.written!r} was not encoded as a reference")
     return reading.heard
-
-
-def _words(readings: Sequence[Reading]) -> np.ndarray:
-    """The number of the word in each frame of readings one after another; a silence belongs to what follows it."""
-    before, joined = 0, []
-    for reading in readings:
-        joined.append(reading.words + before)
-        before += len(reading.sentence.split())
-    return np.concatenate(joined)
 
 
 def _id(tokenizer: Tokenizer, token: str) -> int:

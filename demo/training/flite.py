@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import numpy as np
 import soundfile
 import soxr
 
-VOICES = ("slt", "rms", "awb")  # a woman and two men; the first is the voice without a reference
+from demo.training.readings import VOICES
+
 PAUSE = "pau"
+TOGETHER = 40  # words whose pronunciations are asked for at once
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,23 @@ def speak_timed(text: str, voice: str, sample_rate: int) -> tuple[np.ndarray, li
     return resampled, [Phone(name, float(end)) for name, _, end in named]
 
 
-@functools.cache
-def pronunciation(word: str) -> tuple[str, ...]:
-    """The phones of a word spoken alone; their names are the same in every voice."""
-    return tuple(phone for phone in _run(word, VOICES[0], "-ps", Path("none")).split() if phone != PAUSE)
+def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The phones of each word spoken alone; their names are the same in every voice."""
+    found: dict[str, tuple[str, ...]] = {}
+    ordered = sorted(words)
+    for start in range(0, len(ordered), TOGETHER):
+        some = ordered[start : start + TOGETHER]
+        spoken = _phones(". ".join(some))
+        if len(spoken) != len(some):  # an abbreviation, say, before whose full stop nobody pauses
+            spoken = [tuple(itertools.chain(*_phones(word))) for word in some]
+        found |= zip(some, spoken, strict=True)
+    return found
+
+
+def _phones(text: str) -> list[tuple[str, ...]]:
+    """Those between the pauses."""
+    names = _run(text, VOICES[0], "-ps", Path("none")).split()
+    return [tuple(run) for is_pause, run in itertools.groupby(names, key=lambda name: name == PAUSE) if not is_pause]
 
 
 def _run(text: str, voice: str, report: str, file: Path) -> str:

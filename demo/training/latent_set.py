@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 from tqdm import tqdm
 
+from convert.torchaudio_shim import Codec
 from demo.sizes import CODES, NUM_CODEBOOKS
-from demo.training.features import LatentSpace
+from demo.training.features import HOP, LatentSpace
 from demo.training.loop import SEED
 from demo.training.quantizer import fit_codebooks, quantize
 from demo.training.speech_set import SpeechSet, Utterance
@@ -22,19 +24,27 @@ SPACE_FILE = "latent_space.pt"
 
 @dataclass(frozen=True)
 class CodeSpace:
-    """The latents and the codes that stand for them; `codebooks` float32 [codebooks, codes, size]."""
+    """The latents and the codes that stand for them; `codebooks` float32 [codebooks, codes, size].
+
+    `to_start` and `from_start` float32 [size + 1, size] lead to the latents of the codec that a recipe starts from, and
+    back; the last row is constant.
+    """
 
     latents: LatentSpace
     codebooks: torch.Tensor
+    to_start: torch.Tensor | None = None
+    from_start: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, directory: Path, speech: SpeechSet) -> CodeSpace:
-        """The space in `directory`, fitted to `speech` if it is not there yet."""
+    def of(cls, directory: Path, speech: SpeechSet, start: Codec | None = None) -> CodeSpace:
+        """The space in `directory`, fitted to `speech` if it is not there yet, and related to that of the codec to
+        `start` from, if one is given."""
         file = directory / SPACE_FILE
         if not file.exists():
-            _fit(speech, file)
+            _fit(speech, file, start)
         state = torch.load(file, weights_only=True)
-        return cls(LatentSpace(state["mean"], state["components"]), state["codebooks"])
+        latents = LatentSpace(state["mean"], state["components"])
+        return cls(latents, state["codebooks"], state.get("to_start"), state.get("from_start"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def clips(speech: SpeechSet, space: CodeSpace, file: Path) -> list[Clip]:
     ]
 
 
-def _fit(speech: SpeechSet, file: Path) -> None:
+def _fit(speech: SpeechSet, file: Path, start: Codec | None) -> None:
     generator = torch.Generator().manual_seed(SEED)
     audio = [utterance.audio for utterance in speech.utterances()]
     chosen = [audio[index] for index in torch.randperm(len(audio), generator=generator)[:FIT_CLIPS].tolist()]
@@ -81,4 +91,24 @@ def _fit(speech: SpeechSet, file: Path) -> None:
     print(
         f"latents hold {space.explained(chosen):.1%} of the features' variance, eight codes leave {left:.1%} of theirs"
     )
-    torch.save({"mean": space.mean, "components": space.components, "codebooks": codebooks}, file)
+    state = {"mean": space.mean, "components": space.components, "codebooks": codebooks}
+    if start is not None:
+        theirs = torch.cat([encode(start, clip) for clip in tqdm(chosen, desc="start", unit="clip", mininterval=20)])
+        state |= {"to_start": _linear(latents, theirs), "from_start": _linear(theirs, latents)}
+    with whole_file(file) as stream:
+        torch.save(state, stream)
+
+
+def _linear(known: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """The least squares' map [size + 1, size] between float32 [frames, size], its last row the constant."""
+    with_constant = torch.cat([known, torch.ones(len(known), 1)], dim=1)
+    return torch.linalg.lstsq(with_constant.double(), wanted.double()).solution.float()
+
+
+@torch.no_grad()
+def encode(codec: Codec, audio: np.ndarray) -> torch.Tensor:
+    """The latents that a codec of this recipe computes, float32 [frames, size] on the CPU, of float32 [samples]."""
+    projection = codec.quantizer.quantizers[0].project_out.weight
+    framed = functional.pad(torch.from_numpy(audio), (0, -len(audio) % HOP)).to(projection.device)
+    acoustic = codec.acoustic_encoder(framed[None, None])[0].T
+    return (acoustic @ projection[: acoustic.shape[1]]).cpu()

@@ -13,21 +13,21 @@ import soundfile
 import torch
 
 from convert.safetensors_writer import TensorSpec
+from convert.shards import open_shards, read_tensor
 from demo.codec import SAMPLE_RATE, write_codec_model
-from demo.domain import Domain
 from demo.language_model import MAX_POSITIONS, config_json, write_configs
 from demo.make_checkpoint import CODEC_FOLDER, SHARD_BYTES
 from demo.sizes import SIZES
 from demo.tokenizer import write_json, write_text_side
-from demo.training.flite import VOICES, speak
-from demo.training.latent_set import CodeSpace
-from demo.training.speech_set import CODEC_SET, HELD_OUT, SpeechSet
-from demo.training.train_codec import HELD_OUT_COUNT, SENTENCES, load_parts
+from demo.training.flite import speak
+from demo.training.reading_set import HELD_OUT_DOMAIN
+from demo.training.readings import VOICES
+from demo.training.speech_set import SpeechSet
+from demo.training.train_codec import code_space, load_parts
+from demo.training.train_language_model import DTYPE, WEIGHTS
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
-from runtime.formats.exports import KNOWN_WORDS_FILE
 
-LANGUAGE_MODEL_DTYPE = "bfloat16"
 # Of several sentences at once the model gets lost; and it hears who spoke last better than whose turn a tag says it is.
 SUITING = {"chunk_words": 10, "dialogue_context": "own"}
 HELD_OUT_FILE = "held_out.json"
@@ -47,23 +47,22 @@ def main() -> None:
     work, out = arguments.work, arguments.out
     codec_directory = out / CODEC_FOLDER
     codec_directory.mkdir(parents=True, exist_ok=True)
-    space = CodeSpace.of(work, SpeechSet(work / "speech_train", SENTENCES, *CODEC_SET, SAMPLE_RATE))
+    space, _ = code_space(work, None)
     write_codec_model(codec_directory, load_parts(work, space, "encoder", "polish").codec, torch.float16)
-    config = config_json(SIZES["trained"], LANGUAGE_MODEL_DTYPE)
+    config = config_json(SIZES["trained"], str(DTYPE).removeprefix("torch."))
     write_configs(out, config, SUITING)
-    state = torch.load(work / "language_model.pt", weights_only=True)["module"]
-    dtype = getattr(torch, LANGUAGE_MODEL_DTYPE)
-    specs = [TensorSpec(name, tuple(tensor.shape), dtype) for name, tensor in state.items()]
-    write_weights(out, specs, lambda spec: state[spec.name], SHARD_BYTES)
+    stored = open_shards(work / WEIGHTS)
+    specs = [TensorSpec(name, tensor.shape, DTYPE) for name, tensor in stored.items()]
+    write_weights(out, specs, lambda spec: read_tensor(stored[spec.name], spec.name), SHARD_BYTES)
     write_json(out / HELD_OUT_FILE, _held_out(work))
-    (out / KNOWN_WORDS_FILE).write_text("\n".join(Domain.load().words) + "\n")
     write_text_side(out, codec_directory.as_posix(), trained_tokenizer(), MAX_POSITIONS)
     _write_voices(arguments.voices)
 
 
 def _held_out(work: Path) -> list[dict[str, object]]:
     """Each held-out sentence as heard and as written, with the seconds the synthesiser's first voice takes."""
-    speech = SpeechSet(work / "speech_held_out", HELD_OUT_COUNT, *HELD_OUT, SAMPLE_RATE)
+    speech = SpeechSet.held_out(work, HELD_OUT_DOMAIN)
+    speech.make()
     return [
         {"sentence": one.sentence, "written": one.written, "seconds": round(len(one.audio) / SAMPLE_RATE, 3)}
         for one in speech.utterances()

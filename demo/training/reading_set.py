@@ -1,143 +1,127 @@
-"""What the language model learns to read: sentences in codes, with the word that each frame belongs to.
+"""`python -m demo.training.reading_set`: speaks and encodes what the language model learns to read.
 
-Most are sentences of the domain; some are loose strings of its words, which cannot be continued from memory. Each
-reading begins somewhere else within its first frame, so that no two clips share their frames' borders.
+Blocks are made independently of each other, each from its number alone: any number of processes, on any machine, can
+make some of them, and a killed one goes on. Each reading begins somewhere else within its first frame, so that no two
+clips share their frames' borders.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
-import itertools
 import random
-import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 from tqdm import tqdm
 
 from demo.codec import SAMPLE_RATE
-from demo.domain import Domain, is_held_out
-from demo.training.codec_parts import CodecParts
+from demo.domain import Domain
 from demo.training.features import HOP
-from demo.training.flite import VOICES, Phone, pronunciation, speak_timed
-from demo.training.latent_set import CodeSpace
+from demo.training.flite import Phone, pronunciations, speak_timed
+from demo.training.latent_set import CodeSpace, encode
+from demo.training.letter_timing import letter_of_frames, words_of
+from demo.training.open_text import OpenText
 from demo.training.quantizer import quantize
-from demo.training.word_timing import word_of_frames
-from runtime.formats.whole_files import whole_file
+from demo.training.readings import VOICES, Reading, write_readings
+from demo.training.speech_set import HELD_OUT_SEED
+from demo.training.train_codec import code_space, load_parts
 
-BLOCK = 50  # sentences per file: the most that a kill loses
-# In the first blocks every voice reads each sentence, and some readings are also encoded as reference clips are, which
-# takes longest; in the others the first voice reads each sentence, and the other voices take turns.
-REFERENCE_BLOCKS, REFERENCES = 100, 10
-LOOSE_EVERY_NTH = 4
-LOOSE_WORDS = (2, 8)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One sentence in one voice.
-
-    `codes` int64 [codebooks, frames] are what the model is to say, from the speech's own latents; `heard`, of some
-    readings, are the same frames as the codec's encoder hears them, which is what a reference clip looks like. `words`
-    int64 [frames] is the number of the word spoken, the sentence's number of words in the silence at the end.
-    """
-
-    sentence: str
-    written: str
-    voice: str
-    codes: np.ndarray
-    heard: np.ndarray | None
-    words: np.ndarray
+SENTENCES = 200  # of a block
+REFERENCES = 40  # of a block's sentences whose readings are also encoded as reference clips are
+SEED = 3
+BLOCKS, BLOCK_HOURS = 100, 0.4  # of the recipe; about
+TRAIN, HELD_OUT, HELD_OUT_OPEN = "reading_train", "reading_held_out", "reading_held_out_open"
+HELD_OUT_DOMAIN = 100
 
 
-@dataclass(frozen=True)
-class ReadingSet:
-    """`count` sentences, read by the voices, in `directory`."""
+class ReadingMaker:
+    """Reads sentences with the given code space; `codec` hears the reference clips."""
 
-    directory: Path
-    count: int
-    seed: int
-    held_out: bool
+    def __init__(self, space: CodeSpace, codec: torch.nn.Module) -> None:
+        self._space, self._codec = space, codec
 
-    def make(self, space: CodeSpace, parts: CodecParts) -> None:
-        """Speaks and encodes what does not exist yet."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor() as pool:
-            for number, sentences in enumerate(tqdm(self._blocks(), desc=self.directory.name, unit="block")):
-                if self._file(number).exists():
-                    continue
-                jobs = [
-                    (
-                        sentence,
-                        voice,
-                        number < REFERENCE_BLOCKS and place < REFERENCES,
-                        0 if self.held_out else zlib.crc32(f"{number} {place} {voice}".encode()) % HOP,
-                    )
-                    for place, sentence, voice in _assigned(number, sentences)
-                ]
-                readings = pool.map(functools.partial(_read, space, parts), jobs)
-                arrays = {f"{index}_{name}": array for index, reading in enumerate(readings)
-                          for name, array in reading.items()}  # fmt: skip
-                with whole_file(self._file(number)) as stream:
-                    np.savez(stream, **arrays)
+    def read(self, texts: Sequence[str], generator: random.Random, late: bool = True) -> list[Reading]:
+        """The first voice reads each text, and the others take turns."""
+        spoken_alone = pronunciations({word for text in texts for word in words_of(text)})
+        first, *others = VOICES
+        readings = []
+        for place, text in enumerate(texts):
+            alone = [spoken_alone[word] for word in words_of(text)]
+            for voice in (first, others[place % len(others)]):
+                delay = generator.randrange(HOP) if late else 0
+                readings.append(self._read(text, voice, alone, delay, place < REFERENCES))
+        return readings
 
-    def readings(self) -> Iterator[Reading]:
-        """Every reading: those of the first sentence, of the second, …"""
-        domain = Domain.load()
-        for number, sentences in enumerate(self._blocks()):
-            with np.load(self._file(number)) as arrays:
-                for index, (_, sentence, voice) in enumerate(_assigned(number, sentences)):
-                    heard = f"{index}_heard"
-                    yield Reading(
-                        sentence,
-                        domain.written(sentence),
-                        voice,
-                        codes=arrays[f"{index}_codes"].astype(np.int64),
-                        heard=arrays[heard].astype(np.int64) if heard in arrays else None,
-                        words=arrays[f"{index}_words"].astype(np.int64),
-                    )
-
-    def _blocks(self) -> list[list[str]]:
-        domain, generator = Domain.load(), random.Random(self.seed)
-        if self.held_out:
-            sentences = domain.sentences(self.count, self.seed, held_out=True)
-        else:
-            drawn = (domain.draw(generator) for _ in itertools.count())
-            sentences = list(itertools.islice((one for one in drawn if not is_held_out(one)), self.count))
-            for place in range(0, len(sentences), LOOSE_EVERY_NTH):
-                sentences[place] = " ".join(generator.choices(domain.words, k=generator.randint(*LOOSE_WORDS)))
-        return [sentences[start : start + BLOCK] for start in range(0, len(sentences), BLOCK)]
-
-    def _file(self, number: int) -> Path:
-        return self.directory / f"{number:04d}.npz"
+    @torch.no_grad()
+    def _read(self, text: str, voice: str, alone: Sequence[Sequence[str]], delay: int, is_reference: bool) -> Reading:
+        audio, phones = speak_timed(text, voice, SAMPLE_RATE)
+        audio = np.concatenate([np.zeros(delay, np.float32), audio])
+        phones = [Phone(phone.name, phone.end + delay / SAMPLE_RATE) for phone in phones]
+        codes = quantize(self._space.latents.latents(audio), self._space.codebooks)[0].T.numpy()
+        heard = None
+        if is_reference:
+            heard = quantize(encode(self._codec, audio), self._space.codebooks)[0].T.numpy()
+        places = letter_of_frames(text, alone, phones, codes.shape[1], HOP / SAMPLE_RATE)
+        return Reading(text, voice, codes, heard, places)
 
 
-def _assigned(number: int, sentences: Sequence[str]) -> list[tuple[int, str, str]]:
-    """Who reads what in block `number`: (place in the block, sentence, voice)."""
-    first, *others = VOICES
-    return [
-        (place, sentence, voice)
-        for place, sentence in enumerate(sentences)
-        for voice in (VOICES if number < REFERENCE_BLOCKS else (first, others[place % len(others)]))
-    ]
+def make_block(folder: Path, number: int, maker: ReadingMaker | None = None) -> None:
+    """Writes block `number`, the same wherever it is made; in a process of `main`'s with its maker."""
+    text, generator = _open_text(), random.Random(f"{SEED} {number}")
+    texts = [text.draw(generator) for _ in range(SENTENCES)]
+    write_readings(block_file(folder, number), (maker or _inherited[0]).read(texts, generator))
 
 
-@torch.no_grad()
-def _read(space: CodeSpace, parts: CodecParts, job: tuple[str, str, bool, int]) -> dict[str, np.ndarray]:
-    """One reading's arrays, int16. A job: sentence, voice, whether it is a reference, samples before it begins."""
-    sentence, voice, is_reference, late = job
-    audio, phones = speak_timed(Domain.load().written(sentence), voice, SAMPLE_RATE)
-    audio = np.concatenate([np.zeros(late, np.float32), audio])
-    phones = [Phone(phone.name, phone.end + late / SAMPLE_RATE) for phone in phones]
-    codes = quantize(space.latents.latents(audio), space.codebooks)[0].T.to(torch.int16).numpy()
-    alone = [pronunciation(word) for word in sentence.split()]
-    arrays = {"codes": codes, "words": word_of_frames(alone, phones, codes.shape[1], HOP / SAMPLE_RATE)}
-    if is_reference:
-        framed = functional.pad(torch.from_numpy(audio), (0, -len(audio) % HOP))
-        arrays["heard"] = quantize(parts.encode(framed[None])[0], space.codebooks)[0].T.to(torch.int16).numpy()
-    return arrays
+def block_file(folder: Path, number: int) -> Path:
+    return folder / f"{number:05d}.npz"
+
+
+_open_text = functools.cache(OpenText)
+_inherited = list[ReadingMaker]()  # by a forked process: a codec cannot be sent to one
+
+
+def _inherit(maker: ReadingMaker) -> None:
+    torch.set_num_threads(1)
+    _inherited.append(maker)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder of the code space and the encoder")
+    parser.add_argument(
+        "--start", type=Path, help="the codec that the recipe starts from: without an encoder, it hears"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the readings, if not that of the work")
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help=f"how many, of {BLOCK_HOURS} hours each ({BLOCKS})")
+    parser.add_argument("--first", type=int, default=0, help="number of the first block (0)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make blocks (1)")
+    arguments = parser.parse_args()
+    work, out = arguments.work, arguments.out or arguments.work
+    space, start = code_space(work, arguments.start)
+    halves = ("encoder",) if (work / "encoder.pt").exists() else ()
+    maker = ReadingMaker(space, load_parts(work, space, *halves, start=start).codec)
+    folder = out / TRAIN
+    folder.mkdir(parents=True, exist_ok=True)
+    domain = Domain.load()
+    sentences = domain.sentences(HELD_OUT_DOMAIN, HELD_OUT_SEED, held_out=True)
+    for name, texts in (
+        (HELD_OUT, [domain.written(sentence) for sentence in sentences]),
+        (HELD_OUT_OPEN, [f"{sentence.capitalize()}." for sentence in _open_text().held_out.sentences]),
+    ):
+        if not (out / f"{name}.npz").exists():
+            write_readings(out / f"{name}.npz", maker.read(texts, random.Random(SEED), late=False))
+    numbers = range(arguments.first, arguments.first + arguments.blocks)
+    missing = [number for number in numbers if not block_file(folder, number).exists()]
+    with ProcessPoolExecutor(arguments.workers, get_context("fork"), _inherit, (maker,)) as pool:
+        made = pool.map(functools.partial(make_block, folder), missing)
+        for _ in tqdm(made, total=len(missing), desc=TRAIN, unit="block", mininterval=20):
+            pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,10 @@
-"""Speech to train and judge on: sentences of the domain, spoken by flite's voices, on disk as they are finished."""
+"""Speech to train and judge on: sentences spoken by flite's voices, on disk as they are finished."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import re
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +12,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from demo.codec import SAMPLE_RATE
 from demo.domain import Domain
 from demo.training.flite import VOICES, speak
+from demo.training.open_text import OpenText
 from runtime.formats.whole_files import whole_file
 
 BLOCK = 50  # sentences per file: the most that a kill loses
 INT16_SCALE = 32767
-# The sets of the recipe: the seed their sentences are drawn with, and whether they are held out.
-CODEC_SET, HELD_OUT, LANGUAGE_MODEL_SET = (1, False), (2, True), (3, False)
+CODEC_SEED, HELD_OUT_SEED = 1, 2
 
 
 @dataclass(frozen=True)
@@ -32,42 +35,57 @@ class Utterance:
 
 @dataclass(frozen=True)
 class SpeechSet:
-    """`count` sentences, each spoken by every voice, in `directory`."""
+    """Sentences as `written`, each spoken by every voice, in `directory`."""
 
     directory: Path
-    count: int
-    seed: int
-    held_out: bool
-    sample_rate: int
+    written: Sequence[str]
+
+    @classmethod
+    def taught(cls, work: Path, count: int) -> SpeechSet:
+        """Open text, for the codec."""
+        text, generator = OpenText(), random.Random(CODEC_SEED)
+        return cls(work / "speech_train", [text.draw(generator) for _ in range(count)])
+
+    @classmethod
+    def held_out(cls, work: Path, count: int) -> SpeechSet:
+        """Sentences of the domain."""
+        domain = Domain.load()
+        sentences = domain.sentences(count, HELD_OUT_SEED, held_out=True)
+        return cls(work / "speech_held_out", [domain.written(sentence) for sentence in sentences])
+
+    @classmethod
+    def held_out_open(cls, work: Path) -> SpeechSet:
+        """Open text."""
+        return cls(work / "speech_held_out_open", [f"{one.capitalize()}." for one in OpenText().held_out.sentences])
 
     def make(self) -> None:
         """Speaks what does not exist yet."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        domain = Domain.load()
-        blocks = self._blocks()
         with ThreadPoolExecutor() as pool:
-            for number, sentences in enumerate(tqdm(blocks, desc=self.directory.name, unit="block")):
+            for number, texts in enumerate(tqdm(self._blocks(), desc=self.directory.name, unit="block")):
                 file = self._file(number)
                 if file.exists():
                     continue
-                jobs = [(domain.written(sentence), voice) for sentence in sentences for voice in VOICES]
-                spoken = pool.map(lambda job: speak(job[0], job[1], self.sample_rate), jobs)
+                jobs = [(text, voice) for text in texts for voice in VOICES]
+                spoken = pool.map(lambda job: speak(job[0], job[1], SAMPLE_RATE), jobs)
                 pcm = [np.round(audio * INT16_SCALE).astype(np.int16) for audio in spoken]
                 with whole_file(file) as stream:
                     np.savez(stream, **{str(index): samples for index, samples in enumerate(pcm)})
 
     def utterances(self) -> Iterator[Utterance]:
         """Every utterance: the voices of the first sentence, of the second, …"""
-        domain = Domain.load()
-        for number, sentences in enumerate(self._blocks()):
+        for number, texts in enumerate(self._blocks()):
             with np.load(self._file(number)) as arrays:
-                for index, (sentence, voice) in enumerate((s, v) for s in sentences for v in VOICES):
-                    audio = arrays[str(index)].astype(np.float32) / INT16_SCALE
-                    yield Utterance(sentence, domain.written(sentence), voice, audio)
+                for index, (text, voice) in enumerate((text, voice) for text in texts for voice in VOICES):
+                    yield Utterance(bare(text), text, voice, arrays[str(index)].astype(np.float32) / INT16_SCALE)
 
-    def _blocks(self) -> list[list[str]]:
-        sentences = Domain.load().sentences(self.count, self.seed, self.held_out)
-        return [sentences[start : start + BLOCK] for start in range(0, len(sentences), BLOCK)]
+    def _blocks(self) -> list[Sequence[str]]:
+        return [self.written[start : start + BLOCK] for start in range(0, len(self.written), BLOCK)]
 
     def _file(self, number: int) -> Path:
         return self.directory / f"{number:04d}.npz"
+
+
+def bare(text: str) -> str:
+    """The words of a text as a recogniser writes them."""
+    return " ".join(re.findall(r"[a-z']+", text.lower().replace("-", " ")))

@@ -16,15 +16,17 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from convert.codec import load_codec
+from convert.torchaudio_shim import Codec
 from demo.codec import SAMPLE_RATE
 from demo.listener import Listener, word_error_rate
 from demo.training.codec_parts import CodecParts
 from demo.training.features import HOP
-from demo.training.latent_set import Clip, CodeSpace, clips
-from demo.training.loop import SEED, Training
+from demo.training.latent_set import Clip, CodeSpace, clips, encode
+from demo.training.loop import DEVICE, SEED, Training
 from demo.training.quantizer import quantize
 from demo.training.spectral_loss import LogMelLoss
-from demo.training.speech_set import CODEC_SET, HELD_OUT, SpeechSet
+from demo.training.speech_set import SpeechSet
 
 SENTENCES, HELD_OUT_COUNT = 1000, 100
 STEPS = {"decoder": 3600, "encoder": 3000, "polish": 700}
@@ -32,6 +34,7 @@ RATE = {"decoder": 6e-4, "encoder": 1e-3, "polish": 2e-4}
 DECODER_BATCH, DECODER_FRAMES = 6, 12
 ENCODER_BATCH, ENCODER_FRAMES, ENCODER_MARGIN = 8, 28, 3  # frames at a crop's ends miss what lies beyond it
 LISTEN_EVERY_NTH = 12  # of the held-out clips
+ON_GPU = 6  # times as many crops a step
 
 
 class CodecTraining(Training):
@@ -47,8 +50,10 @@ class CodecTraining(Training):
         file: Path,
     ) -> None:
         self.parts, self.codebooks = parts, space.codebooks
+        self._crops = ON_GPU if DEVICE.type == "cuda" else 1
         self._train, self._held_out = train, held_out[::LISTEN_EVERY_NTH]
-        self._listener = Listener()
+        self._listener = Listener(word for clip in held_out for word in clip.utterance.sentence.split())
+        parts.codec.to(DEVICE)
         module = parts.encoder if part == "encoder" else parts.decoder
         super().__init__(module, torch.optim.AdamW(module.parameters(), lr=RATE[part]), file, STEPS[part])
 
@@ -82,22 +87,22 @@ class CodecTraining(Training):
 class DecoderTraining(CodecTraining):
     """Speech from quantised latents: from all eight codes in half of the crops, from the first few in the others."""
 
-    distance = LogMelLoss(SAMPLE_RATE)
+    distance = LogMelLoss(SAMPLE_RATE).to(DEVICE)
 
     def loss(self) -> torch.Tensor:
         """Spectral distance of decoded crops from the speech."""
-        generator = torch.Generator().manual_seed(SEED + self.step)
-        latents, samples = zip(*self.crops(generator, DECODER_BATCH, DECODER_FRAMES), strict=True)
+        generator, count = torch.Generator().manual_seed(SEED + self.step), DECODER_BATCH * self._crops
+        latents, samples = zip(*self.crops(generator, count, DECODER_FRAMES), strict=True)
         sums = quantize(torch.stack(latents), self.codebooks)[1]  # [batch, frames, codebooks, size]
-        kept = torch.randint(1, len(self.codebooks) + 1, (DECODER_BATCH,), generator=generator)
+        kept = torch.randint(1, len(self.codebooks) + 1, (count,), generator=generator)
         kept[::2] = len(self.codebooks)
         heard = torch.stack([clip[:, number - 1] for clip, number in zip(sums, kept.tolist(), strict=True)])
-        return self.distance(self.parts.decode(heard), torch.stack(samples))
+        return self.distance(self.parts.decode(heard.to(DEVICE)), torch.stack(samples).to(DEVICE))
 
     @torch.no_grad()
     def decoded(self, clip: Clip) -> np.ndarray:
         sums = quantize(torch.from_numpy(clip.latents), self.codebooks)[1]
-        return self.parts.decode(sums[None, :, -1])[0].numpy()
+        return self.parts.decode(sums[None, :, -1].to(DEVICE))[0].cpu().numpy()
 
     def report(self) -> str:
         return f"word errors of held-out speech {self.word_errors():.3f}"
@@ -109,38 +114,43 @@ class EncoderTraining(CodecTraining):
     def loss(self) -> torch.Tensor:
         """Mean square distance of the latents, in units of their variance."""
         generator = torch.Generator().manual_seed(SEED + self.step)
-        latents, samples = zip(*self.crops(generator, ENCODER_BATCH, ENCODER_FRAMES), strict=True)
+        latents, samples = zip(*self.crops(generator, ENCODER_BATCH * self._crops, ENCODER_FRAMES), strict=True)
         inner = slice(ENCODER_MARGIN, -ENCODER_MARGIN)
-        found = self.parts.encode(torch.stack(samples))
-        return (found[:, inner] - torch.stack(latents)[:, inner]).square().mean()
+        found = self.parts.encode(torch.stack(samples).to(DEVICE))
+        return (found[:, inner] - torch.stack(latents)[:, inner].to(DEVICE)).square().mean()
 
     @torch.no_grad()
     def decoded(self, clip: Clip) -> np.ndarray:
-        sums = quantize(encoded(self.parts, clip)[0], self.codebooks)[1]
-        return self.parts.decode(sums[None, :, -1])[0].numpy()
+        sums = quantize(self.encoded(clip), self.codebooks)[1]
+        return self.parts.decode(sums[None, :, -1].to(DEVICE))[0].cpu().numpy()
 
     @torch.no_grad()
     def report(self) -> str:
-        pairs = [(encoded(self.parts, clip)[0], torch.from_numpy(clip.latents)) for clip in self._held_out]
+        pairs = [(self.encoded(clip), torch.from_numpy(clip.latents)) for clip in self._held_out]
         left = torch.stack([(found - wanted).square().mean() for found, wanted in pairs]).mean()
         equal = [(quantize(found, self.codebooks)[0].T.numpy() == clip.codes).mean(axis=1)
                  for (found, _), clip in zip(pairs, self._held_out, strict=True)]  # fmt: skip
         shares = " ".join(f"{share:.2f}" for share in np.mean(equal, axis=0))
         return f"held out {left:.3f}, equal codes {shares}, word errors {self.word_errors():.3f}"
 
-
-@torch.no_grad()
-def encoded(parts: CodecParts, clip: Clip) -> torch.Tensor:
-    """The encoder's own latents of a clip, float32 [1, frames, size]."""
-    audio = torch.from_numpy(clip.utterance.audio)
-    return parts.encode(functional.pad(audio, (0, -len(audio) % HOP))[None])
+    def encoded(self, clip: Clip) -> torch.Tensor:
+        """The encoder's own latents of a clip, float32 [frames, size], on the CPU."""
+        return encode(self.parts.codec, clip.utterance.audio)
 
 
-def load_parts(work: Path, space: CodeSpace, *halves: str) -> CodecParts:
-    """The codec with the trained `halves` ("encoder", "decoder", "polish") of `work`."""
-    parts = CodecParts(space)
+def code_space(work: Path, start: Path | None) -> tuple[CodeSpace, Codec | None]:
+    """The space of a recipe that runs in `work`, and the codec that it starts from, if one is given."""
+    codec = load_codec(start) if start else None
+    speech = SpeechSet.taught(work, SENTENCES)
+    speech.make()
+    return CodeSpace.of(work, speech, codec), codec
+
+
+def load_parts(work: Path, space: CodeSpace, *halves: str, start: Codec | None = None) -> CodecParts:
+    """The codec with the trained `halves` ("encoder", "decoder", "polish") of `work`, the others as in `start`."""
+    parts = CodecParts(space, start)
     for half in halves:
-        state = torch.load(work / f"{half}.pt", weights_only=True)["module"]
+        state = torch.load(work / f"{half}.pt", weights_only=True, map_location="cpu")["module"]
         (parts.encoder if half == "encoder" else parts.decoder).load_state_dict(state)
     return parts
 
@@ -149,28 +159,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=STEPS)
     parser.add_argument("--work", type=Path, required=True, help="folder of speech, latents and checkpoints")
+    parser.add_argument("--start", type=Path, help="the codec to start from, of an earlier run of this recipe")
     parser.add_argument("--until", type=int, help="stop early, at this step")
+    parser.add_argument("--minutes", type=float, help="end after so many minutes instead of the recipe's steps")
     arguments = parser.parse_args()
     work, part = arguments.work, arguments.part
-    train = SpeechSet(work / "speech_train", SENTENCES, *CODEC_SET, SAMPLE_RATE)
-    held_out = SpeechSet(work / "speech_held_out", HELD_OUT_COUNT, *HELD_OUT, SAMPLE_RATE)
-    train.make()
+    space, start = code_space(work, arguments.start)
+    train, held_out = SpeechSet.taught(work, SENTENCES), SpeechSet.held_out_open(work)
     held_out.make()
-    space = CodeSpace.of(work, train)
     taught, unseen = (clips(one, space, work / f"latents_{one.directory.name}.npz") for one in (train, held_out))
     training: CodecTraining
     if part == "encoder":
-        parts = load_parts(work, space, "decoder") if (work / "decoder.pt").exists() else CodecParts(space)
+        halves = ("decoder",) if (work / "decoder.pt").exists() else ()
+        parts = load_parts(work, space, *halves, start=start)
         training = EncoderTraining(part, parts, space, taught, unseen, work / "encoder.pt")
     elif part == "decoder":
-        training = DecoderTraining(part, CodecParts(space), space, taught, unseen, work / "decoder.pt")
+        training = DecoderTraining(part, CodecParts(space, start), space, taught, unseen, work / "decoder.pt")
     else:
         parts = load_parts(work, space, "encoder", "decoder")
         # The language model goes on saying the latents that the encoder only approaches: both must sound right.
-        taught += [replace(clip, latents=encoded(parts, clip)[0].numpy()) for clip in taught]
-        unseen = [replace(clip, latents=encoded(parts, clip)[0].numpy()) for clip in unseen]
+        for clips_ in (taught, unseen):
+            clips_ += [replace(clip, latents=encode(parts.codec, clip.utterance.audio).numpy()) for clip in clips_]
         training = DecoderTraining(part, parts, space, taught, unseen, work / "polish.pt")
-    training.run(arguments.until)
+    training.run(arguments.until, arguments.minutes)
 
 
 if __name__ == "__main__":

@@ -1,85 +1,126 @@
 """`python -m demo.training.train_language_model`: trains the demo language model; can be interrupted and resumed.
 
 It learns codes of the fixed code space. Left to itself a model this small continues from its own history and never
-learns to look at the word it is to say, so a few attention heads are guided (Tachibana et al. 2018, with exact timings
-in place of a diagonal): flite says when it speaks which word, and the heads learn to attend to that word's text. What
-they fetch must be known halfway up: the text head, which is never used for speaking, learns to name the word there.
+learns to look at the text it is to say, so a few attention heads are guided (Tachibana et al. 2018, with exact timings
+in place of a diagonal): flite says when it speaks which phone, and the heads learn to attend to the letter, the word
+and the coming word. What they fetch must be known halfway up: the text head, which is never used for speaking,
+learns to name the letter there.
+
+It needs the readings and nothing else: neither flite nor the codec, so that a machine with a GPU and little else can do
+it. A folder of readings may grow while it learns.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
-from demo.codec import SAMPLE_RATE
+from convert.safetensors_writer import TensorSpec
 from demo.language_model import config_json
-from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES
+from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, ModelSize
 from demo.training.conversations import Shares
 from demo.training.examples import IGNORED, Batch, ExampleMaker
-from demo.training.latent_set import CodeSpace
-from demo.training.loop import SEED, Training
-from demo.training.reading_set import ReadingSet
-from demo.training.speech_set import CODEC_SET, HELD_OUT, LANGUAGE_MODEL_SET, SpeechSet
-from demo.training.train_codec import HELD_OUT_COUNT, load_parts
-from demo.training.train_codec import SENTENCES as CODEC_SENTENCES
+from demo.training.loop import DEVICE, SEED, Training
+from demo.training.network import Places, forward, rows_of
+from demo.training.readings import Reading, read_readings
 from demo.training.vocabulary import trained_tokenizer
+from demo.weights import write_weights
 
-SENTENCES, STEPS = 14500, 9600
-POSITIONS, POOL = 2400, 25  # of a step's examples together, and steps whose examples are drawn together
-# Reading is learned on short prompts first; then come references and scenes, and at last conversations.
-FIRST_STEPS, FIRST = 1000, Shares(reference=0.0, scene=0.0, conversation=0.0)
-SINGLE_STEPS, SINGLE = 7600, Shares(reference=0.2, scene=0.05, conversation=0.0)
-LAST = Shares(reference=0.2, scene=0.05, conversation=0.65)
-LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.05
+STEPS = 40000
+# Of a step's examples together. A GPU is hardly busier with more.
+POSITIONS = {"cpu": 2400, "cuda": 16000}
+POOL = 25  # steps whose examples are drawn together
+# Up to which share of the training: reading is learned on short prompts first; then come references and scenes, and at
+# last conversations.
+PHASES = (
+    (0.1, Shares(reference=0.0, scene=0.0, conversation=0.0)),
+    (0.75, Shares(reference=0.2, scene=0.05, conversation=0.1)),
+    (1.0, Shares(reference=0.2, scene=0.05, conversation=0.5)),
+)
+LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.05, 400
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
 CODEBOOK_DECAY = 0.7
-# (layer, head) of the heads guided to the word being spoken, and of those guided to the one after it.
-ON_SPOKEN, ON_COMING = ((1, 0), (2, 0), (3, 0)), ((2, 3),)
+# (layer, head) of the heads guided to the letter being spoken, to its word, and to the word after it.
+ON_LETTER, ON_SPOKEN, ON_COMING = ((2, 0), (3, 0), (4, 0)), ((2, 4), (3, 4), (5, 0)), ((3, 7),)
+HEADS = (*ON_LETTER, *ON_SPOKEN, *ON_COMING)
+NEAR = 1  # letters to each side of the one being spoken that count as it
 GUIDANCE = 0.3  # of the guided heads' loss beside the codes'
-NAMING, NAMED_AFTER = 0.3, 3  # of the loss of naming the word being spoken, and the layers it is named after
+NAMING, NAMED_AFTER = 0.3, 5  # of the loss of naming the letter being spoken, and the layers it is named after
 # Where a word begins it is decided which word is said; the rest of it follows from there.
 BEGINNING, BEGINNING_WEIGHT = 3, 3.0  # frames, and what their codes weigh against the others'
-HELD_OUT_BATCHES = 6
+HELD_OUT_BATCHES, HELD_OUT_POSITIONS = 3, 2400
+# The weights, in pieces that are easily brought from one machine to another.
+WEIGHTS, DTYPE, PIECE_BYTES = "language_model", torch.bfloat16, 15_000_000
+
+
+class Batches:
+    """The steps' batches; with `workers`, drawn by so many processes ahead of the steps."""
+
+    def __init__(self, folder: Path, positions: int, workers: int) -> None:
+        self._folder, self._positions, self._workers = folder, positions, workers
+        self._pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers else None
+
+    def pool(self, number: int, progress: float) -> Future[list[Batch]] | list[Batch]:
+        """The batches of steps `number * POOL` and on, or their promise."""
+        job = (self._folder, self._positions, number, shares_at(progress))
+        return self._pool.submit(_draw_pool, *job) if self._pool else _draw_pool(*job)
+
+    @property
+    def ahead(self) -> int:
+        """How many pools are worth asking for before they are needed."""
+        return 2 * self._workers
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
 
 
 class LanguageModelTraining(Training):
     """Next columns of codes, given prompt and columns so far."""
 
-    report_every = 250
-
-    def __init__(self, train: ExampleMaker, held_out: ExampleMaker, file: Path) -> None:
-        self._train, self._pool = train, list[Batch]()
-        self._held_out = {
-            name: held_out.batches(HELD_OUT_BATCHES, POSITIONS, random.Random(SEED), shares)
-            for name, shares in (("alone", SINGLE), ("in conversation", replace(LAST, conversation=1.0)))
-        }
+    def __init__(
+        self,
+        batches: Batches,
+        held_out: dict[str, ExampleMaker],
+        file: Path,
+        size: ModelSize = SIZES["trained"],
+        steps: int = STEPS,
+    ) -> None:
+        self._batches, self._held_out = batches, dict[str, list[Batch]]()
+        for name, maker in held_out.items():
+            for kind, shares in (("alone", PHASES[1][1]), ("in conversation", replace(PHASES[2][1], conversation=1.0))):
+                drawn = maker.batches(HELD_OUT_BATCHES, HELD_OUT_POSITIONS, random.Random(SEED), shares)
+                self._held_out[f"{name} {kind}"] = drawn
         torch.manual_seed(SEED)
-        config = HiggsAudioV2Config(**config_json(SIZES["trained"], "float32") | {"attn_implementation": "eager"})
+        config = HiggsAudioV2Config(**config_json(size, "float32"))
         self.model = HiggsAudioV2ForConditionalGeneration(config, use_text_head=True)
+        torch.nn.Module.to(self.model, DEVICE)  # transformers' own is not typed
         assert self.model.text_lm_head is not None
         self._text_head = self.model.text_lm_head
         groups = [
             {"params": [one for one in self.model.parameters() if one.dim() > 1], "weight_decay": WEIGHT_DECAY},
             {"params": [one for one in self.model.parameters() if one.dim() == 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98))
-        weights = torch.tensor([CODEBOOK_DECAY**codebook for codebook in range(NUM_CODEBOOKS)])
+        optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98), fused=DEVICE.type == "cuda")
+        weights = torch.tensor([CODEBOOK_DECAY**codebook for codebook in range(NUM_CODEBOOKS)], device=DEVICE)
         self._weights = weights / weights.sum()
-        super().__init__(self.model, optimizer, file, STEPS, final_share=0.03, max_gradient=1.0)
+        super().__init__(self.model, optimizer, file, steps, WARM_UP, final_share=0.03, max_gradient=1.0)
+        self._drawn = self._steps_batches()
 
     def loss(self) -> torch.Tensor:
         """Cross-entropy a code, the first codebooks weighing more, that of the guided heads, and that of naming."""
-        place = self.step % POOL
-        if place == 0 or not self._pool:
-            shares = FIRST if self.step < FIRST_STEPS else SINGLE if self.step < SINGLE_STEPS else LAST
-            self._pool = self._train.batches(POOL, POSITIONS, random.Random(SEED + self.step - place), shares)
-        losses, _, guided, naming = self._measure(self._pool[place], BEGINNING_WEIGHT)
+        losses, _, guided, naming = self._measure(next(self._drawn), BEGINNING_WEIGHT)
         return losses @ self._weights + GUIDANCE * guided.mean() + NAMING * naming.sum()
 
     @torch.no_grad()
@@ -92,66 +133,115 @@ class LanguageModelTraining(Training):
             said.append(f"{name}: loss {loss}, accuracy {accuracy}, guided heads {guided}, naming {naming}")
         return "held out " + "; ".join(said)
 
+    def _steps_batches(self) -> Iterator[Batch]:
+        waiting = []
+        for number in itertools.count(self.step // POOL):
+            waiting.append(self._batches.pool(number, self.progress))
+            if len(waiting) > self._batches.ahead:
+                pool = waiting.pop(0)
+                drawn = pool.result() if isinstance(pool, Future) else pool
+                done = max(0, self.step - (number - len(waiting)) * POOL)  # of a pool in which the last run ended
+                yield from drawn[done:]
+
     def _measure(
         self, batch: Batch, beginning_weight: float = 1.0
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Cross-entropy and accuracy of each codebook, float32 [codebooks]; cross-entropy of each guided head, and of
-        naming the word, float32 [1]."""
+        naming the letter, float32 [1]."""
+        is_audio = batch.ids.flatten() == self.model.config.audio_token_id
+        audio = is_audio.nonzero()[:, 0]
+        wanted = (batch.targets != IGNORED).any(dim=1).nonzero()[:, 0]
+        spoken, coming, letter = batch.spoken[wanted], batch.coming[wanted], batch.letter[wanted]
+        begins = (batch.spoken != batch.spoken.roll(BEGINNING, dims=0)).any(dim=1)[wanted]
+        example = audio[wanted] // batch.ids.shape[1]
+        names = batch.ids[example, letter[:, 0]]
+        near = letter + torch.tensor([-NEAR, NEAR])
+        places = Places(_moved((~is_audio).nonzero()[:, 0]), _moved(audio), _moved(audio[wanted]))
+        ids, columns, targets = _moved(batch.ids), _moved(batch.columns), _moved(batch.targets[wanted])
+        weights = _moved(torch.where(begins, beginning_weight, 1.0))
         # Padding stands behind everything, where a causal model cannot see it: no attention mask is needed.
-        output = self.model.model(
-            input_ids=batch.ids,
-            audio_input_ids=batch.columns,
-            use_cache=False,
-            output_attentions=True,
-            output_hidden_states=True,
-        )
-        wanted = (batch.targets != IGNORED).any(dim=1)
-        is_audio = batch.ids == self.model.config.audio_token_id
-        logits = self.model.audio_lm_head(output.last_hidden_state[is_audio][wanted])
-        logits, targets = logits.view(-1, NUM_CODEBOOKS, CODEBOOK_SIZE), batch.targets[wanted]
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda"):
+            output = forward(self.model, ids, columns, places, HEADS, NAMED_AFTER)
+            logits = self.model.audio_lm_head(rows_of(output.last, places.rows))
+            between = self._text_head(self.model.model.norm(rows_of(output.halfway, places.rows)))
+        logits = logits.view(-1, NUM_CODEBOOKS, CODEBOOK_SIZE).float()
         losses = functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
         counted = targets != IGNORED
         hits = (logits.argmax(dim=-1) == targets) & counted
         guided = [
-            _attended(output.attentions[layer][:, head][is_audio][wanted], ranges[wanted])
-            for heads, ranges in ((ON_SPOKEN, batch.spoken), (ON_COMING, batch.coming))
-            for layer, head in heads
+            _attended(output.attention[head], ranges)
+            for heads, ranges in ((ON_LETTER, _moved(near)), (ON_SPOKEN, _moved(spoken)), (ON_COMING, _moved(coming)))
+            for head in heads
         ]
-        example = torch.arange(len(batch.ids)).repeat_interleave(is_audio.sum(dim=1))[wanted]
-        names = batch.ids[example, batch.spoken[wanted, 0]]
-        between = self.model.model.norm(output.hidden_states[NAMED_AFTER][is_audio][wanted])
-        naming = functional.cross_entropy(self._text_head(between), names)
-        begins = (batch.spoken != batch.spoken.roll(BEGINNING, dims=0)).any(dim=1)[wanted]
-        weights = counted * torch.where(begins, beginning_weight, 1.0)[:, None]
+        naming = functional.cross_entropy(between.float(), _moved(names))
+        weights = counted * weights[:, None]
         loss = (losses * weights).sum(dim=0) / weights.sum(dim=0)
         return loss, hits.sum(dim=0) / counted.sum(dim=0), torch.stack(guided), naming[None]
 
+    def write(self, folder: Path) -> None:
+        """The weights alone, as a checkpoint has them, all of them or no folder."""
+        state, growing = self.model.state_dict(), folder.with_name(f"{folder.name}.growing")
+        shutil.rmtree(growing, ignore_errors=True)
+        growing.mkdir()
+        specs = [TensorSpec(name, tuple(tensor.shape), DTYPE) for name, tensor in state.items()]
+        write_weights(growing, specs, lambda spec: state[spec.name].cpu(), PIECE_BYTES)
+        growing.rename(folder)
+
+
+def shares_at(progress: float) -> Shares:
+    """Of the examples, at this share of the training."""
+    return next(shares for end, shares in PHASES if progress < end or end == 1.0)
+
+
+_known = dict[Path, list[Reading]]()  # what this process has read of a folder's files
+
+
+def _draw_pool(folder: Path, positions: int, number: int, shares: Shares) -> list[Batch]:
+    torch.set_num_threads(1)
+    for file in sorted(folder.glob("*.npz")):
+        if file not in _known:
+            _known[file] = list(read_readings(file))
+    readings = [reading for file in sorted(_known) if file.parent == folder for reading in _known[file]]
+    return ExampleMaker(readings, trained_tokenizer()).batches(POOL, positions, random.Random(SEED + number), shares)
+
+
+def _moved(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.pin_memory().to(DEVICE, non_blocking=True) if DEVICE.type == "cuda" else tensor
+
 
 def _attended(attention: torch.Tensor, ranges: torch.Tensor) -> torch.Tensor:
-    """How surprised a head, float32 [rows, positions], is by the word it should attend to: mean of -log of its mass."""
-    position = torch.arange(attention.shape[1])
+    """How surprised a head, float32 [rows, positions], is by what it should attend to: mean of -log of its mass."""
+    position = torch.arange(attention.shape[1], device=attention.device)
     inside = (position >= ranges[:, :1]) & (position < ranges[:, 1:])
     return -(attention * inside).sum(dim=1).clamp(min=1e-9).log().mean()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder of speech, latents and checkpoints")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the training's state")
+    parser.add_argument("--readings", type=Path, help="folder of the readings, if not that of the work")
     parser.add_argument("--until", type=int, help="stop early, at this step")
+    parser.add_argument("--minutes", type=float, help="end after so many minutes instead of the recipe's steps")
+    parser.add_argument("--positions", type=int, default=POSITIONS[DEVICE.type], help="of a step's examples together")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw examples (0: between the steps)")
     arguments = parser.parse_args()
-    work = arguments.work
-    space = CodeSpace.of(work, SpeechSet(work / "speech_train", CODEC_SENTENCES, *CODEC_SET, SAMPLE_RATE))
-    parts = load_parts(work, space, "encoder")
-    tokenizer = trained_tokenizer()
-
-    def examples(name: str, count: int, kind: tuple[int, bool]) -> ExampleMaker:
-        readings = ReadingSet(work / name, count, *kind)
-        readings.make(space, parts)
-        return ExampleMaker(list(readings.readings()), tokenizer)
-
-    train = examples("reading_train", SENTENCES, LANGUAGE_MODEL_SET)
-    held_out = examples("reading_held_out", HELD_OUT_COUNT, HELD_OUT)
-    LanguageModelTraining(train, held_out, work / "language_model.pt").run(arguments.until)
+    weights = arguments.work / WEIGHTS
+    if weights.exists():
+        print(f"{weights} is there already; without it, it is trained anew")
+        return
+    readings = arguments.readings or arguments.work
+    held_out = {
+        name: ExampleMaker(list(read_readings(readings / f"reading_held_out{ending}.npz")), trained_tokenizer())
+        for name, ending in (("domain", ""), ("open", "_open"))
+    }
+    batches = Batches(readings / "reading_train", arguments.positions, arguments.workers)
+    try:
+        training = LanguageModelTraining(batches, held_out, arguments.work / "language_model.pt")
+        training.run(arguments.until, arguments.minutes)
+        if training.progress == 1:
+            training.write(weights)
+    finally:
+        batches.close()
 
 
 if __name__ == "__main__":

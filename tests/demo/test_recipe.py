@@ -19,18 +19,28 @@ from convert.torchaudio_shim import install
 from demo.codec import SAMPLE_RATE
 from demo.domain import Domain, is_held_out
 from demo.listener import word_error_rate, word_errors
+from demo.sizes import LETTER_VOCABULARY
 from demo.tokenizer import write_text_side
 from demo.training.codec_parts import CodecParts
 from demo.training.conversations import MOST_FRAMES, SCENE, SMART_VOICES, ConversationMaker, Shares
 from demo.training.examples import IGNORED, LAYOUT, VOICE_KNOWN, Batch, ExampleMaker
 from demo.training.features import HOP, LatentSpace, frame_features
-from demo.training.flite import PAUSE, VOICES, Phone
-from demo.training.latent_set import CodeSpace
+from demo.training.flite import PAUSE, Phone
+from demo.training.latent_set import CodeSpace, encode
+from demo.training.letter_timing import letter_of_frames, words_of
 from demo.training.loop import Training
+from demo.training.open_text import (
+    FIRST_WORDS,
+    HELD_OUT_INVENTED,
+    HELD_OUT_RARE,
+    HELD_OUT_SENTENCES,
+    OpenText,
+    dictionary,
+)
 from demo.training.quantizer import fit_codebooks, quantize
-from demo.training.reading_set import Reading
+from demo.training.readings import VOICES, Reading
+from demo.training.speech_set import bare
 from demo.training.vocabulary import trained_tokenizer
-from demo.training.word_timing import word_of_frames
 from runtime.formats.exports import KNOWN_WORDS_FILE
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT
 from runtime.text.known_words import KnownWords
@@ -71,14 +81,15 @@ def parts(space: CodeSpace) -> CodecParts:
 
 @pytest.fixture(scope="module")
 def readings() -> list[Reading]:
-    """Two sentences a voice with codes of their own, each word as many frames long as the others."""
+    """Two sentences a voice with codes of their own, each letter about as many frames long as the others."""
     domain, noise = Domain.load(), np.random.default_rng(0)
     made = []
     for sentence, frames in zip(domain.sentences(2, 0, False), (40, 51), strict=True):
-        words = np.arange(frames) * (len(sentence.split()) + 1) // frames
+        written = domain.written(sentence)
+        places = np.arange(frames) * (len(written) + 4) // frames  # the end is silent
         for voice in VOICES:
             codes, heard = noise.integers(0, 1024, (2, 8, frames))
-            made.append(Reading(sentence, domain.written(sentence), voice, codes, heard, words))
+            made.append(Reading(written, voice, codes, heard, np.minimum(places, len(written))))
     return made
 
 
@@ -116,17 +127,46 @@ def test_word_errors_are_counted(heard, errors):
 def test_the_tokenizer_is_the_same_each_time_and_keeps_any_text():
     tokenizer = trained_tokenizer()
     assert tokenizer.to_str() == trained_tokenizer().to_str()
-    assert tokenizer.token_to_id("<|begin_of_text|>") == 1024
+    assert tokenizer.token_to_id("<|begin_of_text|>") == LETTER_VOCABULARY - 256
     for text in ("Hello from Higgs Audio.", "Zürich, 12 €!", "早上好"):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids) == text
 
 
-def test_every_word_of_the_domain_is_one_token():
-    tokenizer, domain = trained_tokenizer(), Domain.load()
-    for sentence in domain.sentences(500, 4, False):
-        written = domain.written(sentence)
-        for text in (written, written.lower()):
-            assert len(tokenizer.encode(text, add_special_tokens=False).ids) == len(sentence.split()) + 1
+def test_all_text_is_read_letter_by_letter_but_the_words_of_the_template():
+    tokenizer, text, generator = trained_tokenizer(), OpenText(), random.Random(1)
+    for written in [*(text.draw(generator) for _ in range(500)), "The system and the user's assistant. [SPEAKER 1"]:
+        for one in (written, written.lower()):
+            ids = tokenizer.encode(one, add_special_tokens=False).ids
+            assert ids == [tokenizer.token_to_id(character.replace(" ", "Ġ")) for character in one]
+    header = tokenizer.encode("<|start_header_id|>assistant<|end_header_id|>\n\nHi", add_special_tokens=False)
+    assert len(header.ids) == 6
+
+
+def test_open_text_is_the_same_each_time_and_holds_out_what_is_judged():
+    text = OpenText()
+    again = OpenText()
+    assert again.held_out == text.held_out
+    drawn = [text.draw(generator) for generator in [random.Random(3)] for _ in range(4000)]
+    assert drawn == [again.draw(generator) for generator in [random.Random(3)] for _ in range(4000)]
+    unseen = text.held_out
+    assert (len(unseen.sentences), len(unseen.rare), len(unseen.invented)) == (
+        HELD_OUT_SENTENCES,
+        HELD_OUT_RARE,
+        HELD_OUT_INVENTED,
+    )
+    usual = set(text.frequent)
+    for sentence in unseen.sentences:
+        assert FIRST_WORDS[0] <= len(sentence.split()) <= FIRST_WORDS[1]
+        assert set(sentence.split()) <= usual
+    assert set(unseen.rare) <= dictionary() - usual and not set(unseen.invented) & dictionary() & usual
+    said = {word for sentence in drawn for word in words_of(sentence)}
+    assert not said & {*unseen.rare, *unseen.invented}
+    assert not {" ".join(words_of(sentence)) for sentence in drawn} & set(unseen.sentences)
+    assert len(said & usual) > 0.9 * len(usual)  # of 4,000 sentences; the recipe has more
+    assert all(len(sentence) <= 255 and sentence[-1] in ".?!" for sentence in drawn)
+    domain = Domain.load()
+    assert sum(set(words_of(sentence)) <= set(domain.words) for sentence in drawn) > 300
+    assert not {bare(sentence) for sentence in drawn} & set(domain.sentences(3000, 2, held_out=True))
 
 
 def examples(maker: ExampleMaker, count: int, seed: int, shares: Shares) -> Iterator[Batch]:
@@ -148,7 +188,7 @@ def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(
     encoded = processor.audio_tokenizer.encode(torch.zeros(1, 1, HOP))  # once, not for each turn
     monkeypatch.setattr(processor.audio_tokenizer, "encode", lambda *clip, **options: encoded)
     seen = set()
-    for batch in examples(ExampleMaker(readings, tokenizer), 200, 1, Shares(0.5, 0.2, 0.5)):
+    for batch in examples(ExampleMaker(readings, tokenizer), 200, 3, Shares(0.5, 0.2, 0.5)):
         ids = batch.ids[0].tolist()
         text = tokenizer.decode(ids, skip_special_tokens=False)
         turns = re.findall(r"(system|user)<\|end_header_id\|>\n\n(.*?)<\|eot_id\|>", text, flags=re.DOTALL)
@@ -228,18 +268,21 @@ def test_each_column_knows_the_text_of_its_word_and_of_the_next(readings):
         said = list(dict.fromkeys(marked))
         text = "".join(said)
         assert said[-1] == "<|eot_id|>" and marked[-9:] == ["<|eot_id|>"] * 9
-        [reading] = {one.sentence: one for one in readings if one.sentence == _bare(text)}.values()
-        assert [_bare(word) for word in said[:-1]] == reading.sentence.split()
-        starts = np.flatnonzero(np.diff(reading.words, prepend=-1))
-        assert [marked[start] for start in starts] == said
+        reading = next(one for one in readings if bare(one.written) == _bare(text))
+        assert [_bare(word) for word in said[:-1]] == bare(reading.written).split()
+        starts = [marked.index(word) for word in said]  # no word comes twice in these
         assert [coming[start] for start in starts] == [*said[1:], "<|eot_id|>"]
+        letters = _texts(batch, batch.letter, tokenizer)[: len(reading.places)]
+        for letter, place in zip(letters, reading.places, strict=True):
+            expected = (reading.written + "|")[place].lower()
+            assert letter.lower() == expected or (letter == "<|eot_id|>" and expected in ".|")
 
 
 def test_in_a_conversation_every_part_is_read_word_by_word_from_its_own_text(readings):
     tokenizer, audio_id, parts = trained_tokenizer(), trained_tokenizer().token_to_id("<|AUDIO_OUT|>"), 0
     for batch in examples(ExampleMaker(readings, tokenizer), 40, 6, Shares(0.0, 0.0, 1.0)):
         text = tokenizer.decode(batch.ids[0].tolist(), skip_special_tokens=False)
-        turns = re.findall(r"user<\|end_header_id\|>\n\n(?:\[SPEAKER\d\])?(.*?)<\|eot_id\|>", text)
+        turns = re.findall(r"user<\|end_header_id\|>\n\n(?:\[SPEAKER\d\] )?(.*?)<\|eot_id\|>", text)
         is_audio = (batch.ids[0] == audio_id).tolist()
         turn_of = [turn for turn, (audio, run) in enumerate(_runs(is_audio)) for _ in range(run) if audio]
         marked = _texts(batch, batch.spoken, tokenizer)
@@ -276,15 +319,24 @@ def test_padding_and_order_do_not_mix_examples(readings):
     assert len(batch.ids) > 2
     audio_id = trained_tokenizer().token_to_id("<|AUDIO_OUT|>")
     counts = (batch.ids == audio_id).sum(dim=1)
-    assert counts.sum() == len(batch.columns) == len(batch.targets) == len(batch.spoken) == len(batch.coming)
+    assert (
+        counts.sum()
+        == len(batch.columns)
+        == len(batch.targets)
+        == len(batch.spoken)
+        == len(batch.coming)
+        == len(batch.letter)
+    )
 
 
-def test_frames_are_told_apart_by_word():
+def test_frames_are_told_apart_by_letter():
     spoken = [(PAUSE, 0.10), ("dh", 0.14), ("ax", 0.20), ("k", 0.26), ("ae", 0.36), ("t", 0.40), (PAUSE, 0.48)]
     phones = [Phone(name, end) for name, end in [*spoken, ("s", 0.56), ("ae", 0.64), ("t", 0.72), (PAUSE, 0.80)]]
     words = [("dh", "iy"), ("k", "ae", "t"), ("s", "ae", "t")]  # "the" alone sounds otherwise
-    found = word_of_frames(words, phones, 21, 0.04)
-    assert found.tolist() == [0] * 5 + [1] * 7 + [2] * 6 + [3] * 3
+    text = "The cat, sat!"
+    assert words_of(text) == ["the", "cat", "sat"]
+    found = letter_of_frames(text, words, phones, 21, 0.04)
+    assert "".join((text + "|")[place] for place in found) == "TTTeecaaatttssaatt|||"
 
 
 def test_latents_hold_what_a_frame_sounds_like(space, speech):
@@ -321,6 +373,23 @@ def test_transformers_codec_computes_what_was_trained(parts, space, speech):
         assert abs(ours - other) <= TIE * latents[frame].norm()
     decoded = parts.codec.decode(codes.T[None]).audio_values[0, 0]
     assert torch.allclose(decoded, parts.decode(sums[None, :, -1])[0], atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_codec_to_start_from_is_adapted_to_the_new_space(parts, space, speech):
+    """Its encoder computes the new latents as well as a linear map can, and its decoder speaks as it did."""
+    turned = LatentSpace(space.latents.mean, space.latents.components.flip(1) * 1.5)
+    points = torch.cat([turned.latents(clip) for clip in speech])
+    there, back = torch.zeros(65, 64), torch.zeros(65, 64)
+    there[:64], back[:64] = torch.eye(64).flip(0) / 1.5, torch.eye(64).flip(0) * 1.5
+    there[-1], back[-1] = 0.25, -0.375  # of latents that are 0.25 more, turned back
+    adapted = CodecParts(CodeSpace(turned, space.codebooks, there, back), parts.codec)
+    latents = points[:40]
+    as_before = parts.decode((latents @ there[:64] + 0.25)[None])
+    # The projection is orthonormal in float16 only.
+    assert torch.allclose(adapted.decode(latents[None]), as_before, atol=1e-2 * as_before.abs().max())
+    expected = encode(parts.codec, speech[0]) @ back[:64] - 0.375
+    assert torch.allclose(encode(adapted.codec, speech[0]), expected, atol=1e-2 * expected.abs().max())
 
 
 class _Line(Training):

@@ -7,6 +7,7 @@ same sentences for comparison. Everything is asked of a real Triton, with defaul
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 from collections.abc import Sequence
@@ -24,8 +25,8 @@ from demo.codec import SAMPLE_RATE, STRIDES
 from demo.listener import Listener, word_error_rate
 from demo.speaker import SpeakerEncoder
 from demo.training import flite
-from demo.training.flite import VOICES
-from demo.training.speech_set import HELD_OUT, SpeechSet, Utterance
+from demo.training.readings import VOICES
+from demo.training.speech_set import SpeechSet, Utterance
 from runtime.formats.window import surrounded
 from serve.triton import TritonServer
 from tools.bench.report import spectrograms, table, write
@@ -83,14 +84,19 @@ class Ears:
 def through_codec(bundle: Path, audio: np.ndarray) -> np.ndarray:
     """Audio encoded and decoded by the bundle's codec; float32 [samples], as long as before."""
     repository = bundle / "model_repository"
-    encoder = onnxruntime.InferenceSession(repository / "codec_encoder" / VERSION / "encoder.onnx")
-    decoder = onnxruntime.InferenceSession(repository / "codec_decoder" / VERSION / "decoder.onnx")
+    encoder = _session(repository / "codec_encoder" / VERSION / "encoder.onnx")
+    decoder = _session(repository / "codec_decoder" / VERSION / "decoder.onnx")
     hop = int(np.prod(STRIDES))
     framed = np.pad(audio, (0, -len(audio) % hop))[None]
     codes = encoder.run(None, {encoder.get_inputs()[0].name: framed})[0]
     context = json.loads((repository / "codec_decoder" / VERSION / "settings.json").read_text())["context_frames"]
     window = surrounded(codes, 0, codes.shape[-1], context)
     return decoder.run(None, {decoder.get_inputs()[0].name: window})[0].reshape(-1)[: len(audio)]
+
+
+@functools.cache
+def _session(file: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(file)
 
 
 def speak(client: HiggsClient, sentences: Sequence[str], references: Sequence[Utterance | None]) -> list[Speech]:
@@ -108,7 +114,7 @@ def speak(client: HiggsClient, sentences: Sequence[str], references: Sequence[Ut
 
 def measure(bundle: Path, work: Path) -> tuple[Figures, list[tuple[str, np.ndarray]]]:
     """The figures, and a few clips to look at."""
-    held_out = SpeechSet(work / "speech_held_out", SENTENCES, *HELD_OUT, SAMPLE_RATE)
+    held_out = SpeechSet.held_out(work, SENTENCES)
     held_out.make()
     utterances, ears = list(held_out.utterances()), Ears()
     own = [utterance for utterance in utterances if utterance.voice == VOICES[0]]

@@ -1,0 +1,111 @@
+"""The language model's forward pass as training needs it, over transformers' own module and weights.
+
+transformers picks text and audio positions by masks, for whose sizes a GPU is waited for many times a step, and returns
+attention only of a slow kind. Here their places are given, attention is the fast kind, and the few heads that
+are guided are computed once more. A test holds that both compute the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import HiggsAudioV2ForConditionalGeneration
+from transformers.models.higgs_audio_v2.modeling_higgs_audio_v2 import apply_rotary_pos_emb
+
+
+@dataclass(frozen=True)
+class Output:
+    """`last` [batch, length, hidden] behind the final norm; `halfway`, the residual stream behind so many layers;
+    `attention` of (layer, head): [rows, length], of the positions that were asked for."""
+
+    last: torch.Tensor
+    halfway: torch.Tensor
+    attention: dict[tuple[int, int], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Flat places int64 in [batch * length]: of text, of audio, and the rows whose guided attention is wanted."""
+
+    text: torch.Tensor
+    audio: torch.Tensor
+    rows: torch.Tensor
+
+
+def forward(
+    model: HiggsAudioV2ForConditionalGeneration,
+    ids: torch.Tensor,
+    columns: torch.Tensor,
+    places: Places,
+    heads: Collection[tuple[int, int]],
+    halfway_after: int,
+) -> Output:
+    """What the model makes of `ids` int64 [batch, length], padded on the right, and `columns` int64 [audio, codebooks]
+    at its audio positions; guided attention of `heads`, (layer, head) each."""
+    core = model.model
+    hidden = _put(core.embed_tokens(ids), places.audio, core.embed_audio_tokens(columns))
+    positions = core.rotary_emb(hidden, torch.arange(ids.shape[1], device=ids.device)[None])
+    attention, halfway = dict[tuple[int, int], torch.Tensor](), hidden
+    for index, layer in enumerate(core.layers):
+        normed = _either(hidden, places, layer.input_layernorm, layer.audio_input_layernorm)
+        wanted = [head for at, head in heads if at == index]
+        mixed, maps = _attend(layer.self_attn, normed, positions, wanted, places.rows)
+        hidden = hidden + mixed
+        attention |= {(index, head): one for head, one in zip(wanted, maps, strict=True)}
+        hidden = hidden + _either(
+            hidden,
+            places,
+            nn.Sequential(layer.post_attention_layernorm, layer.mlp),
+            nn.Sequential(layer.audio_post_attention_layernorm, layer.audio_mlp),
+        )
+        if index + 1 == halfway_after:
+            halfway = hidden
+    return Output(core.norm(hidden), halfway, attention)
+
+
+def rows_of(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """[places, hidden] of [batch, length, hidden]."""
+    return states.flatten(0, 1).index_select(0, places)
+
+
+def _put(states: torch.Tensor, places: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    return states.flatten(0, 1).index_copy(0, places, rows.to(states.dtype)).view_as(states)
+
+
+def _either(states: torch.Tensor, places: Places, of_text: nn.Module, of_audio: nn.Module) -> torch.Tensor:
+    """Text positions through one module, audio positions through the other."""
+    text, audio = of_text(rows_of(states, places.text)), of_audio(rows_of(states, places.audio))
+    joined = torch.empty(states.shape, dtype=text.dtype, device=states.device)
+    return _put(_put(joined, places.text, text), places.audio, audio)
+
+
+def _attend(
+    layer: Any,
+    states: torch.Tensor,
+    positions: tuple[torch.Tensor, torch.Tensor],
+    wanted: list[int],
+    rows: torch.Tensor,
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """A layer's self-attention [batch, length, hidden], and of the heads `wanted` the attention of `rows`."""
+    batch, length, _ = states.shape
+    queries, keys, values = (
+        part(states).view(batch, length, -1, layer.head_dim).transpose(1, 2)
+        for part in (layer.q_proj, layer.k_proj, layer.v_proj)
+    )
+    queries, keys = apply_rotary_pos_emb(queries, keys, *positions)
+    queries, keys = queries.to(values.dtype), keys.to(values.dtype)
+    group = queries.shape[1] // keys.shape[1]
+    mixed = functional.scaled_dot_product_attention(
+        queries, keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1), is_causal=True
+    )
+    later = torch.ones(length, length, dtype=torch.bool, device=states.device).triu(1)
+    maps = []
+    for head in wanted:
+        scores = (queries[:, head] @ keys[:, head // group].transpose(1, 2)).float() * layer.head_dim**-0.5
+        maps.append(rows_of(scores.masked_fill(later, -torch.inf).softmax(dim=-1), rows))
+    return layer.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1)), maps

@@ -1,0 +1,78 @@
+"""Sentences in codes, with the letter that each frame says, and the files they are kept in: what a training reads.
+
+A second of speech takes about 280 bytes: codes of ten bits, and a byte for each frame's letter, which compresses well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from demo.sizes import NUM_CODEBOOKS
+from runtime.formats.whole_files import whole_file
+
+VOICES = ("slt", "rms", "awb")  # a woman and two men; the first is the voice without a reference
+CODE_BITS = 10
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One sentence in one voice.
+
+    `codes` int64 [codebooks, frames] are what the model is to say, from the speech's own latents; `heard`, of some
+    readings, are the same frames as the codec's encoder hears them, which is what a reference clip looks like. `places`
+    int64 [frames] is the character of `written` being spoken, its length in the silence at the end.
+    """
+
+    written: str
+    voice: str
+    codes: np.ndarray
+    heard: np.ndarray | None
+    places: np.ndarray
+
+
+def write_readings(file: Path, readings: Sequence[Reading]) -> None:
+    """Raises ValueError for a sentence of more than 255 characters."""
+    if longest := max((reading.written for reading in readings if len(reading.written) > 255), default=""):
+        raise ValueError(f"a sentence has at most 255 characters, this one {len(longest)}: {longest!r}")
+    heard = [reading.heard for reading in readings]
+    with whole_file(file) as stream:
+        np.savez_compressed(
+            stream,
+            written=np.frombuffer("\n".join(reading.written for reading in readings).encode(), np.uint8),
+            voices=np.array([VOICES.index(reading.voice) for reading in readings], np.uint8),
+            frames=np.array([reading.codes.shape[1] for reading in readings], np.uint16),
+            is_heard=np.array([one is not None for one in heard]),
+            codes=_packed([reading.codes for reading in readings]),
+            heard=_packed([one for one in heard if one is not None]),
+            places=np.concatenate([reading.places for reading in readings]).astype(np.uint8),
+        )
+
+
+def read_readings(file: Path) -> Iterator[Reading]:
+    """The readings of a file, as they were written."""
+    with np.load(file) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    frames, is_heard = arrays["frames"].astype(np.int64), arrays["is_heard"]
+    codes = iter(_unpacked(arrays["codes"], frames))
+    heard = iter(_unpacked(arrays["heard"], frames[is_heard]))
+    places = np.split(arrays["places"].astype(np.int64), np.cumsum(frames)[:-1])
+    written = arrays["written"].tobytes().decode().split("\n")
+    for text, voice, place, known in zip(written, arrays["voices"], places, is_heard, strict=True):
+        yield Reading(text, VOICES[voice], next(codes), next(heard) if known else None, place)
+
+
+def _packed(clips: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8: the codes of clips [codebooks, frames] in CODE_BITS bits each."""
+    codes = np.concatenate([np.zeros(0, np.int64), *(clip.T.ravel() for clip in clips)])
+    return np.packbits((codes[:, None] >> np.arange(CODE_BITS)) & 1)
+
+
+def _unpacked(packed: np.ndarray, frames: np.ndarray) -> list[np.ndarray]:
+    count = int(frames.sum()) * NUM_CODEBOOKS
+    bits = np.unpackbits(packed, count=count * CODE_BITS).reshape(count, CODE_BITS).astype(np.int64)
+    codes = (bits << np.arange(CODE_BITS)).sum(axis=1).reshape(-1, NUM_CODEBOOKS)
+    return [clip.T for clip in np.split(codes, np.cumsum(frames)[:-1])]

@@ -1,0 +1,186 @@
+"""The language model's training computes what transformers computes, resumes, and needs neither flite nor a codec."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
+
+from convert.shards import open_shards, read_tensor
+from demo.domain import Domain
+from demo.language_model import config_json
+from demo.sizes import LETTER_VOCABULARY, SIZES
+from demo.training import loop
+from demo.training.conversations import Shares
+from demo.training.examples import ExampleMaker
+from demo.training.network import Places, forward, rows_of
+from demo.training.readings import VOICES, Reading, read_readings, write_readings
+from demo.training.train_language_model import HEADS, PHASES, Batches, LanguageModelTraining, shares_at
+from demo.training.vocabulary import trained_tokenizer
+from tests.conftest import ROOT
+
+SIZE = replace(SIZES["tiny"], hidden_size=64, num_layers=6, num_heads=8, head_dim=8, vocab_size=LETTER_VOCABULARY)
+# float32's rounding through six layers, of states of size 1.
+TOLERANCE = 1e-4
+
+
+def made(seed: int) -> list[Reading]:
+    domain, noise = Domain.load(), np.random.default_rng(seed)
+    readings = []
+    for number, sentence in enumerate(domain.sentences(12, seed, False)):
+        written, frames = domain.written(sentence), 30 + 3 * number
+        places = np.arange(frames) * (len(written) + 1) // frames
+        codes, heard = noise.integers(0, 1024, (2, 8, frames))
+        readings.append(Reading(written, VOICES[number % 3], codes, heard if number % 2 else None, places))
+    return readings
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readings")
+    for number in range(2):
+        write_readings(folder / f"{number}.npz", made(number))
+    return folder
+
+
+def training(folder: Path, file: Path, workers: int = 0, steps: int = 60) -> LanguageModelTraining:
+    held_out = {"few": ExampleMaker(made(7), trained_tokenizer())}
+    return LanguageModelTraining(Batches(folder, 400, workers), held_out, file, SIZE, steps)
+
+
+def test_readings_are_kept_as_they_were(folder):
+    for ours, theirs in zip(read_readings(folder / "0.npz"), made(0), strict=True):
+        assert (ours.written, ours.voice) == (theirs.written, theirs.voice)
+        assert (ours.codes == theirs.codes).all() and (ours.places == theirs.places).all()
+        assert (ours.heard is None) == (theirs.heard is None)
+        assert ours.heard is None or (ours.heard == theirs.heard).all()
+    seconds = (
+        sum(reading.codes.shape[1] + (0 if reading.heard is None else reading.codes.shape[1]) for reading in made(0))
+        / 25
+    )
+    assert (folder / "0.npz").stat().st_size < 350 * seconds + 3000
+
+
+def test_a_sentence_too_long_for_its_places_is_refused(tmp_path):
+    long = replace(made(0)[0], written="a" * 256)
+    with pytest.raises(ValueError, match="at most 255 characters, this one 256"):
+        write_readings(tmp_path / "long.npz", [long])
+    assert not (tmp_path / "long.npz").exists()
+
+
+@torch.no_grad()
+def test_the_forward_pass_is_transformers(folder):
+    torch.manual_seed(1)
+    model = HiggsAudioV2ForConditionalGeneration(
+        HiggsAudioV2Config(**config_json(SIZE, "float32") | {"attn_implementation": "eager"}), use_text_head=True
+    ).eval()
+    for tensor in model.parameters():
+        tensor.add_(0.1 * torch.randn_like(tensor))  # text and audio norms begin as equals
+    maker = ExampleMaker(list(read_readings(folder / "0.npz")), trained_tokenizer())
+    batch = maker.batches(1, 1500, random.Random(3), Shares(0.5, 0.5, 0.5))[0]
+    assert len(batch.ids) > 2
+    theirs = model.model(
+        input_ids=batch.ids,
+        audio_input_ids=batch.columns,
+        use_cache=False,
+        output_attentions=True,
+        output_hidden_states=True,
+    )
+    flat = batch.ids.flatten() == model.config.audio_token_id
+    places = Places(*((~flat).nonzero()[:, 0], flat.nonzero()[:, 0], flat.nonzero()[:, 0][3:]))
+    ours = forward(model, batch.ids, batch.columns, places, HEADS, 4)
+    assert torch.allclose(ours.last, theirs.last_hidden_state, atol=TOLERANCE)
+    assert torch.allclose(ours.halfway, theirs.hidden_states[4], atol=TOLERANCE * theirs.hidden_states[4].abs().max())
+    for layer, head in HEADS:
+        expected = rows_of(theirs.attentions[layer][:, head], places.rows)
+        assert torch.allclose(ours.attention[layer, head], expected, atol=TOLERANCE)
+
+
+@torch.no_grad()
+def test_the_forward_pass_may_compute_in_sixteen_bits(folder):
+    """As on a GPU."""
+    torch.manual_seed(1)
+    model = HiggsAudioV2ForConditionalGeneration(HiggsAudioV2Config(**config_json(SIZE, "float32")), use_text_head=True)
+    maker = ExampleMaker(list(read_readings(folder / "0.npz")), trained_tokenizer())
+    batch = maker.batches(1, 400, random.Random(3), Shares(0.5, 0.5, 0.0))[0]
+    flat = batch.ids.flatten() == model.config.audio_token_id
+    places = Places(*((~flat).nonzero()[:, 0], flat.nonzero()[:, 0], flat.nonzero()[:, 0]))
+    whole = forward(model, batch.ids, batch.columns, places, HEADS, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = forward(model, batch.ids, batch.columns, places, HEADS, 4)
+    assert half.last.dtype == torch.float32 and not torch.equal(half.last, whole.last)
+    # bfloat16 has 8 bits, and states behind the final norm have a size of 1.
+    assert (half.last - whole.last).abs().mean() < 2**-6
+    for head in HEADS:
+        assert (half.attention[head] - whole.attention[head]).abs().max() < 2**-6
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
+    unbroken = training(folder, tmp_path / "unbroken.pt")
+    unbroken.run()
+    training(folder, tmp_path / "killed.pt").run(until=37)
+    resumed = training(folder, tmp_path / "killed.pt")
+    assert (resumed.step, resumed.progress) == (37, 37 / 60)
+    resumed.run()
+    for ours, theirs in zip(resumed.model.parameters(), unbroken.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_examples_drawn_by_processes_are_the_same(folder, tmp_path):
+    alone, helped = training(folder, tmp_path / "alone.pt"), training(folder, tmp_path / "helped.pt", workers=1)
+    alone.run(until=3)
+    helped.run(until=3)
+    helped._batches.close()
+    for ours, theirs in zip(alone.model.parameters(), helped.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_training_of_so_many_minutes_ends_then_with_a_rate_that_fell_to_its_end(folder, tmp_path, monkeypatch):
+    clock = itertools.count(0.0, 0.1)  # each look at it takes 0.1 s
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    timed = training(folder, tmp_path / "timed.pt", steps=10**9)
+    timed.run(minutes=0.05)
+    assert timed.progress == 1.0 and timed.step >= 20
+    rate = timed.optimizer.param_groups[0]["lr"]
+    assert rate < 0.2 * timed._peaks[0]
+    again = training(folder, tmp_path / "timed.pt", steps=10**9)
+    again.run(minutes=1)
+    assert again.step == timed.step  # nothing is left to do
+
+
+def test_a_few_steps_teach_the_guided_heads(folder, tmp_path):
+    taught = training(folder, tmp_path / "taught.pt", steps=150)
+    batch = taught._held_out["few alone"][0]
+    with torch.no_grad():
+        before = taught._measure(batch)[2].mean()
+    taught.run()
+    with torch.no_grad():
+        assert taught._measure(batch)[2].mean() < 0.8 * before
+
+
+def test_the_weights_alone_are_written_in_sixteen_bits(folder, tmp_path):
+    taught = training(folder, tmp_path / "taught.pt")
+    taught.write(tmp_path / "weights")
+    stored = open_shards(tmp_path / "weights")
+    for name, tensor in taught.model.state_dict().items():
+        assert torch.equal(read_tensor(stored[name], name), tensor.to(torch.bfloat16))
+
+
+def test_every_phase_of_the_training_has_its_examples():
+    assert shares_at(0.0) == PHASES[0][1] and shares_at(0.5) == PHASES[1][1]
+    assert shares_at(0.99) == shares_at(1.0) == PHASES[2][1]
+
+
+def test_it_can_be_imported_where_neither_flite_nor_audio_nor_a_recogniser_is():
+    """On a machine with a GPU and little else."""
+    missing = ("soundfile", "soxr", "pocketsphinx", "wordfreq", "num2words", "onnx", "tritonclient", "higgs_tts")
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing!r})); import demo.training.train_language_model"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,0 +1,114 @@
+"""`python -m tools.bench.open_voice`: what independent ears make of a voice that is to read any English.
+
+200 sentences of the 5,000 commonest words and 100 words that are rare or invented, none of them ever trained on.
+PocketSphinx hears the sentences among all strings of their words and by its own model of English, and of the single
+words the phones. The synthesiser's own speech, and the same through the bundle's codec, stand beside the bundle's.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from higgs_tts import HiggsClient, Speech
+from tqdm import tqdm
+
+from demo.codec import SAMPLE_RATE
+from demo.listener import Listener, word_error_rate
+from demo.training.flite import pronunciations
+from demo.training.open_text import OpenText
+from demo.training.readings import VOICES
+from demo.training.speech_set import SpeechSet, Utterance
+from serve.triton import TritonServer
+from tools.bench.report import table, write
+from tools.bench.voice import speak, through_codec
+
+# The synthesiser's phones that the recogniser calls otherwise.
+RENAMED = {"AX": "AH", "AXR": "ER", "IX": "IH"}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Word error rates of the sentences, and the phone error rate of the words, as shares."""
+
+    words: float
+    english: float
+    phones: float
+
+
+class Judge:
+    """Compares speech with what it should say: the first `sentences` sentences and `words` words, None for all."""
+
+    def __init__(self, work: Path, sentences: int | None, words: int | None) -> None:
+        held_out = OpenText().held_out
+        single = [f"{word.capitalize()}." for word in (*held_out.rare, *held_out.invented)]
+        self.sentences = _of_first_voice(SpeechSet.held_out_open(work))[:sentences]
+        self.words = _of_first_voice(SpeechSet(work / "speech_held_out_words", single))[:words]
+        self._listener = Listener(word for sentence in held_out.sentences for word in sentence.split())
+        self._phones = pronunciations({one.sentence for one in self.words})
+
+    def judge(self, sentences: Sequence[np.ndarray], words: Sequence[np.ndarray]) -> Heard:
+        """Of clips float32 [samples] of `self.sentences` and `self.words`."""
+        return Heard(
+            word_error_rate(
+                (one.sentence, self._listener.transcribe(clip, SAMPLE_RATE))
+                for one, clip in zip(self.sentences, tqdm(sentences, desc="words"), strict=True)
+            ),
+            word_error_rate(
+                (one.sentence, self._listener.transcribe_english(clip, SAMPLE_RATE))
+                for one, clip in zip(self.sentences, tqdm(sentences, desc="English"), strict=True)
+            ),
+            word_error_rate(
+                (_arpabet(self._phones[one.sentence]), " ".join(self._listener.phones(clip, SAMPLE_RATE)))
+                for one, clip in zip(self.words, tqdm(words, desc="phones"), strict=True)
+            ),
+        )
+
+
+def _of_first_voice(speech: SpeechSet) -> list[Utterance]:
+    speech.make()
+    return [one for one in speech.utterances() if one.voice == VOICES[0]]
+
+
+def _arpabet(phones: Sequence[str]) -> str:
+    return " ".join(RENAMED.get(phone.upper(), phone.upper()) for phone in phones)
+
+
+def main() -> None:
+    """Measure, print, and write the figures."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.open_voice", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for flite's speech")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sentences", type=int, help="only the first so many")
+    parser.add_argument("--words", type=int, help="only the first so many")
+    options = parser.parse_args()
+    judge = Judge(options.work, options.sentences, options.words)
+    clips = [[one.audio for one in some] for some in (judge.sentences, judge.words)]
+    heard = {"flite": judge.judge(*clips)}
+    heard["through the codec"] = judge.judge(
+        *([through_codec(options.bundle, clip) for clip in some] for some in clips)
+    )
+    with TritonServer(options.bundle) as server, HiggsClient(server.grpc_url) as client:
+        spoken: list[list[Speech]] = [
+            speak(client, [one.written for one in some], [None] * len(some)) for some in (judge.sentences, judge.words)
+        ]
+    heard["through Triton"] = judge.judge(*([speech.samples for speech in some] for some in spoken))
+    ended = sum(speech.finish_reason == "stop" for some in spoken for speech in some)
+    head = (
+        "",
+        f"words of {len(judge.sentences)} sentences",
+        "the same, English",
+        f"phones of {len(judge.words)} words",
+    )
+    rows = [(name, *(f"{share:.1%}" for share in asdict(one).values())) for name, one in heard.items()]
+    print(table(head, rows))
+    print(f"{ended} of {len(judge.sentences) + len(judge.words)} streams end by themselves")
+    write(options.out, "open_voice", {**{name: asdict(one) for name, one in heard.items()}, "ended": ended})
+
+
+if __name__ == "__main__":
+    main()
