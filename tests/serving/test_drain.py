@@ -47,7 +47,7 @@ def test_a_running_stream_ends_by_itself_and_new_ones_are_refused(bundle: Path) 
             heard = len(next(parts))
             chunks = [next(one)]
             process.send_signal(signal.SIGTERM)
-            while client._connection.is_ready():
+            while client.is_ready():
                 chunks.append(next(one))
             with pytest.raises(ServerUnavailableError, match="cannot serve speech now"):
                 client.synthesize("Too late.")
