@@ -71,6 +71,6 @@ def test_it_speaks_as_it_does_from_the_folder(
 def is_there(url: str) -> bool:
     try:
         with HiggsClient(url) as client:
-            return bool(client.bundle()) and client._connection.is_ready()
+            return bool(client.bundle()) and client.is_ready()
     except HiggsError:
         return False
