@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_examples_drawn_by_processes_are_the_same(folder, tmp_path):
 
 def test_a_training_of_so_many_minutes_ends_then_with_a_rate_that_fell_to_its_end(folder, tmp_path, monkeypatch):
     clock = itertools.count(0.0, 0.1)  # each look at it takes 0.1 s
-    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     timed = training(folder, tmp_path / "timed.pt", steps=10**9)
     timed.run(minutes=0.05)
     assert timed.progress == 1.0 and timed.step >= 20

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -184,7 +186,7 @@ def test_errors_end_the_stream_behind_its_audio(stage: Stage) -> None:
 
 def test_one_time_limit_holds_for_all_parts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("runtime.speech.speech_stream.time.monotonic", lambda: now)
+    monkeypatch.setattr("runtime.speech.speech_stream.time", SimpleNamespace(monotonic=lambda: now))
     stage.speak(plan(part(), part(), part(), timeout=10.0, arrived=98.0))
     now += 6.0
     stage.say(10, STOP)
