@@ -27,7 +27,8 @@ from runtime.formats.signing import KEY_VARIABLE
 from runtime.triton.memory import MEMORY_VARIABLE
 from serve.triton import TritonServer
 
-if TYPE_CHECKING:  # it imports transformers, which most tests do without
+if TYPE_CHECKING:  # they import moto and transformers, which most tests do without
+    from tests.buckets import Buckets
     from tests.serving.higgs import Higgs
 
 FIGURE = "figure"  # the user property that carries a measured value to the process that prints it
@@ -68,6 +69,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.timeout(LONG_SECONDS))
+
+
+@pytest.fixture
+def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Buckets]:
+    """A server of buckets that this process's variables lead to."""
+    from tests.buckets import bucket_server  # noqa: PLC0415  (whoever only accepts a bundle has no moto)
+
+    with bucket_server() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
 
 
 @pytest.fixture

@@ -11,9 +11,6 @@ from gateway.settings import Settings
 from serve.triton import TritonServer
 from tests.gateway.running import caller, running
 from tests.gateway.visits import Visits, visited
-from tests.storage.conftest import buckets
-
-__all__ = ["buckets"]
 
 
 @pytest.fixture(scope="session")

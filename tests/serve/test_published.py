@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from serve.cache import Cache
 from serve.errors import LaunchError
 from serve.manifest import check_bundle
 from serve.published import hold, version_of
-from tests.buckets import BUCKET, Buckets, bucket_server
+from tests.buckets import BUCKET, Buckets
 from tests.serve.launching import MARK, ROOT, answers, command, read_until, wait_for
 from tests.serve.small import make_bundle, write_manifest
 
@@ -31,12 +30,10 @@ WEIGHTS = 1 << 20  # bytes
 
 
 @pytest.fixture
-def buckets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Buckets]:
+def buckets(buckets: Buckets, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Buckets:
+    """What is started with them bears this test's mark."""
     monkeypatch.setenv(MARK, str(tmp_path))
-    with bucket_server() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        yield server
+    return buckets
 
 
 @pytest.fixture

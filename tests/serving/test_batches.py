@@ -23,7 +23,7 @@ from higgs_tts.cli.manifest import Item, read_manifest
 from higgs_tts.storage import Storage
 
 from serve.triton import TritonServer
-from tests.buckets import BUCKET, Buckets, bucket_server
+from tests.buckets import BUCKET, Buckets
 from tests.client.standin.server import StandInServer
 
 CLIENT = Path(__file__).parents[2] / "client"
@@ -31,14 +31,6 @@ JOB, OUT, TABLE = f"s3://{BUCKET}/jobs/lines.jsonl", f"s3://{BUCKET}/run", f"s3:
 SECONDS = 120.0
 
 Worker = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Buckets]:
-    with bucket_server() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 from higgs_tts import GenerationParams, HiggsClient, HiggsError
 
 from build.publish import main as publish
@@ -18,18 +16,10 @@ from serve.manifest import MANIFEST_FILE
 from serve.ports import Ports
 from serve.published import repository_of, version_of
 from serve.triton import TritonServer
-from tests.buckets import BUCKET, Buckets, bucket_server
+from tests.buckets import BUCKET, Buckets
 from tests.serve.launching import wait_for
 
 PARAMS = GenerationParams(seed=3, max_seconds=2.0, runaway_guard=False)
-
-
-@pytest.fixture
-def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Buckets]:
-    with bucket_server() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 def test_it_speaks_as_it_does_from_the_folder(

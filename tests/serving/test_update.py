@@ -6,33 +6,24 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
-import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
 from build.publish import main as publish
 from serve.manifest import MANIFEST_FILE, REPOSITORY, Manifest, sha256
 from serve.ports import Ports
-from tests.buckets import BUCKET, Buckets, bucket_server
+from tests.buckets import BUCKET, Buckets
 from tests.serve.launching import command, read_until
 
 ADDRESS = f"s3://{BUCKET}/bundles/tiny"
 SHORT = GenerationParams(seed=3, max_seconds=0.8, runaway_guard=False)
 TEXT = "A server comes. While it says this. And on it goes."
 IN_PIECES = GenerationParams(seed=3, max_part_seconds=3.0, chunk_method="sentence", runaway_guard=False)
-
-
-@pytest.fixture
-def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Buckets]:
-    with bucket_server() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 def called(bundle: Path, folder: Path, name: str) -> Path:
