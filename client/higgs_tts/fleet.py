@@ -62,7 +62,7 @@ class Fleet:
         with self._lock:
             return any(one not in but and one not in self._silent for one in self._servers.values())
 
-    def is_silent(self, server: Connection) -> None:
+    def fell_silent(self, server: Connection) -> None:
         """Note that a server did not answer. It gets no new streams until it does, if there are others."""
         with self._lock:
             if len(self._servers) > 1:
@@ -80,7 +80,7 @@ class Fleet:
             try:
                 return question(server)
             except ServerUnavailableError as error:
-                self.is_silent(server)
+                self.fell_silent(server)
                 tried.add(server)
                 if not error.retryable or not self.has_more(tried):
                     raise
@@ -133,6 +133,8 @@ class Fleet:
 
     def _change(self, addresses: set[str]) -> None:
         with self._lock:
+            if self._closing.is_set():
+                return
             for address in self._servers.keys() - addresses:
                 server = self._servers.pop(address)
                 self._silent.discard(server)
@@ -142,7 +144,7 @@ class Fleet:
 
 
 def addresses_of(name: str, port: str) -> list[str]:
-    """HOST:PORT of each address that a name has now, of one family: most servers have one of each. None: unknown."""
+    """HOST:PORT of each address that a name has now, of one family: most servers have one of each."""
     try:
         found = socket.getaddrinfo(name.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except (OSError, ValueError):

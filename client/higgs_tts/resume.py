@@ -136,7 +136,7 @@ class ResumedExchange:
 
     def _take_error(self, error: HiggsError) -> None:
         if isinstance(error, ServerUnavailableError):
-            self._fleet.is_silent(self._server)
+            self._fleet.fell_silent(self._server)
         if self._may_resume(error):
             self._ask_again(error)
         else:
