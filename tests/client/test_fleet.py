@@ -89,7 +89,9 @@ def test_when_none_is_there_it_is_said_in_a_sentence() -> None:
 def test_what_has_no_room_goes_to_another(servers: list[StandInServer]) -> None:
     with HiggsClient(url(servers)) as client, HiggsClient(servers[0].url) as other:
         streams = [other.stream(LONG) for _ in range(3)]
-        while not servers[1].live():  # until the client has one there, and so would take the first
+        for _ in range(100):  # until the client has one there, and so would take the first
+            if servers[1].live():
+                break
             stream = client.stream(LONG)
             next(stream)
             if servers[1].live():
