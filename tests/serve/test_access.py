@@ -20,8 +20,9 @@ import tritonclient.grpc as triton_grpc
 
 from runtime.formats import signing
 from runtime.voices import state
-from serve.__main__ import _parse, _server
+from serve.__main__ import _server
 from serve.access import KEY_VARIABLE, READ_ONLY, VOICES_VARIABLE, WRITABLE, Access, Tls
+from serve.arguments import parse
 from serve.errors import LaunchError
 from serve.ports import Ports
 from serve.shared_memory import FOLDER
@@ -125,7 +126,7 @@ def test_models_are_told_whether_clients_may_change_the_voices(
     monkeypatch: pytest.MonkeyPatch, words: list[str], variable: str | None, told: str
 ) -> None:
     monkeypatch.setenv(VOICES_VARIABLE, variable or "")
-    server = _server(_parse(["bundle", *words]), Path("bundle"), Path("state"))
+    server = _server(parse(["bundle", *words]), Path("bundle"), Path("state"))
     assert server.access.environment()[VOICES_VARIABLE] == told
     monkeypatch.setenv(state.VOICES_VARIABLE, told)
     assert state.voices_are_read_only() == (told == READ_ONLY)

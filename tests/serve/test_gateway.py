@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from serve import gateway, pythons
-from serve.__main__ import _parse
 from serve.access import Access, Tls
+from serve.arguments import parse
 from serve.errors import LaunchError
 from serve.gateway import Gateway, make_gateway, parse_address
 from serve.health import Health, check_gateway
@@ -141,5 +141,5 @@ def test_without_its_packages_there_is_none_and_a_line_that_says_so(
 
 
 def test_the_launcher_has_one_unless_told_otherwise() -> None:
-    assert _parse(["bundle"]).gateway == "127.0.0.1:8080"
-    assert _parse(["bundle", "--gateway", "off"]).gateway == "off"
+    assert parse(["bundle"]).gateway == "127.0.0.1:8080"
+    assert parse(["bundle", "--gateway", "off"]).gateway == "off"
