@@ -110,12 +110,18 @@ def byte_characters() -> list[str]:
     return [chr(byte if byte in printable else NUM_BYTES + hidden.index(byte)) for byte in range(NUM_BYTES)]
 
 
-def build_tokenizer(vocab_size: int, merges: Sequence[tuple[str, str]] = (), pieces: Sequence[str] = ()) -> Tokenizer:
+def build_tokenizer(
+    vocab_size: int,
+    merges: Sequence[tuple[str, str]] = (),
+    pieces: Sequence[str] = (),
+    passages: Sequence[str] = (),
+) -> Tokenizer:
     """Byte-level BPE with `merges`, the earlier ones first, cut and wrapped as Llama-3's; `pieces` are one token each
-    where the cut leaves them alone, whatever the merges."""
+    where the cut leaves them alone, whatever the merges, and `passages` wherever they stand."""
     characters = byte_characters()
     entries = characters + [left + right for left, right in merges]
     entries += ["".join(characters[byte] for byte in piece.encode()) for piece in pieces]
+    entries += passages
     # Entries that stand for nothing only put the special tokens in place.
     entries += [f"unused_{index}" for index in range(len(entries), vocab_size - NUM_SPECIAL)]
     vocabulary = {entry: index for index, entry in enumerate(entries)}
@@ -128,6 +134,7 @@ def build_tokenizer(vocab_size: int, merges: Sequence[tuple[str, str]] = (), pie
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special_tokens()])
+    tokenizer.add_tokens([AddedToken(passage, normalized=False) for passage in passages])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS_TOKEN} $A",
         pair=f"{BOS_TOKEN} $A {BOS_TOKEN} $B",

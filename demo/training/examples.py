@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +12,15 @@ from tokenizers import Tokenizer
 
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS
 from demo.training.conversations import Conversation, ConversationMaker, Shares
-from demo.training.readings import Reading
+from demo.training.readings import PHONES_A_LETTER, Reading
 from runtime.engine.delay_pattern import delay
 from runtime.engine.types import CodebookLayout
 
 LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100
 LOWER_CASE, NO_FULL_STOP = 0.2, 0.15
-WORD = re.compile(r"\S+\s?")  # with what follows it, where a causal model has read all of it
+# What a letter stands for is known where the model has read so many more: causal, it sees nothing of them before.
+LOOKAHEAD = 4
 # Of the columns the model reads back while it learns: it must trust the text more than what it said. Besides single
 # codes and columns, runs of columns are replaced, so that a word cannot always be continued from its beginning.
 CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.05, 0.05
@@ -33,42 +33,49 @@ VOICE_KNOWN, REFERENCE_LEARNED = 16, 0.4
 class Batch:
     """Examples padded on the right to one length.
 
-    `ids` int64 [batch, length], audio positions holding the audio token; in the order of those positions: `columns`
-    int64 [audio positions, codebooks]; `targets` int64 [audio positions, codebooks], what follows each, or IGNORED;
-    `spoken`, `coming` and `letter` int64 [audio positions, 2], first and last + 1 of the text positions of the word
-    that the following column speaks, of the word after it, and of the letter, empty ranges where there is nothing to
-    follow.
+    `ids` int64 [batch, length], audio positions holding the audio token; `sounds` int64 [batch, length,
+    PHONES_A_LETTER], the phones of the letter LOOKAHEAD positions before, none behind the end of a text, IGNORED
+    elsewhere. In the order of the audio positions: `columns` int64 [audio positions, codebooks]; `targets` int64
+    [audio positions, codebooks], what follows each, or IGNORED; `letter` and `coming` int64 [audio positions], the
+    positions in the example where the letter that the following column speaks is known, and where the letter
+    spoken after it is.
     """
 
     ids: torch.Tensor
+    sounds: torch.Tensor
     columns: torch.Tensor
     targets: torch.Tensor
-    spoken: torch.Tensor
-    coming: torch.Tensor
     letter: torch.Tensor
+    coming: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text in a prompt: where it starts, its phones [characters + 1, PHONES_A_LETTER], and the place in the prompt of
+    the letter that each frame says."""
+
+    start: int
+    sounds: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Turn:
-    """A clip on its way into an example: what is said and learned, and the places in the prompt of the letters said.
+    """A clip on its way into an example: what is said and learned."""
 
-    `spans` are the places of the words, the last one that of the turn's end.
-    """
-
-    spans: list[tuple[int, int]]
+    text: _Text
     columns: np.ndarray
     targets: np.ndarray
-    places: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Example:
     ids: list[int]
+    sounds: np.ndarray
     columns: np.ndarray
     targets: np.ndarray
-    spoken: np.ndarray
-    coming: np.ndarray
     letter: np.ndarray
+    coming: np.ndarray
 
 
 class ExampleMaker:
@@ -105,55 +112,52 @@ class ExampleMaker:
             left_out = np.random.default_rng(generator.getrandbits(64)).random(len(targets)) >= REFERENCE_LEARNED
             left_out[:VOICE_KNOWN] = True
             targets[left_out] = IGNORED
-            prompt, spans, places = self._user_turn(prompt, speaker.tag, [speaker.clip], generator)
+            prompt, text = self._user_turn(prompt, speaker.tag, [speaker.clip], generator)
             prompt = f"{_audio_turn(prompt, len(said))}<|audio_eos|><|eot_id|>"
-            turns.append(_Turn(spans, said, targets, places))
+            turns.append(_Turn(text, said, targets))
         for part in conversation.parts:
             if part is not conversation.parts[0]:
                 prompt += "<|audio_eos|><|eot_id|>"
-            prompt, spans, places = self._user_turn(prompt, part.tag, part.readings, generator)
+            prompt, text = self._user_turn(prompt, part.tag, part.readings, generator)
             columns = delay(np.concatenate([reading.codes for reading in part.readings], axis=1), LAYOUT)
             said, targets = _corrupted(columns, generator), np.vstack([columns[1:], np.full_like(columns[:1], IGNORED)])
             if part is conversation.parts[-1]:  # nobody looks back on its last column
                 said, targets = said[:-1], targets[:-1]
             prompt = _audio_turn(prompt, len(said))
-            turns.append(_Turn(spans, said, targets, places))
+            turns.append(_Turn(text, said, targets))
         return self._example(prompt, turns)
 
     def _user_turn(
         self, prompt: str, tag: str, readings: Sequence[Reading], generator: random.Random
-    ) -> tuple[str, list[tuple[int, int]], np.ndarray]:
-        """The prompt with the text of a turn; where in it each word and the end of the turn stand, and the letter that
-        each frame says."""
+    ) -> tuple[str, _Text]:
         prompt += _header("user") + tag
-        start, places = len(prompt), list[np.ndarray]()
+        start, places, sounds = len(prompt), list[np.ndarray](), list[np.ndarray]()
         for number, reading in enumerate(readings):
             text = self._written(reading, generator)
             prompt += " " if number else ""
             silent = reading.places == len(reading.written)
             places.append(len(prompt) + np.where(silent, len(text), reading.places))
             prompt += text
-        spans = [(start + word.start(), start + word.end()) for word in WORD.finditer(prompt[start:])]
-        return f"{prompt}<|eot_id|>", [*spans, (len(prompt), len(prompt) + 1)], np.concatenate(places)
+            sounds += [reading.sounds[: len(text)], np.zeros((1, PHONES_A_LETTER), np.int64)]
+        return f"{prompt}<|eot_id|>", _Text(start, np.concatenate(sounds), np.concatenate(places))
 
     def _example(self, prompt: str, turns: Sequence[_Turn]) -> _Example:
         encoded = self._tokenizer.encode(prompt, add_special_tokens=False)
         first = np.array([start for start, _ in encoded.offsets])  # each token's first character
-        spoken, coming, letter = [], [], []
+        sounds = np.full((len(first), PHONES_A_LETTER), IGNORED)
+        letter, coming = [], []
         for turn in turns:
-            spans = np.array(turn.spans)
-            place = turn.places[np.minimum(np.arange(len(turn.columns)), len(turn.places) - 1)]
-            word = np.searchsorted(spans[:, 0], place, side="right") - 1
-            learned = (turn.targets != IGNORED).any(axis=1, keepdims=True)
-            spoken.append(np.searchsorted(first, spans[word]) * learned)
-            coming.append(np.searchsorted(first, spans[np.minimum(word + 1, len(spans) - 1)]) * learned)
-            letter.append(np.searchsorted(first, np.stack([place, place + 1], axis=1)) * learned)
-        columns, targets = ([getattr(turn, name) for turn in turns] for name in ("columns", "targets"))
-        joined = np.concatenate(targets)
+            text = turn.text
+            sounds[LOOKAHEAD + np.searchsorted(first, text.start + np.arange(len(text.sounds)))] = text.sounds
+            place = text.places[np.minimum(np.arange(len(turn.columns)), len(text.places) - 1)]
+            changes = np.flatnonzero(np.diff(place, append=place[-1]))  # the last columns of their letters
+            next_change = np.append(changes, len(place) - 2)[np.searchsorted(changes, np.arange(len(place)))]
+            letter.append(LOOKAHEAD + np.searchsorted(first, place))
+            coming.append(LOOKAHEAD + np.searchsorted(first, place[next_change + 1]))
+        columns, targets = (np.concatenate([getattr(turn, name) for turn in turns]) for name in ("columns", "targets"))
         # Beginning marks are forced, not chosen: there is nothing to learn.
-        joined = np.where(joined == STREAM_BOS, IGNORED, joined)
-        marked = (np.concatenate(ranges) for ranges in (spoken, coming, letter))
-        return _Example(encoded.ids, np.concatenate(columns), joined, *marked)
+        targets = np.where(targets == STREAM_BOS, IGNORED, targets)
+        return _Example(encoded.ids, sounds, columns, targets, np.concatenate(letter), np.concatenate(coming))
 
     def _written(self, reading: Reading, generator: random.Random) -> str:
         """One of the ways in which users write the sentence; all are spoken alike."""
@@ -164,12 +168,22 @@ class ExampleMaker:
 
     def _pad_together(self, examples: Sequence[_Example]) -> Batch:
         length = max(len(example.ids) for example in examples)
-        ids = torch.tensor([example.ids + [self._pad] * (length - len(example.ids)) for example in examples])
+        ids, sounds = (
+            torch.from_numpy(
+                np.stack([_filled(np.array(getattr(example, name)), length, filler) for example in examples])
+            )
+            for name, filler in (("ids", self._pad), ("sounds", IGNORED))
+        )
         arrays = (
             np.concatenate([getattr(example, name) for example in examples])
-            for name in ("columns", "targets", "spoken", "coming", "letter")
+            for name in ("columns", "targets", "letter", "coming")
         )
-        return Batch(ids, *(torch.from_numpy(array) for array in arrays))
+        return Batch(ids, sounds, *(torch.from_numpy(array) for array in arrays))
+
+
+def _filled(rows: np.ndarray, length: int, filler: int) -> np.ndarray:
+    """`rows` [rows, ...] and as many of `filler` as make it `length`."""
+    return np.concatenate([rows, np.full((length - len(rows), *rows.shape[1:]), filler)])
 
 
 def _heard(reading: Reading) -> np.ndarray:

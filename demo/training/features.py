@@ -22,7 +22,7 @@ HOP = math.prod(STRIDES)
 LONG_WINDOW, LONG_BANDS = 2048, 80
 SHORT_WINDOW, SHORT_BANDS, SHORT_STEPS = 512, 32, 4  # windows a frame
 HIGHEST_HZ = 8000.0  # where flite's voices end
-FLOOR = 1e-3  # of a band's magnitude, where a full-scale sine has about 1/2: what lies below is silence
+FLOOR = 1e-4  # of a band's magnitude, where a full-scale sine has about 1/2: what lies below is silence
 
 
 class LatentSpace:

@@ -1,4 +1,4 @@
-"""Which letter is spoken in which frame: the supervision for the language model's reading."""
+"""Which letter is spoken in which frame, and what each stands for: the supervision for the model's reading."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.training.flite import PAUSE, Phone
+from demo.training.readings import PHONES, PHONES_A_LETTER
+from demo.training.spelling import Spelling
 
 GAP, OTHER = 1.0, 1.2  # of a missing or inserted phone, and of one in another's place
 WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
@@ -16,11 +18,10 @@ WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 @dataclass(frozen=True)
 class _Sound:
-    """A phone that a word should have, and how far into the word it is, 0 to 1."""
+    """A phone that a text should have, and the place of the letter that it is spelled by."""
 
     phone: str
-    word: int
-    share: float
+    place: int
 
 
 def words_of(text: str) -> list[str]:
@@ -28,33 +29,42 @@ def words_of(text: str) -> list[str]:
     return [word.lower() for word in WORDS.findall(text)]
 
 
-def letter_of_frames(
-    text: str, words: Sequence[Sequence[str]], phones: Sequence[Phone], frames: int, frame_seconds: float
-) -> np.ndarray:
-    """int64 [frames]: the place in `text` of the letter spoken in each frame's middle.
+class LetterTiming:
+    """`sounds` int64 [letters, PHONES_A_LETTER] are the phones that each letter of a spoken text stands for."""
 
-    `words` are the phones of each of `words_of(text)` spoken alone, `phones` what was spoken. A word's letters count as
-    spoken evenly over its phones. Silence counts as the place that was spoken before it, at first as the first one, and
-    after the last word as the text's end.
-    """
-    spans = [found.span() for found in WORDS.finditer(text)]
-    expected = [
-        _Sound(phone, number, (place + 0.5) / len(word))
-        for number, word in enumerate(words)
-        for place, phone in enumerate(word)
-    ]
-    aligned = iter(_align(expected, [phone.name for phone in phones if phone.name != PAUSE]))
-    ends, places, current = [], [], spans[0][0]
-    last = max(index for index, phone in enumerate(phones) if phone.name != PAUSE)
-    for index, phone in enumerate(phones):
-        if phone.name != PAUSE:
-            sound = next(aligned)
-            start, stop = spans[sound.word]
-            current = start + int(sound.share * (stop - start))
-        ends.append(phone.end)
-        places.append(current if index <= last else len(text))
-    middles = (np.arange(frames) + 0.5) * frame_seconds
-    return np.array([*places, len(text)])[np.searchsorted(ends, middles, side="right")]
+    def __init__(self, text: str, words: Sequence[Sequence[str]], phones: Sequence[Phone], spelling: Spelling) -> None:
+        """`words` are the phones of each of `words_of(text)` spoken alone, `phones` what was spoken."""
+        expected = [
+            _Sound(phone, found.start() + place)
+            for found, word in zip(WORDS.finditer(text), words, strict=True)
+            for phone, place in zip(word, spelling.letters(found.group().lower(), word), strict=True)
+        ]
+        spoken = [phone.name for phone in phones if phone.name != PAUSE]
+        aligned = _align(expected, spoken)
+        self.sounds = np.zeros((len(text), PHONES_A_LETTER), np.int64)
+        heard = [0] * len(text)
+        for name, sound in zip(spoken, aligned, strict=True):
+            if heard[sound.place] < PHONES_A_LETTER:
+                self.sounds[sound.place, heard[sound.place]] = PHONES.index(name)
+                heard[sound.place] += 1
+        self._ends, self._places, current = list[float](), list[int](), expected[0].place
+        following = iter(aligned)
+        last = max(index for index, phone in enumerate(phones) if phone.name != PAUSE)
+        for index, phone in enumerate(phones):
+            if phone.name != PAUSE:
+                current = next(following).place
+            self._ends.append(phone.end)
+            self._places.append(current if index <= last else len(text))
+        self._places.append(len(text))
+
+    def places(self, frames: int, frame_seconds: float) -> np.ndarray:
+        """int64 [frames]: the place in the text of the letter spoken in each frame's middle.
+
+        Silence counts as the place that was spoken before it, at first as the first one, and after the last word as the
+        text's end.
+        """
+        middles = (np.arange(frames) + 0.5) * frame_seconds
+        return np.array(self._places)[np.searchsorted(self._ends, middles, side="right")]
 
 
 def _align(expected: Sequence[_Sound], spoken: Sequence[str]) -> list[_Sound]:

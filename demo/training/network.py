@@ -20,11 +20,11 @@ from transformers.models.higgs_audio_v2.modeling_higgs_audio_v2 import apply_rot
 
 @dataclass(frozen=True)
 class Output:
-    """`last` [batch, length, hidden] behind the final norm; `halfway`, the residual stream behind so many layers;
+    """`last` [batch, length, hidden] behind the final norm; `between`, the residual stream behind so many layers;
     `attention` of (layer, head): [rows, length], of the positions that were asked for."""
 
     last: torch.Tensor
-    halfway: torch.Tensor
+    between: dict[int, torch.Tensor]
     attention: dict[tuple[int, int], torch.Tensor]
 
 
@@ -43,14 +43,14 @@ def forward(
     columns: torch.Tensor,
     places: Places,
     heads: Collection[tuple[int, int]],
-    halfway_after: int,
+    after: Collection[int],
 ) -> Output:
     """What the model makes of `ids` int64 [batch, length], padded on the right, and `columns` int64 [audio, codebooks]
-    at its audio positions; guided attention of `heads`, (layer, head) each."""
+    at its audio positions; with the attention of `heads`, (layer, head) each, and the states `after` so many layers."""
     core = model.model
     hidden = _put(core.embed_tokens(ids), places.audio, core.embed_audio_tokens(columns))
     positions = core.rotary_emb(hidden, torch.arange(ids.shape[1], device=ids.device)[None])
-    attention, halfway = dict[tuple[int, int], torch.Tensor](), hidden
+    attention, between = dict[tuple[int, int], torch.Tensor](), dict[int, torch.Tensor]()
     for index, layer in enumerate(core.layers):
         normed = _either(hidden, places, layer.input_layernorm, layer.audio_input_layernorm)
         wanted = [head for at, head in heads if at == index]
@@ -63,9 +63,9 @@ def forward(
             nn.Sequential(layer.post_attention_layernorm, layer.mlp),
             nn.Sequential(layer.audio_post_attention_layernorm, layer.audio_mlp),
         )
-        if index + 1 == halfway_after:
-            halfway = hidden
-    return Output(core.norm(hidden), halfway, attention)
+        if index + 1 in after:
+            between[index + 1] = hidden
+    return Output(core.norm(hidden), between, attention)
 
 
 def rows_of(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

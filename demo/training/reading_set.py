@@ -24,11 +24,12 @@ from demo.domain import Domain
 from demo.training.features import HOP
 from demo.training.flite import Phone, pronunciations, speak_timed
 from demo.training.latent_set import CodeSpace, encode
-from demo.training.letter_timing import letter_of_frames, words_of
+from demo.training.letter_timing import LetterTiming, words_of
 from demo.training.open_text import OpenText
 from demo.training.quantizer import quantize
 from demo.training.readings import VOICES, Reading, write_readings
 from demo.training.speech_set import HELD_OUT_SEED
+from demo.training.spelling import Spelling
 from demo.training.train_codec import code_space, load_parts
 
 SENTENCES = 200  # of a block
@@ -37,6 +38,10 @@ SEED = 3
 BLOCKS, BLOCK_HOURS = 100, 0.4  # of the recipe; about
 TRAIN, HELD_OUT, HELD_OUT_OPEN = "reading_train", "reading_held_out", "reading_held_out_open"
 HELD_OUT_DOMAIN = 100
+SPELLED_WORDS = 2000  # of the commonest, from which it is learned which letters spell which phones
+
+
+_open_text = functools.cache(OpenText)
 
 
 class ReadingMaker:
@@ -44,6 +49,7 @@ class ReadingMaker:
 
     def __init__(self, space: CodeSpace, codec: torch.nn.Module) -> None:
         self._space, self._codec = space, codec
+        self._spelling = Spelling.learn(pronunciations(_open_text().frequent[:SPELLED_WORDS]))
 
     def read(self, texts: Sequence[str], generator: random.Random, late: bool = True) -> list[Reading]:
         """The first voice reads each text, and the others take turns."""
@@ -66,8 +72,8 @@ class ReadingMaker:
         heard = None
         if is_reference:
             heard = quantize(encode(self._codec, audio), self._space.codebooks)[0].T.numpy()
-        places = letter_of_frames(text, alone, phones, codes.shape[1], HOP / SAMPLE_RATE)
-        return Reading(text, voice, codes, heard, places)
+        timing = LetterTiming(text, alone, phones, self._spelling)
+        return Reading(text, voice, codes, heard, timing.places(codes.shape[1], HOP / SAMPLE_RATE), timing.sounds)
 
 
 def make_block(folder: Path, number: int, maker: ReadingMaker | None = None) -> None:
@@ -81,7 +87,6 @@ def block_file(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.npz"
 
 
-_open_text = functools.cache(OpenText)
 _inherited = list[ReadingMaker]()  # by a forked process: a codec cannot be sent to one
 
 

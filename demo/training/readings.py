@@ -1,6 +1,7 @@
 """Sentences in codes, with the letter that each frame says, and the files they are kept in: what a training reads.
 
-A second of speech takes about 280 bytes: codes of ten bits, and a byte for each frame's letter, which compresses well.
+A second of speech takes about 300 bytes: codes of ten bits, and bytes for each frame's letter and each letter's phones,
+which compress well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ from runtime.formats.whole_files import whole_file
 
 VOICES = ("slt", "rms", "awb")  # a woman and two men; the first is the voice without a reference
 CODE_BITS = 10
+# What flite's English is made of, behind what stands for no phone.
+PHONES = (
+    "", "aa", "ae", "ah", "ao", "aw", "ax", "axr", "ay", "b", "brth", "ch", "d", "dh", "dx", "eh", "el", "em", "en",
+    "er", "ey", "f", "g", "hh", "hv", "ih", "iy", "jh", "k", "l", "m", "n", "ng", "nx", "ow", "oy", "p", "r", "s", "sh",
+    "t", "th", "uh", "uw", "v", "w", "y", "z", "zh",
+)  # fmt: skip
+PHONES_A_LETTER = 2  # at most
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,8 @@ class Reading:
 
     `codes` int64 [codebooks, frames] are what the model is to say, from the speech's own latents; `heard`, of some
     readings, are the same frames as the codec's encoder hears them, which is what a reference clip looks like. `places`
-    int64 [frames] is the character of `written` being spoken, its length in the silence at the end.
+    int64 [frames] is the character of `written` being spoken, its length in the silence at the end; `sounds` int64
+    [characters, PHONES_A_LETTER] are the phones, by their places in PHONES, that each character stands for.
     """
 
     written: str
@@ -32,6 +41,7 @@ class Reading:
     codes: np.ndarray
     heard: np.ndarray | None
     places: np.ndarray
+    sounds: np.ndarray
 
 
 def write_readings(file: Path, readings: Sequence[Reading]) -> None:
@@ -49,6 +59,7 @@ def write_readings(file: Path, readings: Sequence[Reading]) -> None:
             codes=_packed([reading.codes for reading in readings]),
             heard=_packed([one for one in heard if one is not None]),
             places=np.concatenate([reading.places for reading in readings]).astype(np.uint8),
+            sounds=np.concatenate([reading.sounds for reading in readings]).astype(np.uint8),
         )
 
 
@@ -61,8 +72,9 @@ def read_readings(file: Path) -> Iterator[Reading]:
     heard = iter(_unpacked(arrays["heard"], frames[is_heard]))
     places = np.split(arrays["places"].astype(np.int64), np.cumsum(frames)[:-1])
     written = arrays["written"].tobytes().decode().split("\n")
-    for text, voice, place, known in zip(written, arrays["voices"], places, is_heard, strict=True):
-        yield Reading(text, VOICES[voice], next(codes), next(heard) if known else None, place)
+    sounds = np.split(arrays["sounds"].astype(np.int64), np.cumsum([len(text) for text in written])[:-1])
+    for text, voice, place, sound, known in zip(written, arrays["voices"], places, sounds, is_heard, strict=True):
+        yield Reading(text, VOICES[voice], next(codes), next(heard) if known else None, place, sound)
 
 
 def _packed(clips: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,10 +1,11 @@
 """`python -m demo.training.train_language_model`: trains the demo language model; can be interrupted and resumed.
 
 It learns codes of the fixed code space. Left to itself a model this small continues from its own history and never
-learns to look at the text it is to say, so a few attention heads are guided (Tachibana et al. 2018, with exact timings
-in place of a diagonal): flite says when it speaks which phone, and the heads learn to attend to the letter, the word
-and the coming word. What they fetch must be known halfway up: the text head, which is never used for speaking,
-learns to name the letter there.
+learns to look at the text it is to say, so it is shown how to read. The text head, which is never used for speaking,
+learns to name the phones of each letter, a few letters later in the text, where a causal model has read what they
+depend on. A few attention heads are guided there (Tachibana et al. 2018, with exact timings in place of a diagonal):
+flite says when it speaks which phone, so they learn to attend to the letter being spoken and to the one after it. And
+half way up the spoken letter's phones must be named once more, where they are spoken.
 
 It needs the readings and nothing else: neither flite nor the codec, so that a machine with a GPU and little else can do
 it. A folder of readings may grow while it learns.
@@ -33,7 +34,7 @@ from demo.training.conversations import Shares
 from demo.training.examples import IGNORED, Batch, ExampleMaker
 from demo.training.loop import DEVICE, SEED, Training
 from demo.training.network import Places, forward, rows_of
-from demo.training.readings import Reading, read_readings
+from demo.training.readings import PHONES, PHONES_A_LETTER, Reading, read_readings
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
 
@@ -51,14 +52,12 @@ PHASES = (
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.05, 400
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
 CODEBOOK_DECAY = 0.7
-# (layer, head) of the heads guided to the letter being spoken, to its word, and to the word after it.
-ON_LETTER, ON_SPOKEN, ON_COMING = ((2, 0), (3, 0), (4, 0)), ((2, 4), (3, 4), (5, 0)), ((3, 7),)
-HEADS = (*ON_LETTER, *ON_SPOKEN, *ON_COMING)
-NEAR = 1  # letters to each side of the one being spoken that count as it
+# (layer, head) of the heads guided to the letter being spoken and to the one after it.
+ON_LETTER, ON_COMING = ((2, 0), (3, 0), (4, 0)), ((3, 4), (4, 4))
+HEADS = (*ON_LETTER, *ON_COMING)
 GUIDANCE = 0.3  # of the guided heads' loss beside the codes'
-NAMING, NAMED_AFTER = 0.3, 5  # of the loss of naming the letter being spoken, and the layers it is named after
-# Where a word begins it is decided which word is said; the rest of it follows from there.
-BEGINNING, BEGINNING_WEIGHT = 3, 3.0  # frames, and what their codes weigh against the others'
+NAMING = 0.3  # of the loss of naming phones, in the text and in the speech
+NAMED_IN_TEXT, NAMED_IN_SPEECH = 3, 5  # layers after which
 HELD_OUT_BATCHES, HELD_OUT_POSITIONS = 3, 2400
 # The weights, in pieces that are easily brought from one machine to another.
 WEIGHTS, DTYPE, PIECE_BYTES = "language_model", torch.bfloat16, 15_000_000
@@ -120,7 +119,7 @@ class LanguageModelTraining(Training):
 
     def loss(self) -> torch.Tensor:
         """Cross-entropy a code, the first codebooks weighing more, that of the guided heads, and that of naming."""
-        losses, _, guided, naming = self._measure(next(self._drawn), BEGINNING_WEIGHT)
+        losses, _, guided, naming = self._measure(next(self._drawn))
         return losses @ self._weights + GUIDANCE * guided.mean() + NAMING * naming.sum()
 
     @torch.no_grad()
@@ -143,40 +142,41 @@ class LanguageModelTraining(Training):
                 done = max(0, self.step - (number - len(waiting)) * POOL)  # of a pool in which the last run ended
                 yield from drawn[done:]
 
-    def _measure(
-        self, batch: Batch, beginning_weight: float = 1.0
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _measure(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Cross-entropy and accuracy of each codebook, float32 [codebooks]; cross-entropy of each guided head, and of
-        naming the letter, float32 [1]."""
+        naming a letter's phones in the text and in the speech, float32 [2]."""
         is_audio = batch.ids.flatten() == self.model.config.audio_token_id
         audio = is_audio.nonzero()[:, 0]
         wanted = (batch.targets != IGNORED).any(dim=1).nonzero()[:, 0]
-        spoken, coming, letter = batch.spoken[wanted], batch.coming[wanted], batch.letter[wanted]
-        begins = (batch.spoken != batch.spoken.roll(BEGINNING, dims=0)).any(dim=1)[wanted]
-        example = audio[wanted] // batch.ids.shape[1]
-        names = batch.ids[example, letter[:, 0]]
-        near = letter + torch.tensor([-NEAR, NEAR])
+        letter, coming = batch.letter[wanted], batch.coming[wanted]
+        sounds = batch.sounds.flatten(0, 1)
+        in_text = (sounds != IGNORED).any(dim=1).nonzero()[:, 0]
+        start = audio[wanted] // batch.ids.shape[1] * batch.ids.shape[1]
+        written, spoken = _moved(sounds[in_text]), _moved(sounds[start + letter])
         places = Places(_moved((~is_audio).nonzero()[:, 0]), _moved(audio), _moved(audio[wanted]))
-        ids, columns, targets = _moved(batch.ids), _moved(batch.columns), _moved(batch.targets[wanted])
-        weights = _moved(torch.where(begins, beginning_weight, 1.0))
+        ids, columns, targets, in_text = (
+            _moved(one) for one in (batch.ids, batch.columns, batch.targets[wanted], in_text)
+        )
         # Padding stands behind everything, where a causal model cannot see it: no attention mask is needed.
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda"):
-            output = forward(self.model, ids, columns, places, HEADS, NAMED_AFTER)
+            output = forward(self.model, ids, columns, places, HEADS, (NAMED_IN_TEXT, NAMED_IN_SPEECH))
             logits = self.model.audio_lm_head(rows_of(output.last, places.rows))
-            between = self._text_head(self.model.model.norm(rows_of(output.halfway, places.rows)))
+            named = [
+                self._text_head(self.model.model.norm(rows_of(output.between[after], rows)))
+                for after, rows in ((NAMED_IN_TEXT, in_text), (NAMED_IN_SPEECH, places.rows))
+            ]
         logits = logits.view(-1, NUM_CODEBOOKS, CODEBOOK_SIZE).float()
         losses = functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
         counted = targets != IGNORED
         hits = (logits.argmax(dim=-1) == targets) & counted
         guided = [
-            _attended(output.attention[head], ranges)
-            for heads, ranges in ((ON_LETTER, _moved(near)), (ON_SPOKEN, _moved(spoken)), (ON_COMING, _moved(coming)))
+            _surprise(output.attention[head], wanted)
+            for heads, wanted in ((ON_LETTER, _moved(letter)), (ON_COMING, _moved(coming)))
             for head in heads
         ]
-        naming = functional.cross_entropy(between.float(), _moved(names))
-        weights = counted * weights[:, None]
-        loss = (losses * weights).sum(dim=0) / weights.sum(dim=0)
-        return loss, hits.sum(dim=0) / counted.sum(dim=0), torch.stack(guided), naming[None]
+        naming = [_naming(head, phones) for head, phones in zip(named, (written, spoken), strict=True)]
+        count = counted.sum(dim=0)
+        return losses.sum(dim=0) / count, hits.sum(dim=0) / count, torch.stack(guided), torch.stack(naming)
 
     def write(self, folder: Path) -> None:
         """The weights alone, as a checkpoint has them, all of them or no folder."""
@@ -209,11 +209,16 @@ def _moved(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.pin_memory().to(DEVICE, non_blocking=True) if DEVICE.type == "cuda" else tensor
 
 
-def _attended(attention: torch.Tensor, ranges: torch.Tensor) -> torch.Tensor:
-    """How surprised a head, float32 [rows, positions], is by what it should attend to: mean of -log of its mass."""
-    position = torch.arange(attention.shape[1], device=attention.device)
-    inside = (position >= ranges[:, :1]) & (position < ranges[:, 1:])
-    return -(attention * inside).sum(dim=1).clamp(min=1e-9).log().mean()
+def _surprise(attention: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Of a head, float32 [rows, positions], by what it should attend to: mean of -log of its mass there."""
+    return -attention.gather(1, wanted[:, None]).clamp(min=1e-9).log().mean()
+
+
+def _naming(logits: torch.Tensor, phones: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of phones [rows, PHONES_A_LETTER]: the text head's first outputs stand for the first phone's
+    places in PHONES, its next ones for the second's."""
+    slots = logits[:, : PHONES_A_LETTER * len(PHONES)].float().view(-1, PHONES_A_LETTER, len(PHONES))
+    return functional.cross_entropy(slots.transpose(1, 2), phones)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from demo.training import loop
 from demo.training.conversations import Shares
 from demo.training.examples import ExampleMaker
 from demo.training.network import Places, forward, rows_of
-from demo.training.readings import VOICES, Reading, read_readings, write_readings
+from demo.training.readings import PHONES, VOICES, Reading, read_readings, write_readings
 from demo.training.train_language_model import HEADS, PHASES, Batches, LanguageModelTraining, shares_at
 from demo.training.vocabulary import trained_tokenizer
 from tests.conftest import ROOT
@@ -31,6 +31,7 @@ from tests.conftest import ROOT
 SIZE = replace(SIZES["tiny"], hidden_size=64, num_layers=6, num_heads=8, head_dim=8, vocab_size=LETTER_VOCABULARY)
 # float32's rounding through six layers, of states of size 1.
 TOLERANCE = 1e-4
+AFTER = (2, 4)
 
 
 def made(seed: int) -> list[Reading]:
@@ -40,7 +41,8 @@ def made(seed: int) -> list[Reading]:
         written, frames = domain.written(sentence), 30 + 3 * number
         places = np.arange(frames) * (len(written) + 1) // frames
         codes, heard = noise.integers(0, 1024, (2, 8, frames))
-        readings.append(Reading(written, VOICES[number % 3], codes, heard if number % 2 else None, places))
+        sounds = np.array([[ord(letter) % len(PHONES), 0] for letter in written])
+        readings.append(Reading(written, VOICES[number % 3], codes, heard if number % 2 else None, places, sounds))
     return readings
 
 
@@ -60,7 +62,7 @@ def training(folder: Path, file: Path, workers: int = 0, steps: int = 60) -> Lan
 def test_readings_are_kept_as_they_were(folder):
     for ours, theirs in zip(read_readings(folder / "0.npz"), made(0), strict=True):
         assert (ours.written, ours.voice) == (theirs.written, theirs.voice)
-        assert (ours.codes == theirs.codes).all() and (ours.places == theirs.places).all()
+        assert all((getattr(ours, name) == getattr(theirs, name)).all() for name in ("codes", "places", "sounds"))
         assert (ours.heard is None) == (theirs.heard is None)
         assert ours.heard is None or (ours.heard == theirs.heard).all()
     seconds = (
@@ -97,9 +99,11 @@ def test_the_forward_pass_is_transformers(folder):
     )
     flat = batch.ids.flatten() == model.config.audio_token_id
     places = Places(*((~flat).nonzero()[:, 0], flat.nonzero()[:, 0], flat.nonzero()[:, 0][3:]))
-    ours = forward(model, batch.ids, batch.columns, places, HEADS, 4)
+    ours = forward(model, batch.ids, batch.columns, places, HEADS, AFTER)
     assert torch.allclose(ours.last, theirs.last_hidden_state, atol=TOLERANCE)
-    assert torch.allclose(ours.halfway, theirs.hidden_states[4], atol=TOLERANCE * theirs.hidden_states[4].abs().max())
+    for after in AFTER:
+        expected = theirs.hidden_states[after]
+        assert torch.allclose(ours.between[after], expected, atol=TOLERANCE * expected.abs().max())
     for layer, head in HEADS:
         expected = rows_of(theirs.attentions[layer][:, head], places.rows)
         assert torch.allclose(ours.attention[layer, head], expected, atol=TOLERANCE)
@@ -114,9 +118,9 @@ def test_the_forward_pass_may_compute_in_sixteen_bits(folder):
     batch = maker.batches(1, 400, random.Random(3), Shares(0.5, 0.5, 0.0))[0]
     flat = batch.ids.flatten() == model.config.audio_token_id
     places = Places(*((~flat).nonzero()[:, 0], flat.nonzero()[:, 0], flat.nonzero()[:, 0]))
-    whole = forward(model, batch.ids, batch.columns, places, HEADS, 4)
+    whole = forward(model, batch.ids, batch.columns, places, HEADS, AFTER)
     with torch.autocast("cpu", torch.bfloat16):
-        half = forward(model, batch.ids, batch.columns, places, HEADS, 4)
+        half = forward(model, batch.ids, batch.columns, places, HEADS, AFTER)
     assert half.last.dtype == torch.float32 and not torch.equal(half.last, whole.last)
     # bfloat16 has 8 bits, and states behind the final norm have a size of 1.
     assert (half.last - whole.last).abs().mean() < 2**-6
@@ -157,14 +161,16 @@ def test_a_training_of_so_many_minutes_ends_then_with_a_rate_that_fell_to_its_en
     assert again.step == timed.step  # nothing is left to do
 
 
-def test_a_few_steps_teach_the_guided_heads(folder, tmp_path):
-    taught = training(folder, tmp_path / "taught.pt", steps=150)
+def test_a_few_steps_teach_the_guided_heads_and_the_phones(folder, tmp_path):
+    taught = training(folder, tmp_path / "taught.pt", steps=240)
     batch = taught._held_out["few alone"][0]
     with torch.no_grad():
-        before = taught._measure(batch)[2].mean()
+        _, _, guided, naming = taught._measure(batch)
     taught.run()
     with torch.no_grad():
-        assert taught._measure(batch)[2].mean() < 0.8 * before
+        _, _, heads, named = taught._measure(batch)
+    assert heads.mean() < 0.8 * guided.mean()
+    assert (named < 0.8 * naming).all()
 
 
 def test_the_weights_alone_are_written_in_sixteen_bits(folder, tmp_path):

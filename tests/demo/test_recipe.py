@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pocketsphinx import get_model_path
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoProcessor
@@ -23,13 +25,14 @@ from demo.sizes import LETTER_VOCABULARY
 from demo.tokenizer import write_text_side
 from demo.training.codec_parts import CodecParts
 from demo.training.conversations import MOST_FRAMES, SCENE, SMART_VOICES, ConversationMaker, Shares
-from demo.training.examples import IGNORED, LAYOUT, VOICE_KNOWN, Batch, ExampleMaker
+from demo.training.examples import IGNORED, LAYOUT, LOOKAHEAD, VOICE_KNOWN, Batch, ExampleMaker
 from demo.training.features import HOP, LatentSpace, frame_features
 from demo.training.flite import PAUSE, Phone
 from demo.training.latent_set import CodeSpace, encode
-from demo.training.letter_timing import letter_of_frames, words_of
+from demo.training.letter_timing import LetterTiming, words_of
 from demo.training.loop import Training
 from demo.training.open_text import (
+    DICTIONARY,
     FIRST_WORDS,
     HELD_OUT_INVENTED,
     HELD_OUT_RARE,
@@ -38,8 +41,9 @@ from demo.training.open_text import (
     dictionary,
 )
 from demo.training.quantizer import fit_codebooks, quantize
-from demo.training.readings import VOICES, Reading
+from demo.training.readings import PHONES, VOICES, Reading
 from demo.training.speech_set import bare
+from demo.training.spelling import Spelling
 from demo.training.vocabulary import trained_tokenizer
 from runtime.formats.exports import KNOWN_WORDS_FILE
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT
@@ -89,7 +93,8 @@ def readings() -> list[Reading]:
         places = np.arange(frames) * (len(written) + 4) // frames  # the end is silent
         for voice in VOICES:
             codes, heard = noise.integers(0, 1024, (2, 8, frames))
-            made.append(Reading(written, voice, codes, heard, np.minimum(places, len(written))))
+            sounds = noise.integers(0, len(PHONES), (len(written), 2))
+            made.append(Reading(written, voice, codes, heard, np.minimum(places, len(written)), sounds))
     return made
 
 
@@ -128,7 +133,7 @@ def test_the_tokenizer_is_the_same_each_time_and_keeps_any_text():
     tokenizer = trained_tokenizer()
     assert tokenizer.to_str() == trained_tokenizer().to_str()
     assert tokenizer.token_to_id("<|begin_of_text|>") == LETTER_VOCABULARY - 256
-    for text in ("Hello from Higgs Audio.", "Zürich, 12 €!", "早上好"):
+    for text in ("Hello from Higgs Audio.", "Zürich, 12 €!", "早上好", f"Say: {SYSTEM_TEXT} So it is."):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids) == text
 
 
@@ -140,6 +145,8 @@ def test_all_text_is_read_letter_by_letter_but_the_words_of_the_template():
             assert ids == [tokenizer.token_to_id(character.replace(" ", "Ġ")) for character in one]
     header = tokenizer.encode("<|start_header_id|>assistant<|end_header_id|>\n\nHi", add_special_tokens=False)
     assert len(header.ids) == 6
+    for system in (SYSTEM_TEXT, SMART_SYSTEM_TEXT):
+        assert len(tokenizer.encode(f"{system}<|eot_id|>", add_special_tokens=False).ids) == 2
 
 
 def test_open_text_is_the_same_each_time_and_holds_out_what_is_judged():
@@ -261,40 +268,66 @@ def test_a_reference_is_heard_by_the_encoder_and_learned_from_once_its_voice_is_
         assert learned[:, VOICE_KNOWN:].any() and (known[learned] == reading.codes[learned]).all()
 
 
-def test_each_column_knows_the_text_of_its_word_and_of_the_next(readings):
+def test_each_column_knows_its_letter_and_the_next(readings):
     tokenizer = trained_tokenizer()
     for batch in examples(ExampleMaker(readings, tokenizer), 30, 4, Shares(0.0, 0.5, 0.0)):
-        marked, coming = (_texts(batch, ranges, tokenizer) for ranges in (batch.spoken, batch.coming))
-        said = list(dict.fromkeys(marked))
-        text = "".join(said)
-        assert said[-1] == "<|eot_id|>" and marked[-9:] == ["<|eot_id|>"] * 9
-        reading = next(one for one in readings if bare(one.written) == _bare(text))
-        assert [_bare(word) for word in said[:-1]] == bare(reading.written).split()
-        starts = [marked.index(word) for word in said]  # no word comes twice in these
-        assert [coming[start] for start in starts] == [*said[1:], "<|eot_id|>"]
-        letters = _texts(batch, batch.letter, tokenizer)[: len(reading.places)]
-        for letter, place in zip(letters, reading.places, strict=True):
+        said, coming = (_characters(batch, known, tokenizer) for known in (batch.letter, batch.coming))
+        assert said[-9:] == ["<|eot_id|>"] * 9
+        reading = next(one for one in readings if len(one.places) + 8 == len(said))
+        for letter, place in zip(said[:-8], reading.places, strict=True):
             expected = (reading.written + "|")[place].lower()
             assert letter.lower() == expected or (letter == "<|eot_id|>" and expected in ".|")
+        places = batch.letter.tolist()
+        followers = dict(itertools.pairwise(dict.fromkeys(places))) | {places[-1]: places[-1]}
+        assert batch.coming.tolist() == [followers[place] for place in places]
+        assert coming[-1] == "<|eot_id|>"
 
 
-def test_in_a_conversation_every_part_is_read_word_by_word_from_its_own_text(readings):
+def test_the_phones_of_a_letter_are_to_be_known_a_few_letters_later_and_nowhere_else(readings):
+    tokenizer, written = trained_tokenizer(), {reading.written: reading for reading in readings}
+    alike = [replace(reading, sounds=written[reading.written].sounds) for reading in readings]
+    for batch in examples(ExampleMaker(alike, tokenizer), 30, 5, Shares(0.0, 0.3, 0.5)):
+        known = (batch.sounds[0] != IGNORED).all(dim=1)
+        assert (known == (batch.sounds[0] != IGNORED).any(dim=1)).all()
+        places = known.nonzero()[:, 0]
+        text = _characters(batch, places, tokenizer)
+        sounds = batch.sounds[0][places].numpy()
+        ends = [place for place, letter in enumerate(text) if letter == "<|eot_id|>"]
+        assert ends and (sounds[ends] == 0).all()
+        start = 0
+        for end in ends:  # the first sentence of each turn, whose capital and full stop a user may leave out
+            said = "".join(text[start:end])
+            reading = next(one for sentence, one in written.items() if said.lower().startswith(sentence[:-1].lower()))
+            length = len(reading.written) - 1
+            assert (sounds[start : start + length] == reading.sounds[:length]).all()
+            start = end + 1
+
+
+def test_in_a_conversation_every_part_is_read_letter_by_letter_from_its_own_text(readings):
     tokenizer, audio_id, parts = trained_tokenizer(), trained_tokenizer().token_to_id("<|AUDIO_OUT|>"), 0
     for batch in examples(ExampleMaker(readings, tokenizer), 40, 6, Shares(0.0, 0.0, 1.0)):
         text = tokenizer.decode(batch.ids[0].tolist(), skip_special_tokens=False)
         turns = re.findall(r"user<\|end_header_id\|>\n\n(?:\[SPEAKER\d\] )?(.*?)<\|eot_id\|>", text)
         is_audio = (batch.ids[0] == audio_id).tolist()
         turn_of = [turn for turn, (audio, run) in enumerate(_runs(is_audio)) for _ in range(run) if audio]
-        marked = _texts(batch, batch.spoken, tokenizer)
+        said = _characters(batch, batch.letter, tokenizer)
         learned = (batch.targets != IGNORED).any(dim=1).tolist()
-        for turn, columns in itertools.groupby(range(len(marked)), key=lambda column: turn_of[column]):
+        for turn, columns in itertools.groupby(range(len(said)), key=lambda column: turn_of[column]):
             first, *others = columns
             if learned[first]:  # a part; of clips the beginning is never learned
-                words = [word for word, _ in itertools.groupby(marked[column] for column in (first, *others)) if word]
-                assert words.pop() == "<|eot_id|>"
-                assert "".join(words).strip() == turns[turn // 2].strip()
+                places = [batch.letter[column].item() for column in (first, *others)]
+                assert places == sorted(places)
+                letters = [said[places.index(place) + first] for place in dict.fromkeys(places)]
+                assert letters.pop() == "<|eot_id|>"
+                assert _is_part(letters, turns[turn // 2]) and len(letters) > 0.8 * len(turns[turn // 2])
                 parts += 1
     assert parts > 40
+
+
+def _is_part(letters: Iterable[str], text: str) -> bool:
+    """Whether the letters come in this order in the text."""
+    rest = iter(text)
+    return all(letter in rest for letter in letters)
 
 
 def _runs(values: list[bool]) -> list[tuple[bool, int]]:
@@ -302,10 +335,9 @@ def _runs(values: list[bool]) -> list[tuple[bool, int]]:
     return [(value, len(list(run))) for value, run in itertools.groupby(values)]
 
 
-def _texts(batch: Batch, ranges: torch.Tensor, tokenizer: Tokenizer) -> list[str]:
-    """The text of each column's range."""
-    ids = batch.ids[0]
-    return [tokenizer.decode(ids[start:stop].tolist(), skip_special_tokens=False) for start, stop in ranges]
+def _characters(batch: Batch, known: torch.Tensor, tokenizer: Tokenizer) -> list[str]:
+    """The character that each of the positions is to know."""
+    return [tokenizer.decode([one], skip_special_tokens=False) for one in batch.ids[0][known - LOOKAHEAD].tolist()]
 
 
 def _bare(text: str) -> str:
@@ -319,24 +351,58 @@ def test_padding_and_order_do_not_mix_examples(readings):
     assert len(batch.ids) > 2
     audio_id = trained_tokenizer().token_to_id("<|AUDIO_OUT|>")
     counts = (batch.ids == audio_id).sum(dim=1)
-    assert (
-        counts.sum()
-        == len(batch.columns)
-        == len(batch.targets)
-        == len(batch.spoken)
-        == len(batch.coming)
-        == len(batch.letter)
-    )
+    assert {len(one) for one in (batch.columns, batch.targets, batch.letter, batch.coming)} == {int(counts.sum())}
+    padded = batch.ids == trained_tokenizer().token_to_id("<|end_of_text|>")
+    assert padded.any() and (batch.sounds[padded] == IGNORED).all()
+    assert batch.sounds.shape[:2] == batch.ids.shape
 
 
-def test_frames_are_told_apart_by_letter():
+@pytest.fixture(scope="module")
+def spelling() -> Spelling:
+    """Learned from common words, as the recogniser's dictionary says them."""
+    common = set(OpenText().frequent[:1500])
+    lines = (line.split() for line in Path(get_model_path(), DICTIONARY).read_text("utf-8").splitlines())
+    return Spelling.learn({word: [phone.lower() for phone in phones] for word, *phones in lines if word in common})
+
+
+@pytest.mark.parametrize(
+    ("word", "spelled"),
+    [
+        ("cat", "c:k a:ae t:t"),
+        ("bite", "b:b i:ay t:t"),  # a silent letter
+        ("box", "b:b o:aa x:k x:s"),  # a letter of two phones
+        ("quick", "q:k q:w i:ih c:k"),
+        ("music", "m:m u:y u:uw s:z i:ih c:k"),
+        ("phasis", "p:f a:ey s:s i:ih s:s"),  # the second of two letters for one phone is silent
+        ("zaxp", "z:z a:ae x:ng p:p"),  # a letter and a phone that never met
+    ],
+)
+def test_it_is_learned_which_letters_spell_which_phones(spelling: Spelling, word: str, spelled: str):
+    letters, phones = zip(*(one.split(":") for one in spelled.split()), strict=True)
+    assert [word[place] for place in spelling.letters(word, phones)] == list(letters)
+
+
+def test_phones_that_letters_cannot_spell_are_spread_over_them(spelling: Spelling):
+    assert spelling.letters("mr", ["m", "ih", "s", "t", "er"]) == [0, 0, 0, 1, 1]
+    assert spelling.letters("cat", []) == []
+
+
+def test_frames_are_told_apart_by_letter_and_letters_by_phones(spelling: Spelling):
     spoken = [(PAUSE, 0.10), ("dh", 0.14), ("ax", 0.20), ("k", 0.26), ("ae", 0.36), ("t", 0.40), (PAUSE, 0.48)]
-    phones = [Phone(name, end) for name, end in [*spoken, ("s", 0.56), ("ae", 0.64), ("t", 0.72), (PAUSE, 0.80)]]
-    words = [("dh", "iy"), ("k", "ae", "t"), ("s", "ae", "t")]  # "the" alone sounds otherwise
-    text = "The cat, sat!"
-    assert words_of(text) == ["the", "cat", "sat"]
-    found = letter_of_frames(text, words, phones, 21, 0.04)
-    assert "".join((text + "|")[place] for place in found) == "TTTeecaaatttssaatt|||"
+    phones = [Phone(name, end) for name, end in [*spoken, ("b", 0.56), ("aa", 0.64), ("k", 0.68), ("s", 0.72)]]
+    words = [("dh", "iy"), ("k", "ae", "t"), ("b", "aa", "k", "s")]  # "the" alone sounds otherwise
+    text = "The cat, box!"
+    assert words_of(text) == ["the", "cat", "box"]
+    timing = LetterTiming(text, words, [*phones, Phone(PAUSE, 0.80)], spelling)
+    assert "".join((text + "|")[place] for place in timing.places(21, 0.04)) == "hhheecaaatttbbooxx|||"
+    sounds = {
+        text[place]: [PHONES[sound] for sound in sounds if sound]
+        for place, sounds in enumerate(timing.sounds)
+        if sounds.any()
+    }
+    assert sounds == {
+        "h": ["dh"], "e": ["ax"], "c": ["k"], "a": ["ae"], "t": ["t"], "b": ["b"], "o": ["aa"], "x": ["k", "s"]
+    }  # fmt: skip
 
 
 def test_latents_hold_what_a_frame_sounds_like(space, speech):
