@@ -46,7 +46,8 @@ def test_a_new_option_is_a_flag_of_the_command_line(
         arguments.parse_arguments(["--help"])
     assert "--warmth VALUE" in (helped := capsys.readouterr().out)
     assert "How warm the voice is." in helped
-    assert arguments.generation_params(arguments.parse_arguments(["Hi", "--warmth", "0.5"])).warmth == 0.5
+    params: Any = arguments.generation_params(arguments.parse_arguments(["Hi", "--warmth", "0.5"]))
+    assert params.warmth == 0.5
 
 
 @pytest.mark.usefixtures("warmth")

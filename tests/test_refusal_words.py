@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,8 @@ def test_of_plans_and_windows(value: Any) -> None:
         json.dumps({"prefixes": value}),
         json.dumps({"count": value, "finish_reason": value}),
     ):
-        refused(lambda text=text: SpeechPlan.read(text))
-        refused(lambda text=text: Window.read(np.zeros((8, 1), np.int32), text))
+        refused(partial(SpeechPlan.read, text))
+        refused(partial(Window.read, np.zeros((8, 1), np.int32), text))
 
 
 # PyTorch 2.11's, behind every error of CUDA.

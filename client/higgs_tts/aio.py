@@ -21,6 +21,7 @@ from .voices import VoiceRequests
 
 P = ParamSpec("P")
 T = TypeVar("T")
+StreamT = TypeVar("StreamT", bound="AsyncSpeechStream")
 
 
 def _in_thread(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
@@ -141,6 +142,9 @@ class AsyncSpeechStream(
         await asyncio.shield(asyncio.to_thread(self._exchange.wait))
 
     aclose = close  # as contextlib.aclosing calls it
+
+    async def __aenter__(self: StreamT) -> StreamT:
+        return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()

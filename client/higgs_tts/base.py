@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, overload
 
 import grpc
 
@@ -84,6 +84,30 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
         # Runs when the client is garbage-collected, or else at the interpreter's exit.
         self._finalizer = weakref.finalize(self, self._fleet.close)
 
+    @overload
+    def stream(
+        self,
+        text: Text,
+        *,
+        voice: str | None = None,
+        reference: Reference | None = None,
+        params: GenerationParams | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> StreamT: ...
+
+    @overload
+    def stream(
+        self,
+        text: Pieces,
+        *,
+        voice: str | None = None,
+        reference: Reference | None = None,
+        params: GenerationParams | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> SessionT: ...
+
     def stream(
         self,
         text: Text | Pieces,
@@ -93,7 +117,7 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
         params: GenerationParams | None = None,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> StreamT:
+    ) -> StreamT | SessionT:
         """Send the request and return its stream of chunks.
 
         text: plain, a transcript such as "Anna: Hello.\\nBob: Hi.", or a conversation [{"role": …, "content": …}, …];
@@ -112,7 +136,7 @@ class BaseClient(Generic[StreamT, SessionT, SpeechT]):
             return self._open(make, cast(Text, text), deadline, metadata)
         session = self._open_session(make, deadline, metadata)
         self._feed(session, text)
-        return cast(StreamT, session)
+        return session
 
     def session(
         self,

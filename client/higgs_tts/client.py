@@ -3,6 +3,7 @@
 import queue
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from .base import BaseClient, BaseStream, Request
 from .errors import InvalidRequestError
@@ -12,6 +13,8 @@ from .resume import ResumedExchange
 from .session import Pieces, TakesText
 from .speech import AudioChunk, Speech
 from .voices import VoiceRequests
+
+StreamT = TypeVar("StreamT", bound="SpeechStream")
 
 
 class HiggsClient(
@@ -92,6 +95,9 @@ class SpeechStream(
         """Cancel, and wait until the server has ended the generation (at most the drain timeout)."""
         self._exchange.cancel()
         self._exchange.wait()
+
+    def __enter__(self: StreamT) -> StreamT:
+        return self
 
     def __exit__(self, *error: object) -> None:
         self.close()

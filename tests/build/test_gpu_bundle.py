@@ -245,7 +245,7 @@ def test_a_licence_that_was_not_accepted_is_named_with_where_to(
 ) -> None:
     def gated(repo: str, file: str, revision: str) -> str:
         response = SimpleNamespace(headers={}, status_code=403, request=None, text="", reason="", url="")
-        raise GatedRepoError("403 Client Error: access to it is restricted", response=response)  # type: ignore[arg-type]
+        raise GatedRepoError("403 Client Error: access to it is restricted", response=response)
 
     monkeypatch.setattr(machine, "hf_hub_download", gated)
     workshop.checkpoint = Path("owner/name")

@@ -171,7 +171,8 @@ def test_requests_in_flight_do_not_see_each_other(
     """They join one after another, their prompts whole or in pieces, and change places in the batch as they do."""
     directory = converted("fp32")
     engine = runtime(directory)
-    waiting, live = speakers(directory), []
+    waiting = speakers(directory)
+    live: list[Speaker] = []
     heard: dict[int, list[torch.Tensor]] = {id(speaker): [] for speaker in waiting}
     everyone = list(waiting)
     step = 0

@@ -113,7 +113,7 @@ def test_the_demo_language_model_compiles(exports: Path, tmp_path: Path, figure:
     assert report.outputs["logits"][0] == "FLOAT"
     assert report.outputs["logits"][1][1:] == [8, 1026]
     assert report.outputs["new_key_values"][0] == "BF16"
-    assert len(profiles) == len(stored["profiles"]) == len(PROFILES)  # type: ignore[arg-type]
+    assert len(profiles) == len(stored["profiles"]) == len(PROFILES)
     assert profiles[PROFILES.index("decode")]["batch"] == AxisRange(1, 1, 16)
     assert all(profile["past"].largest == 4096 for profile in profiles)
     weights = (exports / "lm" / "lm.weights").stat().st_size

@@ -53,6 +53,28 @@ def test_an_empty_text_is_refused_by_the_call_of_either(text: Any) -> None:
         client.stream(text)
 
 
+def test_a_text_in_pieces_is_given_to_a_session_of_either(settled: StandInServer) -> None:
+    """Of a session's type also for mypy, which knows no `interrupt` of a stream."""
+
+    async def run() -> None:
+        async with AsyncHiggsClient(settled.url) as client:
+            async with client.stream(iter([LONG])) as pieces, client.session() as session:
+                for one in (pieces, session):
+                    one.interrupt()
+                    assert type(one) is higgs_tts.AsyncSpeechSession
+            async with client.stream(LONG) as whole:
+                assert type(whole) is higgs_tts.AsyncSpeechStream
+
+    asyncio.run(run())
+    with HiggsClient(settled.url) as client:
+        with client.stream(iter([LONG])) as pieces, client.session() as session:
+            for one in (pieces, session):
+                one.interrupt()
+                assert type(one) is higgs_tts.SpeechSession
+        with client.stream(LONG) as whole:
+            assert type(whole) is higgs_tts.SpeechStream
+
+
 def test_the_request_is_sent_by_the_call_and_not_by_the_first_chunk(settled: StandInServer) -> None:
     async def run() -> None:
         async with AsyncHiggsClient(settled.url) as client, client.stream(LONG) as stream:

@@ -175,4 +175,4 @@ def test_half_of_an_option_is_a_usage_error(words: list[str], command: list[str]
 @pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), "5", True, None])
 def test_an_impossible_timeout_is_refused(name: str, seconds: object) -> None:
     with pytest.raises(HiggsError, match=f"{name} is .*; give a number of seconds above 0"):
-        HiggsClient("localhost:1", **{name: seconds})  # type: ignore[arg-type]
+        HiggsClient("localhost:1", **{name: seconds})

@@ -130,7 +130,7 @@ def test_unusable_audio_is_refused_in_one_sentence(case: str, tmp_path: Path, mo
     Path("headerless.raw").write_bytes(bytes(96000))
     source, sentence = BAD[case]
     with pytest.raises(AudioFormatError, match=sentence) as caught:
-        load_reference(source, LIMITS)  # type: ignore[arg-type]
+        load_reference(source, LIMITS)
     assert str(caught.value).count(". ") == 0
     assert str(caught.value).endswith(".")
 

@@ -76,7 +76,7 @@ def test_the_last_line_of_an_id_holds(tmp_path: Path) -> None:
     }.items(),
     ids=lambda damage: damage[0],
 )
-def test_an_item_without_its_whole_file_is_not_done(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+def test_an_item_without_its_whole_file_is_not_done(tmp_path: Path, damage) -> None:
     with Results(tmp_path) as results:
         speak(results, "a")
         damage[1](tmp_path / "a.wav")

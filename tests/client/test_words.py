@@ -123,13 +123,13 @@ def test_random_sounds_keep_the_order() -> None:
 
 def chunk(number: int, samples: np.ndarray, start: float, **more: object) -> AudioChunk:
     values = {"part": number, "finish_reason": None, "received_at": 0.0} | more
-    return AudioChunk(samples, round(start * RATE), RATE, **values)  # type: ignore[arg-type]
+    return AudioChunk(samples, round(start * RATE), RATE, **values)
 
 
 def report(*parts: tuple[float, float, str]) -> SpeechReport:
     """Of parts from a second to another, and how they ended; each is `said` behind the one before."""
     told = [
-        SpeechPart(None, "", "", (20 * number, 20 * number + 17), start, stop, reason, 0)  # type: ignore[arg-type]
+        SpeechPart(None, "", "", (20 * number, 20 * number + 17), start, stop, reason, 0)
         for number, (start, stop, reason) in enumerate(parts)
     ]
     return SpeechReport("en", "high", {}, 0, 0, tuple(told))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,8 +58,9 @@ def test_waiting_windows_are_decoded_together_and_answered_in_order(max_batch: i
 
 
 def test_what_cannot_be_decoded_together_is_decoded_one_by_one() -> None:
-    decoder, answers = Decoder(), {}
+    decoder = Decoder()
     decoder.room = 1
+    answers: dict[int, Any] = {}
     batcher = WindowBatcher[int](decoder, answers.__setitem__, 16)
     for ticket in range(9):
         batcher.put(str(ticket), ticket, window(ticket, 20))
@@ -71,7 +73,8 @@ def test_what_cannot_be_decoded_together_is_decoded_one_by_one() -> None:
 
 def test_what_a_failed_call_had_taken_is_free_when_its_windows_are_decoded_one_by_one() -> None:
     taken: list[weakref.ref[np.ndarray]] = []
-    go, answers = threading.Event(), {}
+    go = threading.Event()
+    answers: dict[int, Any] = {}
 
     def decode(codes: np.ndarray) -> np.ndarray:
         go.wait(5)

@@ -60,7 +60,7 @@ def test_clips_are_encoded_in_the_order_they_came(encoder: Encoder) -> None:
         encoder.ask(name, clips=2)
     encoder.answered("a", "broken", "b")
     assert encoder.encoded == ["a", "a", "broken", "b", "b"]
-    assert len(encoder.outcomes["a"]) == 2  # type: ignore[arg-type]
+    assert len(encoder.outcomes["a"]) == 2
     assert "not a sound" in str(encoder.outcomes["broken"])
 
 

@@ -16,7 +16,7 @@ TONE = np.cos(np.arange(5 * HOP) * 0.05).astype(np.float32)
 
 def joined(samples: np.ndarray, **changes: bool | int) -> np.ndarray:
     count = len(samples) // HOP
-    window = Window(np.zeros((8, count), np.int32), 0, count, **changes)  # type: ignore[arg-type]
+    window = Window(np.zeros((8, count), np.int32), 0, count, **changes)
     audio, held = stream_samples(samples, window, HOP, FADE)
     assert not len(held)
     return audio

@@ -18,6 +18,7 @@ from convert.errors import ExportError
 from convert.trtllm_check import TOLERANCES, compare, weight_only_round_trip
 from demo.make_checkpoint import make_checkpoint
 from demo.sizes import SIZES
+from runtime.engine.types import AudioSegment, TextSegment
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUTS = ("transformers_checkpoint", "boson_checkpoint", "sharded_checkpoint")
@@ -247,8 +248,9 @@ def test_fp8_scales_hold_what_went_through_the_layers(transformers_checkpoint):
     scales = fp8.calibrate(checkpoint)
     assert len(scales) == 4 * TINY.num_layers
     text, clip, *_ = fp8._calibration_prompt(checkpoint)
+    assert isinstance(text, TextSegment) and isinstance(clip, AudioSegment)
     model = HiggsAudioV2ForConditionalGeneration.from_pretrained(transformers_checkpoint, dtype=torch.float32)
-    seen = {}
+    seen: dict[str, list[float]] = {}
     for i, layer in enumerate(model.model.layers):
         for module, linear in fp8._LINEARS.items():
             name = f"transformer.layers.{i}.{linear}"
@@ -286,10 +288,10 @@ def test_conversion_holds_one_tensor_at_a_time(precision, sharded_checkpoint, tm
         return tensor
 
     monkeypatch.setattr(Checkpoint, "tensor", watched)
-    monkeypatch.setattr(fp8, "calibrate", lambda _: fp8_scales)
     fp8_scales = {
         weight.linear: torch.ones(1) for weight in trtllm.plan(checkpoint.config) if weight.name.endswith(".weight")
     }
+    monkeypatch.setattr(fp8, "calibrate", lambda _: fp8_scales)
     trtllm.export(checkpoint, tmp_path, precision)
     largest = max(2 * math.prod(weight.shape) for weight in trtllm.plan(checkpoint.config))
     assert most <= largest

@@ -52,7 +52,7 @@ def decoded(data: bytes, name: str) -> Sound:
     """As a player plays it."""
     if name == "pcm":
         return np.frombuffer(data, "<i2").astype(np.float32) / 32768
-    with av.open(io.BytesIO(data)) as file:
+    with av.open(io.BytesIO(data), "r") as file:
         rate = file.streams.audio[0].rate
         to_floats = av.AudioResampler("flt", "mono", rate)
         frames = [one.to_ndarray() for frame in file.decode(audio=0) for one in to_floats.resample(frame)]

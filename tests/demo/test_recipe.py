@@ -308,7 +308,7 @@ def test_in_a_conversation_every_part_is_read_letter_by_letter_from_its_own_text
     for batch in examples(ExampleMaker(readings, tokenizer), 40, 6, Shares(0.0, 0.0, 1.0)):
         text = tokenizer.decode(batch.ids[0].tolist(), skip_special_tokens=False)
         turns = re.findall(r"user<\|end_header_id\|>\n\n(?:\[SPEAKER\d\] )?(.*?)<\|eot_id\|>", text)
-        is_audio = (batch.ids[0] == audio_id).tolist()
+        is_audio = torch.eq(batch.ids[0], audio_id).tolist()
         turn_of = [turn for turn, (audio, run) in enumerate(_runs(is_audio)) for _ in range(run) if audio]
         said = _characters(batch, batch.letter, tokenizer)
         learned = (batch.targets != IGNORED).any(dim=1).tolist()
@@ -350,9 +350,9 @@ def test_padding_and_order_do_not_mix_examples(readings):
     batch = maker.batches(1, 1500, random.Random(3), Shares(0.5, 0.5, 0.5))[0]
     assert len(batch.ids) > 2
     audio_id = trained_tokenizer().token_to_id("<|AUDIO_OUT|>")
-    counts = (batch.ids == audio_id).sum(dim=1)
+    counts = torch.eq(batch.ids, audio_id).sum(dim=1)
     assert {len(one) for one in (batch.columns, batch.targets, batch.letter, batch.coming)} == {int(counts.sum())}
-    padded = batch.ids == trained_tokenizer().token_to_id("<|end_of_text|>")
+    padded = torch.eq(batch.ids, trained_tokenizer().token_to_id("<|end_of_text|>"))
     assert padded.any() and (batch.sounds[padded] == IGNORED).all()
     assert batch.sounds.shape[:2] == batch.ids.shape
 

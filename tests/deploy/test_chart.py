@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fastapi.routing import APIRoute
 
 from build.targets import load_target, target_names
 from build.voices import _MAX_ADDED, _MAX_METADATA_BYTES, _MAX_TRANSCRIPT_CHARACTERS
@@ -18,6 +19,7 @@ from gateway import health
 from gateway.settings import parse as parse_gateway
 from runtime.triton.memory import MEMORY_VARIABLE, _thresholds
 from serve.arguments import parse as parse_serve
+from serve.source import is_published
 from serve.triton import STOP_SECONDS
 
 helm = pytest.importorskip("helm_python", reason="the checkers are installed by: make lint-deploy")
@@ -34,6 +36,21 @@ CASES: dict[str, dict[str, Any]] = {
     "keda": {"autoscaling": {"kind": "keda", "minReplicas": 2}},
     "cpu": CPU,
     "no gateway": {"gateway": {"enabled": False}, "memory": "0.7:0.8"},
+    "bucket": {
+        "bundle": "s3://models/higgs/h100",
+        "serveArguments": ["--update", "60"],
+        "published": {"secret": "models"},
+        "podLabels": {"azure.workload.identity/use": "true"},
+    },
+    "fetched once": {
+        "bundle": "gs://models/h100",
+        "bundles": {"existingClaim": "voices"},
+        "serveArguments": ["--fallback", "/bundles/cpu"],
+        "published": {"cache": {"existingClaim": "fetched"}, "fetchSeconds": 605},
+        "serviceAccount": {"annotations": {"iam.gke.io/gcp-service-account": "reader@models.example"}},
+    },
+    "published on the volume": {"bundle": "file:///bundles/published", "serviceAccount": {"name": "reader"}},
+    "bucket to fall back to": {"serveArguments": ["--fallback", "s3://models/cpu"], "published": {"secret": "models"}},
     "everything": {
         "replicas": 3,
         "bundles": {"existingClaim": "voices"},
@@ -117,6 +134,12 @@ def test_the_schemas_are_really_asked(chart: Any) -> None:
         ({"autoscaling": {"kind": "magic"}}, "value must be one of 'none', 'hpa', 'keda'"),
         ({"gpus": 2}, "gpus"),
         ({"memory": "much"}, "memory"),
+        ({"bundle": "s3:/models/h100"}, "bundle"),
+        ({"bundle": "s3:///h100"}, "bundle"),
+        ({"bundle": "https://models.example/h100"}, "bundle"),
+        ({"bundle": "file:///mnt/h100"}, "bundle"),
+        ({"bundle": "a/folder"}, "bundle"),
+        ({"published": {"claim": "fetched"}}, "additional properties 'claim' not allowed"),
         ({"gateway": {"replicas": 2}}, "additional properties 'replicas' not allowed"),
         ({"gateway": {"store": {"rule": "some"}}}, "value must be one of 'all', 'asked'"),
         ({"probes": {"timeoutSeconds": 5}}, "timeoutSeconds"),
@@ -160,15 +183,19 @@ def test_objects_find_each_other(chart: Any, case: str) -> None:
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     mounts = [mount for one in spec["containers"] for mount in one["volumeMounts"]]
     assert {mount["name"] for mount in mounts} == set(volumes)
-    claim = volumes["bundles"]["persistentVolumeClaim"]["claimName"]
     state = volumes["state"]
     if case == "everything":
         assert state["persistentVolumeClaim"] == {"claimName": "kept"}
     else:
         assert state["emptyDir"].keys() == {"sizeLimit"}
         assert float(state["emptyDir"]["sizeLimit"].removesuffix("Gi")) * 2**30 > most_kept()
+    claimed = volumes.get("bundles", {}).get("persistentVolumeClaim", {}).get("claimName")
     made = objects.get("PersistentVolumeClaim")
-    assert claim == (made["metadata"]["name"] if made else "voices")
+    named = CASES[case].get("bundles", {}).get("existingClaim")
+    assert claimed == (made["metadata"]["name"] if made else named)
+    assert (claimed is None) == (case == "bucket"), "it needs no volume with bundles"
+    account = objects.get("ServiceAccount", {"metadata": {"name": CASES[case].get("serviceAccount", {}).get("name")}})
+    assert spec.get("serviceAccountName") == account["metadata"]["name"]
     for kind in ("HorizontalPodAutoscaler", "ScaledObject"):
         if kind in objects:
             target = objects[kind]["spec"]["scaleTargetRef"]["name"]
@@ -187,21 +214,54 @@ def test_the_container_runs_what_the_project_has(chart: Any, case: str) -> None:
     (variable,) = container["env"]
     assert variable["name"] == MEMORY_VARIABLE
     assert len(_thresholds(variable["value"])) == 2
-    assert options.bundle == Path("/bundles") / (CASES[case].get("bundle") or "h100")
+    bundle = CASES[case].get("bundle") or "h100"
+    assert options.bundle == (bundle if is_published(bundle) else Path("/bundles") / bundle)
     assert options.host == "0.0.0.0"
     assert str(options.state) in {mount["mountPath"] for mount in container["volumeMounts"]}
+    secret = CASES[case].get("published", {}).get("secret")
+    assert container.get("envFrom") == ([{"secretRef": {"name": secret}}] if secret else None)
     for name in ("startupProbe", "livenessProbe"):
         python, *check = container[name]["exec"]["command"]
         assert python.endswith("python")
         assert check[:3] == ["-m", "serve.health", "--timeout"]
         assert float(check[3]) < container[name]["timeoutSeconds"]
     startup = container["startupProbe"]
-    assert startup["failureThreshold"] * startup["periodSeconds"] == options.timeout, "neither gives up first"
+    fetching = {"bucket": 1800, "published on the volume": 1800, "bucket to fall back to": 1800, "fetched once": 620}
+    seconds = startup["failureThreshold"] * startup["periodSeconds"]
+    assert seconds == options.timeout + fetching.get(case, 0), "neither gives up first"
     assert startup["failureThreshold"] > container["livenessProbe"]["failureThreshold"]
     wait = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     assert spec["terminationGracePeriodSeconds"] > wait + options.drain + STOP_SECONDS
     gpus = container["resources"]["limits"].get("nvidia.com/gpu")
     assert gpus == (None if case == "cpu" else 1)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_fetched_has_a_place_of_its_own(chart: Any, case: str) -> None:
+    objects = render(chart, CASES[case])
+    container, _ = containers(objects)
+    options = parse_serve(container["args"])
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    if not any(map(is_published, container["args"])):
+        assert options.cache is None and "cache" not in mounts
+        return
+    assert mounts["cache"] == {"name": "cache", "mountPath": str(options.cache)}
+    (cache,) = (one for one in objects["Deployment"]["spec"]["template"]["spec"]["volumes"] if one["name"] == "cache")
+    if case == "fetched once":
+        assert cache["persistentVolumeClaim"] == {"claimName": "fetched"}
+    else:
+        assert cache["emptyDir"] == {"sizeLimit": "60Gi"}
+    if case == "published on the volume":
+        assert options.bundle.removeprefix("file://").startswith(f"{mounts['bundles']['mountPath']}/")
+
+
+@pytest.mark.parametrize("case", ["as it comes", "bucket"])
+def test_the_notes_say_what_must_be_there_first(chart: Any, case: str) -> None:
+    (notes,) = (text for name, text in chart.render(CASES[case], name="speech").items() if name.endswith("NOTES.txt"))
+    if case == "bucket":
+        assert "make publish BUNDLE=… TO=s3://models/higgs/h100" in notes and "claim" not in notes
+    else:
+        assert "serves /bundles/h100 of the claim speech-bundles" in notes
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -220,7 +280,8 @@ def test_the_gateway_runs_what_the_project_has(chart: Any, case: str) -> None:
     assert settings.host == "0.0.0.0" and settings.port == gateway["ports"][0]["containerPort"]
     assert settings.drain == parse_serve(triton["args"]).drain
     mounted = {mount["mountPath"]: mount for mount in gateway["volumeMounts"]}
-    assert str(settings.consents.parent) in mounted and "/tmp" in mounted, "a large upload is kept there meanwhile"
+    assert settings.consents is not None and str(settings.consents.parent) in mounted
+    assert "/tmp" in mounted, "a large upload is kept there meanwhile"
     if case == "everything":
         assert settings.keys_file == Path("/keys/keys.toml") and mounted["/keys"]["readOnly"]
         assert settings.aliases == {"narrator": "belinda"} and settings.cors == ("*",)
@@ -228,7 +289,7 @@ def test_the_gateway_runs_what_the_project_has(chart: Any, case: str) -> None:
         assert gateway["envFrom"] == [{"secretRef": {"name": "bucket"}}]
     else:
         assert settings.store is None and "envFrom" not in gateway
-    paths = {route.path for route in health.router.routes}
+    paths = {route.path for route in health.router.routes if isinstance(route, APIRoute)}
     for probe in ("livenessProbe", "readinessProbe"):
         assert gateway[probe]["httpGet"]["path"] in paths and gateway[probe]["httpGet"]["port"] == "gateway"
     assert gateway["readinessProbe"]["timeoutSeconds"] > health._SPEAK_SECONDS
@@ -268,6 +329,11 @@ def test_scaling_follows_a_metric_the_server_publishes(chart: Any) -> None:
     sums = [f'sum({metric}{{namespace="tts", pod=~"speech-.*"}})' for metric in metrics]
     assert trigger["metadata"]["query"] == " + ".join(sums)
     assert trigger["metadata"]["threshold"] == "2"
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+def test_a_bucket_needs_no_claim(chart: Any, scheme: str) -> None:
+    assert "PersistentVolumeClaim" not in render(chart, {"bundle": f"{scheme}://models/h100"})
 
 
 def test_bundles_outlive_the_release(chart: Any) -> None:

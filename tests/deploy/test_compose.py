@@ -57,7 +57,8 @@ def test_a_server_is_checked_by_an_inference_and_stopped_in_order(name: str) -> 
     assert float(check[3]) + _GATEWAY_SECONDS < seconds(service["healthcheck"]["timeout"])
     assert check[4:] == ["--gateway", "localhost:8080"]
     assert seconds(service["stop_grace_period"]) > parse_serve(service["command"]).drain + STOP_SECONDS
-    assert seconds(service["healthcheck"]["start_period"]) == parse_serve(service["command"]).timeout
+    loading = parse_serve(service["command"]).timeout
+    assert seconds(service["healthcheck"]["start_period"]) == loading + 1800, "for fetching what was published"
     assert service["shm_size"] == "1gb"
     assert service["init"] is True
 
@@ -68,7 +69,8 @@ def test_a_server_is_started_with_options_there_are_and_reached_on_this_machine_
     assert options.host == "0.0.0.0"
     assert options.log == Path("/tmp/triton.log"), "the bundles are mounted read-only"
     assert options.state == Path("/state")
-    assert SERVICES[name]["volumes"] == ["bundles:/bundles:ro", "state:/state"]
+    assert options.cache == Path("/cache")
+    assert SERVICES[name]["volumes"] == ["bundles:/bundles:ro", "state:/state", "cache:/cache"]
     ports = [port.split(":") for port in SERVICES[name]["ports"]]
     assert sorted(ports) == [["127.0.0.1", str(port), str(port)] for port in (8001, 8002, 8080)], "HTTP stays inside"
     assert {options.grpc_port, options.metrics_port} == {8001, 8002}
@@ -77,6 +79,15 @@ def test_a_server_is_started_with_options_there_are_and_reached_on_this_machine_
     assert options.gateway_options == "${GATEWAY_OPTIONS:-}"
     assert SERVICES[name]["environment"][KEYS_VARIABLE] == f"${{{KEYS_VARIABLE}:-}}"
     assert SERVICES[name]["read_only"] and SERVICES[name]["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize(
+    "name, bundle", [("gpu", "${BUNDLE:-/bundles/${TARGET:-h100}}"), ("cpu", "${BUNDLE:-/bundles/cpu}")]
+)
+def test_a_server_takes_a_bundle_from_a_bucket_with_the_callers_credentials(name: str, bundle: str) -> None:
+    assert SERVICES[name]["command"][0] == bundle
+    credentials = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"}
+    assert {variable for variable, value in SERVICES[name]["environment"].items() if value is None} == credentials
 
 
 def test_only_gpu_services_reserve_one() -> None:

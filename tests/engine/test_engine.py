@@ -141,7 +141,7 @@ def test_a_step_without_memory_for_all_is_made_for_some_at_a_time(engine: Engine
     streams = [collect(engine, one) for one in orders]
     for (events, over), whole in zip(streams, expected, strict=True):
         assert over.wait(20)
-        np.testing.assert_array_equal(codes(events), whole)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(codes(events), whole)
     runner.most_rows = 0
     with pytest.raises(MemoryExhaustionError, match="Failed to allocate"):
         list(listen(engine, order("one too many")))
@@ -217,7 +217,7 @@ def test_whoever_rests_speaks_the_same_codes(engine: Engine) -> None:
         time.sleep(0.005)
     assert most > 0
     for name, (events, _) in heard.items():
-        np.testing.assert_array_equal(codes(events), alone[name])  # type: ignore[arg-type]
+        np.testing.assert_array_equal(codes(events), alone[name])
 
 
 def test_a_stream_that_rests_holds_still_and_still_ends(engine: Engine, runner: FragileRunner) -> None:

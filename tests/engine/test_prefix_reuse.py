@@ -82,7 +82,7 @@ class Pair:
 
     def __init__(self, make_runner: Callable[[], ModelRunner], limits: Limits = LIMITS) -> None:
         self.reads = Counter(make_runner())
-        self.engine = Engine(self.reads, limits)  # type: ignore[arg-type]
+        self.engine = Engine(self.reads, limits)
         self.plain = Engine(make_runner(), replace(limits, prefix_cache_bytes=0))
         self.layout = self.reads._runner.layout
 
@@ -186,9 +186,9 @@ def keys_and_values(engine: Engine, requests: list[Request]) -> dict[int, torch.
     held: dict[int, torch.Tensor] = {}
     begin = engine._state.begin
 
-    def record(slot: int, sampling: SamplingParameters, tail: torch.Tensor | None) -> None:
-        held[sampling.seed] = engine._runner.read(slot, 0, lengths[sampling.seed])
-        begin(slot, sampling, tail)
+    def record(slot: int, parameters: SamplingParameters, tail: torch.Tensor | None) -> None:
+        held[parameters.seed] = engine._runner.read(slot, 0, lengths[parameters.seed])
+        begin(slot, parameters, tail)
 
     engine._state.begin = record  # type: ignore[method-assign]
     return held

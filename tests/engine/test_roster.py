@@ -13,7 +13,7 @@ LIMITS = Limits(max_streams=1, max_waiting=9, max_positions=1024, prefill_tokens
 
 
 def test_a_next_part_that_may_wait_lets_others_have_its_place() -> None:
-    roster = Roster(LIMITS)
+    roster = Roster[Any](LIMITS)
     with roster.lock:
         for key, (name, continues) in enumerate({"new": False, "ahead": True, "far ahead": True}.items()):
             stream: Any = SimpleNamespace(

@@ -32,7 +32,7 @@ def begun(parameters: SamplingParameters, slots: int = 1, column: int = 100) -> 
 
 
 def with_(parameters: SamplingParameters, **values: object) -> SamplingParameters:
-    return SamplingParameters(**{**vars(parameters), **values})  # type: ignore[arg-type]
+    return SamplingParameters(**{**vars(parameters), **values})
 
 
 def test_greedy_takes_the_largest_logit_of_each_codebook() -> None:

@@ -117,7 +117,7 @@ def test_greedy_takes_the_lowest_of_equals_alone_and_beside_any_top_k(
     beside: dict[str, float], asynchronous: bool
 ) -> None:
     greedy = dataclasses.replace(PLAIN, temperature=0.0)
-    other = dataclasses.replace(PLAIN, seed=3, **beside)  # type: ignore[arg-type]
+    other = dataclasses.replace(PLAIN, seed=3, **beside)
     sampler = Sampler(LAYOUT, asynchronous=asynchronous)
     for seed in range(10):
         logits = tied_logits(seed, 2)

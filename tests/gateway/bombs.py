@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ def encoded(container: str, codec: str, samples: np.ndarray, rate: int = RATE, l
     """An audio file of samples [channels, n] in [-1, 1]."""
     out = io.BytesIO()
     with av.open(out, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=rate, layout=layout)
+        stream: Any = file.add_stream(codec, rate=rate, layout=layout)
         for start in range(0, samples.shape[1], rate):
             piece = np.ascontiguousarray(samples[:, start : start + rate].T.reshape(1, -1).astype(np.float32))
             frame = AudioFrame.from_ndarray(piece, format="flt", layout=layout)

@@ -15,13 +15,13 @@ VLLM = "/v1/audio/speech/stream"
 ONE, MANY = "/v1/text-to-speech/tone/stream-input", "/v1/text-to-speech/tone/multi-stream-input"
 DIALOGUE = "/v1/text-to-dialogue/stream-input"
 # What makes each of them wait for text.
-FIRST = {
+FIRST: dict[str, dict[str, Any]] = {
     VLLM: {"type": "session.config", "voice": "tone"},
     ONE: {"text": " "},
     MANY: {"text": " ", "context_id": "a"},
     DIALOGUE: {"voices": ["tone"]},
 }
-Message = dict[str, Any] | bytes
+Message = Any  # the object of a text message, or the bytes of a binary one
 
 
 def opened(address: str, path: str, *messages: dict[str, Any], **headers: str) -> ClientConnection:

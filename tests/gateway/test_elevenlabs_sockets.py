@@ -141,7 +141,7 @@ def test_an_empty_context_ends_too(address: str) -> None:
 def test_formats(address: str, nine: bytes, name: str, container: str) -> None:
     data = sound(say(address, f"{ONE}?output_format={name}", FIRST[ONE], {"text": "Nine. "}, {"text": ""}))
     options = {"sample_rate": "8000"} if "law" in container else {}
-    with av.open(io.BytesIO(data), format=container, options=options) as file:
+    with av.open(io.BytesIO(data), "r", format=container, options=options) as file:
         assert file.streams.audio[0].rate == int(name.split("_")[1])
         seconds = sum(frame.samples for frame in file.decode(audio=0)) / file.streams.audio[0].rate
     assert seconds == pytest.approx(len(nine) / 16_000, abs=0.1)

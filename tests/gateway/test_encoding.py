@@ -47,7 +47,9 @@ def encoded(output: Output) -> bytes:
 def test_telephones_hear_the_tone(name: str) -> None:
     data = encoded(Output(name, 8000))
     assert abs(len(data) - 8000) <= 1, "a byte a sample, and the resampler may round"
-    with av.open(io.BytesIO(data), format={"ulaw": "mulaw"}.get(name, name), options={"sample_rate": "8000"}) as file:
+    with av.open(
+        io.BytesIO(data), "r", format={"ulaw": "mulaw"}.get(name, name), options={"sample_rate": "8000"}
+    ) as file:
         samples = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)]).astype(np.float32) / 32768
     middle = samples[400:7600]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))

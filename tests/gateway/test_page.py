@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -79,7 +80,8 @@ def test_the_interface_tells_of_keys_and_examples(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_is_spoken(http: httpx.Client, name: str) -> None:
-    answer = http.post("/v1/audio/speech", json=EXAMPLES[name]["value"] | {"max_seconds": 0.4, "strict": True})
+    example: Any = EXAMPLES[name]["value"]
+    answer = http.post("/v1/audio/speech", json=example | {"max_seconds": 0.4, "strict": True})
     assert answer.status_code == 200, answer.text
     assert len(answer.content) > 500
     assert "speech.audio.error" not in answer.text

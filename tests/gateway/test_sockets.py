@@ -218,8 +218,8 @@ def test_who_does_not_read_is_hung_up_on(server: TritonServer, monkeypatch: pyte
                 await asyncio.to_thread(wait_until_it_speaks, server)
                 await asyncio.to_thread(wait_until_free, http, server)
                 with suppress(ConnectionClosed):
-                    async for message in connection:
-                        heard += len(message)
+                    async for sound in connection:
+                        heard += len(sound)
             assert heard < 300_000, "only what the kernels had taken"
 
         asyncio.run(ask())

@@ -52,7 +52,7 @@ def speak(http: httpx.Client, **fields: Any) -> httpx.Response:
 
 def decoded(data: bytes) -> tuple[np.ndarray, int]:
     """Samples [n] in [-1, 1] of any audio file, and their rate."""
-    with av.open(io.BytesIO(data)) as file:
+    with av.open(io.BytesIO(data), "r") as file:
         to_float = av.AudioResampler("flt", "mono", file.streams.audio[0].rate)
         pieces = [one.to_ndarray() for frame in file.decode(audio=0) for one in to_float.resample(frame)]
         return np.concatenate(pieces, axis=1)[0], file.streams.audio[0].rate

@@ -293,7 +293,7 @@ def test_a_socket_may_ask_and_each_file_is_stored_by_itself(server: TritonServer
         files = [message for message in messages if isinstance(message, bytes)]
         parts = stored(len(files))
         assert len(files) == 2 and [read(one)[44:] for one in parts] == [file[44:] for file in files]
-        assert messages[-1]["stored_addresses"] == [f"{ADDRESS}/{one.name}" for one in parts]  # type: ignore[call-overload]
+        assert messages[-1]["stored_addresses"] == [f"{ADDRESS}/{one.name}" for one in parts]
         for one, file in zip(parts, files, strict=True):
             assert float(one.metadata["audio-seconds"]) == pytest.approx((len(file) - 44) / 48_000, abs=1e-3)
             assert one.metadata["session-id"] == "s"

@@ -68,7 +68,7 @@ def test_sentences_are_files_of_their_own(address: str, whole: bytes) -> None:
     starts = [event["sentence_text"] for event in events(messages) if event["type"] == "audio.start"]
     assert starts == ["Nine birds sing.", "Ten birds sing too."]
     files = [message for message in messages if isinstance(message, bytes)]
-    frames = [av.open(io.BytesIO(file)).decode(audio=0) for file in files]
+    frames = [av.open(io.BytesIO(file), "r").decode(audio=0) for file in files]
     samples = [np.concatenate([frame.to_ndarray()[0] for frame in one]) for one in frames]
     difference = np.concatenate(samples).astype(int) - np.frombuffer(whole, "<i2")
     assert np.abs(difference).max() <= 1, "FFmpeg rounds in another way"

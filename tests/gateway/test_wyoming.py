@@ -31,7 +31,7 @@ def free_port() -> int:
 def listening(server: TritonServer, **options: object) -> Iterator[tuple[httpx.Client, socket.socket]]:
     """A gateway that speaks Wyoming too, and a connection to it."""
     port = free_port()
-    settings = Settings(triton=server.grpc_url, wyoming=("127.0.0.1", port), **options)  # type: ignore[arg-type]
+    settings = Settings(triton=server.grpc_url, wyoming=("127.0.0.1", port), **options)
     with running(settings) as address, caller(address) as http, socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what is not read waits in the gateway
         line.settimeout(ANSWER_SECONDS)

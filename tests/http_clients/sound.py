@@ -19,7 +19,7 @@ def decoded(data: bytes, name: str) -> NDArray[np.float32]:
     """Samples [n] at RATE, of a file or, for `pcm`, of bare s16le samples."""
     if name == "pcm":
         return np.frombuffer(data, "<i2").astype(np.float32) / 32768
-    with av.open(io.BytesIO(data)) as file:
+    with av.open(io.BytesIO(data), "r") as file:
         resampler = av.AudioResampler("flt", "mono", RATE)
         frames = [one for frame in file.decode(audio=0) for one in resampler.resample(frame)]
         frames += resampler.resample(None)

@@ -32,7 +32,7 @@ from tests.http_clients.test_pipecat import METRICS, START_SECONDS, only
 SERVICES = [ElevenLabsTTSService, ElevenLabsDialogueTTSService]
 
 
-def service(kind: type, address: str, voice: str = "slt", **options: Any) -> TTSService:
+def service(kind: Any, address: str, voice: str = "slt", **options: Any) -> TTSService:
     settings = kind.Settings(voice=voice)
     return kind(api_key="none", url=address.replace("http", "ws", 1), settings=settings, **options)
 

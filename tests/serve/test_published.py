@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from higgs_tts.storage import Storage
@@ -193,7 +194,9 @@ def damage(name: str, flip: bool = True) -> None:
     """Flip a byte of an object, or remove it."""
     backend = get_backend("s3")["123456789012"]["aws"]
     (key,) = [key for key in backend.buckets[BUCKET].keys if key.endswith(name)]
-    content = bytearray(backend.get_object(BUCKET, key).value)
+    stored = backend.get_object(BUCKET, key)
+    assert stored is not None
+    content = bytearray(stored.value)
     backend.delete_object(BUCKET, key)
     if flip:
         content[len(content) // 2] ^= 1
@@ -252,7 +255,8 @@ def test_a_fetch_that_is_killed_goes_on(buckets: Buckets, bundle: Path, tmp_path
 
 
 def test_of_the_cache_two_versions_stay_and_what_is_served(buckets: Buckets, bundle: Path, cache: Cache) -> None:
-    kept, locks = [], []
+    kept: list[Path] = []
+    locks: list[Any] = []
     for number in range(5):
         change(bundle, number)
         assert publish([str(bundle), ADDRESS]) == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from higgs_tts import GenerationParams, HiggsClient, Speech
+from higgs_tts import AudioChunk, GenerationParams, HiggsClient, Speech
 
 from gateway.settings import Settings
 from tests.gateway.running import caller, running
@@ -44,7 +44,7 @@ def test_a_rolling_update_breaks_no_stream(bundle: Path) -> None:
         going.send_signal(signal.SIGTERM)
         over_http = [pool.submit(spoken_over_http, http, seed) for seed in range(4)]
         late = [client.synthesize("Late.", params=asked(seed)) for seed in range(4)]
-        rest = list(pool.map(list, streams))
+        rest = list(pool.map(list[AudioChunk], streams))
 
         read_until(going.stdout, "stopped in")
         assert going.wait(60) == 0

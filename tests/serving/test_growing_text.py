@@ -15,6 +15,7 @@ import psutil
 import pytest
 from higgs_tts import (
     AsyncHiggsClient,
+    AudioChunk,
     GenerationParams,
     GenerationTimeoutError,
     HiggsClient,
@@ -36,6 +37,12 @@ ENDLESS = GenerationParams(seed=3, runaway_guard=False, max_seconds=20.0, max_ch
 def assert_equal(one: Speech, other: Speech) -> None:
     assert one.report == other.report
     np.testing.assert_array_equal(one.samples, other.samples)
+
+
+def written(chunks: list[AudioChunk]) -> list[str]:
+    report = chunks[-1].report
+    assert report is not None
+    return [part.written for part in report.parts]
 
 
 @pytest.mark.parametrize("language", sorted(TRICKY))
@@ -79,7 +86,7 @@ def test_text_is_spoken_as_it_comes(client: HiggsClient) -> None:
             rest.append(next(session))
         session.end()
         rest += list(session)
-    assert [part.written for part in rest[-1].report.parts] == ["This is the first of them.", "And this is another."]
+    assert written(rest) == ["This is the first of them.", "And this is another."]
 
 
 def test_flush_speaks_the_beginning_of_a_sentence(client: HiggsClient) -> None:
@@ -89,7 +96,7 @@ def test_flush_speaks_the_beginning_of_a_sentence(client: HiggsClient) -> None:
         assert len(next(session).samples)
         session.send(" yet.")
         session.end()
-        assert [part.written for part in list(session)[-1].report.parts] == ["It is not over", "yet."]
+        assert written(list(session)) == ["It is not over", "yet."]
 
 
 def test_an_interruption_frees_the_slot_and_tells_what_was_heard(client: HiggsClient, server: TritonServer) -> None:

@@ -116,9 +116,9 @@ def test_voices_and_codes_are_there_after_a_restart(bundle: Path, tmp_path: Path
         clip.unlink()
     with TritonServer(bundle, state=state) as server, HiggsClient(server.grpc_url) as client:
         np.testing.assert_array_equal(say(client, "mine").samples, expected["mine"])
-        voice = client.voice("mine")
-        assert voice.samples is None
-        assert voice.embedding is not None, "a voice speaks by its codes, whatever became of its clip"
+        kept = client.voice("mine")
+        assert kept.samples is None
+        assert kept.embedding is not None, "a voice speaks by its codes, whatever became of its clip"
         say(client, None, Reference((tone(220), 24000), WORDS))
         assert sources(server) == {"profile": 1, "memory": 0, "disk": 1, "encoder": 0}
         for file in (state / "codes").glob("*.codes"):

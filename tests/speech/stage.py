@@ -118,7 +118,7 @@ class Engine:
 
     def fail(self, error: Exception) -> None:
         (request_id,) = self._listeners
-        self._tell(request_id, error, over=True)  # type: ignore[arg-type]
+        self._tell(request_id, error, over=True)
 
     def cancel(self, request_id: str) -> bool:
         if request_id not in self._listeners:

@@ -26,7 +26,8 @@ def more(*parts: PlannedPart, pause: int = 5, ended: bool = False, fault: str = 
 
 def samples(windows: list[Window]) -> np.ndarray:
     """What the codec's stage makes of them, with a frame's number, counted from 1, as its samples."""
-    made, held = [], NOTHING
+    made: list[np.ndarray] = []
+    held = NOTHING
     for window in windows:
         new = np.repeat(np.arange(window.start, window.start + window.count) / 1000 + 0.1, HOP).astype(np.float32)
         assert sum(map(len, made)) + len(held) == window.start * HOP

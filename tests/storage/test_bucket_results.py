@@ -112,8 +112,8 @@ def test_a_lost_answer_is_no_other_batch(buckets: Buckets, monkeypatch: pytest.M
 
     def repeated(*words: object, **more: object) -> None:
         """As the library repeats a request whose answer did not arrive."""
-        write(*words, **more)  # type: ignore[arg-type]
-        write(*words, **more)  # type: ignore[arg-type]
+        write(*words, **more)
+        write(*words, **more)
 
     monkeypatch.setattr(Storage, "write", repeated)
     with results(new) as made:

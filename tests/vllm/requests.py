@@ -46,7 +46,7 @@ def answers(engine: SpeechEngine, requests: Sequence[Request], seconds: float = 
     for events, _ in heard:
         if isinstance(events[-1], Exception):
             raise events[-1]
-    return [codes(events) for events, _ in heard]  # type: ignore[arg-type]
+    return [codes(events) for events, _ in heard]
 
 
 def equal(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> int:

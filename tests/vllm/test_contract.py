@@ -13,7 +13,7 @@ from tests.engine.test_contract import *  # noqa: F403
 from tests.vllm.conftest import started
 
 
-@pytest.fixture
+@pytest.fixture  # type: ignore[no-redef] # in place of the one that is imported
 def engine(weights: Path) -> Iterator[SpeechEngine]:
     with started(weights, orders.LIMITS) as running:
         yield running

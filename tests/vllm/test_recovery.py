@@ -38,7 +38,8 @@ def broken_after(url: str, begun: list[int], number: int) -> float:
 def test_a_killed_worker_is_heard_of_in_seconds_and_replaced(split_bundle: Path) -> None:
     with command(split_bundle, seconds=300) as (launcher, ports), ThreadPoolExecutor(STREAMS) as pool:
         read_until(launcher.stdout, "speak:")
-        url, before, begun = f"127.0.0.1:{ports.grpc}", workers(launcher.pid), []
+        url, before = f"127.0.0.1:{ports.grpc}", workers(launcher.pid)
+        begun: list[int] = []
         assert len(before) == 2
         with HiggsClient(url) as client:
             said = client.synthesize("Hello there.", params=GenerationParams(seed=1))

@@ -12,7 +12,7 @@ from tests.engine.test_transformers import *  # noqa: F403
 from tests.vllm.conftest import started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module")  # type: ignore[no-redef] # in place of the one that is imported
 def eight(weights: Path) -> Iterator[SpeechEngine]:
     with started(weights) as running:
         yield running

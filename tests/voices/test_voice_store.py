@@ -217,7 +217,7 @@ def test_more_voices_than_allowed_are_refused(folders: Any) -> None:
 @pytest.mark.parametrize("state", ["none", "blocked"])
 def test_without_a_state_folder_the_bundles_voices_still_speak(folders: Any, state: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    store = open_store((folders[0], None if state == "none" else tmp_path / "file" / "voices"))  # type: ignore[arg-type]
+    store = open_store((folders[0], None if state == "none" else tmp_path / "file" / "voices"))
     sentence = (
         "has no state folder" if state == "none" else r"cannot write its state folder .*(Not a directory|File exists)"
     )

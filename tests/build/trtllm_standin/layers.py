@@ -19,7 +19,8 @@ class _Matrix(Module):
     """`weight` [*, out, in], and what the quantisation makes of it; `quant_algo` as in config.json."""
 
     def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
-        self.full_shape, self.dtype, self.quant_algo = shape, dtype, None
+        self.full_shape, self.dtype = shape, dtype
+        self.quant_algo: str | None = None
         self.weight = Parameter(shape=shape, dtype=dtype)
 
     def quantize(self, quant_algo: str) -> None:

@@ -100,7 +100,7 @@ class DecoderModelForCausalLM(Module, metaclass=_PostInit):
                 module.quantize(quant_algo)
 
     @classmethod
-    def from_checkpoint(cls, ckpt_dir: str, rank: int | None = None, config: Any = None) -> Any:
+    def from_checkpoint(cls: Any, ckpt_dir: str, rank: int | None = None, config: Any = None) -> Any:
         model = cls(config)
         weights = load_file(Path(ckpt_dir) / f"rank{rank or 0}.safetensors")
         model.load(preprocess_weights(weights, config.quantization.quant_algo))

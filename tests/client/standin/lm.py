@@ -19,6 +19,13 @@ SAMPLE_RATE = 24000
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
+def given(request: Any, name: str) -> NDArray[Any]:
+    """An input's values."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    assert tensor is not None
+    return tensor.as_numpy()
+
+
 @dataclass
 class Script:
     seconds: float = 1.0
@@ -110,8 +117,8 @@ class TritonPythonModel:
             threading.Thread(target=work, args=arguments, daemon=True).start()
 
     def read_order(self, stream: Stream, request: Any) -> tuple[Script, NDArray[np.float32]]:
-        order = json.loads(pb_utils.get_input_tensor_by_name(request, "order").as_numpy()[0])
-        reference = pb_utils.get_input_tensor_by_name(request, "reference").as_numpy().copy()
+        order = json.loads(given(request, "order")[0])
+        reference = given(request, "reference").copy()
         self.note("start", stream, order=order, reference_samples=len(reference))
         script = Script.read(order["text"])
         with self.lock:

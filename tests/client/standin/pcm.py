@@ -7,6 +7,7 @@ ensemble would leave Triton with an inference that never ends.
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
 
 NAMES = {
     "samples": "audio",
@@ -19,17 +20,21 @@ NAMES = {
 }
 
 
+def given(request: Any, name: str) -> NDArray[Any]:
+    """An input's values."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    assert tensor is not None
+    return tensor.as_numpy()
+
+
 class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self.answer(request) for request in requests]
 
     def answer(self, request: Any) -> Any:
-        fault = pb_utils.get_input_tensor_by_name(request, "fault").as_numpy()[0].decode()
+        fault = given(request, "fault")[0].decode()
         if fault:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(fault))
         return pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor(after, pb_utils.get_input_tensor_by_name(request, before).as_numpy())
-                for before, after in NAMES.items()
-            ]
+            [pb_utils.Tensor(after, given(request, before)) for before, after in NAMES.items()]
         )

@@ -162,7 +162,7 @@ def serve(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             config["pretrained_config"] = json.loads((converted / "config.json").read_text())
             (weights / "engine" / "config.json").write_text(json.dumps(config))
         network = CompiledNetwork(converted, weights / "engine")
-        bindings = standin_bindings(network)  # type: ignore[arg-type] - offers what the executor asks of a Network
+        bindings = standin_bindings(network)
         for name in ("tensorrt_llm.bindings", "tensorrt_llm.bindings.executor"):
             module = ModuleType(name)
             vars(module).update(vars(bindings))
