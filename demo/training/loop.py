@@ -19,6 +19,8 @@ REPORTS = 8  # of a run of so many minutes
 SMOOTHING = 0.98  # of the loss that is shown
 SHOWN_EVERY = 20  # steps: reading the loss waits for a GPU
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+# Whether the matrices are multiplied in bfloat16: where the machine has instructions for it.
+IN_BFLOAT16 = DEVICE.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
 
 
 class Training(ABC):

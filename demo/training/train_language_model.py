@@ -32,7 +32,7 @@ from demo.language_model import config_json
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, ModelSize
 from demo.training.conversations import Shares
 from demo.training.examples import IGNORED, Batch, ExampleMaker
-from demo.training.loop import DEVICE, SEED, Training
+from demo.training.loop import DEVICE, IN_BFLOAT16, SEED, Training
 from demo.training.network import Places, forward, rows_of
 from demo.training.readings import PHONES, PHONES_A_LETTER, Reading, read_readings
 from demo.training.vocabulary import trained_tokenizer
@@ -40,7 +40,7 @@ from demo.weights import write_weights
 
 STEPS = 40000
 # Of a step's examples together. A GPU is hardly busier with more.
-POSITIONS = {"cpu": 2400, "cuda": 16000}
+POSITIONS = {"cpu": 1200, "cuda": 16000}
 POOL = 25  # steps whose examples are drawn together
 # Up to which share of the training: reading is learned on short prompts first; then come references and scenes, and at
 # last conversations.
@@ -158,7 +158,7 @@ class LanguageModelTraining(Training):
             _moved(one) for one in (batch.ids, batch.columns, batch.targets[wanted], in_text)
         )
         # Padding stands behind everything, where a causal model cannot see it: no attention mask is needed.
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda"):
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=IN_BFLOAT16):
             output = forward(self.model, ids, columns, places, HEADS, (NAMED_IN_TEXT, NAMED_IN_SPEECH))
             logits = self.model.audio_lm_head(rows_of(output.last, places.rows))
             named = [
