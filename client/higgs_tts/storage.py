@@ -25,12 +25,13 @@ from obstore import exceptions
 from obstore.store import LocalStore
 
 from .bucket_store import bucket_store, reason
-from .errors import HiggsError
+from .buckets import is_address
+from .errors import HiggsError, InvalidRequestError
 
 RETRY_SECONDS = 60.0
 PIECE = 8 << 20  # bytes; S3 takes none smaller than 5 MiB, and 10,000 of them
+MOST_SIGNED_SECONDS = 7 * 24 * 3600  # S3 signs for no longer
 _PIECES = 2  # of a growing object, on their way at a time, where nothing else is said
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _METADATA = ".metadata.json"  # behind a local file's name
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # what a header may hold
 
@@ -71,9 +72,12 @@ class Storage:
     """
 
     def __init__(self, address: str, *, seconds: float = RETRY_SECONDS) -> None:
+        if not address.removeprefix("file://"):
+            raise InvalidRequestError(
+                "The address of a storage is empty: give a folder, s3://bucket/prefix, gs://… or az://…."
+            )
         self.address = address.rstrip("/") or "/"
-        scheme = _SCHEME.match(address)
-        self.is_bucket = scheme is not None and scheme[1] != "file"
+        self.is_bucket = is_address(address) and not address.startswith("file://")
         if self.is_bucket:
             self._store, self._prefix = bucket_store(self.address, seconds), ""
         else:
@@ -169,7 +173,12 @@ class Storage:
                 obstore.delete(self._store, self._prefix + one)
 
     def presigned(self, name: str, seconds: float) -> str | None:
-        """An address from which anybody may fetch the file for so long; None for a local folder."""
+        """An address from which anybody may fetch the file for so long; None for a local folder.
+
+        seconds: 1 to MOST_SIGNED_SECONDS; others raise InvalidRequestError.
+        """
+        if not 1 <= seconds <= MOST_SIGNED_SECONDS:
+            raise InvalidRequestError(f"An address is signed for 1 to {MOST_SIGNED_SECONDS} seconds, not {seconds:g}.")
         if isinstance(self._store, LocalStore):
             return None
         with self._told(name):
@@ -216,6 +225,14 @@ class Storage:
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             told = f"{where} may not be used with these credentials{reason(error)}."
             raise StorageError(told, retryable=False) from None
+        except ValueError:  # of the library's own notion of a path
+            raise InvalidRequestError(
+                f"{where!r} names no file: no part of it may be empty, '.' or '..', or hold what is no character."
+            ) from None
+        except exceptions.InvalidPathError as error:
+            raise StorageError(
+                f"{where} holds a name that cannot be used: {str(error).splitlines()[0]}.", retryable=False
+            ) from None
         except (exceptions.BaseError, NotImplementedError) as error:
             if "NoSuchBucket" in str(error):  # as a listing has it
                 raise self._no_bucket() from None
@@ -277,4 +294,4 @@ def size_of(metadata: Mapping[str, str]) -> int:
 
 
 def _quoted(value: str) -> str:
-    return quote(value, safe=_PLAIN)
+    return re.sub("^ | $", "%20", quote(value, safe=_PLAIN))  # a header loses spaces around it
