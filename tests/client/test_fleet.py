@@ -144,6 +144,17 @@ def test_urls_that_are_none(wrong: str) -> None:
         HiggsClient(wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    ["dns:///a:0", "dns:///a:65536", "dns:///a:1,b:2", ["b:2", "dns:///a:1"], "dns:///:1", "dns:///a:1,dns:///b:1"],
+)
+def test_a_name_is_one_and_has_a_port(wrong: str | list[str]) -> None:
+    with pytest.raises(ServerUnavailableError, match="is not one dns:///NAME:PORT") as caught:
+        HiggsClient(wrong)
+    assert not caught.value.retryable
+    HiggsClient(["dns:8001", "mydns:8001"]).close()
+
+
 def test_a_names_addresses_are_of_one_family() -> None:
     assert fleet.addresses_of("localhost", "8001") in (["127.0.0.1:8001"], ["[::1]:8001"])
     assert fleet.addresses_of("::1", "8001") == ["[::1]:8001"]
