@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from higgs_tts import GenerationParams, InvalidRequestError
 from higgs_tts.cli.bucket_results import BucketResults
+from higgs_tts.cli.command import main
 from higgs_tts.cli.files import Files, Place, beside, place
 from higgs_tts.cli.manifest import Item, ReferenceFile, read_manifest
 from higgs_tts.cli.results import Failed, Spoken
@@ -211,10 +212,30 @@ def test_a_recording_that_cannot_be_read_is_told_with_its_line(buckets: Buckets,
         read_manifest(f"s3://{BUCKET}/m.jsonl")
 
 
-@pytest.mark.parametrize("address", ["s3://", "s3://bucket", "s3://bucket/", "s3://bucket/folder/"])
+@pytest.mark.parametrize(
+    "address",
+    ["s3://", "s3://bucket", "s3://bucket/", "s3://bucket/folder/", "s3://bucket/a//b", "s3://bucket/../b"],
+)
 def test_an_address_that_names_no_file(address: str) -> None:
-    with pytest.raises(InvalidRequestError, match="names no file in a bucket: give s3://bucket/folder/name"):
+    for call in (Files().read, Files().check):
+        with pytest.raises(InvalidRequestError, match="names no file in a bucket: give s3://bucket/folder/name"):
+            call(address)
+
+
+@pytest.mark.parametrize("address", ["S3://bucket/folder/name", "s4://bucket/name", "http://bucket/name"])
+def test_what_looks_like_an_address_is_no_path(address: str) -> None:
+    assert place(address) == address
+    with pytest.raises(InvalidRequestError, match="no address of a storage: give a folder, s3://bucket/prefix"):
         Files().read(address)
+
+
+def test_a_table_has_a_place_before_anything_is_spoken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.jsonl").write_text('{"text": "hi"}')
+    for wrong in ("s3://bucket/", str(tmp_path)):
+        words = ["batch", str(tmp_path / "m.jsonl"), "--out", str(tmp_path / "out"), "--parquet", wrong]
+        assert main([*words, "--url", "127.0.0.1:1", "--retries", "0"]) == 1
+        assert "names no file" in (told := capsys.readouterr().err) or "Is a directory" in told
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("where", ["folder", "bucket"])
