@@ -8,12 +8,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from higgs_tts import GenerationParams, InvalidRequestError
+from higgs_tts import GenerationParams, HiggsClient, InvalidRequestError
+from higgs_tts.cli.batch import Batch
 from higgs_tts.cli.bucket_results import BucketResults
 from higgs_tts.cli.command import main
 from higgs_tts.cli.files import Files, Place, beside, place
 from higgs_tts.cli.manifest import Item, ReferenceFile, read_manifest
 from higgs_tts.cli.results import Failed, Spoken
+from higgs_tts.cli.servers import Servers
 from higgs_tts.storage import Storage, StorageError
 
 from tests.buckets import BUCKET, Buckets
@@ -101,6 +103,18 @@ def test_who_is_second_throws_its_own_away_and_looks_from_then_on(buckets: Bucke
         assert second.taken(b, "b.wav") and second.latest(b) == spoken(b)
         assert not second.taken(item("c"), "c.wav")
     assert Storage(f"s3://{BUCKET}/run").read("a.wav") == b"sound"
+
+
+def test_a_batch_ends_when_it_cannot_look_whether_others_were_there(buckets: Buckets) -> None:
+    a, b = item("a"), item("b")
+    second = BucketResults(Storage(f"s3://{BUCKET}/run", seconds=0.2))
+    second.look({"a.wav": a, "b.wav": b})
+    with results(a) as first, second, Servers(["127.0.0.1:1"], lambda url, _: HiggsClient(url)) as servers:
+        speak(first, spoken(a))
+        assert speak(second, spoken(a, took=0.5)) is None
+        buckets.fail_every = 1
+        with pytest.raises(StorageError, match="500 Internal Server Error"):
+            list(Batch(servers, second, retries=0).run([b]))
 
 
 @pytest.mark.parametrize("there", [False, True])
