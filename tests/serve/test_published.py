@@ -125,6 +125,16 @@ def test_versions_are_removed_when_asked_but_the_last_two(buckets: Buckets, bund
     assert len(versions) == (2 if kept == "0" else 4)
 
 
+@pytest.mark.parametrize("hours", ["nan", "inf", "-1", "1e9"])
+def test_hours_that_are_none_are_refused_before_anything_is_published(
+    buckets: Buckets, bundle: Path, hours: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        publish([str(bundle), ADDRESS, f"--remove-older={hours}"])
+    assert f"{hours} is none; give hours" in capsys.readouterr().err
+    assert buckets.objects == {}
+
+
 def test_a_bundle_that_is_not_whole_is_not_published(
     buckets: Buckets, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -311,8 +321,10 @@ def test_a_new_bundle_is_found_by_looking_and_a_bad_one_leaves_the_old(
 
 
 @pytest.mark.parametrize(
-    "name", ["../../climbed", "/etc/climbed", "echo/../../climbed", "climbed", "echo//climbed", "echo/./climbed"]
-)
+    "name",
+    ["../../climbed", "/etc/climbed", "echo/../../climbed", "climbed", "echo//climbed", "echo/./climbed", "echo/\0",
+     "echo/\ud800", "echo/a\n"],
+)  # fmt: skip
 def test_a_manifest_that_names_files_elsewhere_is_refused(
     buckets: Buckets, bundle: Path, cache: Cache, name: str
 ) -> None:
@@ -323,6 +335,22 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(
     for damaged in (b"{", b"[]", b'{"format": 1, "requires": {}, "files": []}'):
         Storage(ADDRESS).write("manifest.json", damaged)
         refusal(cache)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"bytes": "5"}, {"bytes": 5.0}, {"bytes": True}, {"bytes": None}, {"sha256": None}, {"sha256": 5}]
+)
+def test_a_damaged_manifest_leaves_what_was_fetched_before(
+    buckets: Buckets, bundle: Path, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    assert publish([str(bundle), ADDRESS]) == 0
+    before = Cache(ADDRESS, tmp_path / "cache").bring()
+    content = manifest(bundle)
+    content["files"]["echo/config.pbtxt"] |= wrong
+    Storage(ADDRESS).write("manifest.json", json.dumps(content).encode())
+    out, err = (process := run("serve.cache", ADDRESS, str(tmp_path / "cache"))).communicate(timeout=60)
+    assert (process.returncode, out) == (0, f"{before}\n")
+    assert "manifest.json is damaged" in err and err.count("\n") == 1
 
 
 def test_nothing_is_published_there(buckets: Buckets, cache: Cache) -> None:
