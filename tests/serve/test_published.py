@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
 import shutil
@@ -22,11 +23,13 @@ from serve.cache import Cache
 from serve.errors import LaunchError
 from serve.manifest import check_bundle
 from serve.published import hold, version_of
+from serve.source import Source
 from tests.buckets import BUCKET, Buckets
 from tests.serve.launching import MARK, ROOT, answers, command, read_until, wait_for
 from tests.serve.small import make_bundle, write_manifest
 
 ADDRESS = f"s3://{BUCKET}/bundles/small"
+_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE = 24, 1
 WEIGHTS = 1 << 20  # bytes
 
 
@@ -293,6 +296,27 @@ def test_without_the_bucket_what_was_fetched_before_is_served(
         out, _ = process.communicate(timeout=100)
         assert process.returncode == 1
         assert out.startswith("serve: ") and out.count("\n") == 1 and "Connection refused" in out
+
+
+def test_a_cache_that_may_only_be_read_is_served(buckets: Buckets, bundle: Path, tmp_path: Path) -> None:
+    """As one in an image may be; not even root may write, without the capability to override what a mode says."""
+    assert publish([str(bundle), ADDRESS]) == 0
+    folder = Source(ADDRESS, tmp_path / "cache").bring()
+    (folder / ".in-use").unlink()
+    for part in (folder, *folder.parents[:2]):
+        part.chmod(0o555)
+    bring = "import sys, pathlib, serve.source as it; print(it.Source(sys.argv[1], pathlib.Path(sys.argv[2])).bring())"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", bring, ADDRESS, str(tmp_path / "cache")],
+            cwd=ROOT, text=True, capture_output=True, check=False,
+            preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0),
+        )  # fmt: skip
+    finally:
+        for part in (folder, *folder.parents[:2]):
+            part.chmod(0o755)
+    assert done.stdout == f"{folder}\n", done.stderr
+    assert "Permission denied" in done.stderr and "serving what was fetched before" in done.stderr
 
 
 def test_a_new_bundle_is_found_by_looking_and_a_bad_one_leaves_the_old(
