@@ -23,6 +23,7 @@ _ENDPOINT = re.compile(r"https?://[\w.:\[\]-]*\w\]?(:\d+)?(/[^\s@]*)?", re.IGNOR
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _WRONG = re.compile(r"Missing \w+|Account must be specified|Unable to open service account file|Invalid Access Key")
 _STATUS = re.compile(r"(?<=status code: )\d{3} [\w ]+")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # such as ExpiredToken
 _SYSTEM = re.compile(r'(?<=message: ")[^"]+')
 
 
@@ -83,9 +84,16 @@ def _check_endpoint(address: str | None, name: str) -> None:
         raise InvalidRequestError(f"{name} is no address of a server: give http://HOST:PORT or https://HOST.")
 
 
+def is_forbidden(error: BaseException) -> bool:
+    """Whether the server does not take these credentials, or not for this."""
+    kinds = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+    return isinstance(error, kinds) or reason(error).startswith((": 401", ": 403"))
+
+
 def reason(error: BaseException) -> str:
     """What the server or the system said, in some words, such as ": 503 Slow Down"."""
     if "TimedOut" in str(error):
         return ": no answer in time"
     found = _STATUS.search(str(error)) or _SYSTEM.search(str(error))
-    return f": {found[0].strip()}" if found else ""
+    code = _CODE.search(str(error)) if found and found[0].startswith("4") else None
+    return f": {found[0].strip()}{f' ({code[1]})' if code else ''}" if found else ""

@@ -24,7 +24,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore
 
-from .bucket_store import bucket_store, reason
+from .bucket_store import bucket_store, is_forbidden, reason
 from .buckets import is_address
 from .errors import HiggsError, InvalidRequestError
 
@@ -141,7 +141,7 @@ class Storage:
         and writes in one step. Raises AlreadyStoredError where that is not so, OSError for a path that cannot be read.
         """
         if isinstance(data, Path):
-            data.stat()
+            data.open("rb").close()
         if replaces is not None and not self.is_bucket and self.find(name) != replaces:
             raise self._present(name)
         mode: Any = "create" if new else {"e_tag": replaces.version} if replaces and self.is_bucket else "overwrite"
@@ -222,9 +222,6 @@ class Storage:
             if "NoSuchBucket" in str(error):
                 raise self._no_bucket() from None
             raise FileNotFoundError(ENOENT, os.strerror(ENOENT), where) from None
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            told = f"{where} may not be used with these credentials{reason(error)}."
-            raise StorageError(told, retryable=False) from None
         except ValueError:  # of the library's own notion of a path
             raise InvalidRequestError(
                 f"{where!r} names no file: no part of it may be empty, '.' or '..', or hold what is no character."
@@ -233,9 +230,12 @@ class Storage:
             raise StorageError(
                 f"{where} holds a name that cannot be used: {str(error).splitlines()[0]}.", retryable=False
             ) from None
-        except (exceptions.BaseError, NotImplementedError) as error:
+        except (exceptions.BaseError, NotImplementedError, OSError) as error:  # a writer's are OSErrors
             if "NoSuchBucket" in str(error):  # as a listing has it
                 raise self._no_bucket() from None
+            if is_forbidden(error):
+                told = f"{where} may not be used with these credentials{reason(error)}."
+                raise StorageError(told, retryable=False) from None
             raise StorageError(f"{where} could not be reached or used{reason(error)}.") from None
 
     def _no_bucket(self) -> StorageError:

@@ -144,6 +144,35 @@ def test_a_bucket_that_always_fails_is_told_in_a_sentence(buckets: Buckets) -> N
     assert caught.value.retryable
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (
+            "403 Forbidden",
+            "RequestTimeTooSkewed",
+            "may not be used with these credentials: 403 Forbidden (RequestTimeTooSkewed)",
+        ),
+        ("401 Unauthorized", "AccessDenied", "may not be used with these credentials: 401 Unauthorized (AccessDenied)"),
+        ("400 Bad Request", "ExpiredToken", "could not be reached or used: 400 Bad Request (ExpiredToken)"),
+        ("503 Service Unavailable", "SlowDown", "could not be reached or used: 503 Service Unavailable"),
+    ],
+)
+def test_whatever_a_bucket_answers_is_told_in_a_sentence(buckets: Buckets, status: str, code: str, told: str) -> None:
+    storage, buckets.answer = Storage(f"s3://{BUCKET}/run", seconds=0.5), (status, code)
+
+    def grow() -> None:
+        buckets.answer = None
+        with storage.growing("a") as file:
+            file.write(bytes(2 * PIECE))
+            buckets.answer = (status, code)  # to what is still on its way, and to the end
+
+    for call in (lambda: storage.read("a"), lambda: storage.write("a", b""), lambda: list(storage.names()), grow):
+        with pytest.raises(StorageError) as caught:
+            call()
+        assert str(caught.value) in (f"s3://{BUCKET}/run/ {told}.", f"s3://{BUCKET}/run/a {told}.")
+        assert caught.value.retryable == ("reached" in told)
+
+
 def test_a_bucket_that_hangs_is_given_up(buckets: Buckets) -> None:
     buckets.open_gate.clear()
     with pytest.raises(StorageError, match="reached or used: no answer in time"):
