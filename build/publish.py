@@ -98,7 +98,7 @@ def _by_content(content: bytes) -> dict[str, str]:
 
 def _tidy(to: Storage, version: str, before: str, until: datetime) -> None:
     """Remove what was published before that time, but for this version and the one before it."""
-    names = [stored.name for stored in to.names(VERSIONS)]
+    names = [stored.name for stored in to.names(VERSIONS) if stored.name != VERSIONS]  # as consoles mark a folder
     times = {}
     for folder in {name.split("/")[1] for name in names} - {version}:
         found = to.find(f"{folder_of(folder)}/{MANIFEST_FILE}")
