@@ -66,6 +66,8 @@ def _settings() -> dict[str, Any]:
         session = Session()
         if os.environ.get("AWS_ACCESS_KEY_ID") or not session.full_config["profiles"]:
             return {}
+        if session.get_credentials() is None:
+            raise InvalidRequestError("There are no keys for S3: neither AWS_ACCESS_KEY_ID nor AWS's profile has any.")
         found: dict[str, Any] = {"credential_provider": Boto3CredentialProvider(session)}
         region, endpoint = session.get_config_variable("region"), session.get_scoped_config().get("endpoint_url")
     except (BotoCoreError, ValueError) as error:

@@ -222,6 +222,11 @@ def test_a_profile_brings_keys_and_endpoint(buckets: Buckets, monkeypatch: pytes
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(InvalidRequestError, match="nobody"):
         Storage(f"s3://{BUCKET}")
+    monkeypatch.setenv("AWS_PROFILE", "voices")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (tmp_path / "config").write_text("[profile voices]\nregion = eu-central-1\n")
+    with pytest.raises(InvalidRequestError, match="There are no keys for S3"):
+        Storage(f"s3://{BUCKET}")
     (tmp_path / "config").write_text("[profile voices\n")
     with pytest.raises(InvalidRequestError, match="AWS's profile cannot be used: Unable to parse"):
         Storage(f"s3://{BUCKET}")
