@@ -4,7 +4,7 @@ import os
 import re
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
@@ -19,9 +19,14 @@ _S3, _WITH_ACCOUNT = ("s3", "s3a"), ("abfs", "abfss")  # abfss://container@accou
 _OTHERS = ("gs", "az", "azure", *_WITH_ACCOUNT)
 _ADDRESS = re.compile(r"(?P<scheme>\w+)://(?P<bucket>[^/\s:?#%@]+(?P<account>@[^/\s:?#%@]+)?)(?P<prefix>/.*)?")
 _KEYS = re.compile(r"[^/]*//[^/]*:.*@")
-_ENDPOINT = re.compile(r"https?://[\w.:\[\]-]*\w\]?(:\d+)?(/[^\s@]*)?", re.IGNORECASE)
+_HOST = re.compile(r"[\w.:-]+")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _WRONG = re.compile(r"Missing \w+|Account must be specified|Unable to open service account file|Invalid Access Key")
+_TOLD = {
+    "TimedOut": "no answer in time",
+    "dns error": "nobody knows its server's name",
+    "InvalidCertificate": "its server's certificate is not trusted",
+}
 _STATUS = re.compile(r"(?<=status code: )\d{3} [\w ]+")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # such as ExpiredToken
 _SYSTEM = re.compile(r'(?<=message: ")[^"]+')
@@ -82,7 +87,14 @@ def _settings() -> dict[str, Any]:
 
 def _check_endpoint(address: str | None, name: str) -> None:
     """The library would panic at another one."""
-    if address is not None and not _ENDPOINT.fullmatch(address):
+    if address is None:
+        return
+    try:
+        parts = urlsplit(address)
+        is_one = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
+    except ValueError:  # no port, or half of an IPv6 address
+        is_one = False
+    if not is_one or "@" in address:
         raise InvalidRequestError(f"{name} is no address of a server: give http://HOST:PORT or https://HOST.")
 
 
@@ -94,8 +106,9 @@ def is_forbidden(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """What the server or the system said, in some words, such as ": 503 Slow Down"."""
-    if "TimedOut" in str(error):
-        return ": no answer in time"
+    for word, told in _TOLD.items():
+        if word in str(error):
+            return f": {told}"
     found = _STATUS.search(str(error)) or _SYSTEM.search(str(error))
     code = _CODE.search(str(error)) if found and found[0].startswith("4") else None
     return f": {found[0].strip()}{f' ({code[1]})' if code else ''}" if found else ""

@@ -186,6 +186,12 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, buckets: Buckets) -> No
     assert KEY_ID not in str(caught.value) and SECRET not in str(caught.value)
 
 
+def test_a_server_that_is_not_known(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://nobody.invalid:9000")
+    with pytest.raises(StorageError, match="nobody knows its server's name"):
+        Storage(f"s3://{BUCKET}/run", seconds=0.5).read("a.wav")
+
+
 def test_a_bucket_that_is_not_there(buckets: Buckets) -> None:
     with pytest.raises(StorageError, match="There is no bucket s3://other/run") as caught:
         Storage("s3://other/run").write("a.wav", b"")
@@ -273,7 +279,18 @@ def test_a_name_of_others_that_cannot_be_used_is_told(buckets: Buckets, bucket: 
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["", "127.0.0.1:9000", "localhost:9000", "http://", "http://[::", f"http://me:{SECRET}@host"]
+    "endpoint",
+    [
+        "",
+        "127.0.0.1:9000",
+        "localhost:9000",
+        "http://",
+        "http://[::",
+        "http://[x]:9",
+        "http://h:70000",
+        "http://a b",
+        f"http://me:{SECRET}@host",
+    ],
 )
 def test_an_endpoint_that_is_none(buckets: Buckets, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
