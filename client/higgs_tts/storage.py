@@ -152,12 +152,13 @@ class Storage:
         self._keep(name, metadata or {})
 
     def copy(self, name: str, other: str) -> None:
-        """Give a file's content another name, too, without reading it. Raises FileNotFoundError.
+        """Give a file's content and metadata another name, too, without reading it. Raises FileNotFoundError.
 
         S3 copies no more than 5 GiB at once; more is a StorageError.
         """
         with self._told(name):
             obstore.copy(self._store, self._prefix + name, self._prefix + other)
+        self._keep(other, self._metadata(name, {}))
 
     def growing(self, name: str, metadata: Mapping[str, str] | None = None, *, ahead: int = _PIECES) -> "GrowingFile":
         """Write a file that still grows, in a `with` block. It replaces another of its name.
@@ -204,11 +205,16 @@ class Storage:
             return {}
 
     def _keep(self, name: str, metadata: Mapping[str, str]) -> None:
-        """The metadata of a file that was written."""
-        if metadata and not self.is_bucket:
-            with self._told(name):
-                text = json.dumps(metadata, ensure_ascii=False, indent=1)
-                obstore.put(self._store, self._prefix + name + _METADATA, text.encode())
+        """The metadata of a file that was written, in place of those before."""
+        if self.is_bucket:
+            return
+        beside, text = self._prefix + name + _METADATA, json.dumps(metadata, ensure_ascii=False, indent=1)
+        with self._told(name):
+            if metadata:
+                obstore.put(self._store, beside, text.encode())
+            else:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, beside)
 
     @contextmanager
     def _told(self, name: str) -> Iterator[None]:

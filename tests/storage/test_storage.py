@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,6 +52,28 @@ def test_what_is_written_is_read_and_listed_and_removed(storage: Storage, name: 
     assert list(storage.names()) == [] and storage.find(name) is None
     with pytest.raises(FileNotFoundError, match=r"\.wav"):
         storage.read(name)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"voice": "awb"}])
+def test_metadata_go_with_what_they_are_of(storage: Storage, metadata: dict[str, str]) -> None:
+    for write in (storage.write, written_growing(storage)):
+        storage.write("a", b"1", METADATA)
+        write("a", b"2", metadata)
+        found = storage.find("a")
+        assert found is not None and dict(found.metadata) == metadata
+        assert [one.name for one in storage.names()] == ["a"]
+    storage.write("b", b"3", METADATA)
+    storage.copy("a", "b")
+    found = storage.find("b")
+    assert found is not None and dict(found.metadata) == metadata
+
+
+def written_growing(storage: Storage) -> Callable[[str, bytes, dict[str, str]], None]:
+    def write(name: str, data: bytes, metadata: dict[str, str]) -> None:
+        with storage.growing(name, metadata) as file:
+            file.write(data)
+
+    return write
 
 
 def test_a_folder_of_names_is_listed_alone(storage: Storage) -> None:
