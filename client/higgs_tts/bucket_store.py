@@ -22,14 +22,6 @@ _KEYS = re.compile(r"[^/]*//[^/]*:.*@")
 _HOST = re.compile(r"[\w.:-]+")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _WRONG = re.compile(r"Missing \w+|Account must be specified|Unable to open service account file|Invalid Access Key")
-_TOLD = {
-    "TimedOut": "no answer in time",
-    "dns error": "nobody knows its server's name",
-    "InvalidCertificate": "its server's certificate is not trusted",
-}
-_STATUS = re.compile(r"(?<=status code: )\d{3} [\w ]+")
-_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # such as ExpiredToken
-_SYSTEM = re.compile(r'(?<=message: ")[^"]+')
 
 
 def bucket_store(address: str, seconds: float) -> Any:
@@ -96,19 +88,3 @@ def _check_endpoint(address: str | None, name: str) -> None:
         is_one = False
     if not is_one or "@" in address:
         raise InvalidRequestError(f"{name} is no address of a server: give http://HOST:PORT or https://HOST.")
-
-
-def is_forbidden(error: BaseException) -> bool:
-    """Whether the server does not take these credentials, or not for this."""
-    kinds = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-    return isinstance(error, kinds) or reason(error).startswith((": 401", ": 403"))
-
-
-def reason(error: BaseException) -> str:
-    """What the server or the system said, in some words, such as ": 503 Slow Down"."""
-    for word, told in _TOLD.items():
-        if word in str(error):
-            return f": {told}"
-    found = _STATUS.search(str(error)) or _SYSTEM.search(str(error))
-    code = _CODE.search(str(error)) if found and found[0].startswith("4") else None
-    return f": {found[0].strip()}{f' ({code[1]})' if code else ''}" if found else ""

@@ -9,24 +9,24 @@ a profile, a web identity or the machine's own role.
 
 import json
 import mimetypes
-import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from errno import ENOENT
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import obstore
-from obstore import exceptions
 from obstore.store import LocalStore
 
-from .bucket_store import bucket_store, is_forbidden, reason
+from .bucket_store import bucket_store
 from .buckets import is_address
-from .errors import HiggsError, InvalidRequestError
+from .errors import InvalidRequestError
+from .storage_errors import AlreadyStoredError, StorageError, already_stored, told
+
+__all__ = ["AlreadyStoredError", "GrowingFile", "Storage", "StorageError", "Stored"]
 
 RETRY_SECONDS = 60.0
 PIECE = 8 << 20  # bytes; S3 takes none smaller than 5 MiB, and 10,000 of them
@@ -34,19 +34,6 @@ MOST_SIGNED_SECONDS = 7 * 24 * 3600  # S3 signs for no longer
 _PIECES = 2  # of a growing object, on their way at a time, where nothing else is said
 _METADATA = ".metadata.json"  # behind a local file's name
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # what a header may hold
-
-
-class StorageError(HiggsError):
-    """A folder or bucket could not be read or written. The sentence holds no credentials and no signed address."""
-
-    code = "storage_error"
-
-
-class AlreadyStoredError(StorageError):
-    """Something has this name already, or is no longer what it was when it was looked at."""
-
-    code = "already_stored"
-    retryable = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +130,7 @@ class Storage:
         if isinstance(data, Path):
             data.open("rb").close()
         if replaces is not None and not self.is_bucket and self.find(name) != replaces:
-            raise self._present(name)
+            raise already_stored(self.address_of(name))
         mode: Any = "create" if new else {"e_tag": replaces.version} if replaces and self.is_bucket else "overwrite"
         with self._told(name):
             obstore.put(
@@ -216,39 +203,8 @@ class Storage:
                 with suppress(FileNotFoundError):
                     obstore.delete(self._store, beside)
 
-    @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
-        """Errors in a sentence: the library's hold addresses with signatures, and all that the server answered."""
-        where = self.address_of(name)
-        try:
-            yield
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-            raise self._present(name) from None
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise self._no_bucket() from None
-            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), where) from None
-        except ValueError:  # of the library's own notion of a path
-            raise InvalidRequestError(
-                f"{where!r} names no file: no part of it may be empty, '.' or '..', or hold what is no character."
-            ) from None
-        except exceptions.InvalidPathError as error:
-            raise StorageError(
-                f"{where} holds a name that cannot be used: {str(error).splitlines()[0]}.", retryable=False
-            ) from None
-        except (exceptions.BaseError, NotImplementedError, OSError) as error:  # a writer's are OSErrors
-            if "NoSuchBucket" in str(error):  # as a listing has it
-                raise self._no_bucket() from None
-            if is_forbidden(error):
-                told = f"{where} may not be used with these credentials{reason(error)}."
-                raise StorageError(told, retryable=False) from None
-            raise StorageError(f"{where} could not be reached or used{reason(error)}.") from None
-
-    def _no_bucket(self) -> StorageError:
-        return StorageError(f"There is no bucket {self.address}.", retryable=False)
-
-    def _present(self, name: str) -> AlreadyStoredError:
-        return AlreadyStoredError(f"{self.address_of(name)} is there already, or has changed meanwhile.")
+    def _told(self, name: str) -> AbstractContextManager[None]:
+        return told(self.address_of(name), self.address)
 
 
 class GrowingFile(AbstractContextManager["GrowingFile"]):
