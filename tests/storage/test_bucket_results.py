@@ -243,6 +243,13 @@ def test_what_looks_like_an_address_is_no_path(address: str) -> None:
         Files().read(address)
 
 
+@pytest.mark.parametrize("words", [["", "--out", "x"], ["m", "--out", ""], ["m", "--out=x", "--parquet=file://"]])
+def test_an_empty_place_is_not_the_folder_where_one_is(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["batch", *words])
+    assert "it is empty; give a path or s3://bucket/" in capsys.readouterr().err
+
+
 def test_a_table_has_a_place_before_anything_is_spoken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.jsonl").write_text('{"text": "hi"}')
     for wrong in ("s3://bucket/", str(tmp_path)):
