@@ -15,6 +15,7 @@ from .errors import HiggsError, InvalidRequestError
 
 _TOLD = {
     "TimedOut": "no answer in time",
+    "configured region": "the bucket is in another region",
     "dns error": "nobody knows its server's name",
     "InvalidCertificate": "its server's certificate is not trusted",
 }

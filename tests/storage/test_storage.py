@@ -176,6 +176,7 @@ def test_a_bucket_that_always_fails_is_told_in_a_sentence(buckets: Buckets) -> N
             "may not be used with these credentials: 403 Forbidden (RequestTimeTooSkewed)",
         ),
         ("401 Unauthorized", "AccessDenied", "may not be used with these credentials: 401 Unauthorized (AccessDenied)"),
+        ("301 Moved Permanently", "PermanentRedirect", "could not be reached or used: the bucket is in another region"),
         ("400 Bad Request", "ExpiredToken", "could not be reached or used: 400 Bad Request (ExpiredToken)"),
         ("503 Service Unavailable", "SlowDown", "could not be reached or used: 503 Service Unavailable"),
     ],
