@@ -21,6 +21,8 @@ from serve.errors import LaunchError
 from serve.manifest import MANIFEST_FILE, REPOSITORY, Manifest, check_files
 from serve.published import VERSIONS, folder_of, in_parallel, read_published, repository_of, version_of
 
+_MOST_HOURS = 24 * 36500
+
 
 def publish(bundle: Path, to: Storage, *, everything: bool = False, older_hours: float | None = None) -> None:
     """Upload what is not there yet, then put it in force. Only the manifest and the files that it names are taken.
@@ -96,7 +98,7 @@ def _by_content(content: bytes) -> dict[str, str]:
 
 def _tidy(to: Storage, version: str, before: str, until: datetime) -> None:
     """Remove what was published before that time, but for this version and the one before it."""
-    names = [stored.name for stored in to.names(VERSIONS)]
+    names = [stored.name for stored in to.names(VERSIONS) if stored.name != VERSIONS]  # as consoles mark a folder
     times = {}
     for folder in {name.split("/")[1] for name in names} - {version}:
         found = to.find(f"{folder_of(folder)}/{MANIFEST_FILE}")
@@ -109,6 +111,12 @@ def _tidy(to: Storage, version: str, before: str, until: datetime) -> None:
         to.remove(last)
 
 
+def _hours(word: str) -> float:
+    if not 0 <= float(word) <= _MOST_HOURS:
+        raise argparse.ArgumentTypeError(f"{word} is none; give hours, from 0 to {_MOST_HOURS}")
+    return float(word)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Publish and report; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m build.publish", description=__doc__.partition("\n")[0])
@@ -116,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("address", help="s3://bucket/prefix, gs://…, az://… or a folder")
     parser.add_argument("--all", action="store_true", help="upload also what is there: the bucket's files were damaged")
     parser.add_argument(
-        "--remove-older", type=float, metavar="HOURS",
+        "--remove-older", type=_hours, metavar="HOURS",
         help="then remove versions published longer ago than that, but for the last two; default: keep them all",
     )  # fmt: skip
     options = parser.parse_args(arguments)

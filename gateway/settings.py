@@ -201,6 +201,8 @@ def parse(arguments: list[str] | None = None) -> Settings:
     certificates = [file is not None for file in (options.triton_cert, options.triton_key, options.triton_root)]
     if certificates not in ([False, False, False], [False, False, True], [True, True, True]):
         parser.error("--triton-cert and --triton-key come together, and --triton-root with them")
+    if options.store_rule == "all" and not options.store:
+        parser.error("--store-rule all needs --store: where to keep it")
     values = vars(options)
     values["aliases"], values["cors"] = dict(values.pop("alias")), tuple(values["cors"])
     values["hosts"] = tuple(values.pop("allow_host"))

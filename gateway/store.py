@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 60.0  # for which a request that fails is repeated
 THREADS = 8
 PATIENCE_SECONDS = 1.0
-_LONGEST_URL = 7 * 24 * 3600  # seconds; S3 signs for no longer
 _FAILURES = ("failed", "full", "stopped")
 _LAST_SECONDS = 0.5  # for uploads to be aborted, where no time is left
 
@@ -37,16 +36,19 @@ class Store:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         try:
             # Nobody else loads what it needs, which takes a while.
-            from higgs_tts.storage import Storage, size_of  # noqa: PLC0415
+            from higgs_tts.storage import MOST_SIGNED_SECONDS, Storage, size_of  # noqa: PLC0415
         except ImportError as error:
             raise ValueError(f"--store needs a package that is missing: {error.name}.") from None
-        if not 0 <= settings.store_url_seconds <= _LONGEST_URL:
-            raise ValueError(f"--store-url-seconds is {settings.store_url_seconds:g}; it is 0 to {_LONGEST_URL}.")
+        seconds = settings.store_url_seconds
+        if seconds and not 1 <= seconds <= MOST_SIGNED_SECONDS:
+            raise ValueError(f"--store-url-seconds is {seconds:g}; it is 0, or 1 to {MOST_SIGNED_SECONDS}.")
+        if settings.store_bytes <= 0:
+            raise ValueError(f"--store-bytes is {settings.store_bytes}; nothing could be stored; give more than 0.")
         assert settings.store is not None
         self.storage, self.size_of = Storage(settings.store, seconds=RETRY_SECONDS), size_of
         self.is_for_all = settings.store_rule == "all"
         self.signing, self.patience = Patience(), Patience()
-        self._names, self._url_seconds, self._metrics = Names(settings.store_name), settings.store_url_seconds, metrics
+        self._names, self._url_seconds, self._metrics = Names(settings.store_name), seconds, metrics
         self._room, self._lock = settings.store_bytes, threading.Lock()
         self._open = set[Copy]()
         self.uploads, self._signers = Threads("upload", THREADS), Threads("signer", 1)

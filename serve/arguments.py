@@ -16,6 +16,7 @@ from serve.state import STATE_VARIABLE
 from serve.supervisor import BACK_SECONDS
 from serve.triton import START_SECONDS
 
+MOST_SECONDS = 365 * 24 * 3600.0  # no thread waits forever
 DESCRIPTION = "Serve a bundle in the foreground until Ctrl-C."
 
 
@@ -115,6 +116,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if (options.tls_cert is None) != (options.tls_key is None) or (options.tls_client_ca and not options.tls_cert):
         parser.error("--tls-cert and --tls-key come together, and --tls-client-ca with them")
-    if options.update is not None and not (options.update > 0 and is_published(options.bundle)):
+    if options.update is not None and not (0 < options.update <= MOST_SECONDS and is_published(str(options.bundle))):
         parser.error("--update takes seconds above 0, and a bundle that was published: s3://bucket/prefix")
     return options

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ from serve.manifest import REPOSITORY, Manifest
 VERSIONS = "versions"
 _IN_USE = ".in-use"
 _AT_ONCE = 8
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 T = TypeVar("T")
 
@@ -46,9 +48,11 @@ def read_published(content: bytes, where: str) -> Manifest:
     try:
         for name, file in manifest.files.items():
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or str(path) != name or len(path.parts) < 2:
+            is_inside = not path.is_absolute() and ".." not in path.parts and len(path.parts) >= 2
+            if not is_inside or str(path) != name or _NO_TEXT.search(name):
                 raise LaunchError(f"{where} names {name!r}, which is no file of a model repository")
-            int(file["bytes"]), str(file["sha256"])
+            if type(file["bytes"]) is not int or not isinstance(file["sha256"], str):
+                raise LaunchError(f"{where} is damaged (bytes and sha256 of {name}); publish the bundle again")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LaunchError(f"{where} is damaged ({error!r}); publish the bundle again") from error
     return manifest

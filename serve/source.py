@@ -9,6 +9,7 @@ import re
 import subprocess
 import threading
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -75,7 +76,8 @@ class Source:
             logger.warning("%s; serving what was fetched before", said)
         self._said = said
         if folder != self._last:
-            self._held.append(hold(folder))
+            with suppress(OSError):  # in a cache that is not ours to write to, nor to tidy
+                self._held.append(hold(folder))
             self._last = folder
         return folder
 

@@ -23,7 +23,8 @@ class Buckets:
     """url: of the server. requests: "METHOD path" of each that came. answers: that, with
     what came of it, "200". fail_every: answer each n-th with 500 (0: none).
 
-    lose_every: do what each n-th asks for, and then answer with 500. open_gate: while it is not set, requests wait.
+    lose_every: do what each n-th asks for, and then answer with 500. answer: status and code, for all but DELETE,
+    instead of doing it. open_gate: while it is not set, requests wait.
     """
 
     url: str
@@ -31,6 +32,7 @@ class Buckets:
     answers: list[str] = field(default_factory=list)
     fail_every: int = 0
     lose_every: int = 0
+    answer: tuple[str, str] | None = None
     open_gate: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -84,6 +86,9 @@ def bucket_server() -> Iterator[Buckets]:
 
         buckets.open_gate.wait()
         number = next(numbers)
+        if buckets.answer is not None and environ["REQUEST_METHOD"] != "DELETE":
+            start(buckets.answer[0], [("Content-Type", "application/xml")])
+            return [f"<Error><Code>{buckets.answer[1]}</Code><Message>{SECRET}</Message></Error>".encode()]
         is_lost = buckets.lose_every and number % buckets.lose_every == 0
         if not is_lost and (not buckets.fail_every or number % buckets.fail_every):
             return inner(environ, start)

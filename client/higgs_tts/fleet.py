@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tritonclient.grpc import InferResult
 
-from .connection import Connection, ServerDescription
+from .connection import HIGHEST_PORT, Connection, ServerDescription
 from .errors import ServerUnavailableError
 
 T = TypeVar("T")
@@ -40,6 +40,11 @@ class Fleet:
         self._retired: list[Connection] = []  # have lost their address, and may still speak
         self._closing = threading.Event()
         self._name = DNS.fullmatch(self._url)
+        is_name = self._name is not None and 0 < int(self._name["port"]) <= HIGHEST_PORT
+        if "dns://" in self._url and not is_name:
+            raise ServerUnavailableError(
+                f"{self._url!r} is not one dns:///NAME:PORT, nor addresses as HOST:PORT.", retryable=False
+            )
         self._resolved_at = time.monotonic()
         addresses = addresses_of(**self._name.groupdict()) if self._name else self._url.split(",")
         self._servers = {address: self._connected(address) for address in map(str.strip, addresses)}

@@ -9,43 +9,31 @@ a profile, a web identity or the machine's own role.
 
 import json
 import mimetypes
-import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from errno import ENOENT
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import obstore
-from obstore import exceptions
 from obstore.store import LocalStore
 
-from .bucket_store import bucket_store, reason
-from .errors import HiggsError
+from .bucket_store import bucket_store
+from .buckets import is_address
+from .errors import InvalidRequestError
+from .storage_errors import AlreadyStoredError, StorageError, already_stored, told
+
+__all__ = ["AlreadyStoredError", "GrowingFile", "Storage", "StorageError", "Stored"]
 
 RETRY_SECONDS = 60.0
 PIECE = 8 << 20  # bytes; S3 takes none smaller than 5 MiB, and 10,000 of them
+MOST_SIGNED_SECONDS = 7 * 24 * 3600  # S3 signs for no longer
 _PIECES = 2  # of a growing object, on their way at a time, where nothing else is said
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _METADATA = ".metadata.json"  # behind a local file's name
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # what a header may hold
-
-
-class StorageError(HiggsError):
-    """A folder or bucket could not be read or written. The sentence holds no credentials and no signed address."""
-
-    code = "storage_error"
-
-
-class AlreadyStoredError(StorageError):
-    """Something has this name already, or is no longer what it was when it was looked at."""
-
-    code = "already_stored"
-    retryable = False
 
 
 @dataclass(frozen=True)
@@ -71,9 +59,12 @@ class Storage:
     """
 
     def __init__(self, address: str, *, seconds: float = RETRY_SECONDS) -> None:
+        if not address.removeprefix("file://"):
+            raise InvalidRequestError(
+                "The address of a storage is empty: give a folder, s3://bucket/prefix, gs://… or az://…."
+            )
         self.address = address.rstrip("/") or "/"
-        scheme = _SCHEME.match(address)
-        self.is_bucket = scheme is not None and scheme[1] != "file"
+        self.is_bucket = is_address(address) and not address.startswith("file://")
         if self.is_bucket:
             self._store, self._prefix = bucket_store(self.address, seconds), ""
         else:
@@ -137,9 +128,9 @@ class Storage:
         and writes in one step. Raises AlreadyStoredError where that is not so, OSError for a path that cannot be read.
         """
         if isinstance(data, Path):
-            data.stat()
+            data.open("rb").close()
         if replaces is not None and not self.is_bucket and self.find(name) != replaces:
-            raise self._present(name)
+            raise already_stored(self.address_of(name))
         mode: Any = "create" if new else {"e_tag": replaces.version} if replaces and self.is_bucket else "overwrite"
         with self._told(name):
             obstore.put(
@@ -148,12 +139,13 @@ class Storage:
         self._keep(name, metadata or {})
 
     def copy(self, name: str, other: str) -> None:
-        """Give a file's content another name, too, without reading it. Raises FileNotFoundError.
+        """Give a file's content and metadata another name, too, without reading it. Raises FileNotFoundError.
 
         S3 copies no more than 5 GiB at once; more is a StorageError.
         """
         with self._told(name):
             obstore.copy(self._store, self._prefix + name, self._prefix + other)
+        self._keep(other, self._metadata(name, {}))
 
     def growing(self, name: str, metadata: Mapping[str, str] | None = None, *, ahead: int = _PIECES) -> "GrowingFile":
         """Write a file that still grows, in a `with` block. It replaces another of its name.
@@ -169,7 +161,12 @@ class Storage:
                 obstore.delete(self._store, self._prefix + one)
 
     def presigned(self, name: str, seconds: float) -> str | None:
-        """An address from which anybody may fetch the file for so long; None for a local folder."""
+        """An address from which anybody may fetch the file for so long; None for a local folder.
+
+        seconds: 1 to MOST_SIGNED_SECONDS; others raise InvalidRequestError.
+        """
+        if not 1 <= seconds <= MOST_SIGNED_SECONDS:
+            raise InvalidRequestError(f"An address is signed for 1 to {MOST_SIGNED_SECONDS} seconds, not {seconds:g}.")
         if isinstance(self._store, LocalStore):
             return None
         with self._told(name):
@@ -195,37 +192,19 @@ class Storage:
             return {}
 
     def _keep(self, name: str, metadata: Mapping[str, str]) -> None:
-        """The metadata of a file that was written."""
-        if metadata and not self.is_bucket:
-            with self._told(name):
-                text = json.dumps(metadata, ensure_ascii=False, indent=1)
-                obstore.put(self._store, self._prefix + name + _METADATA, text.encode())
+        """The metadata of a file that was written, in place of those before."""
+        if self.is_bucket:
+            return
+        beside, text = self._prefix + name + _METADATA, json.dumps(metadata, ensure_ascii=False, indent=1)
+        with self._told(name):
+            if metadata:
+                obstore.put(self._store, beside, text.encode())
+            else:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, beside)
 
-    @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
-        """Errors in a sentence: the library's hold addresses with signatures, and all that the server answered."""
-        where = self.address_of(name)
-        try:
-            yield
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-            raise self._present(name) from None
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise self._no_bucket() from None
-            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), where) from None
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            told = f"{where} may not be used with these credentials{reason(error)}."
-            raise StorageError(told, retryable=False) from None
-        except (exceptions.BaseError, NotImplementedError) as error:
-            if "NoSuchBucket" in str(error):  # as a listing has it
-                raise self._no_bucket() from None
-            raise StorageError(f"{where} could not be reached or used{reason(error)}.") from None
-
-    def _no_bucket(self) -> StorageError:
-        return StorageError(f"There is no bucket {self.address}.", retryable=False)
-
-    def _present(self, name: str) -> AlreadyStoredError:
-        return AlreadyStoredError(f"{self.address_of(name)} is there already, or has changed meanwhile.")
+    def _told(self, name: str) -> AbstractContextManager[None]:
+        return told(self.address_of(name), self.address)
 
 
 class GrowingFile(AbstractContextManager["GrowingFile"]):
@@ -277,4 +256,4 @@ def size_of(metadata: Mapping[str, str]) -> int:
 
 
 def _quoted(value: str) -> str:
-    return quote(value, safe=_PLAIN)
+    return re.sub("^ | $", "%20", quote(value, safe=_PLAIN))  # a header loses spaces around it

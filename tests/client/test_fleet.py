@@ -41,7 +41,8 @@ def test_streams_are_spread_evenly_and_end_where_they_are_spoken(servers: list[S
         for stream in streams:
             stream.close()
             server = next(one for one in servers if stream.request_id in spoken_by(one))
-            server.wait_for(stream.request_id, "cancel")
+            for event in ("cancel", "end"):
+                server.wait_for(stream.request_id, event)
         assert [server.live() for server in servers] == [0, 0]
 
 
@@ -142,6 +143,17 @@ def test_a_name_is_all_its_addresses_and_follows_them(
 def test_urls_that_are_none(wrong: str) -> None:
     with pytest.raises(ServerUnavailableError, match="HOST:PORT"):
         HiggsClient(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["dns:///a:0", "dns:///a:65536", "dns:///a:1,b:2", ["b:2", "dns:///a:1"], "dns:///:1", "dns:///a:1,dns:///b:1"],
+)
+def test_a_name_is_one_and_has_a_port(wrong: str | list[str]) -> None:
+    with pytest.raises(ServerUnavailableError, match="is not one dns:///NAME:PORT") as caught:
+        HiggsClient(wrong)
+    assert not caught.value.retryable
+    HiggsClient(["dns:8001", "mydns:8001"]).close()
 
 
 def test_a_names_addresses_are_of_one_family() -> None:

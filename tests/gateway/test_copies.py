@@ -421,11 +421,15 @@ def test_a_template_that_could_not_be_used_is_refused_at_the_start(tmp_path: Pat
 
 
 def test_so_are_other_settings() -> None:
-    for seconds in (-1, 604_801, float("nan")):
+    for seconds in (-1, 0.5, 604_801, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="--store-url-seconds"):
             Store(Settings(store=ADDRESS, store_url_seconds=seconds), Metrics())
-    with pytest.raises(SystemExit):
-        parse(["--store", ADDRESS, "--store-rule", "some"])
+    for nbytes in (0, -1):
+        with pytest.raises(ValueError, match="--store-bytes"):
+            Store(Settings(store=ADDRESS, store_bytes=nbytes), Metrics())
+    for words in (["--store", ADDRESS, "--store-rule", "some"], ["--store-rule", "all"]):
+        with pytest.raises(SystemExit):
+            parse(words)
     settings = parse(
         ["--store", ADDRESS, "--store-rule", "all", "--store-name", "{random}", "--store-url-seconds", "0"]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
 import shutil
@@ -22,11 +23,13 @@ from serve.cache import Cache
 from serve.errors import LaunchError
 from serve.manifest import check_bundle
 from serve.published import hold, version_of
+from serve.source import Source
 from tests.buckets import BUCKET, Buckets
 from tests.serve.launching import MARK, ROOT, answers, command, read_until, wait_for
 from tests.serve.small import make_bundle, write_manifest
 
 ADDRESS = f"s3://{BUCKET}/bundles/small"
+_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE = 24, 1
 WEIGHTS = 1 << 20  # bytes
 
 
@@ -118,11 +121,23 @@ def test_only_what_changed_is_uploaded_and_fetched(buckets: Buckets, bundle: Pat
 
 @pytest.mark.parametrize("kept", ["0", "1"])
 def test_versions_are_removed_when_asked_but_the_last_two(buckets: Buckets, bundle: Path, kept: str) -> None:
+    for marked in ("bundles/small/", "bundles/small/versions/"):
+        get_backend("s3")["123456789012"]["aws"].put_object(BUCKET, marked, b"")
     for number in range(4):
         change(bundle, number)
         assert publish([str(bundle), ADDRESS, "--remove-older", kept]) == 0
-    versions = {name.split("versions/")[1].split("/")[0] for name in buckets.objects if "versions/" in name}
+    versions = {name.split("versions/")[1].split("/")[0] for name in buckets.objects if "versions/" in name} - {""}
     assert len(versions) == (2 if kept == "0" else 4)
+
+
+@pytest.mark.parametrize("hours", ["nan", "inf", "-1", "1e9"])
+def test_hours_that_are_none_are_refused_before_anything_is_published(
+    buckets: Buckets, bundle: Path, hours: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        publish([str(bundle), ADDRESS, f"--remove-older={hours}"])
+    assert f"{hours} is none; give hours" in capsys.readouterr().err
+    assert buckets.objects == {}
 
 
 def test_a_bundle_that_is_not_whole_is_not_published(
@@ -285,6 +300,27 @@ def test_without_the_bucket_what_was_fetched_before_is_served(
         assert out.startswith("serve: ") and out.count("\n") == 1 and "Connection refused" in out
 
 
+def test_a_cache_that_may_only_be_read_is_served(buckets: Buckets, bundle: Path, tmp_path: Path) -> None:
+    """As one in an image may be; not even root may write, without the capability to override what a mode says."""
+    assert publish([str(bundle), ADDRESS]) == 0
+    folder = Source(ADDRESS, tmp_path / "cache").bring()
+    (folder / ".in-use").unlink()
+    for part in (folder, *folder.parents[:2]):
+        part.chmod(0o555)
+    bring = "import sys, pathlib, serve.source as it; print(it.Source(sys.argv[1], pathlib.Path(sys.argv[2])).bring())"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", bring, ADDRESS, str(tmp_path / "cache")],
+            cwd=ROOT, text=True, capture_output=True, check=False,
+            preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0),
+        )  # fmt: skip
+    finally:
+        for part in (folder, *folder.parents[:2]):
+            part.chmod(0o755)
+    assert done.stdout == f"{folder}\n", done.stderr
+    assert "Permission denied" in done.stderr and "serving what was fetched before" in done.stderr
+
+
 def test_a_new_bundle_is_found_by_looking_and_a_bad_one_leaves_the_old(
     buckets: Buckets, bundle: Path, tmp_path: Path
 ) -> None:
@@ -311,8 +347,10 @@ def test_a_new_bundle_is_found_by_looking_and_a_bad_one_leaves_the_old(
 
 
 @pytest.mark.parametrize(
-    "name", ["../../climbed", "/etc/climbed", "echo/../../climbed", "climbed", "echo//climbed", "echo/./climbed"]
-)
+    "name",
+    ["../../climbed", "/etc/climbed", "echo/../../climbed", "climbed", "echo//climbed", "echo/./climbed", "echo/\0",
+     "echo/\ud800", "echo/a\n"],
+)  # fmt: skip
 def test_a_manifest_that_names_files_elsewhere_is_refused(
     buckets: Buckets, bundle: Path, cache: Cache, name: str
 ) -> None:
@@ -323,6 +361,22 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(
     for damaged in (b"{", b"[]", b'{"format": 1, "requires": {}, "files": []}'):
         Storage(ADDRESS).write("manifest.json", damaged)
         refusal(cache)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"bytes": "5"}, {"bytes": 5.0}, {"bytes": True}, {"bytes": None}, {"sha256": None}, {"sha256": 5}]
+)
+def test_a_damaged_manifest_leaves_what_was_fetched_before(
+    buckets: Buckets, bundle: Path, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    assert publish([str(bundle), ADDRESS]) == 0
+    before = Cache(ADDRESS, tmp_path / "cache").bring()
+    content = manifest(bundle)
+    content["files"]["echo/config.pbtxt"] |= wrong
+    Storage(ADDRESS).write("manifest.json", json.dumps(content).encode())
+    out, err = (process := run("serve.cache", ADDRESS, str(tmp_path / "cache"))).communicate(timeout=60)
+    assert (process.returncode, out) == (0, f"{before}\n")
+    assert "manifest.json is damaged" in err and err.count("\n") == 1
 
 
 def test_nothing_is_published_there(buckets: Buckets, cache: Cache) -> None:

@@ -8,11 +8,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from higgs_tts import GenerationParams, InvalidRequestError
+from higgs_tts import GenerationParams, HiggsClient, InvalidRequestError
+from higgs_tts.cli.batch import Batch
 from higgs_tts.cli.bucket_results import BucketResults
+from higgs_tts.cli.command import main
 from higgs_tts.cli.files import Files, Place, beside, place
 from higgs_tts.cli.manifest import Item, ReferenceFile, read_manifest
 from higgs_tts.cli.results import Failed, Spoken
+from higgs_tts.cli.servers import Servers
 from higgs_tts.storage import Storage, StorageError
 
 from tests.buckets import BUCKET, Buckets
@@ -100,6 +103,18 @@ def test_who_is_second_throws_its_own_away_and_looks_from_then_on(buckets: Bucke
         assert second.taken(b, "b.wav") and second.latest(b) == spoken(b)
         assert not second.taken(item("c"), "c.wav")
     assert Storage(f"s3://{BUCKET}/run").read("a.wav") == b"sound"
+
+
+def test_a_batch_ends_when_it_cannot_look_whether_others_were_there(buckets: Buckets) -> None:
+    a, b = item("a"), item("b")
+    second = BucketResults(Storage(f"s3://{BUCKET}/run", seconds=0.2))
+    second.look({"a.wav": a, "b.wav": b})
+    with results(a) as first, second, Servers(["127.0.0.1:1"], lambda url, _: HiggsClient(url)) as servers:
+        speak(first, spoken(a))
+        assert speak(second, spoken(a, took=0.5)) is None
+        buckets.fail_every = 1
+        with pytest.raises(StorageError, match="500 Internal Server Error"):
+            list(Batch(servers, second, retries=0).run([b]))
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -211,10 +226,37 @@ def test_a_recording_that_cannot_be_read_is_told_with_its_line(buckets: Buckets,
         read_manifest(f"s3://{BUCKET}/m.jsonl")
 
 
-@pytest.mark.parametrize("address", ["s3://", "s3://bucket", "s3://bucket/", "s3://bucket/folder/"])
+@pytest.mark.parametrize(
+    "address",
+    ["s3://", "s3://bucket", "s3://bucket/", "s3://bucket/folder/", "s3://bucket/a//b", "s3://bucket/../b"],
+)
 def test_an_address_that_names_no_file(address: str) -> None:
-    with pytest.raises(InvalidRequestError, match="names no file in a bucket: give s3://bucket/folder/name"):
+    for call in (Files().read, Files().check):
+        with pytest.raises(InvalidRequestError, match="names no file in a bucket: give s3://bucket/folder/name"):
+            call(address)
+
+
+@pytest.mark.parametrize("address", ["S3://bucket/folder/name", "s4://bucket/name", "http://bucket/name"])
+def test_what_looks_like_an_address_is_no_path(address: str) -> None:
+    assert place(address) == address
+    with pytest.raises(InvalidRequestError, match="no address of a storage: give a folder, s3://bucket/prefix"):
         Files().read(address)
+
+
+@pytest.mark.parametrize("words", [["", "--out", "x"], ["m", "--out", ""], ["m", "--out=x", "--parquet=file://"]])
+def test_an_empty_place_is_not_the_folder_where_one_is(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["batch", *words])
+    assert "it is empty; give a path or s3://bucket/" in capsys.readouterr().err
+
+
+def test_a_table_has_a_place_before_anything_is_spoken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.jsonl").write_text('{"text": "hi"}')
+    for wrong in ("s3://bucket/", str(tmp_path)):
+        words = ["batch", str(tmp_path / "m.jsonl"), "--out", str(tmp_path / "out"), "--parquet", wrong]
+        assert main([*words, "--url", "127.0.0.1:1", "--retries", "0"]) == 1
+        assert "names no file" in (told := capsys.readouterr().err) or "Is a directory" in told
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("where", ["folder", "bucket"])

@@ -51,6 +51,22 @@ def test_voices_are_exported_to_a_bucket_and_imported_from_it(
         assert {stored.name for stored in Storage(PLACE).names()} == {"profile.yaml", "deep.json"}
 
 
+def test_a_voice_is_there_where_import_would_find_it(
+    server: StandInServer, buckets: Buckets, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = Storage(PLACE)
+    storage.write("old/anna.wav", b"of another folder")
+    storage.write("config.json", b'{"bob": {"transcript": "la", "audio_file": "clips/b.wav"}}')
+    with HiggsClient(server.url) as client:
+        for name in ("anna", "bob"):
+            client.add_voice(name, CLIP)
+        assert main(["voices", "export", PLACE, "anna", "bob", "--url", server.url]) == 0
+        for name in ("anna", "bob"):
+            client.remove_voice(name)
+    assert capsys.readouterr().err == "higgs-tts: bob already exists\n"
+    assert {stored.name for stored in storage.names()} == {"old/anna.wav", "config.json", "anna.wav", "anna.txt"}
+
+
 def test_a_place_without_voices_is_said(
     server: StandInServer, buckets: Buckets, capsys: pytest.CaptureFixture[str]
 ) -> None:

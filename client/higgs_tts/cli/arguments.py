@@ -11,7 +11,7 @@ from .. import __version__
 from ..base import CHUNK_TIMEOUT, DEFAULT_URL, FIRST_CHUNK_TIMEOUT
 from ..captions import FORMATS
 from ..params import GenerationParams
-from .files import place
+from .files import Place, place
 from .manifest import OPTION_TYPES, Shard
 from .servers import RETRIES, STREAMS
 
@@ -123,6 +123,12 @@ def _lexicon(file: str) -> dict[str, str]:
     return words
 
 
+def _place(words: str) -> Place:
+    if not words.removeprefix("file://"):
+        raise argparse.ArgumentTypeError("it is empty; give a path or s3://bucket/…")
+    return place(words)
+
+
 def _shard(words: str) -> Shard:
     index, _, count = words.partition("/")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
@@ -167,8 +173,8 @@ def _speak_parser() -> argparse.ArgumentParser:
 def _batch_parser() -> argparse.ArgumentParser:
     parser = _new_parser("higgs-tts batch", BATCH_DESCRIPTION, BATCH_MANIFEST % ", ".join(OPTION_TYPES))
     add = parser.add_argument
-    add("manifest", type=place, help="what to say: JSON Lines, UTF-8; a file, or s3://bucket/name")
-    add("--out", type=place, required=True, metavar="DIR",
+    add("manifest", type=_place, help="what to say: JSON Lines, UTF-8; a file, or s3://bucket/name")
+    add("--out", type=_place, required=True, metavar="DIR",
         help="folder for audio and results.jsonl, made if missing; or s3://bucket/prefix, gs://… or az://…, which "
              "several batches may fill at a time")  # fmt: skip
     add("--format", default="wav", choices=("wav", "flac", "ogg", "mp3"), help="of the audio (default: %(default)s)")
@@ -178,12 +184,8 @@ def _batch_parser() -> argparse.ArgumentParser:
         help="retries for an item that failed (default: %(default)s)")  # fmt: skip
     add("--shard", type=_shard, default=Shard(), metavar="I/N",
         help="speak only the I-th of N parts of the manifest, counted from 0: of four, 0/4 to 3/4")  # fmt: skip
-    add(
-        "--parquet",
-        type=place,
-        metavar="FILE",
-        help="write the results as a table at the end; a file, or s3://bucket/name",
-    )
+    add("--parquet", type=_place, metavar="FILE",
+        help="write the results as a table at the end; a file, or s3://bucket/name")  # fmt: skip
     _add_server(parser, several=True)
     # Parts are held until they are whole, so a chunk may be as late as the first one.
     _add_run(parser, "every item's result as a line of JSON, in the manifest's order", FIRST_CHUNK_TIMEOUT)

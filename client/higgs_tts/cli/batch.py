@@ -129,19 +129,24 @@ class Batch:
             self._threads.discard(threading.current_thread())
 
     def _finish(self, item: Item, server: Server | None) -> Result | None:
-        """Try until the item is spoken or given up; None when another batch has spoken it, or this one stops."""
+        """Try until the item is spoken or given up; None when another batch has spoken it, or this one stops.
+
+        Raises StorageError where it cannot be known whether another has: no item is to blame for that.
+        """
         attempts = failures = losses = 0
         while server is not None:
-            began = time.monotonic()
             try:
                 if self._output.taken(item, self.file_name(item)):
                     return None
-                spoken = self._speak(item, server.client, retries=attempts)
-                self._servers.succeeded(server)
-                return spoken
-            except HiggsError as caught:
-                error = caught
-                is_to_blame = self._servers.failed(server, error, began)
+                began = time.monotonic()
+                try:
+                    spoken = self._speak(item, server.client, retries=attempts)
+                except HiggsError as caught:
+                    error = caught
+                    is_to_blame = self._servers.failed(server, error, began)
+                else:
+                    self._servers.succeeded(server)
+                    return spoken
             finally:
                 self._servers.release(server)
             if self._stopping.is_set():

@@ -34,9 +34,10 @@ def speak_batch(connect: Connect, arguments: Namespace) -> int:
     Raises HiggsError for a manifest that is wrong and for servers that went away, OSError and StorageError for an
     output that cannot be written; what is done by then stays done.
     """
+    files = Files()
     if arguments.parquet is not None:
         require_table()
-    files = Files()
+        files.check(arguments.parquet)
     with Servers(arguments.url, connect, streams=arguments.streams, retries=arguments.retries) as servers:
         items = [item for item in read_manifest(arguments.manifest, files) if item in arguments.shard]
         with _results_at(arguments.out) as results:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
+from errno import EISDIR
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..buckets import open_storage
+from ..buckets import is_address, open_storage
 from ..errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -15,14 +17,14 @@ if TYPE_CHECKING:
 
 Place = Path | str  # a string is an address, such as s3://bucket/folder/name
 
-_ADDRESS = re.compile(r"(?P<root>[a-z][a-z0-9+.-]*://[^/]*)(?P<path>.*)", re.DOTALL)
+_ADDRESS = re.compile(r"(?P<root>[^/]*://[^/]*)(?P<path>.*)", re.DOTALL)
 
 
 def place(text: str) -> Place:
     """The place that a word of the command line or of a manifest names."""
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
-    return text if _ADDRESS.match(text) else Path(text)
+    return text if is_address(text) else Path(text)
 
 
 def beside(file: Place, name: str) -> Place:
@@ -52,6 +54,14 @@ class Files:
         root, path = _split(file)
         return self._bucket(root).read(path.lstrip("/"))
 
+    def check(self, file: Place) -> None:
+        """Refuse what `write` would, as far as can be known before."""
+        if isinstance(file, Path):
+            if file.is_dir():
+                raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(file))
+        else:
+            self._bucket(_split(file)[0])
+
     def write(self, file: Place, content: bytes) -> None:
         """Write or replace the file; nobody ever sees half of it."""
         if isinstance(file, Path):
@@ -72,6 +82,7 @@ class Files:
 def _split(address: str) -> tuple[str, str]:
     """The bucket and what is below it, which names a file."""
     parts = _ADDRESS.fullmatch(address)
-    if parts is None or parts["path"].endswith("/") or not parts["path"]:
+    path = parts["path"] if parts else ""
+    if parts is None or path in ("", "/") or path != f"/{posixpath.normpath(path).lstrip('/')}":
         raise InvalidRequestError(f"{address!r} names no file in a bucket: give s3://bucket/folder/name.")
-    return parts["root"], parts["path"]
+    return parts["root"], path

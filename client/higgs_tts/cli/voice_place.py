@@ -15,7 +15,7 @@ import yaml
 from ..buckets import is_address, open_storage
 from ..errors import InvalidRequestError
 from ..voices import VoiceProfile
-from .voice_folder import AUDIO_EXTENSIONS, DESCRIBED, LISTED, read_voice_folder
+from .voice_folder import AUDIO_EXTENSIONS, DESCRIBED, LISTED, read_metadata, read_voice_folder
 
 _READ = (*AUDIO_EXTENSIONS, ".txt", ".json", ".yaml")
 
@@ -90,12 +90,15 @@ def shelf_at(place: str) -> Iterator[VoiceShelf]:
         return
     storage = open_storage(place)
     with TemporaryDirectory() as temporary:
-        there = {stored.name for stored in storage.names()}
-        if DESCRIBED in there:
-            storage.fetch(DESCRIBED, Path(temporary) / DESCRIBED)
-        described = {voice.name for voice in read_voice_folder(Path(temporary))}
+        folder = Path(temporary)
+        there = {stored.name for stored in storage.names() if "/" not in stored.name}  # what import reads
+        for name in {DESCRIBED, LISTED} & there:
+            storage.fetch(name, folder / name)
+        listed = read_metadata(folder / LISTED).keys() if LISTED in there else ()
+        (folder / LISTED).unlink(missing_ok=True)
+        described = {voice.name for voice in read_voice_folder(folder)}
         clips = {Path(name).stem for name in there if Path(name).suffix.lower() in AUDIO_EXTENSIONS}
-        shelf = VoiceShelf(Path(temporary), described | clips)
+        shelf = VoiceShelf(folder, {*described, *clips, *listed})
         yield shelf
         shelf.close()
         files = sorted(shelf.folder.iterdir(), key=lambda file: file.suffix in AUDIO_EXTENSIONS)
