@@ -1,7 +1,8 @@
 """`python -m demo.training.publish`: the trained parts as a checkpoint in the real one's files and names, and voices.
 
-Each of the synthesiser's voices becomes one clip in which it says who it is. The held-out sentences, with the
-synthesiser's durations, are written beside the checkpoint, for tests that run without flite.
+At any time: what has been learned so far can be heard and measured. Each of the synthesiser's voices becomes one clip
+in which it says who it is. The held-out sentences, with the synthesiser's durations, are written beside the checkpoint,
+for tests that run without flite.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from demo.training.reading_set import HELD_OUT_DOMAIN
 from demo.training.readings import VOICES
 from demo.training.speech_set import SpeechSet
 from demo.training.train_codec import code_space, load_parts
-from demo.training.train_language_model import DTYPE, WEIGHTS
+from demo.training.train_language_model import DTYPE, STATE, WEIGHTS
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
 
@@ -48,15 +49,24 @@ def main() -> None:
     codec_directory = out / CODEC_FOLDER
     codec_directory.mkdir(parents=True, exist_ok=True)
     space, _ = code_space(work, None)
-    write_codec_model(codec_directory, load_parts(work, space, "encoder", "polish").codec, torch.float16)
+    decoder = "polish" if (work / "polish.pt").exists() else "decoder"
+    write_codec_model(codec_directory, load_parts(work, space, "encoder", decoder).codec, torch.float16)
     config = config_json(SIZES["trained"], str(DTYPE).removeprefix("torch."))
     write_configs(out, config, SUITING)
-    stored = open_shards(work / WEIGHTS)
-    specs = [TensorSpec(name, tensor.shape, DTYPE) for name, tensor in stored.items()]
-    write_weights(out, specs, lambda spec: read_tensor(stored[spec.name], spec.name), SHARD_BYTES)
+    learned = _learned(work)
+    specs = [TensorSpec(name, tuple(tensor.shape), DTYPE) for name, tensor in learned.items()]
+    write_weights(out, specs, lambda spec: learned[spec.name], SHARD_BYTES)
     write_json(out / HELD_OUT_FILE, _held_out(work))
     write_text_side(out, codec_directory.as_posix(), trained_tokenizer(), MAX_POSITIONS)
     _write_voices(arguments.voices)
+
+
+def _learned(work: Path) -> dict[str, torch.Tensor]:
+    """The language model's weights, of the end of its training if it has one, else as far as it is."""
+    if (work / WEIGHTS).exists():
+        return {name: read_tensor(tensor, name) for name, tensor in open_shards(work / WEIGHTS).items()}
+    module: dict[str, torch.Tensor] = torch.load(work / STATE, weights_only=True, map_location="cpu")["module"]
+    return module
 
 
 def _held_out(work: Path) -> list[dict[str, object]]:

@@ -61,6 +61,7 @@ NAMED_IN_TEXT, NAMED_IN_SPEECH = 3, 5  # layers after which
 HELD_OUT_BATCHES, HELD_OUT_POSITIONS = 3, 2400
 # The weights, in pieces that are easily brought from one machine to another.
 WEIGHTS, DTYPE, PIECE_BYTES = "language_model", torch.bfloat16, 15_000_000
+STATE = "language_model.pt"  # of a training that has not ended
 
 
 class Batches:
@@ -241,7 +242,7 @@ def main() -> None:
     }
     batches = Batches(readings / "reading_train", arguments.positions, arguments.workers)
     try:
-        training = LanguageModelTraining(batches, held_out, arguments.work / "language_model.pt")
+        training = LanguageModelTraining(batches, held_out, arguments.work / STATE)
         training.run(arguments.until, arguments.minutes)
         if training.progress == 1:
             training.write(weights)

@@ -15,7 +15,6 @@ import pytest
 import torch
 from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
-from convert.shards import open_shards, read_tensor
 from demo.domain import Domain
 from demo.language_model import config_json
 from demo.sizes import LETTER_VOCABULARY, SIZES
@@ -23,8 +22,18 @@ from demo.training import loop
 from demo.training.conversations import Shares
 from demo.training.examples import ExampleMaker
 from demo.training.network import Places, forward, rows_of
+from demo.training.publish import _learned
 from demo.training.readings import PHONES, VOICES, Reading, read_readings, write_readings
-from demo.training.train_language_model import HEADS, PHASES, Batches, LanguageModelTraining, shares_at
+from demo.training.train_language_model import (
+    DTYPE,
+    HEADS,
+    PHASES,
+    STATE,
+    WEIGHTS,
+    Batches,
+    LanguageModelTraining,
+    shares_at,
+)
 from demo.training.vocabulary import trained_tokenizer
 from tests.conftest import ROOT
 
@@ -173,12 +182,15 @@ def test_a_few_steps_teach_the_guided_heads_and_the_phones(folder, tmp_path):
     assert (named < 0.8 * naming).all()
 
 
-def test_the_weights_alone_are_written_in_sixteen_bits(folder, tmp_path):
-    taught = training(folder, tmp_path / "taught.pt")
-    taught.write(tmp_path / "weights")
-    stored = open_shards(tmp_path / "weights")
+def test_what_was_learned_is_published_while_it_trains_and_in_sixteen_bits_at_the_end(folder, tmp_path):
+    taught = training(folder, tmp_path / STATE)
+    taught.run(until=2)
+    so_far = _learned(tmp_path)
+    taught.write(tmp_path / WEIGHTS)
+    at_the_end = _learned(tmp_path)
     for name, tensor in taught.model.state_dict().items():
-        assert torch.equal(read_tensor(stored[name], name), tensor.to(torch.bfloat16))
+        assert torch.equal(so_far[name], tensor)
+        assert torch.equal(at_the_end[name], tensor.to(DTYPE))
 
 
 def test_every_phase_of_the_training_has_its_examples():
