@@ -7,8 +7,9 @@ The halves meet in a fixed code space (features.py), so they learn at the same t
 from __future__ import annotations
 
 import argparse
+import functools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,13 +76,18 @@ class CodecTraining(Training):
             pieces.append((latents, functional.pad(samples, (0, frames * HOP - len(samples)))))
         return pieces
 
-    def word_errors(self) -> float:
-        """Word error rate of the held-out clips."""
-        pairs = [
-            (clip.utterance.sentence, self._listener.transcribe(self.decoded(clip), SAMPLE_RATE))
-            for clip in self._held_out
-        ]
-        return word_error_rate(pairs)
+    def word_errors(self) -> str:
+        """Word error rate of the held-out clips, and that of the speech itself."""
+        return f"word errors {self._errors(self.decoded):.3f}, of the speech itself {self._errors_before_coding:.3f}"
+
+    @functools.cached_property
+    def _errors_before_coding(self) -> float:
+        return self._errors(lambda clip: clip.utterance.audio)
+
+    def _errors(self, audio: Callable[[Clip], np.ndarray]) -> float:
+        return word_error_rate(
+            (clip.utterance.sentence, self._listener.transcribe(audio(clip), SAMPLE_RATE)) for clip in self._held_out
+        )
 
 
 class DecoderTraining(CodecTraining):
@@ -105,7 +111,7 @@ class DecoderTraining(CodecTraining):
         return self.parts.decode(sums[None, :, -1].to(DEVICE))[0].cpu().numpy()
 
     def report(self) -> str:
-        return f"word errors of held-out speech {self.word_errors():.3f}"
+        return f"held out {self.word_errors()}"
 
 
 class EncoderTraining(CodecTraining):
@@ -131,7 +137,7 @@ class EncoderTraining(CodecTraining):
         equal = [(quantize(found, self.codebooks)[0].T.numpy() == clip.codes).mean(axis=1)
                  for (found, _), clip in zip(pairs, self._held_out, strict=True)]  # fmt: skip
         shares = " ".join(f"{share:.2f}" for share in np.mean(equal, axis=0))
-        return f"held out {left:.3f}, equal codes {shares}, word errors {self.word_errors():.3f}"
+        return f"held out {left:.3f}, equal codes {shares}, {self.word_errors()}"
 
     def encoded(self, clip: Clip) -> torch.Tensor:
         """The encoder's own latents of a clip, float32 [frames, size], on the CPU."""
