@@ -69,7 +69,9 @@ class Batches:
 
     def __init__(self, folder: Path, positions: int, workers: int) -> None:
         self._folder, self._positions, self._workers = folder, positions, workers
-        self._pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers else None
+        self._pool = (
+            ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) if workers else None
+        )
 
     def pool(self, number: int, progress: float) -> Future[list[Batch]] | list[Batch]:
         """The batches of steps `number * POOL` and on, or their promise."""
@@ -198,7 +200,6 @@ _known = dict[Path, list[Reading]]()  # what this process has read of a folder's
 
 
 def _draw_pool(folder: Path, positions: int, number: int, shares: Shares) -> list[Batch]:
-    torch.set_num_threads(1)
     for file in sorted(folder.glob("*.npz")):
         if file not in _known:
             _known[file] = list(read_readings(file))

@@ -157,6 +157,16 @@ def test_examples_drawn_by_processes_are_the_same(folder, tmp_path):
         assert torch.equal(ours, theirs)
 
 
+def test_drawing_examples_leaves_the_training_its_threads(folder, tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        training(folder, tmp_path / "alone.pt").run(until=1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_training_of_so_many_minutes_ends_then_with_a_rate_that_fell_to_its_end(folder, tmp_path, monkeypatch):
     clock = itertools.count(0.0, 0.1)  # each look at it takes 0.1 s
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
