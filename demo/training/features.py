@@ -21,8 +21,10 @@ from demo.codec import CODE_SIZE, SAMPLE_RATE, STRIDES
 HOP = math.prod(STRIDES)
 LONG_WINDOW, LONG_BANDS = 2048, 80
 SHORT_WINDOW, SHORT_BANDS, SHORT_STEPS = 512, 32, 4  # windows a frame
-HIGHEST_HZ = 8000.0  # where flite's voices end
-FLOOR = 1e-4  # of a band's magnitude, where a full-scale sine has about 1/2: what lies below is silence
+HIGHEST_HZ = 8000.0  # where flite's voices end: nothing above needs learning
+# Of a band's magnitude, where a full-scale sine has about 1/2: what lies below is silence. Ten times as much, and a
+# recogniser misses fricatives and closures.
+FLOOR = 1e-4
 
 
 class LatentSpace:

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from transformers.audio_utils import mel_filter_bank
 
-# Window in samples and mel bands of each resolution. flite's voices end at 8 kHz: nothing above needs learning.
+from demo.training.features import FLOOR, HIGHEST_HZ
+
+# Window in samples and mel bands of each resolution.
 RESOLUTIONS = ((2048, 80), (1024, 64), (512, 40), (256, 20))
-HIGHEST_HZ = 8000.0
-FLOOR = 1e-4  # of a band's magnitude, where a full-scale sine has about 1/2: what lies below is silence
 # Of the plain magnitudes' distance beside the logarithms': it keeps loud output in check, where logarithms hardly pull.
 LINEAR_WEIGHT = 10.0
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-MOST_PHONES = 2  # of a letter, as of x; a silent one has none
+from demo.training.readings import PHONES_A_LETTER
+
 ROUNDS = 5
 UNSEEN = 1e-6  # the chance of a letter's standing for a phone that it was never seen with
 
@@ -71,8 +72,8 @@ class Spelling:
     def _steps(self, word: str, phones: Sequence[str]) -> Iterator[tuple[int, int, int, float]]:
         """Every letter's place, how many phones were said before it, how many it stands for, and how likely."""
         for place, letter in enumerate(word):
-            for said in range(min(len(phones), place * MOST_PHONES) + 1):
-                for step in range(min(MOST_PHONES, len(phones) - said) + 1):
+            for said in range(min(len(phones), place * PHONES_A_LETTER) + 1):
+                for step in range(min(PHONES_A_LETTER, len(phones) - said) + 1):
                     yield place, said, step, self._chance((letter, tuple(phones[said : said + step])))
 
     def _chance(self, spelled: Spelled) -> float:
