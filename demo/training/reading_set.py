@@ -1,8 +1,7 @@
 """`python -m demo.training.reading_set`: speaks and encodes what the language model learns to read.
 
 Blocks are made independently of each other, each from its number alone: any number of processes, on any machine, can
-make some of them, and a killed one goes on. Each reading begins somewhere else within its first frame, so that no two
-clips share their frames' borders.
+make some of them, and a killed one goes on.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from tqdm import tqdm
 
 from demo.codec import SAMPLE_RATE
 from demo.domain import Domain
-from demo.training.features import HOP
-from demo.training.flite import Phone, pronunciations, speak_timed
+from demo.training.flite import pronunciations, speak_timed
 from demo.training.latent_set import CodeSpace, encode
 from demo.training.letter_timing import LetterTiming, words_of
 from demo.training.open_text import OpenText
+from demo.training.phone_frames import PhoneFrames
 from demo.training.quantizer import quantize
 from demo.training.readings import VOICES, Reading, write_readings
 from demo.training.speech_set import HELD_OUT_SEED
@@ -51,7 +50,7 @@ class ReadingMaker:
         self._space, self._codec = space, codec
         self._spelling = Spelling.learn(pronunciations(_open_text().frequent[:SPELLED_WORDS]))
 
-    def read(self, texts: Sequence[str], generator: random.Random, late: bool = True) -> list[Reading]:
+    def read(self, texts: Sequence[str]) -> list[Reading]:
         """The first voice reads each text, and the others take turns."""
         spoken_alone = pronunciations({word for text in texts for word in words_of(text)})
         first, *others = VOICES
@@ -59,28 +58,26 @@ class ReadingMaker:
         for place, text in enumerate(texts):
             alone = [spoken_alone[word] for word in words_of(text)]
             for voice in (first, others[place % len(others)]):
-                delay = generator.randrange(HOP) if late else 0
-                readings.append(self._read(text, voice, alone, delay, place < REFERENCES))
+                readings.append(self._read(text, voice, alone, place < REFERENCES))
         return readings
 
     @torch.no_grad()
-    def _read(self, text: str, voice: str, alone: Sequence[Sequence[str]], delay: int, is_reference: bool) -> Reading:
+    def _read(self, text: str, voice: str, alone: Sequence[Sequence[str]], is_reference: bool) -> Reading:
         audio, phones = speak_timed(text, voice, SAMPLE_RATE)
-        audio = np.concatenate([np.zeros(delay, np.float32), audio])
-        phones = [Phone(phone.name, phone.end + delay / SAMPLE_RATE) for phone in phones]
-        codes = quantize(self._space.latents.latents(audio), self._space.codebooks)[0].T.numpy()
+        frames = PhoneFrames.of(phones)
+        codes = quantize(self._space.latents.latents(audio, frames.borders), self._space.codebooks)[0].T.numpy()
         heard = None
         if is_reference:
             heard = quantize(encode(self._codec, audio), self._space.codebooks)[0].T.numpy()
         timing = LetterTiming(text, alone, phones, self._spelling)
-        return Reading(text, voice, codes, heard, timing.places(codes.shape[1], HOP / SAMPLE_RATE), timing.sounds)
+        return Reading(text, voice, codes, heard, np.repeat(timing.places, frames.counts), timing.sounds)
 
 
 def make_block(folder: Path, number: int, maker: ReadingMaker | None = None) -> None:
     """Writes block `number`, the same wherever it is made; in a process of `main`'s with its maker."""
     text, generator = _open_text(), random.Random(f"{SEED} {number}")
     texts = [text.draw(generator) for _ in range(SENTENCES)]
-    write_readings(block_file(folder, number), (maker or _inherited[0]).read(texts, generator))
+    write_readings(block_file(folder, number), (maker or _inherited[0]).read(texts))
 
 
 def block_file(folder: Path, number: int) -> Path:
@@ -119,7 +116,7 @@ def main() -> None:
         (HELD_OUT_OPEN, [f"{sentence.capitalize()}." for sentence in _open_text().held_out.sentences]),
     ):
         if not (out / f"{name}.npz").exists():
-            write_readings(out / f"{name}.npz", maker.read(texts, random.Random(SEED), late=False))
+            write_readings(out / f"{name}.npz", maker.read(texts))
     numbers = range(arguments.first, arguments.first + arguments.blocks)
     missing = [number for number in numbers if not block_file(folder, number).exists()]
     with ProcessPoolExecutor(arguments.workers, get_context("fork"), _inherit, (maker,)) as pool:

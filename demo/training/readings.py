@@ -31,7 +31,7 @@ class Reading:
     """One sentence in one voice.
 
     `codes` int64 [codebooks, frames] are what the model is to say, from the speech's own latents; `heard`, of some
-    readings, are the same frames as the codec's encoder hears them, which is what a reference clip looks like. `places`
+    readings, is the speech as the codec's encoder hears it, which is what a reference clip looks like. `places`
     int64 [frames] is the character of `written` being spoken, its length in the silence at the end; `sounds` int64
     [characters, PHONES_A_LETTER] are the phones, by their places in PHONES, that each character stands for.
     """
@@ -55,7 +55,7 @@ def write_readings(file: Path, readings: Sequence[Reading]) -> None:
             written=np.frombuffer("\n".join(reading.written for reading in readings).encode(), np.uint8),
             voices=np.array([VOICES.index(reading.voice) for reading in readings], np.uint8),
             frames=np.array([reading.codes.shape[1] for reading in readings], np.uint16),
-            is_heard=np.array([one is not None for one in heard]),
+            heard_frames=np.array([0 if one is None else one.shape[1] for one in heard], np.uint16),
             codes=_packed([reading.codes for reading in readings]),
             heard=_packed([one for one in heard if one is not None]),
             places=np.concatenate([reading.places for reading in readings]).astype(np.uint8),
@@ -67,14 +67,16 @@ def read_readings(file: Path) -> Iterator[Reading]:
     """The readings of a file, as they were written."""
     with np.load(file) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    frames, is_heard = arrays["frames"].astype(np.int64), arrays["is_heard"]
-    codes = iter(_unpacked(arrays["codes"], frames))
-    heard = iter(_unpacked(arrays["heard"], frames[is_heard]))
+    frames, heard_frames = arrays["frames"].astype(np.int64), arrays["heard_frames"].astype(np.int64)
+    codes = _unpacked(arrays["codes"], frames)
+    heard = _unpacked(arrays["heard"], heard_frames)
     places = np.split(arrays["places"].astype(np.int64), np.cumsum(frames)[:-1])
     written = arrays["written"].tobytes().decode().split("\n")
     sounds = np.split(arrays["sounds"].astype(np.int64), np.cumsum([len(text) for text in written])[:-1])
-    for text, voice, place, sound, known in zip(written, arrays["voices"], places, sounds, is_heard, strict=True):
-        yield Reading(text, VOICES[voice], next(codes), next(heard) if known else None, place, sound)
+    for text, voice, said, clip, place, sound in zip(
+        written, arrays["voices"], codes, heard, places, sounds, strict=True
+    ):
+        yield Reading(text, VOICES[voice], said, clip if clip.size else None, place, sound)
 
 
 def _packed(clips: Sequence[np.ndarray]) -> np.ndarray:

@@ -45,18 +45,18 @@ POOL = 25  # steps whose examples are drawn together
 # Up to which share of the training: reading is learned on short prompts first; then come references and scenes, and at
 # last conversations.
 PHASES = (
-    (0.1, Shares(reference=0.0, scene=0.0, conversation=0.0)),
+    (0.3, Shares(reference=0.0, scene=0.0, conversation=0.0)),
     (0.75, Shares(reference=0.2, scene=0.05, conversation=0.1)),
     (1.0, Shares(reference=0.2, scene=0.05, conversation=0.5)),
 )
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.05, 400
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
-CODEBOOK_DECAY = 0.7
+CODEBOOK_DECAY = 0.6
 # (layer, head) of the heads guided to the letter being spoken and to the one after it.
 ON_LETTER, ON_COMING = ((2, 0), (3, 0), (4, 0)), ((3, 4), (4, 4))
 HEADS = (*ON_LETTER, *ON_COMING)
-GUIDANCE = 0.3  # of the guided heads' loss beside the codes'
-NAMING = 0.3  # of the loss of naming phones, in the text and in the speech
+GUIDANCE = 1.0  # of the guided heads' loss beside the codes'
+NAMING = 1.0  # of the loss of naming phones, in the text and in the speech
 NAMED_IN_TEXT, NAMED_IN_SPEECH = 3, 5  # layers after which
 HELD_OUT_BATCHES, HELD_OUT_POSITIONS = 3, 2400
 # The weights, in pieces that are easily brought from one machine to another.
@@ -101,7 +101,7 @@ class LanguageModelTraining(Training):
     ) -> None:
         self._batches, self._held_out = batches, dict[str, list[Batch]]()
         for name, maker in held_out.items():
-            for kind, shares in (("alone", PHASES[1][1]), ("in conversation", replace(PHASES[2][1], conversation=1.0))):
+            for kind, shares in (("alone", PHASES[0][1]), ("in conversation", replace(PHASES[2][1], conversation=1.0))):
                 drawn = maker.batches(HELD_OUT_BATCHES, HELD_OUT_POSITIONS, random.Random(SEED), shares)
                 self._held_out[f"{name} {kind}"] = drawn
         torch.manual_seed(SEED)
@@ -114,7 +114,7 @@ class LanguageModelTraining(Training):
             {"params": [one for one in self.model.parameters() if one.dim() > 1], "weight_decay": WEIGHT_DECAY},
             {"params": [one for one in self.model.parameters() if one.dim() == 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98), fused=DEVICE.type == "cuda")
+        optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98), fused=True)
         weights = torch.tensor([CODEBOOK_DECAY**codebook for codebook in range(NUM_CODEBOOKS)], device=DEVICE)
         self._weights = weights / weights.sum()
         super().__init__(self.model, optimizer, file, steps, WARM_UP, final_share=0.03, max_gradient=1.0)
@@ -169,7 +169,9 @@ class LanguageModelTraining(Training):
                 for after, rows in ((NAMED_IN_TEXT, in_text), (NAMED_IN_SPEECH, places.rows))
             ]
         logits = logits.view(-1, NUM_CODEBOOKS, CODEBOOK_SIZE).float()
-        losses = functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
+        losses = functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+        ).view_as(targets)
         counted = targets != IGNORED
         hits = (logits.argmax(dim=-1) == targets) & counted
         guided = [
