@@ -29,8 +29,8 @@ from demo.training.train_language_model import DTYPE, STATE, WEIGHTS
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
 
-# Of several sentences at once the model gets lost; and it hears who spoke last better than whose turn a tag says it is.
-SUITING = {"chunk_words": 10, "dialogue_context": "own"}
+# No sentence that it learns alone is longer; and it hears who spoke last better than whose turn a tag says it is.
+SUITING = {"chunk_words": 14, "dialogue_context": "own"}
 HEAD = "audio_lm_head.weight"
 # Of the head's logits: a model this small leaves the wrong codes too much, and the presets' temperatures are made for a
 # large one's. An exact factor in any kind of floating-point number.
