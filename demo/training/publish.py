@@ -21,6 +21,7 @@ from demo.make_checkpoint import CODEC_FOLDER, SHARD_BYTES
 from demo.sizes import SIZES
 from demo.tokenizer import write_json, write_text_side
 from demo.training.flite import speak
+from demo.training.open_text import WORDS
 from demo.training.reading_set import HELD_OUT_DOMAIN
 from demo.training.readings import VOICES
 from demo.training.speech_set import SpeechSet
@@ -29,8 +30,8 @@ from demo.training.train_language_model import DTYPE, STATE, WEIGHTS
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
 
-# No sentence that it learns alone is longer; and it hears who spoke last better than whose turn a tag says it is.
-SUITING = {"chunk_words": 14, "dialogue_context": "own"}
+# No string of words learned alone is longer; and it hears who spoke last better than whose turn a tag says it is.
+SUITING = {"chunk_words": max(WORDS), "dialogue_context": "own"}
 HEAD = "audio_lm_head.weight"
 # Of the head's logits: a model this small leaves the wrong codes too much, and the presets' temperatures are made for a
 # large one's. An exact factor in any kind of floating-point number.
