@@ -14,10 +14,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from demo.training.readings import VOICES
-
 PAUSE = "pau"
 TOGETHER = 40  # words whose pronunciations are asked for at once
+PRONOUNCER = "kal16"  # the voice that is soonest done; its phones are the other voices'
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def speak_timed(text: str, voice: str, sample_rate: int) -> tuple[np.ndarray, li
 
 
 def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The phones of each word spoken alone; their names are the same in every voice."""
+    """The phones of each word spoken alone, by any of the voices."""
     found: dict[str, tuple[str, ...]] = {}
     ordered = sorted(words)
     for start in range(0, len(ordered), TOGETHER):
@@ -59,7 +58,7 @@ def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 def _phones(text: str) -> list[tuple[str, ...]]:
     """Those between the pauses."""
-    names = _run(text, VOICES[0], "-ps", Path("none")).split()
+    names = _run(text, PRONOUNCER, "-ps", Path("none")).split()
     return [tuple(run) for is_pause, run in itertools.groupby(names, key=lambda name: name == PAUSE) if not is_pause]
 
 

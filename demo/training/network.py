@@ -8,7 +8,7 @@ both compute the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,21 @@ class Places:
     rows: torch.Tensor
 
 
+def run_layer(
+    layer: Any, hidden: torch.Tensor, positions: tuple[torch.Tensor, torch.Tensor], places: Places, heads: list[int]
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The residual stream [batch, length, hidden] behind a layer, and of its `heads` the attention of `places.rows`."""
+    normed = _either(hidden, places, layer.input_layernorm, layer.audio_input_layernorm)
+    mixed, maps = _attend(layer.self_attn, normed, positions, heads, places.rows)
+    hidden = hidden + mixed
+    return hidden + _either(
+        hidden,
+        places,
+        nn.Sequential(layer.post_attention_layernorm, layer.mlp),
+        nn.Sequential(layer.audio_post_attention_layernorm, layer.audio_mlp),
+    ), maps
+
+
 def forward(
     model: HiggsAudioV2ForConditionalGeneration,
     ids: torch.Tensor,
@@ -44,25 +59,21 @@ def forward(
     places: Places,
     heads: Collection[tuple[int, int]],
     after: Collection[int],
+    layer_run: Callable[..., tuple[torch.Tensor, list[torch.Tensor]]] = run_layer,
 ) -> Output:
     """What the model makes of `ids` int64 [batch, length], padded on the right, and `columns` int64 [audio, codebooks]
-    at its audio positions; with the attention of `heads`, (layer, head) each, and the states `after` so many layers."""
+    at its audio positions; with the attention of `heads`, (layer, head) each, and the states `after` so many layers.
+
+    `layer_run` may be `run_layer` compiled.
+    """
     core = model.model
     hidden = _put(core.embed_tokens(ids), places.audio, core.embed_audio_tokens(columns))
     positions = core.rotary_emb(hidden, torch.arange(ids.shape[1], device=ids.device)[None])
     attention, between = dict[tuple[int, int], torch.Tensor](), dict[int, torch.Tensor]()
     for index, layer in enumerate(core.layers):
-        normed = _either(hidden, places, layer.input_layernorm, layer.audio_input_layernorm)
         wanted = [head for at, head in heads if at == index]
-        mixed, maps = _attend(layer.self_attn, normed, positions, wanted, places.rows)
-        hidden = hidden + mixed
+        hidden, maps = layer_run(layer, hidden, positions, places, wanted)
         attention |= {(index, head): one for head, one in zip(wanted, maps, strict=True)}
-        hidden = hidden + _either(
-            hidden,
-            places,
-            nn.Sequential(layer.post_attention_layernorm, layer.mlp),
-            nn.Sequential(layer.audio_post_attention_layernorm, layer.audio_mlp),
-        )
         if index + 1 in after:
             between[index + 1] = hidden
     return Output(core.norm(hidden), between, attention)

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from demo.codec import SAMPLE_RATE
 from demo.domain import Domain
-from demo.training.flite import VOICES, speak
+from demo.training.flite import speak
 from demo.training.open_text import OpenText
+from demo.training.readings import VOICES
 from runtime.formats.whole_files import whole_file
 
 BLOCK = 50  # sentences per file: the most that a kill loses

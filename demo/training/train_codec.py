@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from convert.codec import load_codec
 from convert.torchaudio_shim import Codec
@@ -32,10 +31,38 @@ from demo.training.speech_set import SpeechSet
 SENTENCES, HELD_OUT_COUNT = 1000, 100
 STEPS = {"decoder": 3600, "encoder": 3000, "polish": 700}
 RATE = {"decoder": 6e-4, "encoder": 1e-3, "polish": 2e-4}
-DECODER_BATCH, DECODER_FRAMES = 6, 12
-ENCODER_BATCH, ENCODER_FRAMES, ENCODER_MARGIN = 8, 28, 3  # frames at a crop's ends miss what lies beyond it
+CROPS = {"decoder": (6, 12), "encoder": (8, 28)}  # of a step, and the frames of each
+ENCODER_MARGIN = 3  # frames at a crop's ends miss what lies beyond it
 LISTEN_EVERY_NTH = 12  # of the held-out clips
 ON_GPU = 6  # times as many crops a step
+
+
+class Crops:
+    """Pieces of `frames` frames, cut where the training runs: the clips lie there, one behind the other."""
+
+    def __init__(self, clips: Sequence[Clip], frames: int) -> None:
+        self._frames = torch.arange(frames)
+        lengths = [max(frames, len(clip.latents)) for clip in clips]
+        # The end of speech is silence, whose latents are the last frame's.
+        latents = [
+            np.pad(clip.latents, ((0, length - len(clip.latents)), (0, 0)), "edge")
+            for clip, length in zip(clips, lengths, strict=True)
+        ]
+        samples = [
+            np.pad(clip.utterance.audio, (0, length * HOP - len(clip.utterance.audio)))
+            for clip, length in zip(clips, lengths, strict=True)
+        ]
+        self._latents = torch.from_numpy(np.concatenate(latents)).to(DEVICE)
+        self._samples = torch.from_numpy(np.concatenate(samples)).view(-1, HOP).to(DEVICE)
+        self._firsts = torch.tensor([0, *lengths[:-1]]).cumsum(0)
+        self._places = torch.tensor(lengths) - frames + 1  # where a piece of each clip can begin
+
+    def draw(self, generator: torch.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """`count` pieces: latents float32 [count, frames, size] and samples float32 [count, frames * HOP]."""
+        clip = torch.randint(len(self._firsts), (count,), generator=generator)
+        begins = self._firsts[clip] + (torch.rand(count, generator=generator) * self._places[clip]).long()
+        frames = (begins[:, None] + self._frames).to(DEVICE)
+        return self._latents[frames], self._samples[frames].flatten(1)
 
 
 class CodecTraining(Training):
@@ -50,9 +77,10 @@ class CodecTraining(Training):
         held_out: Sequence[Clip],
         file: Path,
     ) -> None:
-        self.parts, self.codebooks = parts, space.codebooks
-        self._crops = ON_GPU if DEVICE.type == "cuda" else 1
-        self._train, self._held_out = train, held_out[::LISTEN_EVERY_NTH]
+        self.parts, self.codebooks = parts, space.codebooks.to(DEVICE)
+        count, frames = CROPS["encoder" if part == "encoder" else "decoder"]
+        self.crops, self.count = Crops(train, frames), count * (ON_GPU if DEVICE.type == "cuda" else 1)
+        self._held_out = held_out[::LISTEN_EVERY_NTH]
         self._listener = Listener(word for clip in held_out for word in clip.utterance.sentence.split())
         parts.codec.to(DEVICE)
         module = parts.encoder if part == "encoder" else parts.decoder
@@ -61,20 +89,6 @@ class CodecTraining(Training):
     @abstractmethod
     def decoded(self, clip: Clip) -> np.ndarray:
         """A held-out clip as the codec would give it back."""
-
-    def crops(self, generator: torch.Generator, count: int, frames: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """`count` pieces of `frames` frames: latents [frames, size] and samples [frames * HOP]."""
-        pieces = []
-        for index in torch.randint(len(self._train), (count,), generator=generator).tolist():
-            clip = self._train[index]
-            start = int(torch.randint(max(1, len(clip.latents) - frames + 1), (), generator=generator))
-            latents = torch.from_numpy(clip.latents[start : start + frames])
-            samples = torch.from_numpy(clip.utterance.audio[start * HOP : (start + frames) * HOP])
-            missing = frames - len(latents)
-            if missing:  # the end of speech is silence, whose latents are the last frame's
-                latents = torch.cat([latents, latents[-1:].expand(missing, -1)])
-            pieces.append((latents, functional.pad(samples, (0, frames * HOP - len(samples)))))
-        return pieces
 
     def word_errors(self) -> str:
         """Word error rate of the held-out clips, and that of the speech itself."""
@@ -97,18 +111,18 @@ class DecoderTraining(CodecTraining):
 
     def loss(self) -> torch.Tensor:
         """Spectral distance of decoded crops from the speech."""
-        generator, count = torch.Generator().manual_seed(SEED + self.step), DECODER_BATCH * self._crops
-        latents, samples = zip(*self.crops(generator, count, DECODER_FRAMES), strict=True)
-        sums = quantize(torch.stack(latents), self.codebooks)[1]  # [batch, frames, codebooks, size]
-        kept = torch.randint(1, len(self.codebooks) + 1, (count,), generator=generator)
-        kept[::2] = len(self.codebooks)
-        heard = torch.stack([clip[:, number - 1] for clip, number in zip(sums, kept.tolist(), strict=True)])
-        return self.distance(self.parts.decode(heard.to(DEVICE)), torch.stack(samples).to(DEVICE))
+        generator = torch.Generator().manual_seed(SEED + self.step)
+        latents, samples = self.crops.draw(generator, self.count)
+        sums = quantize(latents, self.codebooks)[1]  # [count, frames, codebooks, size]
+        last = torch.randint(len(self.codebooks), (self.count,), generator=generator)
+        last[::2] = len(self.codebooks) - 1
+        heard = sums[torch.arange(self.count), :, last]
+        return self.distance(self.parts.decode(heard), samples)
 
     @torch.no_grad()
     def decoded(self, clip: Clip) -> np.ndarray:
-        sums = quantize(torch.from_numpy(clip.latents), self.codebooks)[1]
-        return self.parts.decode(sums[None, :, -1].to(DEVICE))[0].cpu().numpy()
+        sums = quantize(torch.from_numpy(clip.latents).to(DEVICE), self.codebooks)[1]
+        return self.parts.decode(sums[None, :, -1])[0].cpu().numpy()
 
     def report(self) -> str:
         return f"held out {self.word_errors()}"
@@ -120,21 +134,20 @@ class EncoderTraining(CodecTraining):
     def loss(self) -> torch.Tensor:
         """Mean square distance of the latents, in units of their variance."""
         generator = torch.Generator().manual_seed(SEED + self.step)
-        latents, samples = zip(*self.crops(generator, ENCODER_BATCH * self._crops, ENCODER_FRAMES), strict=True)
+        latents, samples = self.crops.draw(generator, self.count)
         inner = slice(ENCODER_MARGIN, -ENCODER_MARGIN)
-        found = self.parts.encode(torch.stack(samples).to(DEVICE))
-        return (found[:, inner] - torch.stack(latents)[:, inner].to(DEVICE)).square().mean()
+        return (self.parts.encode(samples) - latents)[:, inner].square().mean()
 
     @torch.no_grad()
     def decoded(self, clip: Clip) -> np.ndarray:
-        sums = quantize(self.encoded(clip), self.codebooks)[1]
-        return self.parts.decode(sums[None, :, -1].to(DEVICE))[0].cpu().numpy()
+        sums = quantize(self.encoded(clip).to(DEVICE), self.codebooks)[1]
+        return self.parts.decode(sums[None, :, -1])[0].cpu().numpy()
 
     @torch.no_grad()
     def report(self) -> str:
         pairs = [(self.encoded(clip), torch.from_numpy(clip.latents)) for clip in self._held_out]
         left = torch.stack([(found - wanted).square().mean() for found, wanted in pairs]).mean()
-        equal = [(quantize(found, self.codebooks)[0].T.numpy() == clip.codes).mean(axis=1)
+        equal = [(quantize(found.to(DEVICE), self.codebooks)[0].T.cpu().numpy() == clip.codes).mean(axis=1)
                  for (found, _), clip in zip(pairs, self._held_out, strict=True)]  # fmt: skip
         shares = " ".join(f"{share:.2f}" for share in np.mean(equal, axis=0))
         return f"held out {left:.3f}, equal codes {shares}, {self.word_errors()}"

@@ -8,19 +8,15 @@ flite says when it speaks which phone, so they learn to attend to the letter bei
 half way up the spoken letter's phones must be named once more, where they are spoken.
 
 It needs the readings and nothing else: neither flite nor the codec, so that a machine with a GPU and little else can do
-it. A folder of readings may grow while it learns.
+it.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import random
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -30,25 +26,17 @@ from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneratio
 from convert.safetensors_writer import TensorSpec
 from demo.language_model import config_json
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, ModelSize
-from demo.training.conversations import Shares
+from demo.training.batches import PHASES, Batches
 from demo.training.examples import IGNORED, Batch, ExampleMaker
 from demo.training.loop import DEVICE, IN_BFLOAT16, SEED, Training
-from demo.training.network import Places, forward, rows_of
-from demo.training.readings import PHONES, PHONES_A_LETTER, Reading, read_readings
+from demo.training.network import Places, forward, rows_of, run_layer
+from demo.training.readings import PHONES, PHONES_A_LETTER, read_readings
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
 
 STEPS = 40000
 # Of a step's examples together. A GPU is hardly busier with more.
 POSITIONS = {"cpu": 1200, "cuda": 16000}
-POOL = 25  # steps whose examples are drawn together
-# Up to which share of the training: reading is learned on short prompts first; then come references and scenes, and at
-# last conversations.
-PHASES = (
-    (0.3, Shares(reference=0.0, scene=0.0, conversation=0.0)),
-    (0.75, Shares(reference=0.2, scene=0.05, conversation=0.1)),
-    (1.0, Shares(reference=0.2, scene=0.05, conversation=0.5)),
-)
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.05, 400
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
 CODEBOOK_DECAY = 0.6
@@ -64,30 +52,6 @@ WEIGHTS, DTYPE, PIECE_BYTES = "language_model", torch.bfloat16, 15_000_000
 STATE = "language_model.pt"  # of a training that has not ended
 
 
-class Batches:
-    """The steps' batches; with `workers`, drawn by so many processes ahead of the steps."""
-
-    def __init__(self, folder: Path, positions: int, workers: int) -> None:
-        self._folder, self._positions, self._workers = folder, positions, workers
-        self._pool = (
-            ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) if workers else None
-        )
-
-    def pool(self, number: int, progress: float) -> Future[list[Batch]] | list[Batch]:
-        """The batches of steps `number * POOL` and on, or their promise."""
-        job = (self._folder, self._positions, number, shares_at(progress))
-        return self._pool.submit(_draw_pool, *job) if self._pool else _draw_pool(*job)
-
-    @property
-    def ahead(self) -> int:
-        """How many pools are worth asking for before they are needed."""
-        return 2 * self._workers
-
-    def close(self) -> None:
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
-
-
 class LanguageModelTraining(Training):
     """Next columns of codes, given prompt and columns so far."""
 
@@ -98,8 +62,10 @@ class LanguageModelTraining(Training):
         file: Path,
         size: ModelSize = SIZES["trained"],
         steps: int = STEPS,
+        is_compiled: bool = False,
     ) -> None:
-        self._batches, self._held_out = batches, dict[str, list[Batch]]()
+        self._layer_run = torch.compile(run_layer, dynamic=True) if is_compiled else run_layer
+        self._held_out = dict[str, list[Batch]]()
         for name, maker in held_out.items():
             for kind, shares in (("alone", PHASES[0][1]), ("in conversation", replace(PHASES[2][1], conversation=1.0))):
                 drawn = maker.batches(HELD_OUT_BATCHES, HELD_OUT_POSITIONS, random.Random(SEED), shares)
@@ -118,7 +84,7 @@ class LanguageModelTraining(Training):
         weights = torch.tensor([CODEBOOK_DECAY**codebook for codebook in range(NUM_CODEBOOKS)], device=DEVICE)
         self._weights = weights / weights.sum()
         super().__init__(self.model, optimizer, file, steps, WARM_UP, final_share=0.03, max_gradient=1.0)
-        self._drawn = self._steps_batches()
+        self._drawn = batches.of_steps(self.step, lambda: self.progress)
 
     def loss(self) -> torch.Tensor:
         """Cross-entropy a code, the first codebooks weighing more, that of the guided heads, and that of naming."""
@@ -134,16 +100,6 @@ class LanguageModelTraining(Training):
             loss, accuracy, guided, naming = (" ".join(f"{value:.2f}" for value in values) for values in means)
             said.append(f"{name}: loss {loss}, accuracy {accuracy}, guided heads {guided}, naming {naming}")
         return "held out " + "; ".join(said)
-
-    def _steps_batches(self) -> Iterator[Batch]:
-        waiting = []
-        for number in itertools.count(self.step // POOL):
-            waiting.append(self._batches.pool(number, self.progress))
-            if len(waiting) > self._batches.ahead:
-                pool = waiting.pop(0)
-                drawn = pool.result() if isinstance(pool, Future) else pool
-                done = max(0, self.step - (number - len(waiting)) * POOL)  # of a pool in which the last run ended
-                yield from drawn[done:]
 
     def _measure(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Cross-entropy and accuracy of each codebook, float32 [codebooks]; cross-entropy of each guided head, and of
@@ -162,7 +118,7 @@ class LanguageModelTraining(Training):
         )
         # Padding stands behind everything, where a causal model cannot see it: no attention mask is needed.
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=IN_BFLOAT16):
-            output = forward(self.model, ids, columns, places, HEADS, (NAMED_IN_TEXT, NAMED_IN_SPEECH))
+            output = forward(self.model, ids, columns, places, HEADS, (NAMED_IN_TEXT, NAMED_IN_SPEECH), self._layer_run)
             logits = self.model.audio_lm_head(rows_of(output.last, places.rows))
             named = [
                 self._text_head(self.model.model.norm(rows_of(output.between[after], rows)))
@@ -193,22 +149,6 @@ class LanguageModelTraining(Training):
         growing.rename(folder)
 
 
-def shares_at(progress: float) -> Shares:
-    """Of the examples, at this share of the training."""
-    return next(shares for end, shares in PHASES if progress < end or end == 1.0)
-
-
-_known = dict[Path, list[Reading]]()  # what this process has read of a folder's files
-
-
-def _draw_pool(folder: Path, positions: int, number: int, shares: Shares) -> list[Batch]:
-    for file in sorted(folder.glob("*.npz")):
-        if file not in _known:
-            _known[file] = list(read_readings(file))
-    readings = [reading for file in sorted(_known) if file.parent == folder for reading in _known[file]]
-    return ExampleMaker(readings, trained_tokenizer()).batches(POOL, positions, random.Random(SEED + number), shares)
-
-
 def _moved(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.pin_memory().to(DEVICE, non_blocking=True) if DEVICE.type == "cuda" else tensor
 
@@ -233,6 +173,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="end after so many minutes instead of the recipe's steps")
     parser.add_argument("--positions", type=int, default=POSITIONS[DEVICE.type], help="of a step's examples together")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw examples (0: between the steps)")
+    parser.add_argument("--compile", action="store_true", help="the layers, for faster steps after two slow minutes")
     arguments = parser.parse_args()
     weights = arguments.work / WEIGHTS
     if weights.exists():
@@ -245,7 +186,7 @@ def main() -> None:
     }
     batches = Batches(readings / "reading_train", arguments.positions, arguments.workers)
     try:
-        training = LanguageModelTraining(batches, held_out, arguments.work / STATE)
+        training = LanguageModelTraining(batches, held_out, arguments.work / STATE, is_compiled=arguments.compile)
         training.run(arguments.until, arguments.minutes)
         if training.progress == 1:
             training.write(weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,21 +20,13 @@ from demo.domain import Domain
 from demo.language_model import config_json
 from demo.sizes import LETTER_VOCABULARY, SIZES
 from demo.training import loop
+from demo.training.batches import PHASES, Batches, shares_at
 from demo.training.conversations import Shares
 from demo.training.examples import ExampleMaker
-from demo.training.network import Places, forward, rows_of
+from demo.training.network import Places, forward, rows_of, run_layer
 from demo.training.publish import _learned
 from demo.training.readings import PHONES, VOICES, Reading, read_readings, write_readings
-from demo.training.train_language_model import (
-    DTYPE,
-    HEADS,
-    PHASES,
-    STATE,
-    WEIGHTS,
-    Batches,
-    LanguageModelTraining,
-    shares_at,
-)
+from demo.training.train_language_model import DTYPE, HEADS, STATE, WEIGHTS, LanguageModelTraining
 from demo.training.vocabulary import trained_tokenizer
 from tests.conftest import ROOT
 
@@ -64,9 +57,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def training(folder: Path, file: Path, workers: int = 0, steps: int = 60) -> LanguageModelTraining:
+def training(folder: Path, file: Path, steps: int = 60) -> LanguageModelTraining:
     held_out = {"few": ExampleMaker(made(7), trained_tokenizer())}
-    return LanguageModelTraining(Batches(folder, 400, workers), held_out, file, SIZE, steps)
+    return LanguageModelTraining(Batches(folder, 400, workers=0), held_out, file, SIZE, steps)
 
 
 def test_readings_are_kept_as_they_were(folder):
@@ -89,8 +82,12 @@ def test_a_sentence_too_long_for_its_places_is_refused(tmp_path):
     assert not (tmp_path / "long.npz").exists()
 
 
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a CPU with g++")
+
+
+@pytest.mark.parametrize("is_compiled", [False, pytest.param(True, marks=[pytest.mark.long, needs_compiler])])
 @torch.no_grad()
-def test_the_forward_pass_is_transformers(folder):
+def test_the_forward_pass_is_transformers(folder, is_compiled):
     torch.manual_seed(1)
     model = HiggsAudioV2ForConditionalGeneration(
         HiggsAudioV2Config(**config_json(SIZE, "float32") | {"attn_implementation": "eager"}), use_text_head=True
@@ -109,7 +106,8 @@ def test_the_forward_pass_is_transformers(folder):
     )
     flat = batch.ids.flatten() == model.config.audio_token_id
     places = Places(*((~flat).nonzero()[:, 0], flat.nonzero()[:, 0], flat.nonzero()[:, 0][3:]))
-    ours = forward(model, batch.ids, batch.columns, places, HEADS, AFTER)
+    layer_run = torch.compile(run_layer, dynamic=True) if is_compiled else run_layer
+    ours = forward(model, batch.ids, batch.columns, places, HEADS, AFTER, layer_run)
     assert torch.allclose(ours.last, theirs.last_hidden_state, atol=TOLERANCE)
     for after in AFTER:
         expected = theirs.hidden_states[after]
@@ -150,10 +148,11 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
 
 
 def test_examples_drawn_by_processes_are_the_same(folder, tmp_path):
-    alone, helped = training(folder, tmp_path / "alone.pt"), training(folder, tmp_path / "helped.pt", workers=1)
+    alone, batches = training(folder, tmp_path / "alone.pt"), Batches(folder, 400, workers=1)
+    helped = LanguageModelTraining(batches, {}, tmp_path / "helped.pt", SIZE, alone.steps)
     alone.run(until=3)
     helped.run(until=3)
-    helped._batches.close()
+    batches.close()
     for ours, theirs in zip(alone.model.parameters(), helped.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 

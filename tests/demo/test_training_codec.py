@@ -14,10 +14,12 @@ from demo.codec import SAMPLE_RATE
 from demo.training.codec_parts import CodecParts
 from demo.training.features import HOP, LONG_BANDS, SHORT_BANDS, SHORT_STEPS, LatentSpace, frame_features
 from demo.training.flite import Phone
-from demo.training.latent_set import CodeSpace, encode
+from demo.training.latent_set import Clip, CodeSpace, encode
 from demo.training.loop import Training
 from demo.training.phone_frames import PhoneFrames
 from demo.training.quantizer import fit_codebooks, quantize
+from demo.training.speech_set import Utterance
+from demo.training.train_codec import Crops
 
 FRAMES = 60
 TIE = 1e-5  # of a latent's length: float32's rounding of sums of 64 squares
@@ -122,6 +124,25 @@ def test_a_codec_to_start_from_is_adapted_to_the_new_space(parts, space, speech)
     assert torch.allclose(adapted.decode(latents[None]), as_before, atol=1e-2 * as_before.abs().max())
     expected = encode(parts.codec, speech[0]) @ back[:64] - 0.375
     assert torch.allclose(encode(adapted.codec, speech[0]), expected, atol=1e-2 * expected.abs().max())
+
+
+def test_pieces_are_cut_from_everywhere_and_keep_speech_and_latents_together():
+    """The clips count through frames; the short one is followed by silence, which sounds like its last frame."""
+    counts, first = (2, 9), 0
+    clips = []
+    for count in counts:
+        numbers = np.arange(first, first + count, dtype=np.float32)
+        audio = numbers.repeat(HOP)[: count * HOP - 100]  # a clip's last frame is rarely whole
+        utterance = Utterance("", "", "slt", audio)
+        clips.append(Clip(utterance, numbers[:, None].repeat(64, axis=1), np.zeros((8, count), np.int64)))
+        first += count
+    latents, samples = Crops(clips, 4).draw(torch.Generator().manual_seed(0), 400)
+    found = {tuple(piece[:, 0].tolist()): said.view(4, HOP) for piece, said in zip(latents, samples, strict=True)}
+    assert set(found) == {(0, 1, 1, 1), *((n, n + 1, n + 2, n + 3) for n in range(2, 8))}
+    for piece, said in found.items():
+        numbers = [0, 1, 0, 0] if piece == (0, 1, 1, 1) else list(piece)
+        assert said[:, 0].tolist() == numbers
+        assert said[:, -1].tolist() == [0 if number in (1, 10) else number for number in numbers]
 
 
 class _Line(Training):
