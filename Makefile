@@ -281,10 +281,10 @@ bench-voices: demo-bundle ### measure first audio with and without a known voice
 bench-voice: demo-bundle ### measure how well the demo voice speaks: word errors, lengths, cloned voices, against flite (apt install flite)
 	@$(PY) -m tools.bench.voice --bundle $(DEMO_BUNDLE) --work $(TRAINED) --out artifacts/bench
 
-bench-open-voice: setup ### measure how well BUNDLE reads any English: word and phone errors against flite and its codec (apt install flite)
-	@$(PY) -m tools.bench.open_voice --bundle "$$BUNDLE" --work $(TRAINED) --out artifacts/bench
+bench-open-voice: demo-bundle ### measure how well the demo voice, or BUNDLE, reads any English: word and phone errors against flite and its codec (apt install flite)
+	@$(PY) -m tools.bench.open_voice --bundle $(if $(filter file,$(origin BUNDLE)),$(DEMO_BUNDLE),"$$BUNDLE") --work $(TRAINED) --out artifacts/bench
 
-demo-voice: setup ### train a voice that reads any English on flite's speech into artifacts/trained; MINUTES=10 on a GPU, days on a CPU; can be interrupted
+demo-voice: setup ### train a voice that reads any English on flite's speech into artifacts/trained; MINUTES=10 on a GPU, days on a CPU; resumes
 	@$(PY) -m demo.training --work $(TRAINED) --checkpoint $(TRAINED)/checkpoint --voices $(TRAINED)/voices \
 		--start $(DEMO_CHECKPOINT)/audio_tokenizer --workers $(WORKERS) $(if $(MINUTES),--minutes $(MINUTES))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 from higgs_tts import GenerationParams, HiggsClient, HiggsError, Speech
 
+from demo.domain import Domain
 from demo.listener import Listener
 from serve.errors import LaunchError
 from serve.triton import TritonServer
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{options.out}: first audio after {(speech.time_to_first_audio or 0) * 1000:.0f} ms, "
         f"{speech.seconds:.2f} s of audio, RTF {speech.real_time_factor:.2f}, finished: {speech.finish_reason}"
     )
-    print(_heard(speech))
+    print(_heard(options.text, speech))
     print(f"Triton stopped in {seconds:.1f} s")
     return 0
 
@@ -52,11 +54,13 @@ def _speak(url: str, text: str) -> Speech:
             return Speech.from_chunks(chunks, stream.started_at)
 
 
-def _heard(speech: Speech) -> str:
-    """One sentence on what an independent recogniser heard."""
+def _heard(text: str, speech: Speech) -> str:
+    """What an independent recogniser heard: by the domain's grammar if it holds the text's words, else by English."""
     if speech.report and speech.report.warnings:
-        return f"{'; '.join(speech.report.warnings)}; demo/domain.gram holds what it can say"
-    return f"PocketSphinx heard: {Listener().transcribe(speech.samples, speech.sample_rate)!r}"
+        return "; ".join(speech.report.warnings)
+    listener, said = Listener(), set(re.findall(r"[\w']+", text.lower()))
+    hear = listener.transcribe if said <= set(Domain.load().words) else listener.transcribe_english
+    return f"PocketSphinx heard: {hear(speech.samples, speech.sample_rate)!r}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The prompts that Boson's own code makes of a list of scenarios, as token ids of the demo checkpoint's tokenizer.
+"""The prompts that Boson's own code makes of a list of scenarios, as token ids of bytes.
 
 Writes the data of tests/text/test_boson_prompts.py. Run it again only when scenarios are added.
 It needs the original implementation with a transformers release of that time, in its own environment, and a checkout of
@@ -33,7 +33,13 @@ import torch
 from transformers import AutoTokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
-SCENARIOS = ROOT / "tests" / "triton_repo" / "data" / "boson_scenarios.json"
+sys.path.insert(0, str(ROOT))
+
+from demo.sizes import BYTE_VOCABULARY  # noqa: E402
+from demo.tokenizer import build_tokenizer, write_text_side  # noqa: E402
+
+MAX_POSITIONS = 4096
+SCENARIOS = ROOT / "tests" / "text" / "data" / "boson_scenarios.json"
 PROMPTS = SCENARIOS.with_name("boson_prompts.json")
 FRAMES = 2  # of every clip and every part
 # Imported by the original for its codec and its sound files, which nothing here needs.
@@ -120,7 +126,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the prompts of Boson's generation script for the scenarios.")
     parser.add_argument("script", type=Path, help="examples/generation.py of a checkout of boson-ai/higgs-audio")
     generation: Any = original(parser.parse_args().script)
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "demo" / "checkpoint")
+    with tempfile.TemporaryDirectory() as name:
+        write_text_side(Path(name), "", build_tokenizer(BYTE_VOCABULARY), MAX_POSITIONS)
+        tokenizer = AutoTokenizer.from_pretrained(name)
     generation.load_higgs_audio_tokenizer = lambda *_, **__: SimpleNamespace(
         encode=lambda _: torch.ones((8, FRAMES), dtype=torch.long)
     )

@@ -14,6 +14,7 @@ from higgs_tts import GenerationParams, HiggsClient, Speech
 
 from demo.listener import Listener, word_error_rate
 from demo.speaker import SpeakerEncoder
+from demo.training.conversations import SMART_VOICES
 from tests.demo.conftest import VOICES, WORD_ERROR_RATE, parts_of, words_of
 
 pytestmark = pytest.mark.long
@@ -60,6 +61,14 @@ def test_four_speakers_keep_their_voices(speech: Speech, figure: Callable[[str, 
     assert speech.report is not None
     assert speech.report.voices == SPEAKERS
     figure("a dialogue of four speakers in the demo voices", f"{right} of {len(heard)} turns in the right voice")
+
+
+def test_voices_are_chosen_by_feminine_and_masculine(client: HiggsClient) -> None:
+    """Of the voices it was taught so, and the same one throughout the dialogue."""
+    kinds = {speaker: "feminine" if voice == "slt" else "masculine" for speaker, voice in SPEAKERS.items()}
+    speech = client.synthesize(TRANSCRIPT, params=GenerationParams(speakers=kinds, hold_parts=True, seed=1))
+    turns = [line.partition(":")[0] for line in TRANSCRIPT.splitlines()]
+    assert voices_of(speech) == [(speaker, SMART_VOICES[kinds[speaker]]) for speaker in turns]
 
 
 def test_their_words_are_understood(

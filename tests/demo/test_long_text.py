@@ -16,9 +16,12 @@ from higgs_tts import GenerationParams, HiggsClient, Speech
 
 from demo.listener import Listener, word_error_rate
 from tests.demo.conftest import WORD_ERROR_RATE, parts_of, words_of
-from tests.demo.test_dialogue import TRANSCRIPT
 
-TEXT = " ".join(line.partition(": ")[2] for line in TRANSCRIPT.splitlines())
+# Sentences so long that the default settings make each of them a part of its own.
+TEXT = """My name is Anna and I live in London. A small yellow book is inside the house.
+I would like two cups of tea please. The weather in Paris is sunny and cold.
+My name is James and I live in Berlin. A big green cat is inside the hotel.
+I would like six cups of coffee please. The weather in Boston is rainy and cold."""
 FRAME_SECONDS = 0.02
 HALF_SECOND = 25  # frames
 PAUSE_DECIBELS = 30.0  # so far below the loudest frame nobody speaks

@@ -140,9 +140,9 @@ def test_pieces_are_cut_from_everywhere_and_keep_speech_and_latents_together():
     found = {tuple(piece[:, 0].tolist()): said.view(4, HOP) for piece, said in zip(latents, samples, strict=True)}
     assert set(found) == {(0, 1, 1, 1), *((n, n + 1, n + 2, n + 3) for n in range(2, 8))}
     for piece, said in found.items():
-        numbers = [0, 1, 0, 0] if piece == (0, 1, 1, 1) else list(piece)
-        assert said[:, 0].tolist() == numbers
-        assert said[:, -1].tolist() == [0 if number in (1, 10) else number for number in numbers]
+        begins = [0, 1, 0, 0] if piece == (0, 1, 1, 1) else list(piece)
+        assert said[:, 0].tolist() == begins
+        assert said[:, -1].tolist() == [0 if number in (1, 10) else number for number in begins]
 
 
 class _Line(Training):

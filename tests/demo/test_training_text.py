@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 
@@ -21,12 +20,9 @@ from demo.training.open_text import (
 )
 from demo.training.speech_set import bare
 from demo.training.vocabulary import trained_tokenizer
-from runtime.formats.exports import KNOWN_WORDS_FILE
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT
 from runtime.text.known_words import KnownWords
 from runtime.text.prompt_encoder import SYSTEM_TEXT
-
-CHECKPOINT = Path(__file__).resolve().parents[2] / "demo" / "checkpoint"
 
 
 def test_held_out_sentences_are_never_trained_on_and_all_words_are():
@@ -39,17 +35,14 @@ def test_held_out_sentences_are_never_trained_on_and_all_words_are():
 
 
 def test_written_sentences_hold_the_same_words():
-    domain, known = Domain.load(), KnownWords.read(CHECKPOINT / KNOWN_WORDS_FILE)
+    domain = Domain.load()
+    known = KnownWords(domain.words)
     for sentence in domain.sentences(200, 4, False):
         written = domain.written(sentence)
         assert written.lower().rstrip(".?") == sentence
         assert known.unknown(written) == []
         assert written[0].isupper() and written[-1] in ".?"
     assert known.unknown("Hello, Zanzibar!") == ["zanzibar"]
-
-
-def test_the_checkpoint_lists_the_words_of_its_domain():
-    assert (CHECKPOINT / KNOWN_WORDS_FILE).read_text().split() == Domain.load().words
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
+from demo.sizes import BYTE_VOCABULARY
+from demo.tokenizer import build_tokenizer
 from runtime.engine.types import AudioSegment, CodebookLayout, Prompt
 from runtime.speech.context import Context, ContextLimits
 from runtime.text.dialogue.voice_assignment import assign
@@ -23,7 +24,7 @@ from runtime.text.plan_writer import PlanWriter
 from runtime.text.prompt_encoder import PromptEncoder
 from runtime.text.request_options import parse_options
 from runtime.text.text_input import read_text
-from tests.text.test_plan_writer import LIMITS, OPTION_LIMITS, TOKENIZER, prefixes
+from tests.text.test_plan_writer import LIMITS, OPTION_LIMITS, prefixes
 from tests.text.test_voice_assignment import Profile, Voices
 
 DATA = Path(__file__).with_name("data")
@@ -37,9 +38,14 @@ CLIP = -1  # in place of whatever marks a clip
 LAYOUT = CodebookLayout(8, 1026, 1024, 1025)
 
 
+TOKENIZER = build_tokenizer(BYTE_VOCABULARY)
+
+
 @pytest.fixture(scope="module")
-def encoder() -> PromptEncoder:
-    return PromptEncoder(TOKENIZER)
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> PromptEncoder:
+    file = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    TOKENIZER.save(str(file))
+    return PromptEncoder(file)
 
 
 def request(scenario: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def prompts(encoder: PromptEncoder, scenario: dict[str, Any]) -> list[list[int]]
     )
     parts = text_parts(content.turns, params, language.code)
     plan = PlanWriter(encoder, LIMITS).speech(made, params.system, params).plan(parts, language, 0.0)
-    (prefix,) = prefixes(plan)
+    (prefix,) = prefixes(plan, mark=TOKENIZER.token_to_id("<|AUDIO_OUT|>"))
     context = Context(plan.plan, prefix, LAYOUT, ContextLimits(4096, 4096))
     written = []
     for part in plan.plan.parts:
@@ -93,8 +99,7 @@ def ids(prompt: Prompt) -> list[int]:
 
 
 def originals(scenario: dict[str, Any]) -> list[list[int]]:
-    tokens = json.loads(TOKENIZER.read_text())["added_tokens"]
-    clips = {token["id"] for token in tokens if token["content"] in ("<|AUDIO|>", "<|AUDIO_OUT|>")}
+    clips = {TOKENIZER.token_to_id(token) for token in ("<|AUDIO|>", "<|AUDIO_OUT|>")}
     return [[CLIP if token in clips else token for token in prompt] for prompt in PROMPTS[scenario["name"]]]
 
 
@@ -119,9 +124,8 @@ def test_clips_in_the_scene_are_transformers_template_but_for_their_first_mark(e
     clip = " <|audio_out_bos|><|AUDIO_OUT|><|audio_eos|>"
     scene = f"<|scene_desc_start|>\nA kitchen.\n\nSPEAKER0:{clip}\nSPEAKER1:{clip}\n<|scene_desc_end|>"
     header = "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nGenerate audio following instruction."
-    tokenizer = Tokenizer.from_file(str(TOKENIZER))
-    theirs = tokenizer.encode(f"{header}\n\n{scene}<|eot_id|>", add_special_tokens=False).ids
+    theirs = TOKENIZER.encode(f"{header}\n\n{scene}<|eot_id|>", add_special_tokens=False).ids
     ours = encoder.prefix(scene=["A kitchen.\n\nSPEAKER0: ", "\nSPEAKER1: ", ""]).tolist()
-    opening = {tokenizer.token_to_id("<|audio_bos|>"): tokenizer.token_to_id("<|audio_out_bos|>")}
+    opening = {TOKENIZER.token_to_id("<|audio_bos|>"): TOKENIZER.token_to_id("<|audio_out_bos|>")}
     assert ours != theirs
     assert [opening.get(token, token) for token in ours] == theirs

@@ -67,9 +67,9 @@ def read(encoder: PromptEncoder, written: WrittenPlan, codes: np.ndarray | None 
     return SpeechPlan.read(written.plan.write())
 
 
-def prefixes(written: WrittenPlan, codes: np.ndarray | None = None) -> tuple[Prefix, ...]:
+def prefixes(written: WrittenPlan, codes: np.ndarray | None = None, mark: int | None = None) -> tuple[Prefix, ...]:
     layout = CodebookLayout(8, 1026, 1024, 1025)
-    model = ModelDescription(layout, 1, 1, 1, 1 << 20, 4096, reference_mark())
+    model = ModelDescription(layout, 1, 1, 1, 1 << 20, 4096, reference_mark() if mark is None else mark)
     frames = written.reference_lengths // 960
     clip = np.zeros((8, int(frames.sum())), np.int32) if codes is None else codes
     return read_prefixes(SpeechPlan.read(written.plan.write()), clip, frames, model)
