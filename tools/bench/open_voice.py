@@ -1,8 +1,9 @@
 """`python -m tools.bench.open_voice`: what independent ears make of a voice that is to read any English.
 
-200 sentences of the 5,000 commonest words and 100 words that are rare or invented, none of them ever trained on.
-PocketSphinx hears the sentences among all strings of their words and by its own model of English, and of the single
-words the phones. The synthesiser's own speech, and the same through the bundle's codec, stand beside the bundle's.
+200 sentences of the 5,000 commonest words and 100 words that are rare or invented, none of them ever trained on, and a
+few sentences that make sense. PocketSphinx hears the sentences among all strings of their words and by its own model of
+English, and of the single words the phones. The synthesiser's own speech, and the same through the bundle's codec,
+stand beside the bundle's.
 """
 
 from __future__ import annotations
@@ -28,15 +29,29 @@ from tools.bench.voice import speak, through_codec
 
 # The synthesiser's phones that the recogniser calls otherwise.
 RENAMED = {"AX": "AH", "AXR": "ER", "IX": "IH"}
+EVERYDAY = (
+    "I would like to order a large pizza with mushrooms.",
+    "Your package will arrive tomorrow afternoon.",
+    "Please leave a message after the tone.",
+    "The quick brown fox jumps over the lazy dog.",
+    "We are sorry, but all of our agents are busy.",
+    "Your flight to San Francisco has been delayed.",
+    "Once upon a time there was a little girl.",
+    "Thank you for calling, how can I help you?",
+    "Machine learning models can now read any text.",
+    "She sells sea shells by the shore.",
+)
+TIMES = 4  # that each of them is said
 
 
 @dataclass(frozen=True)
 class Heard:
-    """Word error rates of the sentences, and the phone error rate of the words, as shares."""
+    """Word error rates of the sentences, phone error rate of the words, and what EVERYDAY has of words, as shares."""
 
     words: float
     english: float
     phones: float
+    everyday: float
 
 
 class Judge:
@@ -47,24 +62,36 @@ class Judge:
         single = [f"{word.capitalize()}." for word in (*held_out.rare, *held_out.invented)]
         self.sentences = _of_first_voice(SpeechSet.held_out_open(work))[:sentences]
         self.words = _of_first_voice(SpeechSet(work / "speech_held_out_words", single))[:words]
+        self.everyday = TIMES * _of_first_voice(SpeechSet(work / "speech_everyday", EVERYDAY))
         self._listener = Listener(word for sentence in held_out.sentences for word in sentence.split())
         self._phones = pronunciations({one.sentence for one in self.words})
 
-    def judge(self, sentences: Sequence[np.ndarray], words: Sequence[np.ndarray]) -> Heard:
-        """Of clips float32 [samples] of `self.sentences` and `self.words`."""
+    @property
+    def texts(self) -> tuple[list[Utterance], ...]:
+        """What `judge` judges, in its order."""
+        return self.sentences, self.words, self.everyday
+
+    def judge(
+        self, sentences: Sequence[np.ndarray], words: Sequence[np.ndarray], everyday: Sequence[np.ndarray]
+    ) -> Heard:
+        """Of clips float32 [samples] of `texts`."""
         return Heard(
             word_error_rate(
                 (one.sentence, self._listener.transcribe(clip, SAMPLE_RATE))
                 for one, clip in zip(self.sentences, tqdm(sentences, desc="words"), strict=True)
             ),
-            word_error_rate(
-                (one.sentence, self._listener.transcribe_english(clip, SAMPLE_RATE))
-                for one, clip in zip(self.sentences, tqdm(sentences, desc="English"), strict=True)
-            ),
+            self._english(self.sentences, sentences),
             word_error_rate(
                 (_arpabet(self._phones[one.sentence]), " ".join(self._listener.phones(clip, SAMPLE_RATE)))
                 for one, clip in zip(self.words, tqdm(words, desc="phones"), strict=True)
             ),
+            self._english(self.everyday, everyday),
+        )
+
+    def _english(self, said: Sequence[Utterance], clips: Sequence[np.ndarray]) -> float:
+        return word_error_rate(
+            (one.sentence, self._listener.transcribe_english(clip, SAMPLE_RATE))
+            for one, clip in zip(said, tqdm(clips, desc="English"), strict=True)
         )
 
 
@@ -87,14 +114,14 @@ def main() -> None:
     parser.add_argument("--words", type=int, help="only the first so many")
     options = parser.parse_args()
     judge = Judge(options.work, options.sentences, options.words)
-    clips = [[one.audio for one in some] for some in (judge.sentences, judge.words)]
+    clips = [[one.audio for one in some] for some in judge.texts]
     heard = {"flite": judge.judge(*clips)}
     heard["through the codec"] = judge.judge(
         *([through_codec(options.bundle, clip) for clip in some] for some in clips)
     )
     with TritonServer(options.bundle) as server, HiggsClient(server.grpc_url) as client:
         spoken: list[list[Speech]] = [
-            speak(client, [one.written for one in some], [None] * len(some)) for some in (judge.sentences, judge.words)
+            speak(client, [one.written for one in some], [None] * len(some)) for some in judge.texts
         ]
     heard["through Triton"] = judge.judge(*([speech.samples for speech in some] for some in spoken))
     ended = sum(speech.finish_reason == "stop" for some in spoken for speech in some)
@@ -103,10 +130,11 @@ def main() -> None:
         f"words of {len(judge.sentences)} sentences",
         "the same, English",
         f"phones of {len(judge.words)} words",
+        f"words of {len(EVERYDAY)} everyday sentences, English",
     )
     rows = [(name, *(f"{share:.1%}" for share in asdict(one).values())) for name, one in heard.items()]
     print(table(head, rows))
-    print(f"{ended} of {len(judge.sentences) + len(judge.words)} streams end by themselves")
+    print(f"{ended} of {sum(map(len, judge.texts))} streams end by themselves")
     write(options.out, "open_voice", {**{name: asdict(one) for name, one in heard.items()}, "ended": ended})
 
 
