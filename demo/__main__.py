@@ -55,11 +55,11 @@ def _speak(url: str, text: str) -> Speech:
 
 
 def _heard(text: str, speech: Speech) -> str:
-    """What an independent recogniser heard: by the domain's grammar if it holds the text's words, else by English."""
+    """What an independent recogniser heard: by the domain's grammar if it has the text, else by its own English."""
     if speech.report and speech.report.warnings:
         return "; ".join(speech.report.warnings)
-    listener, said = Listener(), set(re.findall(r"[\w']+", text.lower()))
-    hear = listener.transcribe if said <= set(Domain.load().words) else listener.transcribe_english
+    listener, said = Listener(), " ".join(re.findall(r"[\w']+", text.lower()))
+    hear = listener.transcribe if Domain.load().holds(said) else listener.transcribe_english
     return f"PocketSphinx heard: {hear(speech.samples, speech.sample_rate)!r}"
 
 

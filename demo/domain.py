@@ -54,6 +54,10 @@ class Domain:
                 break
         return list(found)
 
+    def holds(self, sentence: str) -> bool:
+        """Whether the grammar has this sentence, in lower case and without punctuation."""
+        return re.fullmatch(self._pattern("sentence"), sentence) is not None
+
     def written(self, sentence: str) -> str:
         """The sentence as a user would type it: capitals, and a full stop or a question mark."""
         words = [word.capitalize() if word in self.proper else word for word in sentence.split()]
@@ -61,6 +65,14 @@ class Domain:
             "?" if words[0] in {"where", "how", "what", "who", "can"} or sentence.endswith("how are you today") else "."
         )
         return " ".join([words[0][0].upper() + words[0][1:], *words[1:]]) + mark
+
+    def _pattern(self, rule: str) -> str:
+        """A regular expression of what a rule can be."""
+        ways = (
+            " ".join(self._pattern(item[1:-1]) if item.startswith("<") else re.escape(item) for item in items)
+            for items in self.rules[rule]
+        )
+        return f"(?:{'|'.join(ways)})"
 
     def _expand(self, rule: str, generator: random.Random) -> list[str]:
         words: list[str] = []

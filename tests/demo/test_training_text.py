@@ -34,6 +34,15 @@ def test_held_out_sentences_are_never_trained_on_and_all_words_are():
     assert len(domain.words) >= 120
 
 
+def test_the_grammar_has_its_sentences_and_no_others():
+    domain = Domain.load()
+    drawn = domain.sentences(300, 6, False)
+    assert all(domain.holds(sentence) for sentence in drawn)
+    first, other = drawn[:2]
+    wrong = ["", "two dogs", f"{first} {other}", first.rpartition(" ")[0], f" {first}", first.upper(), "it is cold"]
+    assert not any(domain.holds(sentence) for sentence in wrong)
+
+
 def test_written_sentences_hold_the_same_words():
     domain = Domain.load()
     known = KnownWords(domain.words)
