@@ -151,6 +151,8 @@ def test_examples_drawn_by_processes_are_the_same(folder, tmp_path):
     alone, batches = training(folder, tmp_path / "alone.pt"), Batches(folder, 400, workers=1)
     helped = LanguageModelTraining(batches, {}, tmp_path / "helped.pt", SIZE, alone.steps)
     alone.run(until=3)
+    helped.run(until=2)
+    helped = LanguageModelTraining(batches, {}, tmp_path / "helped.pt", SIZE, alone.steps)  # and goes on within a pool
     helped.run(until=3)
     batches.close()
     for ours, theirs in zip(alone.model.parameters(), helped.model.parameters(), strict=True):
