@@ -1,9 +1,9 @@
 """`python -m demo.training`: the whole recipe, from flite to the checkpoint; every step may be killed and resumed.
 
 The codec's decoder and encoder do not wait for each other, nor does the language model for the decoder: start them by
-hand in parallel (`train_codec decoder`; `train_codec encoder`, `reading_set`, then `train_language_model`), then this.
-The language model needs the readings alone, and a GPU learns from them in minutes what takes a CPU days; what it then
-leaves in `language_model/` is what the last step needs.
+hand in parallel (`train_codec decoder`; `train_codec encoder`, `phone_speech`, `reading_set`, then
+`train_language_model`), then this. The language model needs the readings alone, and a GPU learns from them in minutes
+what takes a CPU days; what it then leaves in `language_model/` is what the last step needs.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def main() -> None:
         ["train_codec", "decoder", *work, *start],
         ["train_codec", "encoder", *work, *start],
         ["train_codec", "polish", *work],
+        ["phone_speech", *work],
         ["reading_set", *work, *workers],
         ["train_language_model", *work, *workers, *minutes],
         ["publish", *work, "--out", str(options.checkpoint), "--voices", str(options.voices)],

@@ -43,6 +43,11 @@ def speak_timed(text: str, voice: str, sample_rate: int) -> tuple[np.ndarray, li
     return resampled, [Phone(name, float(end)) for name, _, end in named]
 
 
+def phones_of(text: str) -> list[str]:
+    """The phones with which any of the voices speaks `text`, without the speech."""
+    return _run(text, PRONOUNCER, "-ps", Path("none")).split()
+
+
 def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The phones of each word spoken alone, by any of the voices."""
     found: dict[str, tuple[str, ...]] = {}
@@ -58,8 +63,8 @@ def pronunciations(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 def _phones(text: str) -> list[tuple[str, ...]]:
     """Those between the pauses."""
-    names = _run(text, PRONOUNCER, "-ps", Path("none")).split()
-    return [tuple(run) for is_pause, run in itertools.groupby(names, key=lambda name: name == PAUSE) if not is_pause]
+    runs = itertools.groupby(phones_of(text), key=lambda name: name == PAUSE)
+    return [tuple(run) for is_pause, run in runs if not is_pause]
 
 
 def _run(text: str, voice: str, report: str, file: Path) -> str:

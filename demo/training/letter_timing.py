@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo.training.flite import PAUSE, Phone
+from demo.training.flite import PAUSE
 from demo.training.readings import PHONES, PHONES_A_LETTER
 from demo.training.spelling import Spelling
 
@@ -37,14 +37,14 @@ class LetterTiming:
     text's end.
     """
 
-    def __init__(self, text: str, words: Sequence[Sequence[str]], phones: Sequence[Phone], spelling: Spelling) -> None:
+    def __init__(self, text: str, words: Sequence[Sequence[str]], phones: Sequence[str], spelling: Spelling) -> None:
         """`words` are the phones of each of `words_of(text)` spoken alone, `phones` what was spoken."""
         expected = [
             _Sound(phone, found.start() + place)
             for found, word in zip(WORDS.finditer(text), words, strict=True)
             for phone, place in zip(word, spelling.letters(found.group().lower(), word), strict=True)
         ]
-        spoken = [phone.name for phone in phones if phone.name != PAUSE]
+        spoken = [phone for phone in phones if phone != PAUSE]
         aligned = _align(expected, spoken)
         self.sounds = np.zeros((len(text), PHONES_A_LETTER), np.int64)
         heard = [0] * len(text)
@@ -53,9 +53,9 @@ class LetterTiming:
                 self.sounds[sound.place, heard[sound.place]] = PHONES.index(name)
                 heard[sound.place] += 1
         places, current, following = list[int](), expected[0].place, iter(aligned)
-        last = max(index for index, phone in enumerate(phones) if phone.name != PAUSE)
+        last = max(index for index, phone in enumerate(phones) if phone != PAUSE)
         for index, phone in enumerate(phones):
-            if phone.name != PAUSE:
+            if phone != PAUSE:
                 current = next(following).place
             places.append(current if index <= last else len(text))
         self.places = np.array(places)

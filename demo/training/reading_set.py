@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from demo.codec import SAMPLE_RATE
 from demo.domain import Domain
-from demo.training.flite import pronunciations, speak_timed
+from demo.training.flite import phones_of, pronunciations, speak
 from demo.training.latent_set import CodeSpace, encode
 from demo.training.letter_timing import LetterTiming, words_of
 from demo.training.open_text import OpenText
-from demo.training.phone_frames import PhoneFrames
+from demo.training.phone_speech import PhoneSpeech, load
 from demo.training.quantizer import quantize
 from demo.training.readings import VOICES, Reading, write_readings
 from demo.training.speech_set import HELD_OUT_SEED
@@ -44,10 +44,10 @@ _open_text = functools.cache(OpenText)
 
 
 class ReadingMaker:
-    """Reads sentences with the given code space; `codec` hears the reference clips."""
+    """Has sentences said by `speech`, in the given code space; `codec` hears the reference clips, which flite says."""
 
-    def __init__(self, space: CodeSpace, codec: torch.nn.Module) -> None:
-        self._space, self._codec = space, codec
+    def __init__(self, space: CodeSpace, speech: PhoneSpeech, codec: torch.nn.Module) -> None:
+        self._space, self._speech, self._codec = space, speech, codec
         self._spelling = Spelling.learn(pronunciations(_open_text().frequent[:SPELLED_WORDS]))
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
@@ -56,21 +56,27 @@ class ReadingMaker:
         first, *others = VOICES
         readings = []
         for place, text in enumerate(texts):
-            alone = [spoken_alone[word] for word in words_of(text)]
+            phones = phones_of(text)
+            timing = LetterTiming(text, [spoken_alone[word] for word in words_of(text)], phones, self._spelling)
             for voice in (first, others[place % len(others)]):
-                readings.append(self._read(text, voice, alone, place < REFERENCES))
+                readings.append(self._read(text, voice, phones, timing, place < REFERENCES))
         return readings
 
     @torch.no_grad()
-    def _read(self, text: str, voice: str, alone: Sequence[Sequence[str]], is_reference: bool) -> Reading:
-        audio, phones = speak_timed(text, voice, SAMPLE_RATE)
-        frames = PhoneFrames.of(phones)
-        codes = quantize(self._space.latents.latents(audio, frames.borders), self._space.codebooks)[0].T.numpy()
-        heard = None
-        if is_reference:
-            heard = quantize(encode(self._codec, audio), self._space.codebooks)[0].T.numpy()
-        timing = LetterTiming(text, alone, phones, self._spelling)
-        return Reading(text, voice, codes, heard, np.repeat(timing.places, frames.counts), timing.sounds)
+    def _read(self, text: str, voice: str, phones: Sequence[str], timing: LetterTiming, is_reference: bool) -> Reading:
+        latents, counts = self._speech.speak(phones, voice)
+        heard = encode(self._codec, speak(text, voice, SAMPLE_RATE)) if is_reference else None
+        return Reading(
+            text,
+            voice,
+            self._codes(latents),
+            None if heard is None else self._codes(heard),
+            np.repeat(timing.places, counts),
+            timing.sounds,
+        )
+
+    def _codes(self, latents: torch.Tensor) -> np.ndarray:
+        return quantize(latents, self._space.codebooks)[0].T.numpy()
 
 
 def make_block(folder: Path, number: int, maker: ReadingMaker | None = None) -> None:
@@ -94,7 +100,7 @@ def _inherit(maker: ReadingMaker) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder of the code space and the encoder")
+    parser.add_argument("--work", type=Path, required=True, help="folder of code space, phones and encoder")
     parser.add_argument(
         "--start", type=Path, help="the codec that the recipe starts from: without an encoder, it hears"
     )
@@ -106,7 +112,7 @@ def main() -> None:
     work, out = arguments.work, arguments.out or arguments.work
     space, start = code_space(work, arguments.start)
     halves = ("encoder",) if (work / "encoder.pt").exists() else ()
-    maker = ReadingMaker(space, load_parts(work, space, *halves, start=start).codec)
+    maker = ReadingMaker(space, load(work), load_parts(work, space, *halves, start=start).codec)
     folder = out / TRAIN
     folder.mkdir(parents=True, exist_ok=True)
     domain = Domain.load()

@@ -3,7 +3,8 @@
 200 sentences of the 5,000 commonest words and 100 words that are rare or invented, none of them ever trained on, and a
 few sentences that make sense. PocketSphinx hears the sentences among all strings of their words and by its own model of
 English, and of the single words the phones. The synthesiser's own speech, and the same through the bundle's codec,
-stand beside the bundle's.
+stand beside the bundle's; so does, where the folder is that of a voice's training, the speech that its language model
+learns, out of the bundle's codec.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from tqdm import tqdm
 
 from demo.codec import SAMPLE_RATE
 from demo.listener import Listener, word_error_rate
-from demo.training.flite import pronunciations
+from demo.training.flite import phones_of, pronunciations
+from demo.training.latent_set import CodeSpace
 from demo.training.open_text import OpenText
+from demo.training.phone_speech import STATE, load
+from demo.training.quantizer import quantize
 from demo.training.readings import VOICES
 from demo.training.speech_set import SpeechSet, Utterance
+from demo.training.train_codec import SENTENCES
 from serve.triton import TritonServer
 from tools.bench.report import table, write
-from tools.bench.voice import speak, through_codec
+from tools.bench.voice import decoded, speak, through_codec
 
 # The synthesiser's phones that the recogniser calls otherwise.
 RENAMED = {"AX": "AH", "AXR": "ER", "IX": "IH"}
@@ -95,6 +100,13 @@ class Judge:
         )
 
 
+def _as_taught(bundle: Path, work: Path, said: Sequence[Utterance]) -> list[np.ndarray]:
+    """What the language model that is trained in `work` learns to say, from the bundle's codec."""
+    speech, codebooks = load(work), CodeSpace.of(work, SpeechSet.taught(work, SENTENCES)).codebooks
+    codes = (quantize(speech.speak(phones_of(one.written), VOICES[0])[0], codebooks)[0] for one in said)
+    return [decoded(bundle, one.T[None].int().numpy()) for one in codes]
+
+
 def _of_first_voice(speech: SpeechSet) -> list[Utterance]:
     speech.make()
     return [one for one in speech.utterances() if one.voice == VOICES[0]]
@@ -108,7 +120,7 @@ def main() -> None:
     """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.open_voice", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder for flite's speech")
+    parser.add_argument("--work", type=Path, required=True, help="folder for flite's speech, or of a training")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sentences", type=int, help="only the first so many")
     parser.add_argument("--words", type=int, help="only the first so many")
@@ -119,6 +131,10 @@ def main() -> None:
     heard["through the codec"] = judge.judge(
         *([through_codec(options.bundle, clip) for clip in some] for some in clips)
     )
+    if (options.work / STATE).exists():
+        heard["as it is taught"] = judge.judge(
+            *(_as_taught(options.bundle, options.work, some) for some in judge.texts)
+        )
     with TritonServer(options.bundle) as server, HiggsClient(server.grpc_url) as client:
         spoken: list[list[Speech]] = [
             speak(client, [one.written for one in some], [None] * len(some)) for some in judge.texts

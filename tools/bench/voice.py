@@ -85,13 +85,18 @@ def through_codec(bundle: Path, audio: np.ndarray) -> np.ndarray:
     """Audio encoded and decoded by the bundle's codec; float32 [samples], as long as before."""
     repository = bundle / "model_repository"
     encoder = _session(repository / "codec_encoder" / VERSION / "encoder.onnx")
-    decoder = _session(repository / "codec_decoder" / VERSION / "decoder.onnx")
     hop = int(np.prod(STRIDES))
     framed = np.pad(audio, (0, -len(audio) % hop))[None]
-    codes = encoder.run(None, {encoder.get_inputs()[0].name: framed})[0]
+    return decoded(bundle, encoder.run(None, {encoder.get_inputs()[0].name: framed})[0])[: len(audio)]
+
+
+def decoded(bundle: Path, codes: np.ndarray) -> np.ndarray:
+    """float32 [samples] of codes int32 [1, codebooks, frames] by the bundle's codec."""
+    repository = bundle / "model_repository"
+    decoder = _session(repository / "codec_decoder" / VERSION / "decoder.onnx")
     context = json.loads((repository / "codec_decoder" / VERSION / "settings.json").read_text())["context_frames"]
     window = surrounded(codes, 0, codes.shape[-1], context)
-    return decoder.run(None, {decoder.get_inputs()[0].name: window})[0].reshape(-1)[: len(audio)]
+    return decoder.run(None, {decoder.get_inputs()[0].name: window})[0].reshape(-1)
 
 
 @functools.cache

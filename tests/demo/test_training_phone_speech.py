@@ -1,0 +1,95 @@
+"""Speech from phones alone: what the nets are told of a phone, and that they say the mean of what they heard."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from demo.codec import CODE_SIZE
+from demo.training import phone_speech
+from demo.training.flite import PAUSE
+from demo.training.phone_speech import (
+    NAMES,
+    Phones,
+    PhoneSpeech,
+    PhoneSpeechTraining,
+    SpokenPhones,
+    frames_within,
+    load,
+)
+from demo.training.readings import VOICES
+
+
+def test_a_phone_is_told_its_neighbours_and_its_place():
+    names = [PAUSE, "k", "ae", "t", PAUSE, "s"]
+    phones = Phones.of(names)
+    assert phones.around.shape == (6, 7)
+    assert [[NAMES[number] for number in row] for row in phones.around[[0, 3]]] == [
+        ["", "", "", PAUSE, "k", "ae", "t"],
+        [PAUSE, "k", "ae", "t", PAUSE, "s", ""],
+    ]
+    before, behind, since_pause, to_pause = phones.places.expm1().round().int().T.tolist()
+    assert (before, behind) == ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0])
+    assert since_pause == [1, 1, 2, 3, 4, 1] and to_pause == [0, 3, 2, 1, 0, 1]
+
+
+def test_a_frame_is_told_its_place_in_its_phone():
+    assert frames_within(np.array([1, 3])).tolist() == [
+        [0, 1, 0.5, 1],
+        *([number, 3, pytest.approx((number + 0.5) / 3), pytest.approx(1 / 3)] for number in range(3)),
+    ]
+    long = frames_within(np.array([12]))
+    assert long[-1, :2].tolist() == [8, 8] and float(long[-1, 2]) == pytest.approx(11.5 / 12)
+
+
+@pytest.fixture
+def heard() -> SpokenPhones:
+    """Two phones in turn in every voice: "s" is three frames long give or take one, "aa" two; latents tell phones and
+    voices apart, four noises' deviations each."""
+    noise = torch.Generator().manual_seed(0)
+    names = [PAUSE, *["s", "aa", "s", "aa", PAUSE] * 100]
+    one = Phones.of(names)
+    number = torch.tensor([NAMES.index(name) for name in names])
+    lengths = torch.where(number == NAMES.index("s"), 3.0, 2.0).repeat(len(VOICES))
+    lengths += torch.where(lengths == 3.0, torch.randint(-1, 2, lengths.shape, generator=noise), 0)
+    voices = torch.arange(len(VOICES)).repeat_interleave(len(names))
+    counts = lengths.long().numpy()
+    of_phone = torch.repeat_interleave(torch.from_numpy(counts))
+    means = torch.zeros(len(of_phone), CODE_SIZE)
+    is_s = number.repeat(len(VOICES))[of_phone] == NAMES.index("s")
+    means[:, 0], means[:, 1] = 4 * is_s, 4 * voices[of_phone]
+    return SpokenPhones(
+        Phones(one.around.repeat(len(VOICES), 1), one.places.repeat(len(VOICES), 1)),
+        voices,
+        lengths,
+        frames_within(counts),
+        of_phone,
+        means + torch.randn(means.shape, generator=noise),
+    )
+
+
+def test_phones_are_said_as_they_are_on_average(heard, tmp_path, monkeypatch):
+    monkeypatch.setattr(phone_speech, "WIDTH", 64)
+    training = PhoneSpeechTraining(heard, heard, tmp_path / phone_speech.STATE)
+    training.run(until=300)
+    speech = load(tmp_path)
+    names = [PAUSE, *["s", "aa", "s", "aa", PAUSE] * 4]
+    for number, voice in enumerate(VOICES):
+        latents, counts = speech.speak(names, voice)
+        assert counts[6:].tolist() == [3, 2, 3, 2, 2] * 3  # the beginning was heard once a voice
+        is_s = torch.tensor([name == "s" for name in names]).repeat_interleave(torch.from_numpy(counts))
+        assert float(latents[is_s, 0].mean()) == pytest.approx(4, abs=0.5)
+        assert float(latents[~is_s, 0].mean()) == pytest.approx(0, abs=0.5)
+        assert float(latents[:, 1].mean()) == pytest.approx(4 * number, abs=0.5)
+        assert latents.std(dim=0)[2:].max() < 0.5  # the noise is not learned
+        again, _ = speech.speak(names, voice)
+        assert torch.equal(again, latents)
+
+
+def test_every_phone_has_a_frame(monkeypatch):
+    """However short the net thinks it is."""
+    speech = PhoneSpeech().eval()
+    monkeypatch.setattr(speech, "lengths", lambda phones, voices: torch.full((len(voices),), -0.7))
+    latents, counts = speech.speak(["k", "ae", "t"], VOICES[0])
+    assert counts.tolist() == [1, 1, 1] and latents.shape == (3, CODE_SIZE)
