@@ -1,4 +1,4 @@
-"""How the speech that the language model learns is cut into frames: each of them holds one phone, or a part of one.
+"""How flite's speech is cut into frames to learn from: each of them holds one phone, or a part of one.
 
 The phones of natural speech begin anywhere in a codec's frames, and a model of codes has to learn every phone at every
 offset. Here each phone is read in a whole number of frames, which its own length rounds to: the codes then depend on

@@ -30,8 +30,8 @@ PHONES_A_LETTER = 2  # at most
 class Reading:
     """One sentence in one voice.
 
-    `codes` int64 [codebooks, frames] are what the model is to say, from the speech's own latents; `heard`, of some
-    readings, is the speech as the codec's encoder hears it, which is what a reference clip looks like. `places`
+    `codes` int64 [codebooks, frames] are what the model is to say; `heard`, of some readings, is flite's own speech as
+    the codec's encoder hears it, which is what a reference clip looks like. `places`
     int64 [frames] is the character of `written` being spoken, its length in the silence at the end; `sounds` int64
     [characters, PHONES_A_LETTER] are the phones, by their places in PHONES, that each character stands for.
     """

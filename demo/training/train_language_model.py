@@ -4,7 +4,7 @@ It learns codes of the fixed code space. Left to itself a model this small conti
 learns to look at the text it is to say, so it is shown how to read. The text head, which is never used for speaking,
 learns to name the phones of each letter, a few letters later in the text, where a causal model has read what they
 depend on. A few attention heads are guided there (Tachibana et al. 2018, with exact timings in place of a diagonal):
-flite says when it speaks which phone, so they learn to attend to the letter being spoken and to the one after it. And
+the readings say which letter each frame speaks, so they learn to attend to it and to the letter spoken after it. And
 half way up the spoken letter's phones must be named once more, where they are spoken.
 
 It needs the readings and nothing else: neither flite nor the codec, so that a machine with a GPU and little else can do

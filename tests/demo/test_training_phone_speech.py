@@ -1,4 +1,4 @@
-"""Speech from phones alone: what the nets are told of a phone, and that they say the mean of what they heard."""
+"""Speech from phones alone: what the nets are told of a phone, that they say a mean, and readings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from demo.codec import CODE_SIZE
-from demo.training import phone_speech
+from demo.training import phone_speech, reading_set
+from demo.training.features import LatentSpace
 from demo.training.flite import PAUSE
+from demo.training.latent_set import CodeSpace
 from demo.training.phone_speech import (
     NAMES,
     Phones,
@@ -18,6 +20,8 @@ from demo.training.phone_speech import (
     frames_within,
     load,
 )
+from demo.training.quantizer import quantize
+from demo.training.reading_set import ReadingMaker
 from demo.training.readings import VOICES
 
 
@@ -93,3 +97,25 @@ def test_every_phone_has_a_frame(monkeypatch):
     monkeypatch.setattr(speech, "lengths", lambda phones, voices: torch.full((len(voices),), -0.7))
     latents, counts = speech.speak(["k", "ae", "t"], VOICES[0])
     assert counts.tolist() == [1, 1, 1] and latents.shape == (3, CODE_SIZE)
+
+
+def test_readings_are_the_phones_speech_with_the_letter_of_each_frame(monkeypatch):
+    """Two frames a phone; what flite would answer is given."""
+    spelled = {"c": "k", "a": "ae", "n": "n", "i": "ih", "t": "t", "f": "f", "s": "s", "b": "b", "m": "m"}
+    some = ("it", "at", "in", "an", "can", "sit", "fit", "bit", "cat", "fat", "man", "ban", "cab", "mat")
+    words = {word: tuple(spelled[letter] for letter in word) for word in some}
+    said = [PAUSE, "ih", "t", "k", "ax", "n", PAUSE]  # "can" sounds otherwise alone
+    monkeypatch.setattr(reading_set, "pronunciations", lambda asked: {one: words[one] for one in asked if one in words})
+    monkeypatch.setattr(reading_set, "phones_of", lambda text: said)
+    monkeypatch.setattr(reading_set, "REFERENCES", 0)
+    speech = PhoneSpeech().eval()
+    monkeypatch.setattr(speech, "lengths", lambda phones, voices: torch.full((len(voices),), 2.0))
+    codebooks = torch.randn(8, 1024, CODE_SIZE, generator=torch.Generator().manual_seed(1))
+    space = CodeSpace(LatentSpace(torch.zeros(1), torch.zeros(1, CODE_SIZE)), codebooks)
+    readings = ReadingMaker(space, speech, torch.nn.Identity()).read(["It can."] * 2)
+    assert [reading.voice for reading in readings] == [VOICES[0], VOICES[1], VOICES[0], VOICES[2]]
+    for reading in readings:
+        latents, _ = speech.speak(said, reading.voice)
+        assert reading.heard is None
+        assert np.array_equal(reading.codes, quantize(latents, codebooks)[0].T.numpy())
+        assert "".join("It can.|"[place] for place in reading.places) == "IIIIttccaann||"
