@@ -105,7 +105,7 @@ def test_a_killed_batch_goes_on_exactly_where_it_was(
     write(*({"id": name, "text": f"name={name} seconds={seconds:.1f} pace=0.04"} for name, seconds in lengths.items()))
     done: dict[str, int] = {}  # name: when its file was written
     asked = 0
-    for least in (3, 9, 24):
+    for kills, least in ((1, 3), (2, 9), (2, 24)):
         process = command(*words(settled, "--streams", "4"))
         if least < 24:
             while not (tmp_path / "out" / "results.jsonl").exists() or len(journal(tmp_path)) < least:
@@ -119,12 +119,13 @@ def test_a_killed_batch_goes_on_exactly_where_it_was(
             assert status == 0
             summary = rf"out: {24 - len(done)} of 24 items spoken, {len(done)} were done before; .*\n"
             assert re.fullmatch(summary, errors), errors
-        # Nothing is done twice, and what a kill fell upon is no more than what ran.
+        # Nothing is done twice, and what a kill fell upon is no more than what ran. The server may meet with a stream
+        # of a killed process only now: they are counted over all kills.
         names = [order["text"].split()[0].removeprefix("name=") for order in starts()[asked:]]
         asked += len(names)
         assert not done.keys() & set(names)
         results = [result["id"] for result in journal(tmp_path)]
-        assert len(names) - (len(results) - len(done)) <= 4
+        assert asked - len(results) <= 4 * kills
         assert results[: len(done)] == list(done)
         done = {name: (tmp_path / "out" / f"{name}.wav").stat().st_mtime_ns for name in results} | done
     assert Counter(result["id"] for result in journal(tmp_path)) == dict.fromkeys(lengths, 1)
