@@ -14,7 +14,7 @@ import torch
 from demo.training.conversations import Shares
 from demo.training.examples import Batch, ExampleMaker
 from demo.training.loop import SEED
-from demo.training.readings import Reading, read_readings
+from demo.training.readings import Reading, read_codebooks, read_readings
 from demo.training.vocabulary import trained_tokenizer
 
 POOL = 25  # steps whose examples are drawn together
@@ -22,7 +22,7 @@ POOL = 25  # steps whose examples are drawn together
 # last conversations.
 PHASES = (
     (0.3, Shares(reference=0.0, scene=0.0, conversation=0.0)),
-    (0.75, Shares(reference=0.2, scene=0.05, conversation=0.1)),
+    (0.9, Shares(reference=0.2, scene=0.05, conversation=0.1)),
     (1.0, Shares(reference=0.2, scene=0.05, conversation=0.5)),
 )
 
@@ -69,4 +69,5 @@ def _draw_pool(folder: Path, positions: int, number: int, shares: Shares) -> lis
         if file not in _known:
             _known[file] = list(read_readings(file))
     readings = [reading for file in sorted(_known) if file.parent == folder for reading in _known[file]]
-    return ExampleMaker(readings, trained_tokenizer()).batches(POOL, positions, random.Random(SEED + number), shares)
+    maker = ExampleMaker(readings, read_codebooks(folder.parent), trained_tokenizer())
+    return maker.batches(POOL, positions, random.Random(SEED + number), shares)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch.nn import functional
 
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS
 from demo.training.conversations import Conversation, ConversationMaker, Shares
+from demo.training.quantizer import nearest, quantize
 from demo.training.readings import PHONES_A_LETTER, Reading
 from runtime.engine.delay_pattern import delay
 from runtime.engine.types import CodebookLayout
@@ -25,6 +27,7 @@ LOOKAHEAD = 4
 # codes and columns, runs of columns are replaced, so that a word cannot always be continued from its beginning.
 CORRUPTED_CLIPS, CORRUPTED_COLUMNS, CORRUPTED_CODES = 0.6, 0.05, 0.05
 CORRUPTED_RUNS, RUN_COLUMNS = 0.04, 6  # columns in which a run begins, and its length
+SLIPS = 0.5  # in standard deviations of a clip's latents, at most: how far off is what it says, and is then mended
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,9 @@ class _Example:
 class ExampleMaker:
     """Draws examples from readings; the same generator state gives the same examples."""
 
-    def __init__(self, readings: Sequence[Reading], tokenizer: Tokenizer) -> None:
-        self._tokenizer, self._casting = tokenizer, ConversationMaker(readings)
+    def __init__(self, readings: Sequence[Reading], codebooks: torch.Tensor, tokenizer: Tokenizer) -> None:
+        """`codebooks` float32 [codebooks, codes, size] hold what the readings' codes stand for."""
+        self._tokenizer, self._casting, self._codebooks = tokenizer, ConversationMaker(readings), codebooks
         self._audio, self._pad = _id(tokenizer, "<|AUDIO_OUT|>"), _id(tokenizer, "<|end_of_text|>")
 
     def batches(self, count: int, positions: int, generator: random.Random, shares: Shares) -> list[Batch]:
@@ -113,13 +117,21 @@ class ExampleMaker:
             if part is not conversation.parts[0]:
                 prompt += "<|audio_eos|><|eot_id|>"
             prompt, text = self._user_turn(prompt, part.tag, part.readings, generator)
-            columns = delay(np.concatenate([reading.codes for reading in part.readings], axis=1), LAYOUT)
-            said, targets = _corrupted(columns, generator), np.vstack([columns[1:], np.full_like(columns[:1], IGNORED)])
+            said, targets = self._spoken(part.readings, generator)
             if part is conversation.parts[-1]:  # nobody looks back on its last column
                 said, targets = said[:-1], targets[:-1]
             prompt = _audio_turn(prompt, len(said))
             turns.append(_Turn(text, said, targets))
         return self._example(prompt, turns)
+
+    def _spoken(self, readings: Sequence[Reading], generator: random.Random) -> tuple[np.ndarray, np.ndarray]:
+        """A part's columns as the model reads them back, and what should follow each; [columns, codebooks] both."""
+        codes = np.concatenate([reading.codes for reading in readings], axis=1)
+        noise = np.random.default_rng(generator.getrandbits(64))
+        said, wanted = slipped(codes, self._codebooks, SLIPS * generator.random(), noise)
+        columns, following = delay(said, LAYOUT), delay(wanted, LAYOUT)[1:]
+        targets = np.vstack([following, np.full_like(columns[:1], IGNORED)])
+        return _corrupted(columns, noise) if generator.random() < CORRUPTED_CLIPS else columns, targets
 
     def _user_turn(
         self, prompt: str, tag: str, readings: Sequence[Reading], generator: random.Random
@@ -201,11 +213,21 @@ def _audio_turn(prompt: str, columns: int) -> str:
     return f"{prompt}{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * columns}"
 
 
-def _corrupted(columns: np.ndarray, generator: random.Random) -> np.ndarray:
-    """The columns with some codes replaced by random ones, in some of the clips; marks stay."""
-    if generator.random() >= CORRUPTED_CLIPS:
-        return columns
-    noise = np.random.default_rng(generator.getrandbits(64))
+def slipped(
+    codes: np.ndarray, codebooks: torch.Tensor, slips: float, noise: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two lots of codes int64 [codebooks, frames]: those of latents that lie `slips` standard deviations off what
+    `codes` stand for, and, of each codebook, the code that comes nearest to that after the slipped codes before it."""
+    meant = sum((book[row] for book, row in zip(codebooks, torch.from_numpy(codes), strict=True)), torch.zeros(()))
+    off = slips * meant.std(dim=0) * torch.from_numpy(noise.standard_normal(meant.shape, np.float32))
+    said, sums = quantize(meant + off, codebooks)
+    missing = meant[:, None] - functional.pad(sums, (0, 0, 1, 0))[:, :-1]
+    wanted = [nearest(missing[:, index], codebook) for index, codebook in enumerate(codebooks)]
+    return said.T.numpy(), torch.stack(wanted).numpy()
+
+
+def _corrupted(columns: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """The columns with some codes replaced by random ones; marks stay."""
     begins = noise.random(len(columns)) < CORRUPTED_RUNS
     runs = np.convolve(begins, np.ones(RUN_COLUMNS))[: len(columns)] > 0
     hit = (runs | (noise.random(len(columns)) < CORRUPTED_COLUMNS))[:, None]

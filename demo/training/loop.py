@@ -48,7 +48,8 @@ class Training(ABC):
         if checkpoint.exists():
             state = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
             module.load_state_dict(state["module"])
-            optimizer.load_state_dict(state["optimizer"])
+            if "optimizer" in state:  # restored from a published checkpoint, it begins anew
+                optimizer.load_state_dict(state["optimizer"])
             self.step, self.progress = state["step"], state["progress"]
 
     @abstractmethod

@@ -26,7 +26,7 @@ from demo.training.letter_timing import LetterTiming, words_of
 from demo.training.open_text import OpenText
 from demo.training.phone_speech import PhoneSpeech, load
 from demo.training.quantizer import quantize
-from demo.training.readings import VOICES, Reading, write_readings
+from demo.training.readings import VOICES, Reading, write_codebooks, write_readings
 from demo.training.speech_set import HELD_OUT_SEED
 from demo.training.spelling import Spelling
 from demo.training.train_codec import code_space, load_parts
@@ -115,6 +115,7 @@ def main() -> None:
     maker = ReadingMaker(space, load(work), load_parts(work, space, *halves, start=start).codec)
     folder = out / TRAIN
     folder.mkdir(parents=True, exist_ok=True)
+    write_codebooks(out, space.codebooks)
     domain = Domain.load()
     sentences = domain.sentences(HELD_OUT_DOMAIN, HELD_OUT_SEED, held_out=True)
     for name, texts in (

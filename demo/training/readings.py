@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from demo.sizes import NUM_CODEBOOKS
 from runtime.formats.whole_files import whole_file
@@ -24,6 +25,7 @@ PHONES = (
     "t", "th", "uh", "uw", "v", "w", "y", "z", "zh",
 )  # fmt: skip
 PHONES_A_LETTER = 2  # at most
+CODEBOOKS = "reading_codebooks.npy"
 
 
 @dataclass(frozen=True)
@@ -90,3 +92,14 @@ def _unpacked(packed: np.ndarray, frames: np.ndarray) -> list[np.ndarray]:
     bits = np.unpackbits(packed, count=count * CODE_BITS).reshape(count, CODE_BITS).astype(np.int64)
     codes = (bits << np.arange(CODE_BITS)).sum(axis=1).reshape(-1, NUM_CODEBOOKS)
     return [clip.T for clip in np.split(codes, np.cumsum(frames)[:-1])]
+
+
+def write_codebooks(folder: Path, codebooks: torch.Tensor) -> None:
+    """What the codes of a folder's readings stand for, float32 [codebooks, codes, size] of values that float16 has."""
+    with whole_file(folder / CODEBOOKS) as stream:
+        np.save(stream, codebooks.half().numpy())
+
+
+def read_codebooks(folder: Path) -> torch.Tensor:
+    """As they were written."""
+    return torch.from_numpy(np.load(folder / CODEBOOKS)).float()

@@ -27,10 +27,11 @@ from convert.safetensors_writer import TensorSpec
 from demo.language_model import config_json
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, ModelSize
 from demo.training.batches import PHASES, Batches
+from demo.training.code_geometry import AlongCodes
 from demo.training.examples import IGNORED, Batch, ExampleMaker
 from demo.training.loop import DEVICE, IN_BFLOAT16, SEED, Training
 from demo.training.network import Places, forward, rows_of, run_layer
-from demo.training.readings import PHONES, PHONES_A_LETTER, read_readings
+from demo.training.readings import PHONES, PHONES_A_LETTER, read_codebooks, read_readings
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
 
@@ -38,8 +39,9 @@ STEPS = 40000
 # Of a step's examples together. A GPU is hardly busier with more.
 POSITIONS = {"cpu": 1200, "cuda": 16000}
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.05, 400
+SLOPES = 0.25  # of the learning rate, for steps that all codes take together
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
-CODEBOOK_DECAY = 0.6
+CODEBOOK_DECAY = 0.7
 # (layer, head) of the heads guided to the letter being spoken and to the one after it.
 ON_LETTER, ON_COMING = ((2, 0), (3, 0), (4, 0)), ((3, 4), (4, 4))
 HEADS = (*ON_LETTER, *ON_COMING)
@@ -59,6 +61,7 @@ class LanguageModelTraining(Training):
         self,
         batches: Batches,
         held_out: dict[str, ExampleMaker],
+        codebooks: torch.Tensor,
         file: Path,
         size: ModelSize = SIZES["trained"],
         steps: int = STEPS,
@@ -76,11 +79,16 @@ class LanguageModelTraining(Training):
         torch.nn.Module.to(self.model, DEVICE)  # transformers' own is not typed
         assert self.model.text_lm_head is not None
         self._text_head = self.model.text_lm_head
+        tables = self.model.audio_lm_head, self.model.model.embed_audio_tokens.embed_audio_tokens
+        along_codes = [AlongCodes(table.weight, codebooks) for table in tables]
         groups = [
             {"params": [one for one in self.model.parameters() if one.dim() > 1], "weight_decay": WEIGHT_DECAY},
             {"params": [one for one in self.model.parameters() if one.dim() == 1], "weight_decay": 0.0},
+            {"params": [one.slopes for one in along_codes], "weight_decay": 0.0, "lr": LEARNING_RATE * SLOPES},
         ]
         optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98), fused=True)
+        for one in along_codes:
+            one.steer(optimizer)
         weights = torch.tensor([CODEBOOK_DECAY**codebook for codebook in range(NUM_CODEBOOKS)], device=DEVICE)
         self._weights = weights / weights.sum()
         super().__init__(self.model, optimizer, file, steps, WARM_UP, final_share=0.03, max_gradient=1.0)
@@ -180,13 +188,18 @@ def main() -> None:
         print(f"{weights} is there already; without it, it is trained anew")
         return
     readings = arguments.readings or arguments.work
+    codebooks = read_codebooks(readings)
     held_out = {
-        name: ExampleMaker(list(read_readings(readings / f"reading_held_out{ending}.npz")), trained_tokenizer())
+        name: ExampleMaker(
+            list(read_readings(readings / f"reading_held_out{ending}.npz")), codebooks, trained_tokenizer()
+        )
         for name, ending in (("domain", ""), ("open", "_open"))
     }
     batches = Batches(readings / "reading_train", arguments.positions, arguments.workers)
     try:
-        training = LanguageModelTraining(batches, held_out, arguments.work / STATE, is_compiled=arguments.compile)
+        training = LanguageModelTraining(
+            batches, held_out, codebooks, arguments.work / STATE, is_compiled=arguments.compile
+        )
         training.run(arguments.until, arguments.minutes)
         if training.progress == 1:
             training.write(weights)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from higgs_tts import HiggsClient, Speech
 
 from demo.listener import Listener
@@ -16,6 +17,11 @@ from tests.conftest import ROOT, built
 
 WORD_ERROR_RATE = 0.10
 CHECKPOINT, VOICES = ROOT / "demo" / "checkpoint", ROOT / "voices"
+# For made-up codes: each codebook has eight dimensions of its own, so whatever the others say, its code stays right.
+CODEBOOKS = torch.zeros(8, 1024, 8, 8)
+for place, own in enumerate(torch.randn(8, 1024, 8, generator=torch.Generator().manual_seed(0))):
+    CODEBOOKS[place, :, place] = own
+CODEBOOKS = CODEBOOKS.flatten(2)
 
 
 @pytest.fixture(scope="session")

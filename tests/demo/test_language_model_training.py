@@ -14,21 +14,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
 from demo.domain import Domain
 from demo.language_model import config_json
-from demo.sizes import LETTER_VOCABULARY, SIZES
+from demo.sizes import CODEBOOK_SIZE, LETTER_VOCABULARY, SIZES
 from demo.training import loop
 from demo.training.batches import PHASES, Batches, shares_at
+from demo.training.code_geometry import AlongCodes
 from demo.training.conversations import Shares
 from demo.training.examples import ExampleMaker
 from demo.training.network import Places, forward, rows_of, run_layer
 from demo.training.publish import _learned
-from demo.training.readings import PHONES, VOICES, Reading, read_readings, write_readings
+from demo.training.readings import (
+    PHONES,
+    VOICES,
+    Reading,
+    read_codebooks,
+    read_readings,
+    write_codebooks,
+    write_readings,
+)
 from demo.training.train_language_model import DTYPE, HEADS, STATE, WEIGHTS, LanguageModelTraining
 from demo.training.vocabulary import trained_tokenizer
 from tests.conftest import ROOT
+from tests.demo.conftest import CODEBOOKS
 
 SIZE = replace(SIZES["tiny"], hidden_size=64, num_layers=6, num_heads=8, head_dim=8, vocab_size=LETTER_VOCABULARY)
 # float32's rounding through six layers, of states of size 1.
@@ -51,15 +62,17 @@ def made(seed: int) -> list[Reading]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("readings")
+    folder = tmp_path_factory.mktemp("work") / "readings"
+    folder.mkdir()
+    write_codebooks(folder.parent, CODEBOOKS)
     for number in range(2):
         write_readings(folder / f"{number}.npz", made(number))
     return folder
 
 
 def training(folder: Path, file: Path, steps: int = 60) -> LanguageModelTraining:
-    held_out = {"few": ExampleMaker(made(7), trained_tokenizer())}
-    return LanguageModelTraining(Batches(folder, 400, workers=0), held_out, file, SIZE, steps)
+    held_out = {"few": ExampleMaker(made(7), CODEBOOKS, trained_tokenizer())}
+    return LanguageModelTraining(Batches(folder, 400, workers=0), held_out, CODEBOOKS, file, SIZE, steps)
 
 
 def test_readings_are_kept_as_they_were(folder):
@@ -94,7 +107,7 @@ def test_the_forward_pass_is_transformers(folder, is_compiled):
     ).eval()
     for tensor in model.parameters():
         tensor.add_(0.1 * torch.randn_like(tensor))  # text and audio norms begin as equals
-    maker = ExampleMaker(list(read_readings(folder / "0.npz")), trained_tokenizer())
+    maker = ExampleMaker(list(read_readings(folder / "0.npz")), read_codebooks(folder.parent), trained_tokenizer())
     batch = maker.batches(1, 3000, random.Random(3), Shares(0.5, 0.5, 0.5))[0]
     assert len(batch.ids) > 2
     theirs = model.model(
@@ -122,7 +135,7 @@ def test_the_forward_pass_may_compute_in_sixteen_bits(folder):
     """As on a GPU."""
     torch.manual_seed(1)
     model = HiggsAudioV2ForConditionalGeneration(HiggsAudioV2Config(**config_json(SIZE, "float32")), use_text_head=True)
-    maker = ExampleMaker(list(read_readings(folder / "0.npz")), trained_tokenizer())
+    maker = ExampleMaker(list(read_readings(folder / "0.npz")), read_codebooks(folder.parent), trained_tokenizer())
     batch = maker.batches(1, 400, random.Random(3), Shares(0.5, 0.5, 0.0))[0]
     flat = batch.ids.flatten() == model.config.audio_token_id
     places = Places(*((~flat).nonzero()[:, 0], flat.nonzero()[:, 0], flat.nonzero()[:, 0]))
@@ -134,6 +147,28 @@ def test_the_forward_pass_may_compute_in_sixteen_bits(folder):
     assert (half.last - whole.last).abs().mean() < 2**-6
     for head in HEADS:
         assert (half.attention[head] - whole.attention[head]).abs().max() < 2**-6
+
+
+def test_what_is_learned_of_some_codes_holds_for_their_neighbours():
+    torch.manual_seed(0)
+    codebooks, meaning = torch.randn(2, 1024, 6), torch.randn(6, 5)
+    table = nn.Parameter(torch.zeros(2 * CODEBOOK_SIZE, 5))
+    along_codes = AlongCodes(table, codebooks)
+    groups = [{"params": [table], "lr": 1e-3}, {"params": [along_codes.slopes], "lr": 0.1}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0)
+    along_codes.steer(optimizer)
+    seen, unseen = torch.arange(1024) < 100, torch.arange(1024) >= 100
+    wanted = codebooks @ meaning
+    for _ in range(400):
+        optimizer.zero_grad()
+        (table.view(2, CODEBOOK_SIZE, 5)[:, :1024] - wanted)[:, seen].square().mean().backward()
+        optimizer.step()
+        assert not along_codes.slopes.any()
+    learned = table.detach().view(2, CODEBOOK_SIZE, 5)
+    left = (learned[:, :1024] - wanted).square().mean(dim=(0, 2))
+    assert left[seen].mean() < 0.01 * wanted.square().mean()
+    assert left[unseen].mean() < 0.1 * wanted.square().mean()
+    assert not learned[:, 1024:].any()  # the marks are no points
 
 
 def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
@@ -149,10 +184,12 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
 
 def test_examples_drawn_by_processes_are_the_same(folder, tmp_path):
     alone, batches = training(folder, tmp_path / "alone.pt"), Batches(folder, 400, workers=1)
-    helped = LanguageModelTraining(batches, {}, tmp_path / "helped.pt", SIZE, alone.steps)
+    helped = LanguageModelTraining(batches, {}, CODEBOOKS, tmp_path / "helped.pt", SIZE, alone.steps)
     alone.run(until=3)
     helped.run(until=2)
-    helped = LanguageModelTraining(batches, {}, tmp_path / "helped.pt", SIZE, alone.steps)  # and goes on within a pool
+    helped = LanguageModelTraining(
+        batches, {}, CODEBOOKS, tmp_path / "helped.pt", SIZE, alone.steps
+    )  # and goes on within a pool
     helped.run(until=3)
     batches.close()
     for ours, theirs in zip(alone.model.parameters(), helped.model.parameters(), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,22 @@ import pytest
 import torch
 from torch import nn
 
-from demo.codec import SAMPLE_RATE
+from convert.safetensors_writer import TensorSpec
+from demo.codec import SAMPLE_RATE, write_codec_model
+from demo.make_checkpoint import CODEC_FOLDER
+from demo.training import restore
 from demo.training.codec_parts import CodecParts
 from demo.training.features import HOP, LONG_BANDS, SHORT_BANDS, SHORT_STEPS, LatentSpace, frame_features
 from demo.training.flite import Phone
 from demo.training.latent_set import Clip, CodeSpace, encode
 from demo.training.loop import Training
 from demo.training.phone_frames import PhoneFrames
+from demo.training.publish import HEAD, SHARPER
 from demo.training.quantizer import fit_codebooks, quantize
 from demo.training.speech_set import Utterance
-from demo.training.train_codec import Crops
+from demo.training.train_codec import Crops, load_parts
+from demo.training.train_language_model import STATE
+from demo.weights import write_weights
 
 FRAMES = 60
 TIE = 1e-5  # of a latent's length: float32's rounding of sums of 64 squares
@@ -126,6 +133,32 @@ def test_a_codec_to_start_from_is_adapted_to_the_new_space(parts, space, speech)
     assert torch.allclose(encode(adapted.codec, speech[0]), expected, atol=1e-2 * expected.abs().max())
 
 
+def test_a_published_voice_is_restored_to_be_trained_on(parts, space, tmp_path, monkeypatch):
+    checkpoint, work = tmp_path / "checkpoint", tmp_path / "work"
+    for folder in (checkpoint, checkpoint / CODEC_FOLDER, work):
+        folder.mkdir()
+    write_codec_model(checkpoint / CODEC_FOLDER, parts.codec, torch.float16)
+    learned = {name: torch.randn(3, 5) for name in (HEAD, "other")}
+    specs = [TensorSpec(name, (3, 5), torch.bfloat16) for name in learned]
+    write_weights(checkpoint, specs, lambda spec: learned[spec.name], 1000)
+    monkeypatch.setattr(restore, "code_space", lambda folder, start: (space, None))
+    restore.restore(checkpoint, work)
+    again = load_parts(work, space, "encoder", "decoder")
+    for name in ("encoder", "decoder"):
+        theirs = getattr(again, name).state_dict()
+        for key, tensor in getattr(parts, name).state_dict().items():
+            assert torch.equal(theirs[key], tensor.half().float()), key
+    state = torch.load(work / STATE, weights_only=True)
+    assert state["step"] == 0 and 0 < state["progress"] < 1
+    assert torch.equal(state["module"][HEAD], (learned[HEAD].bfloat16() / SHARPER).float())
+    assert torch.equal(state["module"]["other"], learned["other"].bfloat16().float())
+
+    other = replace(space, codebooks=space.codebooks.flip(1))
+    monkeypatch.setattr(restore, "code_space", lambda folder, start: (other, None))
+    with pytest.raises(ValueError, match="fitted to other speech"):
+        restore.restore(checkpoint, work)
+
+
 def test_pieces_are_cut_from_everywhere_and_keep_speech_and_latents_together():
     """The clips count through frames; the short one is followed by silence, which sounds like its last frame."""
     counts, first = (2, 9), 0
@@ -170,3 +203,14 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path):
     resumed.run()
     for ours, theirs in zip(resumed.line.parameters(), unbroken.line.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_weights_alone_are_trained_on_with_a_fresh_optimizer(tmp_path):
+    first = _Line(tmp_path / "first.pt")
+    first.run()
+    torch.save({"module": first.line.state_dict(), "step": 0, "progress": 0.6}, tmp_path / "restored.pt")
+    restored = _Line(tmp_path / "restored.pt")
+    assert (restored.step, restored.progress) == (0, 0.6)
+    assert all(torch.equal(*pair) for pair in zip(restored.line.parameters(), first.line.parameters(), strict=True))
+    restored.run(until=1)
+    assert not torch.equal(restored.line.weight, first.line.weight)

@@ -20,12 +20,14 @@ from demo.codec import SAMPLE_RATE
 from demo.domain import Domain
 from demo.tokenizer import write_text_side
 from demo.training.conversations import MOST_FRAMES, SCENE, SMART_VOICES, ConversationMaker, Shares
-from demo.training.examples import IGNORED, LAYOUT, LOOKAHEAD, Batch, ExampleMaker
+from demo.training.examples import IGNORED, LAYOUT, LOOKAHEAD, Batch, ExampleMaker, slipped
 from demo.training.features import HOP
+from demo.training.quantizer import quantize
 from demo.training.readings import PHONES, VOICES, Reading
 from demo.training.vocabulary import trained_tokenizer
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT
 from runtime.text.prompt_encoder import SYSTEM_TEXT
+from tests.demo.conftest import CODEBOOKS
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_examples_are_the_processors_prompts_followed_by_the_delayed_codes(
     encoded = processor.audio_tokenizer.encode(torch.zeros(1, 1, HOP))  # once, not for each turn
     monkeypatch.setattr(processor.audio_tokenizer, "encode", lambda *clip, **options: encoded)
     seen = set()
-    for batch in examples(ExampleMaker(readings, tokenizer), 200, 7, Shares(0.5, 0.2, 0.5)):
+    for batch in examples(ExampleMaker(readings, CODEBOOKS, tokenizer), 200, 7, Shares(0.5, 0.2, 0.5)):
         ids = batch.ids[0].tolist()
         text = tokenizer.decode(ids, skip_special_tokens=False)
         turns = re.findall(r"(system|user)<\|end_header_id\|>\n\n(.*?)<\|eot_id\|>", text, flags=re.DOTALL)
@@ -109,7 +111,7 @@ def test_in_a_conversation_everybody_keeps_a_voice_and_is_told_apart_by_the_text
 def test_targets_are_the_next_column_and_end_in_the_models_own_way(readings):
     short = [reading for reading in readings if reading.codes.shape[1] == 40]
     by_codes = {}
-    for batch in examples(ExampleMaker(short, trained_tokenizer()), 20, 2, Shares(0.0, 0.0, 0.0)):
+    for batch in examples(ExampleMaker(short, CODEBOOKS, trained_tokenizer()), 20, 2, Shares(0.0, 0.0, 0.0)):
         spoken = batch.targets.numpy()
         assert len(spoken) == 40 + 8
         for codebook in range(8):
@@ -121,9 +123,24 @@ def test_targets_are_the_next_column_and_end_in_the_models_own_way(readings):
     assert set(by_codes) <= {reading.codes.tobytes() for reading in short}
 
 
+@pytest.mark.parametrize("slips", [0.0, 0.25])
+def test_after_slips_the_codes_that_follow_come_nearest_to_what_was_meant(slips):
+    noise, codebooks = np.random.default_rng(1), torch.randn(8, 32, 4) * 0.7 ** torch.arange(8)[:, None, None]
+    meant = torch.randn(200, 4)
+    codes = quantize(meant, codebooks)[0].T.numpy()
+    meant = sum(book[row] for book, row in zip(codebooks, codes, strict=True))
+    said, wanted = slipped(codes, codebooks, slips, noise)
+    assert ((said != codes).mean(axis=1) > 0.1).all() == (slips > 0)
+    so_far = torch.zeros_like(meant)
+    for codebook, spoken, following in zip(codebooks, said, wanted, strict=True):
+        distances = (so_far[:, None] + codebook - meant[:, None]).norm(dim=2)
+        assert (distances.argmin(dim=1).numpy() == following).all()
+        so_far += codebook[spoken]
+
+
 def test_a_reference_is_heard_by_the_encoder_and_not_learned(readings):
     references = {reading.heard.tobytes() for reading in readings}
-    for batch in examples(ExampleMaker(readings, trained_tokenizer()), 20, 2, Shares(1.0, 0.0, 0.0)):
+    for batch in examples(ExampleMaker(readings, CODEBOOKS, trained_tokenizer()), 20, 2, Shares(1.0, 0.0, 0.0)):
         # What was said ends where the columns begin anew with a column of marks only.
         length = int((batch.columns[1:] == LAYOUT.stream_bos_id).all(dim=1).nonzero()[0]) + 1
         columns, targets = batch.columns[:length].numpy(), batch.targets[:length].numpy()
@@ -135,7 +152,7 @@ def test_a_reference_is_heard_by_the_encoder_and_not_learned(readings):
 
 def test_each_column_knows_its_letter_and_the_next(readings):
     tokenizer = trained_tokenizer()
-    for batch in examples(ExampleMaker(readings, tokenizer), 30, 4, Shares(0.0, 0.5, 0.0)):
+    for batch in examples(ExampleMaker(readings, CODEBOOKS, tokenizer), 30, 4, Shares(0.0, 0.5, 0.0)):
         said, coming = (_characters(batch, known, tokenizer) for known in (batch.letter, batch.coming))
         assert said[-9:] == ["<|eot_id|>"] * 9
         reading = next(one for one in readings if len(one.places) + 8 == len(said))
@@ -151,7 +168,7 @@ def test_each_column_knows_its_letter_and_the_next(readings):
 def test_the_phones_of_a_letter_are_to_be_known_a_few_letters_later_and_nowhere_else(readings):
     tokenizer, written = trained_tokenizer(), {reading.written: reading for reading in readings}
     alike = [replace(reading, sounds=written[reading.written].sounds) for reading in readings]
-    for batch in examples(ExampleMaker(alike, tokenizer), 30, 5, Shares(0.0, 0.3, 0.5)):
+    for batch in examples(ExampleMaker(alike, CODEBOOKS, tokenizer), 30, 5, Shares(0.0, 0.3, 0.5)):
         known = (batch.sounds[0] != IGNORED).all(dim=1)
         assert (known == (batch.sounds[0] != IGNORED).any(dim=1)).all()
         places = known.nonzero()[:, 0]
@@ -170,7 +187,7 @@ def test_the_phones_of_a_letter_are_to_be_known_a_few_letters_later_and_nowhere_
 
 def test_in_a_conversation_every_part_is_read_letter_by_letter_from_its_own_text(readings):
     tokenizer, audio_id, parts = trained_tokenizer(), trained_tokenizer().token_to_id("<|AUDIO_OUT|>"), 0
-    for batch in examples(ExampleMaker(readings, tokenizer), 40, 6, Shares(0.0, 0.0, 1.0)):
+    for batch in examples(ExampleMaker(readings, CODEBOOKS, tokenizer), 40, 6, Shares(0.0, 0.0, 1.0)):
         text = tokenizer.decode(batch.ids[0].tolist(), skip_special_tokens=False)
         turns = re.findall(r"user<\|end_header_id\|>\n\n(?:\[SPEAKER\d\] )?(.*?)<\|eot_id\|>", text)
         is_audio = torch.eq(batch.ids[0], audio_id).tolist()
@@ -211,7 +228,7 @@ def _bare(text: str) -> str:
 
 
 def test_padding_and_order_do_not_mix_examples(readings):
-    maker = ExampleMaker(readings, trained_tokenizer())
+    maker = ExampleMaker(readings, CODEBOOKS, trained_tokenizer())
     batch = maker.batches(1, 3000, random.Random(3), Shares(0.5, 0.5, 0.5))[0]
     assert len(batch.ids) > 2
     audio_id = trained_tokenizer().token_to_id("<|AUDIO_OUT|>")
