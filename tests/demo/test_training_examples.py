@@ -125,8 +125,9 @@ def test_targets_are_the_next_column_and_end_in_the_models_own_way(readings):
 
 @pytest.mark.parametrize("slips", [0.0, 0.25])
 def test_after_slips_the_codes_that_follow_come_nearest_to_what_was_meant(slips):
-    noise, codebooks = np.random.default_rng(1), torch.randn(8, 32, 4) * 0.7 ** torch.arange(8)[:, None, None]
-    meant = torch.randn(200, 4)
+    noise, drawn = np.random.default_rng(1), torch.Generator().manual_seed(1)
+    codebooks = torch.randn(8, 32, 4, generator=drawn) * 0.7 ** torch.arange(8)[:, None, None]
+    meant = torch.randn(200, 4, generator=drawn)
     codes = quantize(meant, codebooks)[0].T.numpy()
     meant = sum(book[row] for book, row in zip(codebooks, codes, strict=True))
     said, wanted = slipped(codes, codebooks, slips, noise)
