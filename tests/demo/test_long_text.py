@@ -1,7 +1,7 @@
 """A long text in one voice, in default settings through the real server: its words, and its loudness at the joins.
 
-Whoever speaks lowers the voice towards a sentence's end and raises it for the next. So what lies between the half
-seconds of speech before and behind each join is compared with what lies there in the speech that the voice was taught.
+Whoever speaks, syllables differ in loudness. So the half seconds of speech before and behind each join are compared
+with each other as half seconds inside the parts are.
 """
 
 from __future__ import annotations
@@ -25,25 +25,22 @@ I would like six cups of coffee please. The weather in Boston is rainy and cold.
 FRAME_SECONDS = 0.02
 HALF_SECOND = 25  # frames
 PAUSE_DECIBELS = 30.0  # so far below the loudest frame nobody speaks
-# How much louder, in dB, each sentence begins than the one before it has ended, in demo/training/phone_speech's speech
-# through the codec: the second after the first, and so on, at last the first after the eighth. (Flite's own: 0.6, 3.0,
-# 2.8, 4.9, 2.4, 2.3, 2.5, 4.6.)
-TAUGHT_JOINS = np.array([-0.8, 2.8, 3.6, 4.2, 0.5, 2.5, 3.5, 5.2])
-# How far from that a join is on average, and how much neighbouring parts differ at most, in dB.
+# Measured: a join is within 0.2 dB of what is usual inside a part, and neighbours differ by 2.4 dB at most.
 JOIN_MARGIN, PART_STEP = 1.0, 4.0
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Differences of level in dB: at joins, and between whole parts."""
+    """Differences of level in dB: at joins, inside parts from one half second to the next, between whole parts."""
 
     joins: np.ndarray
+    inside: np.ndarray
     parts: np.ndarray
 
     @property
     def jump(self) -> float:
-        """By how much a join usually differs from what was taught."""
-        return float(np.abs(self.joins - np.resize(TAUGHT_JOINS, len(self.joins))).mean())
+        """By how much a join usually differs more than what is inside a part."""
+        return float(np.abs(self.joins).mean() - np.abs(self.inside).mean())
 
 
 def spoken(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -59,8 +56,16 @@ def level(power: np.ndarray) -> float:
 
 def steps(parts: list[np.ndarray]) -> Steps:
     """parts: the power of each one's spoken frames."""
+    halves = [
+        [level(part[start : start + HALF_SECOND]) for start in range(0, len(part) - HALF_SECOND + 1, HALF_SECOND)]
+        for part in parts
+    ]
     joins = [level(after[:HALF_SECOND]) - level(before[-HALF_SECOND:]) for before, after in pairwise(parts)]
-    return Steps(joins=np.array(joins), parts=np.diff([level(part) for part in parts]))
+    return Steps(
+        joins=np.array(joins),
+        inside=np.concatenate([np.diff(own) for own in halves]),
+        parts=np.diff([level(part) for part in parts]),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +87,14 @@ def test_every_part_is_understood_in_view_of_those_before(
     assert rate <= WORD_ERROR_RATE
 
 
-def test_joins_are_as_even_as_what_was_taught(parts: list[np.ndarray], figure: Callable[[str, str], None]) -> None:
+def test_joins_are_as_even_as_what_is_between_them(parts: list[np.ndarray], figure: Callable[[str, str], None]) -> None:
     found = steps(parts)
-    assert found.jump < JOIN_MARGIN, f"joins {found.joins.round(1)}"
+    assert found.jump < JOIN_MARGIN, f"joins {found.joins.round(1)}, inside {found.inside.round(1)}"
     assert np.abs(found.parts).max() < PART_STEP, found.parts.round(1)
     figure(
         "loudness over a long text in one voice",
-        f"{np.abs(found.joins).mean():.1f} dB from before to behind a join, {found.jump:.1f} dB other than taught; "
-        f"{np.abs(found.parts).max():.1f} dB between neighbouring parts at most",
+        f"{np.abs(found.joins).mean():.1f} dB from before to behind a join, {np.abs(found.inside).mean():.1f} dB in "
+        f"parts; {np.abs(found.parts).max():.1f} dB between neighbouring parts at most",
     )
 
 
