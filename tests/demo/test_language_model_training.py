@@ -20,7 +20,7 @@ from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneratio
 from demo.domain import Domain
 from demo.language_model import config_json
 from demo.sizes import CODEBOOK_SIZE, LETTER_VOCABULARY, SIZES
-from demo.training import loop
+from demo.training import loop, train_language_model
 from demo.training.batches import PHASES, Batches, shares_at
 from demo.training.code_geometry import AlongCodes
 from demo.training.conversations import Shares
@@ -70,7 +70,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def training(folder: Path, file: Path, steps: int = 60) -> LanguageModelTraining:
+@pytest.fixture(autouse=True)
+def _short_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_language_model, "HELD_OUT_POSITIONS", 400)
+
+
+def training(folder: Path, file: Path, steps: int = 30) -> LanguageModelTraining:
     held_out = {"few": ExampleMaker(made(7), CODEBOOKS, trained_tokenizer())}
     return LanguageModelTraining(Batches(folder, 400, workers=0), held_out, CODEBOOKS, file, SIZE, steps)
 
@@ -174,9 +179,9 @@ def test_what_is_learned_of_some_codes_holds_for_their_neighbours():
 def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
     unbroken = training(folder, tmp_path / "unbroken.pt")
     unbroken.run()
-    training(folder, tmp_path / "killed.pt").run(until=37)
+    training(folder, tmp_path / "killed.pt").run(until=27)
     resumed = training(folder, tmp_path / "killed.pt")
-    assert (resumed.step, resumed.progress) == (37, 37 / 60)
+    assert (resumed.step, resumed.progress) == (27, 27 / 30)
     resumed.run()
     for ours, theirs in zip(resumed.model.parameters(), unbroken.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
