@@ -3,8 +3,8 @@
 The same phones never look the same twice in flite's speech: its frames cut the periods of a voice anywhere, and a
 phone's length is a little more or less. Nothing in a text tells which, so a language model that learns such speech
 guesses, in every code of every frame. Here two small nets are fitted to flite's speech: the mean length of a phone, and
-the mean latents of its frames, given the phones around and the place in the sentence. What they say is heard about as
-well, and it follows from the text: that is what the language model learns to say.
+the mean latents of its frames, given the phone before and the one behind. What they say is heard about as well, and it
+follows from little text, wherever that stands in a sentence: that is what the language model learns to say.
 """
 
 from __future__ import annotations
@@ -34,32 +34,18 @@ STATE = "phone_speech.pt"
 STEPS, RATE = 4000, 1e-3
 FRAMES_A_STEP, PHONES_A_STEP = 1024, 256
 HELD_OUT_SENTENCES = 40
-REACH = 3  # phones to each side that a phone depends on
+REACH = 1  # phones to each side that a phone depends on
 NAMES = (*PHONES, PAUSE)
 PHONE_SIZE, VOICE_SIZE, WIDTH, BLOCKS = 24, 16, 512, 3
-PLACES, WITHIN = 4, 4  # numbers that tell the place of a phone in its sentence, and of a frame in its phone
+WITHIN = 4  # numbers that tell the place of a frame in its phone
 MOST_FRAMES = 8  # of a phone: from there on, another one makes no difference
 
 
-@dataclass(frozen=True)
-class Phones:
-    """The phones of a sentence as the nets read them: `around` int64 [phones, 2 * REACH + 1], places in NAMES;
-    `places` float32 [phones, PLACES], how many phones lie before and behind it, up to a pause and up to the ends."""
-
-    around: torch.Tensor
-    places: torch.Tensor
-
-    @classmethod
-    def of(cls, names: Sequence[str]) -> Phones:
-        numbers = np.pad([NAMES.index(name) for name in names], REACH)
-        index = np.arange(len(names))
-        borders = np.array([-1, *(place for place, name in enumerate(names) if name == PAUSE), len(names)])
-        following = np.searchsorted(borders, index)
-        distances = [index, len(names) - 1 - index, index - borders[following - 1], borders[following] - index]
-        return cls(
-            torch.from_numpy(np.lib.stride_tricks.sliding_window_view(numbers, 2 * REACH + 1).copy()),
-            torch.from_numpy(np.log1p(np.stack(distances, axis=1)).astype(np.float32)),
-        )
+def surrounded(names: Sequence[str]) -> torch.Tensor:
+    """The phones of a sentence as the nets read them, each with those around it: int64 [phones, 2 * REACH + 1], places
+    in NAMES."""
+    numbers = np.pad([NAMES.index(name) for name in names], REACH)
+    return torch.from_numpy(np.lib.stride_tricks.sliding_window_view(numbers, 2 * REACH + 1).copy())
 
 
 def frames_within(counts: np.ndarray) -> torch.Tensor:
@@ -76,28 +62,27 @@ class PhoneSpeech(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.phone, self.voice = nn.Embedding(len(NAMES), PHONE_SIZE), nn.Embedding(len(VOICES), VOICE_SIZE)
-        inputs = (2 * REACH + 1) * PHONE_SIZE + VOICE_SIZE + PLACES
+        inputs = (2 * REACH + 1) * PHONE_SIZE + VOICE_SIZE
         self.length, self.frame = _Net(inputs, 1), _Net(inputs + WITHIN, CODE_SIZE)
 
-    def lengths(self, phones: Phones, voices: torch.Tensor) -> torch.Tensor:
+    def lengths(self, phones: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
         """Mean lengths in frames, float32 [phones], in the `voices` int64 [phones], places in VOICES."""
         return self.length(self._read(phones, voices))[:, 0]
 
-    def frames(self, phones: Phones, voices: torch.Tensor, within: torch.Tensor) -> torch.Tensor:
+    def frames(self, phones: torch.Tensor, voices: torch.Tensor, within: torch.Tensor) -> torch.Tensor:
         """Mean latents, float32 [frames, CODE_SIZE], of the phone in each row; `within` is float32 [frames, WITHIN]."""
         return self.frame(torch.cat([self._read(phones, voices), within], dim=1))
 
     @torch.no_grad()
     def speak(self, names: Sequence[str], voice: str) -> tuple[torch.Tensor, np.ndarray]:
         """Latents float32 [frames, CODE_SIZE] of a sentence's phones, and how many each phone has, int64 [phones]."""
-        phones, voices = Phones.of(names), torch.full((len(names),), VOICES.index(voice))
+        phones, voices = surrounded(names), torch.full((len(names),), VOICES.index(voice))
         counts = self.lengths(phones, voices).round().clamp(min=1).long()
         rows = torch.repeat_interleave(counts)
-        spoken = Phones(phones.around[rows], phones.places[rows])
-        return self.frames(spoken, voices[rows], frames_within(counts.numpy())), counts.numpy()
+        return self.frames(phones[rows], voices[rows], frames_within(counts.numpy())), counts.numpy()
 
-    def _read(self, phones: Phones, voices: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.phone(phones.around).flatten(1), self.voice(voices), phones.places], dim=1)
+    def _read(self, phones: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.phone(phones).flatten(1), self.voice(voices)], dim=1)
 
 
 class _Net(nn.Module):
@@ -123,7 +108,7 @@ class SpokenPhones:
     """Flite's speech phone by phone: `phones`, their `voices` int64 and their `lengths` float32 in frames, [phones]
     each; of every frame `latents` float32 [frames, CODE_SIZE], its place `within` its phone, and `of_phone` int64."""
 
-    phones: Phones
+    phones: torch.Tensor
     voices: torch.Tensor
     lengths: torch.Tensor
     within: torch.Tensor
@@ -132,20 +117,20 @@ class SpokenPhones:
 
     @classmethod
     def of(cls, utterances: Sequence[Utterance], space: LatentSpace) -> SpokenPhones:
-        def spoken(one: Utterance) -> tuple[Phones, int, torch.Tensor, PhoneFrames, torch.Tensor]:
+        def spoken(one: Utterance) -> tuple[torch.Tensor, int, torch.Tensor, PhoneFrames, torch.Tensor]:
             audio, phones = speak_timed(one.written, one.voice, SAMPLE_RATE)
             ends = torch.tensor([0.0, *(phone.end for phone in phones)])
             frames = PhoneFrames.of(phones)
             latents = space.latents(audio, frames.borders)
             lengths = ends.diff() * SAMPLE_RATE / HOP
-            return Phones.of([phone.name for phone in phones]), VOICES.index(one.voice), lengths, frames, latents
+            return surrounded([phone.name for phone in phones]), VOICES.index(one.voice), lengths, frames, latents
 
         with ThreadPoolExecutor() as pool:
             said = list(tqdm(pool.map(spoken, utterances), total=len(utterances), desc="phones", mininterval=20))
         phones, voices, lengths, frames, latents = zip(*said, strict=True)
         counts = np.concatenate([one.counts for one in frames])
         return cls(
-            Phones(torch.cat([one.around for one in phones]), torch.cat([one.places for one in phones])),
+            torch.cat(phones),
             torch.cat([torch.full((len(one),), voice) for voice, one in zip(voices, lengths, strict=True)]),
             torch.cat(lengths),
             frames_within(counts),
@@ -177,9 +162,8 @@ class PhoneSpeechTraining(Training):
         return "held out, unexplained of latents {:.3f}, of lengths {:.3f}".format(*map(float, shares))
 
     def _distances(self, spoken: SpokenPhones, frames: torch.Tensor, phones: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        def at(rows: torch.Tensor) -> tuple[Phones, torch.Tensor]:
-            read = Phones(spoken.phones.around[rows].to(DEVICE), spoken.phones.places[rows].to(DEVICE))
-            return read, spoken.voices[rows].to(DEVICE)
+        def at(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return spoken.phones[rows].to(DEVICE), spoken.voices[rows].to(DEVICE)
 
         latents = self.speech.frames(*at(spoken.of_phone[frames]), spoken.within[frames].to(DEVICE))
         return (

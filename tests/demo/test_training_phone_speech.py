@@ -13,29 +13,26 @@ from demo.training.flite import PAUSE
 from demo.training.latent_set import CodeSpace
 from demo.training.phone_speech import (
     NAMES,
-    Phones,
     PhoneSpeech,
     PhoneSpeechTraining,
     SpokenPhones,
     frames_within,
     load,
+    surrounded,
 )
 from demo.training.quantizer import quantize
 from demo.training.reading_set import ReadingMaker
 from demo.training.readings import VOICES
 
 
-def test_a_phone_is_told_its_neighbours_and_its_place():
-    names = [PAUSE, "k", "ae", "t", PAUSE, "s"]
-    phones = Phones.of(names)
-    assert phones.around.shape == (6, 7)
-    assert [[NAMES[number] for number in row] for row in phones.around[[0, 3]]] == [
-        ["", "", "", PAUSE, "k", "ae", "t"],
-        [PAUSE, "k", "ae", "t", PAUSE, "s", ""],
+def test_a_phone_is_told_its_neighbours():
+    around = surrounded([PAUSE, "k", "ae", "t", PAUSE, "s"])
+    assert around.shape == (6, 3)
+    assert [[NAMES[number] for number in row] for row in around[[0, 3, 5]]] == [
+        ["", PAUSE, "k"],
+        ["ae", "t", PAUSE],
+        [PAUSE, "s", ""],
     ]
-    before, behind, since_pause, to_pause = phones.places.expm1().round().int().T.tolist()
-    assert (before, behind) == ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0])
-    assert since_pause == [1, 1, 2, 3, 4, 1] and to_pause == [0, 3, 2, 1, 0, 1]
 
 
 def test_a_frame_is_told_its_place_in_its_phone():
@@ -53,7 +50,6 @@ def heard() -> SpokenPhones:
     voices apart, four noises' deviations each."""
     noise = torch.Generator().manual_seed(0)
     names = [PAUSE, *["s", "aa", "s", "aa", PAUSE] * 100]
-    one = Phones.of(names)
     number = torch.tensor([NAMES.index(name) for name in names])
     lengths = torch.where(number == NAMES.index("s"), 3.0, 2.0).repeat(len(VOICES))
     lengths += torch.where(lengths == 3.0, torch.randint(-1, 2, lengths.shape, generator=noise), 0)
@@ -64,7 +60,7 @@ def heard() -> SpokenPhones:
     is_s = number.repeat(len(VOICES))[of_phone] == NAMES.index("s")
     means[:, 0], means[:, 1] = 4 * is_s, 4 * voices[of_phone]
     return SpokenPhones(
-        Phones(one.around.repeat(len(VOICES), 1), one.places.repeat(len(VOICES), 1)),
+        surrounded(names).repeat(len(VOICES), 1),
         voices,
         lengths,
         frames_within(counts),
