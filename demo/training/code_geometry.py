@@ -50,4 +50,5 @@ class AlongCodes:
 def _standard(points: torch.Tensor) -> torch.Tensor:
     """[codebooks, codes, size], moved and scaled so that a codebook's points lie around 0 with a mean square of 1."""
     centred = points - points.mean(dim=1, keepdim=True)
-    return centred / centred.square().sum(dim=2, keepdim=True).mean(dim=1, keepdim=True).sqrt()
+    spread = centred.square().sum(dim=2, keepdim=True).mean(dim=1, keepdim=True).sqrt()
+    return centred / spread.clamp(min=1e-6)

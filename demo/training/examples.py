@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from demo.sizes import CODEBOOK_SIZE, CODES, NUM_CODEBOOKS, STREAM_BOS, STREAM_EOS
 from demo.training.conversations import Conversation, ConversationMaker, Shares
+from demo.training.place_marks import MARKED, PlaceMarks
 from demo.training.quantizer import nearest, quantize
 from demo.training.readings import PHONES_A_LETTER, Reading
 from runtime.engine.delay_pattern import delay
@@ -20,6 +21,7 @@ from runtime.engine.types import CodebookLayout
 
 LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100
+END = "<|eot_id|>"  # of a text
 LOWER_CASE, NO_FULL_STOP = 0.2, 0.15
 # What a letter stands for is known where the model has read so many more: causal, it sees nothing of them before.
 LOOKAHEAD = 4
@@ -85,6 +87,7 @@ class ExampleMaker:
     def __init__(self, readings: Sequence[Reading], codebooks: torch.Tensor, tokenizer: Tokenizer) -> None:
         """`codebooks` float32 [codebooks, codes, size] hold what the readings' codes stand for."""
         self._tokenizer, self._casting, self._codebooks = tokenizer, ConversationMaker(readings), codebooks
+        self._marks = PlaceMarks(codebooks)
         self._audio, self._pad = _id(tokenizer, "<|AUDIO_OUT|>"), _id(tokenizer, "<|end_of_text|>")
 
     def batches(self, count: int, positions: int, generator: random.Random, shares: Shares) -> list[Batch]:
@@ -105,30 +108,33 @@ class ExampleMaker:
         return made
 
     def _draw(self, conversation: Conversation, generator: random.Random) -> _Example:
-        prompt, turns = f"<|begin_of_text|>{_header('system')}{conversation.system}<|eot_id|>", list[_Turn]()
+        prompt, turns = f"<|begin_of_text|>{_header('system')}{conversation.system}{END}", list[_Turn]()
         for speaker in conversation.speakers:
             if speaker.clip is None:
                 continue
             said = delay(_heard(speaker.clip), LAYOUT)
             prompt, text = self._user_turn(prompt, speaker.tag, [speaker.clip], generator)
-            prompt = f"{_audio_turn(prompt, len(said))}<|audio_eos|><|eot_id|>"
+            prompt = f"{_audio_turn(prompt, len(said))}<|audio_eos|>{END}"
             turns.append(_Turn(text, said, np.full_like(said, IGNORED)))  # its frames are no phones': nothing to learn
         for part in conversation.parts:
             if part is not conversation.parts[0]:
-                prompt += "<|audio_eos|><|eot_id|>"
+                prompt += f"<|audio_eos|>{END}"
             prompt, text = self._user_turn(prompt, part.tag, part.readings, generator)
-            said, targets = self._spoken(part.readings, generator)
+            said, targets = self._spoken(part.readings, prompt, text, generator)
             if part is conversation.parts[-1]:  # nobody looks back on its last column
                 said, targets = said[:-1], targets[:-1]
             prompt = _audio_turn(prompt, len(said))
             turns.append(_Turn(text, said, targets))
         return self._example(prompt, turns)
 
-    def _spoken(self, readings: Sequence[Reading], generator: random.Random) -> tuple[np.ndarray, np.ndarray]:
+    def _spoken(
+        self, readings: Sequence[Reading], prompt: str, text: _Text, generator: random.Random
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A part's columns as the model reads them back, and what should follow each; [columns, codebooks] both."""
         codes = np.concatenate([reading.codes for reading in readings], axis=1)
         noise = np.random.default_rng(generator.getrandbits(64))
-        said, wanted = slipped(codes, self._codebooks, SLIPS * generator.random(), noise)
+        slips = slipped(codes, self._codebooks, SLIPS * generator.random(), noise)
+        said, wanted = (self._marks.mark(one, prompt, text.places) for one in slips)
         columns, following = delay(said, LAYOUT), delay(wanted, LAYOUT)[1:]
         targets = np.vstack([following, np.full_like(columns[:1], IGNORED)])
         return _corrupted(columns, noise) if generator.random() < CORRUPTED_CLIPS else columns, targets
@@ -145,7 +151,7 @@ class ExampleMaker:
             places.append(len(prompt) + np.where(silent, len(text), reading.places))
             prompt += text
             sounds += [reading.sounds[: len(text)], np.zeros((1, PHONES_A_LETTER), np.int64)]
-        return f"{prompt}<|eot_id|>", _Text(start, np.concatenate(sounds), np.concatenate(places))
+        return f"{prompt}{END}", _Text(start, np.concatenate(sounds), np.concatenate(places))
 
     def _example(self, prompt: str, turns: Sequence[_Turn]) -> _Example:
         encoded = self._tokenizer.encode(prompt, add_special_tokens=False)
@@ -227,9 +233,10 @@ def slipped(
 
 
 def _corrupted(columns: np.ndarray, noise: np.random.Generator) -> np.ndarray:
-    """The columns with some codes replaced by random ones; marks stay."""
+    """The columns with some codes replaced by random ones, of a place's marks single ones alone; a stream's stay."""
     begins = noise.random(len(columns)) < CORRUPTED_RUNS
     runs = np.convolve(begins, np.ones(RUN_COLUMNS))[: len(columns)] > 0
-    hit = (runs | (noise.random(len(columns)) < CORRUPTED_COLUMNS))[:, None]
-    hit = (hit | (noise.random(columns.shape) < CORRUPTED_CODES)) & (columns < CODES)
+    hit = noise.random(columns.shape) < CORRUPTED_CODES
+    hit[:, :MARKED] |= (runs | (noise.random(len(columns)) < CORRUPTED_COLUMNS))[:, None]
+    hit &= columns < CODES
     return np.where(hit, noise.integers(0, CODES, columns.shape), columns)

@@ -44,9 +44,10 @@ _open_text = functools.cache(OpenText)
 
 
 class ReadingMaker:
-    """Has sentences said by `speech`, in the given code space; `codec` hears the reference clips, which flite says."""
+    """Has sentences said by `speech`, in the given code space; `codec` hears the reference clips, which flite says, and
+    without one there are none."""
 
-    def __init__(self, space: CodeSpace, speech: PhoneSpeech, codec: torch.nn.Module) -> None:
+    def __init__(self, space: CodeSpace, speech: PhoneSpeech, codec: torch.nn.Module | None) -> None:
         self._space, self._speech, self._codec = space, speech, codec
         self._spelling = Spelling.learn(pronunciations(_open_text().frequent[:SPELLED_WORDS]))
 
@@ -65,7 +66,7 @@ class ReadingMaker:
     @torch.no_grad()
     def _read(self, text: str, voice: str, phones: Sequence[str], timing: LetterTiming, is_reference: bool) -> Reading:
         latents, counts = self._speech.speak(phones, voice)
-        heard = encode(self._codec, speak(text, voice, SAMPLE_RATE)) if is_reference else None
+        heard = encode(self._codec, speak(text, voice, SAMPLE_RATE)) if is_reference and self._codec else None
         return Reading(
             text,
             voice,

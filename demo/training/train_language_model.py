@@ -31,6 +31,7 @@ from demo.training.code_geometry import AlongCodes
 from demo.training.examples import IGNORED, Batch, ExampleMaker
 from demo.training.loop import DEVICE, IN_BFLOAT16, SEED, Training
 from demo.training.network import Places, forward, rows_of, run_layer
+from demo.training.place_marks import MARKED, PlaceMarks
 from demo.training.readings import PHONES, PHONES_A_LETTER, read_codebooks, read_readings
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
@@ -42,6 +43,7 @@ LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.05, 400
 SLOPES = 0.25  # of the learning rate, for steps that all codes take together
 # Of a codebook's loss against that of the one before it: the first ones say what is said, the last ones how finely.
 CODEBOOK_DECAY = 0.7
+MARKS = 0.5, 1.0  # of the codes that mark places, likewise against the first one
 # (layer, head) of the heads guided to the letter being spoken and to the one after it.
 ON_LETTER, ON_COMING = ((2, 0), (3, 0), (4, 0)), ((3, 4), (4, 4))
 HEADS = (*ON_LETTER, *ON_COMING)
@@ -80,7 +82,7 @@ class LanguageModelTraining(Training):
         assert self.model.text_lm_head is not None
         self._text_head = self.model.text_lm_head
         tables = self.model.audio_lm_head, self.model.model.embed_audio_tokens.embed_audio_tokens
-        along_codes = [AlongCodes(table.weight, codebooks) for table in tables]
+        along_codes = [AlongCodes(table.weight, PlaceMarks(codebooks).points) for table in tables]
         groups = [
             {"params": [one for one in self.model.parameters() if one.dim() > 1], "weight_decay": WEIGHT_DECAY},
             {"params": [one for one in self.model.parameters() if one.dim() == 1], "weight_decay": 0.0},
@@ -89,7 +91,7 @@ class LanguageModelTraining(Training):
         optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98), fused=True)
         for one in along_codes:
             one.steer(optimizer)
-        weights = torch.tensor([CODEBOOK_DECAY**codebook for codebook in range(NUM_CODEBOOKS)], device=DEVICE)
+        weights = torch.tensor([*(CODEBOOK_DECAY**codebook for codebook in range(MARKED)), *MARKS], device=DEVICE)
         self._weights = weights / weights.sum()
         super().__init__(self.model, optimizer, file, steps, WARM_UP, final_share=0.03, max_gradient=1.0)
         self._drawn = batches.of_steps(self.step, lambda: self.progress)

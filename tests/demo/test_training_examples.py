@@ -22,6 +22,7 @@ from demo.tokenizer import write_text_side
 from demo.training.conversations import MOST_FRAMES, SCENE, SMART_VOICES, ConversationMaker, Shares
 from demo.training.examples import IGNORED, LAYOUT, LOOKAHEAD, Batch, ExampleMaker, slipped
 from demo.training.features import HOP
+from demo.training.place_marks import MARKED, PlaceMarks
 from demo.training.quantizer import quantize
 from demo.training.readings import PHONES, VOICES, Reading
 from demo.training.vocabulary import trained_tokenizer
@@ -118,9 +119,41 @@ def test_targets_are_the_next_column_and_end_in_the_models_own_way(readings):
             column = spoken[:, codebook]
             assert (column[:codebook] == IGNORED).all()
             assert (column[codebook + 40 :] == LAYOUT.stream_eos_id).all()
-        codes = np.stack([spoken[k : k + 40, k] for k in range(8)])
+        codes = np.stack([spoken[k : k + 40, k] for k in range(MARKED)])
         by_codes[codes.tobytes()] = True
-    assert set(by_codes) <= {reading.codes.tobytes() for reading in short}
+    assert set(by_codes) <= {reading.codes[:MARKED].tobytes() for reading in short}
+
+
+def test_the_last_two_codes_tell_where_in_the_text_the_speech_is(readings):
+    meanings = [dict[int, set[tuple[object, ...]]](), dict[int, set[tuple[object, ...]]]()]
+    tokenizer = trained_tokenizer()
+    for batch in examples(ExampleMaker(readings, CODEBOOKS, tokenizer), 30, 4, Shares(0.0, 0.5, 0.0)):
+        places = (batch.letter - LOOKAHEAD).tolist()
+        text = [tokenizer.decode([one], skip_special_tokens=False).lower() for one in batch.ids[0].tolist()]
+        for column, (place, marks) in enumerate(zip(places, batch.targets[:, MARKED:].tolist(), strict=True)):
+            if MARKED < column < len(places) - 2:  # before and behind are a stream's own marks
+                before, letter = places[column - 1], text[place]
+                count = column - places.index(place)
+                meanings[0].setdefault(marks[0], set()).add((text[before - 1], text[before + 1]))
+                meanings[1].setdefault(marks[1], set()).add((letter, count))
+    for meaning in meanings:
+        told = [one for some in meaning.values() for one in some]
+        assert len(meaning) > 20 and all(len(some) == 1 for some in meaning.values())
+        assert len(told) == len(set(told))
+
+
+def test_marks_of_places_are_codes_and_the_commonest_ones_the_smallest():
+    codebooks = torch.randn(8, 1024, 4, generator=torch.Generator().manual_seed(0))
+    text = "Teeth, 21 élans; 'twas it<|eot_id|>"
+    codes, lengths = np.full((8, 3 * len(text)), 5), codebooks.norm(dim=2)
+    for places in (np.arange(3 * len(text)) // 3, np.full(3 * len(text), 4)):
+        marked = PlaceMarks(codebooks).mark(codes[:, : 3 * len(text) - 3], text, places[: 3 * len(text) - 3])
+        assert (marked[:MARKED] == 5).all() and marked.shape[1] == 3 * len(text) - 3
+        assert marked.min() >= 0 and marked.max() < 1024
+    often = PlaceMarks(codebooks).mark(codes[:, :40], "tea etc.<", np.arange(40) // 5)
+    rare = PlaceMarks(codebooks).mark(codes[:, :40], "Q5zj%xq0<", np.arange(40) // 5)
+    for codebook in (MARKED, MARKED + 1):
+        assert lengths[codebook, often[codebook]].mean() < lengths[codebook, rare[codebook]].mean()
 
 
 @pytest.mark.parametrize("slips", [0.0, 0.25])

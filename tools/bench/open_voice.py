@@ -20,11 +20,13 @@ from tqdm import tqdm
 
 from demo.codec import SAMPLE_RATE
 from demo.listener import Listener, word_error_rate
-from demo.training.flite import phones_of, pronunciations
+from demo.training.examples import END
+from demo.training.flite import pronunciations
 from demo.training.latent_set import CodeSpace
 from demo.training.open_text import OpenText
 from demo.training.phone_speech import STATE, load
-from demo.training.quantizer import quantize
+from demo.training.place_marks import PlaceMarks
+from demo.training.reading_set import ReadingMaker
 from demo.training.readings import VOICES
 from demo.training.speech_set import SpeechSet, Utterance
 from demo.training.train_codec import SENTENCES
@@ -102,9 +104,11 @@ class Judge:
 
 def _as_taught(bundle: Path, work: Path, said: Sequence[Utterance]) -> list[np.ndarray]:
     """What the language model that is trained in `work` learns to say, from the bundle's codec."""
-    speech, codebooks = load(work), CodeSpace.of(work, SpeechSet.taught(work, SENTENCES)).codebooks
-    codes = (quantize(speech.speak(phones_of(one.written), VOICES[0])[0], codebooks)[0] for one in said)
-    return [decoded(bundle, one.T[None].int().numpy()) for one in codes]
+    space = CodeSpace.of(work, SpeechSet.taught(work, SENTENCES))
+    marks = PlaceMarks(space.codebooks)
+    readings = ReadingMaker(space, load(work), codec=None).read([one.written for one in said])
+    codes = (marks.mark(one.codes, f"{one.written}{END}", one.places) for one in readings if one.voice == VOICES[0])
+    return [decoded(bundle, one[None].astype(np.int32)) for one in codes]
 
 
 def _of_first_voice(speech: SpeechSet) -> list[Utterance]:
