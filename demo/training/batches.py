@@ -1,4 +1,4 @@
-"""The language model's batches, step by step: which kinds of examples come when, drawn beside the training."""
+"""What the language model's steps learn: which kinds of examples come when, and words, drawn beside the training."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from demo.training.examples import Batch, ExampleMaker
 from demo.training.loop import SEED
 from demo.training.readings import Reading, read_codebooks, read_readings
 from demo.training.vocabulary import trained_tokenizer
+from demo.training.word_practice import CANDIDATES, Word, words_in
 
 POOL = 25  # steps whose examples are drawn together
 # Up to which share of the training: reading is learned on short prompts first; then come references and scenes, and at
 # last conversations.
 PHASES = (
     (0.3, Shares(reference=0.0, scene=0.0, conversation=0.0)),
-    (0.9, Shares(reference=0.2, scene=0.05, conversation=0.1)),
+    (0.95, Shares(reference=0.2, scene=0.05, conversation=0.1)),
     (1.0, Shares(reference=0.2, scene=0.05, conversation=0.5)),
 )
+
+Drawn = tuple[Batch, list[Word]]  # of a step
 
 
 class Batches:
@@ -37,8 +40,9 @@ class Batches:
             ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) if workers else None
         )
 
-    def of_steps(self, first: int, progress: Callable[[], float]) -> Iterator[Batch]:
-        """Those of step `first` and on, of the kinds for the progress when they are asked for."""
+    def of_steps(self, first: int, progress: Callable[[], float]) -> Iterator[Drawn]:
+        """Those of step `first` and on, of the kinds for the progress when they are asked for, and words to practise
+        on."""
         waiting = []
         for number in itertools.count(first // POOL):
             waiting.append(self._draw(number, progress()))
@@ -51,7 +55,7 @@ class Batches:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def _draw(self, number: int, progress: float) -> Future[list[Batch]] | list[Batch]:
+    def _draw(self, number: int, progress: float) -> Future[list[Drawn]] | list[Drawn]:
         job = (self._folder, self._positions, number, shares_at(progress))
         return self._pool.submit(_draw_pool, *job) if self._pool else _draw_pool(*job)
 
@@ -64,10 +68,16 @@ def shares_at(progress: float) -> Shares:
 _known = dict[Path, list[Reading]]()  # what this process has read of a folder's files
 
 
-def _draw_pool(folder: Path, positions: int, number: int, shares: Shares) -> list[Batch]:
+def _draw_pool(folder: Path, positions: int, number: int, shares: Shares) -> list[Drawn]:
     for file in sorted(folder.glob("*.npz")):
         if file not in _known:
             _known[file] = list(read_readings(file))
     readings = [reading for file in sorted(_known) if file.parent == folder for reading in _known[file]]
     maker = ExampleMaker(readings, read_codebooks(folder.parent), trained_tokenizer())
-    return maker.batches(POOL, positions, random.Random(SEED + number), shares)
+    generator = random.Random(SEED + number)
+    batches = maker.batches(POOL, positions, generator, shares)
+    sentences = [generator.choices(readings, k=CANDIDATES) for _ in batches]
+    return [
+        (batch, [word for one in some for word in words_in(one)])
+        for batch, some in zip(batches, sentences, strict=True)
+    ]

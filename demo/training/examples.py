@@ -21,7 +21,7 @@ from runtime.engine.types import CodebookLayout
 
 LAYOUT = CodebookLayout(NUM_CODEBOOKS, CODEBOOK_SIZE, STREAM_BOS, STREAM_EOS)
 IGNORED = -100
-END = "<|eot_id|>"  # of a text
+END, PAD = "<|eot_id|>", "<|end_of_text|>"  # of a text; behind everything
 LOWER_CASE, NO_FULL_STOP = 0.2, 0.15
 # What a letter stands for is known where the model has read so many more: causal, it sees nothing of them before.
 LOOKAHEAD = 4
@@ -88,7 +88,7 @@ class ExampleMaker:
         """`codebooks` float32 [codebooks, codes, size] hold what the readings' codes stand for."""
         self._tokenizer, self._casting, self._codebooks = tokenizer, ConversationMaker(readings), codebooks
         self._marks = PlaceMarks(codebooks)
-        self._audio, self._pad = _id(tokenizer, "<|AUDIO_OUT|>"), _id(tokenizer, "<|end_of_text|>")
+        self._audio, self._pad = _id(tokenizer, "<|AUDIO_OUT|>"), _id(tokenizer, PAD)
 
     def batches(self, count: int, positions: int, generator: random.Random, shares: Shares) -> list[Batch]:
         """`count` batches of about so many positions each, examples of similar length together."""
@@ -108,7 +108,7 @@ class ExampleMaker:
         return made
 
     def _draw(self, conversation: Conversation, generator: random.Random) -> _Example:
-        prompt, turns = f"<|begin_of_text|>{_header('system')}{conversation.system}{END}", list[_Turn]()
+        prompt, turns = f"<|begin_of_text|>{header('system')}{conversation.system}{END}", list[_Turn]()
         for speaker in conversation.speakers:
             if speaker.clip is None:
                 continue
@@ -142,7 +142,7 @@ class ExampleMaker:
     def _user_turn(
         self, prompt: str, tag: str, readings: Sequence[Reading], generator: random.Random
     ) -> tuple[str, _Text]:
-        prompt += _header("user") + tag
+        prompt += header("user") + tag
         start, places, sounds = len(prompt), list[np.ndarray](), list[np.ndarray]()
         for number, reading in enumerate(readings):
             text = self._written(reading, generator)
@@ -167,8 +167,11 @@ class ExampleMaker:
             letter.append(LOOKAHEAD + np.searchsorted(first, place))
             coming.append(LOOKAHEAD + np.searchsorted(first, place[next_change + 1]))
         columns, targets = (np.concatenate([getattr(turn, name) for turn in turns]) for name in ("columns", "targets"))
-        # Beginning marks are forced, not chosen: there is nothing to learn.
-        targets = np.where(targets == STREAM_BOS, IGNORED, targets)
+        # Beginning marks are forced, not chosen, and so are the ends of all codebooks but the first: nothing to learn.
+        # Learned all the same, an end would be likelier than any one code where the codes are hard to guess.
+        forced = targets == STREAM_BOS
+        forced[:, 1:] |= targets[:, 1:] == STREAM_EOS
+        targets = np.where(forced, IGNORED, targets)
         return _Example(encoded.ids, sounds, columns, targets, np.concatenate(letter), np.concatenate(coming))
 
     def _written(self, reading: Reading, generator: random.Random) -> str:
@@ -182,7 +185,7 @@ class ExampleMaker:
         length = max(len(example.ids) for example in examples)
         ids, sounds = (
             torch.from_numpy(
-                np.stack([_filled(np.array(getattr(example, name)), length, filler) for example in examples])
+                np.stack([filled(np.array(getattr(example, name)), length, filler) for example in examples])
             )
             for name, filler in (("ids", self._pad), ("sounds", IGNORED))
         )
@@ -193,7 +196,7 @@ class ExampleMaker:
         return Batch(ids, sounds, *(torch.from_numpy(array) for array in arrays))
 
 
-def _filled(rows: np.ndarray, length: int, filler: int) -> np.ndarray:
+def filled(rows: np.ndarray, length: int, filler: int) -> np.ndarray:
     """`rows` [rows, ...] and as many of `filler` as make it `length`."""
     return np.concatenate([rows, np.full((length - len(rows), *rows.shape[1:]), filler)])
 
@@ -211,12 +214,12 @@ def _id(tokenizer: Tokenizer, token: str) -> int:
     return found
 
 
-def _header(role: str) -> str:
+def header(role: str) -> str:
     return f"<|start_header_id|>{role}<|end_header_id|>\n\n"
 
 
 def _audio_turn(prompt: str, columns: int) -> str:
-    return f"{prompt}{_header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * columns}"
+    return f"{prompt}{header('assistant')}<|audio_out_bos|>{'<|AUDIO_OUT|>' * columns}"
 
 
 def slipped(

@@ -60,17 +60,18 @@ def forward(
     heads: Collection[tuple[int, int]],
     after: Collection[int],
     layer_run: Callable[..., tuple[torch.Tensor, list[torch.Tensor]]] = run_layer,
+    depth: int | None = None,
 ) -> Output:
     """What the model makes of `ids` int64 [batch, length], padded on the right, and `columns` int64 [audio, codebooks]
     at its audio positions; with the attention of `heads`, (layer, head) each, and the states `after` so many layers.
 
-    `layer_run` may be `run_layer` compiled.
+    `layer_run` may be `run_layer` compiled; `depth` layers are run, all by default.
     """
     core = model.model
     hidden = _put(core.embed_tokens(ids), places.audio, core.embed_audio_tokens(columns))
     positions = core.rotary_emb(hidden, torch.arange(ids.shape[1], device=ids.device)[None])
     attention, between = dict[tuple[int, int], torch.Tensor](), dict[int, torch.Tensor]()
-    for index, layer in enumerate(core.layers):
+    for index, layer in enumerate(core.layers[:depth]):
         wanted = [head for at, head in heads if at == index]
         hidden, maps = layer_run(layer, hidden, positions, places, wanted)
         attention |= {(index, head): one for head, one in zip(wanted, maps, strict=True)}

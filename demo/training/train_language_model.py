@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from demo.training.network import Places, forward, rows_of, run_layer
 from demo.training.place_marks import MARKED, PlaceMarks
 from demo.training.readings import PHONES, PHONES_A_LETTER, read_codebooks, read_readings
 from demo.training.vocabulary import trained_tokenizer
+from demo.training.word_practice import PRACTISED, Texts, Word
 from demo.weights import write_weights
 
 STEPS = 40000
@@ -93,13 +95,16 @@ class LanguageModelTraining(Training):
             one.steer(optimizer)
         weights = torch.tensor([*(CODEBOOK_DECAY**codebook for codebook in range(MARKED)), *MARKS], device=DEVICE)
         self._weights = weights / weights.sum()
+        self._tokenizer = trained_tokenizer()
         super().__init__(self.model, optimizer, file, steps, WARM_UP, final_share=0.03, max_gradient=1.0)
         self._drawn = batches.of_steps(self.step, lambda: self.progress)
 
     def loss(self) -> torch.Tensor:
-        """Cross-entropy a code, the first codebooks weighing more, that of the guided heads, and that of naming."""
-        losses, _, guided, naming = self._measure(next(self._drawn))
-        return losses @ self._weights + GUIDANCE * guided.mean() + NAMING * naming.sum()
+        """Cross-entropy a code, the first codebooks weighing more, that of the guided heads, and that of naming, in the
+        examples and of words that are practised."""
+        batch, words = next(self._drawn)
+        losses, _, guided, naming = self._measure(batch)
+        return losses @ self._weights + GUIDANCE * guided.mean() + NAMING * (naming.sum() + self._practise(words))
 
     @torch.no_grad()
     def report(self) -> str:
@@ -145,9 +150,32 @@ class LanguageModelTraining(Training):
             for heads, wanted in ((ON_LETTER, _moved(letter)), (ON_COMING, _moved(coming)))
             for head in heads
         ]
-        naming = [_naming(head, phones) for head, phones in zip(named, (written, spoken), strict=True)]
+        naming = [_naming(head, phones).mean() for head, phones in zip(named, (written, spoken), strict=True)]
         count = counted.sum(dim=0)
         return losses.sum(dim=0) / count, hits.sum(dim=0) / count, torch.stack(guided), torch.stack(naming)
+
+    def _practise(self, words: Sequence[Word]) -> torch.Tensor:
+        """The surprise of naming, on those of the words that are misread the most."""
+        with torch.no_grad():
+            surprise, word = self._read(words)
+            misread = torch.zeros(len(words), device=DEVICE).index_add_(0, word, surprise)
+            worst = misread.topk(min(PRACTISED, len(words))).indices.tolist()
+        return self._read([words[place] for place in worst])[0].mean()
+
+    def _read(self, words: Sequence[Word]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Surprise of naming the phones of each letter of the words, float32 [letters], and whose letter it is."""
+        texts = Texts.of(words, self._tokenizer)
+        rows = (texts.word.flatten() != IGNORED).nonzero()[:, 0]
+        sounds, word = _moved(texts.sounds.flatten(0, 1)[rows]), _moved(texts.word.flatten()[rows])
+        nothing = torch.zeros(0, dtype=torch.int64, device=DEVICE)
+        places = Places(torch.arange(texts.ids.numel(), device=DEVICE), nothing, nothing)
+        columns = nothing.view(0, NUM_CODEBOOKS)
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=IN_BFLOAT16):
+            between = forward(
+                self.model, _moved(texts.ids), columns, places, (), (NAMED_IN_TEXT,), depth=NAMED_IN_TEXT
+            ).between
+            named = self._text_head(self.model.model.norm(rows_of(between[NAMED_IN_TEXT], _moved(rows))))
+        return _naming(named, sounds).mean(dim=1), word
 
     def write(self, folder: Path) -> None:
         """The weights alone, as a checkpoint has them, all of them or no folder."""
@@ -169,10 +197,10 @@ def _surprise(attention: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def _naming(logits: torch.Tensor, phones: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of phones [rows, PHONES_A_LETTER]: the text head's first outputs stand for the first phone's
-    places in PHONES, its next ones for the second's."""
+    """Cross-entropy of `phones` [rows, PHONES_A_LETTER], of each: the text head's first outputs stand for the first
+    phone's places in PHONES, its next ones for the second's."""
     slots = logits[:, : PHONES_A_LETTER * len(PHONES)].float().view(-1, PHONES_A_LETTER, len(PHONES))
-    return functional.cross_entropy(slots.transpose(1, 2), phones)
+    return functional.cross_entropy(slots.transpose(1, 2), phones, reduction="none")
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from demo.training.readings import (
 )
 from demo.training.train_language_model import DTYPE, HEADS, STATE, WEIGHTS, LanguageModelTraining
 from demo.training.vocabulary import trained_tokenizer
+from demo.training.word_practice import words_in
 from tests.conftest import ROOT
 from tests.demo.conftest import CODEBOOKS
 
@@ -174,6 +175,18 @@ def test_what_is_learned_of_some_codes_holds_for_their_neighbours():
     assert left[seen].mean() < 0.01 * wanted.square().mean()
     assert left[unseen].mean() < 0.1 * wanted.square().mean()
     assert not learned[:, 1024:].any()  # the marks are no points
+
+
+def test_the_words_that_are_misread_the_most_are_practised(folder, tmp_path, monkeypatch):
+    taught = training(folder, tmp_path / "taught.pt")
+    words = [word for reading in made(3)[:4] for word in words_in(reading)]
+    with torch.no_grad():
+        surprise, word = taught._read(words)
+    assert len(surprise) == sum(len(one.written) for one in words)
+    misread = [float(surprise[word == place].sum()) for place in range(len(words))]
+    monkeypatch.setattr(train_language_model, "PRACTISED", 1)
+    worst = words[int(np.argmax(misread))]
+    torch.testing.assert_close(taught._practise(words), taught._read([worst])[0].mean())
 
 
 def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
