@@ -35,7 +35,7 @@ SUITING = {"chunk_words": max(WORDS), "dialogue_context": "own"}
 HEAD = "audio_lm_head.weight"
 # Of the head's logits: a model this small leaves the wrong codes too much, and the presets' temperatures are made for a
 # large one's. An exact factor in any kind of floating-point number.
-SHARPER = 2.0
+SHARPER = 8.0
 HELD_OUT_FILE = "held_out.json"
 PROFILES = {
     "slt": ("female", "My name is Laura and I live in Boston."),
