@@ -88,7 +88,7 @@ class ExampleMaker:
         """`codebooks` float32 [codebooks, codes, size] hold what the readings' codes stand for."""
         self._tokenizer, self._casting, self._codebooks = tokenizer, ConversationMaker(readings), codebooks
         self._marks = PlaceMarks(codebooks)
-        self._audio, self._pad = _id(tokenizer, "<|AUDIO_OUT|>"), _id(tokenizer, PAD)
+        self._audio, self._pad = id_of(tokenizer, "<|AUDIO_OUT|>"), id_of(tokenizer, PAD)
 
     def batches(self, count: int, positions: int, generator: random.Random, shares: Shares) -> list[Batch]:
         """`count` batches of about so many positions each, examples of similar length together."""
@@ -207,7 +207,7 @@ def _heard(reading: Reading) -> np.ndarray:
     return reading.heard
 
 
-def _id(tokenizer: Tokenizer, token: str) -> int:
+def id_of(tokenizer: Tokenizer, token: str) -> int:
     found = tokenizer.token_to_id(token)
     if found is None:
         raise ValueError(f"the tokenizer has no {token}")

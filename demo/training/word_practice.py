@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from demo.training.conversations import SYSTEM
-from demo.training.examples import END, IGNORED, LOOKAHEAD, PAD, filled, header
+from demo.training.examples import END, IGNORED, LOOKAHEAD, PAD, filled, header, id_of
 from demo.training.readings import PHONES_A_LETTER, Reading
 
 CANDIDATES, PRACTISED = 24, 50  # sentences whose words a step looks at, and how many of these it learns
@@ -55,7 +55,7 @@ class Texts:
         """Of TOGETHER words each."""
         rows = [_row(words, start, tokenizer) for start in range(0, len(words), TOGETHER)]
         length = max(len(ids) for ids, _, _ in rows)
-        fillers = tokenizer.token_to_id(PAD), IGNORED, IGNORED
+        fillers = id_of(tokenizer, PAD), IGNORED, IGNORED
         ids, sounds, word = (
             torch.from_numpy(np.stack([filled(row, length, filler) for row in column]))
             for column, filler in zip(zip(*rows, strict=True), fillers, strict=True)
