@@ -37,6 +37,8 @@ params = GenerationParams(
     temperature=0.0, ras_window=0, max_seconds=120.0, max_part_seconds=120.0, first_chunk_seconds=0.04,
     max_chunk_seconds=0.2, runaway_guard=False
 )
+print("ready", flush=True)
+sys.stdin.readline()
 stream = HiggsClient(sys.argv[1]).stream("I will be gone soon.", params=params)
 next(stream)
 print("speaking", flush=True)
@@ -102,10 +104,19 @@ def abandon(client: HiggsClient) -> None:
 
 def test_a_killed_client_frees_its_slot_and_the_server_still_stops_cleanly(own_server: TritonServer) -> None:
     command = [sys.executable, "-c", VANISHING, own_server.grpc_url]
-    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(VANISHED)]
+    pipe = subprocess.PIPE
+    clients = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(VANISHED)]
+
+    def wait_until_all_say(line: str) -> None:
+        for process in clients:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"{line}\n"
+
+    # They speak together: the first one's speech might end while the last one still starts.
+    wait_until_all_say("ready")
     for process in clients:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "speaking\n"
+        print(file=process.stdin, flush=True)
+    wait_until_all_say("speaking")
     wait_for(lambda: metrics(own_server.metrics_url)["higgs_live_streams"] == VANISHED, 5)
     for process in clients:
         process.send_signal(signal.SIGKILL)
