@@ -19,7 +19,7 @@ from demo.training.readings import PHONES_A_LETTER, Reading
 
 CANDIDATES, PRACTISED = 24, 50  # sentences whose words a step looks at, and how many of these it learns
 TOGETHER = 10  # words in a text
-MARKS = ".,;:?!"
+PUNCTUATION = ".,;:?!"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def words_in(reading: Reading) -> Iterator[Word]:
     """The words of a reading, without the marks behind them."""
     start = 0
     for written in reading.written.split(" "):
-        word = written.rstrip(MARKS)
+        word = written.rstrip(PUNCTUATION)
         if word:
             yield Word(word, reading.sounds[start : start + len(word)])
         start += len(written) + 1
