@@ -14,9 +14,9 @@ import torch
 from demo.training.conversations import Shares
 from demo.training.examples import Batch, ExampleMaker
 from demo.training.loop import SEED
-from demo.training.readings import Reading, read_codebooks, read_readings
+from demo.training.readings import WORDS_FILE, Reading, read_codebooks, read_readings
 from demo.training.vocabulary import trained_tokenizer
-from demo.training.word_practice import CANDIDATES, Word, words_in
+from demo.training.word_practice import SENTENCES, WORDS, Word, words_in
 
 POOL = 25  # steps whose examples are drawn together
 # Up to which share of the training: reading is learned on short prompts first; then come references and scenes, and at
@@ -69,15 +69,18 @@ _known = dict[Path, list[Reading]]()  # what this process has read of a folder's
 
 
 def _draw_pool(folder: Path, positions: int, number: int, shares: Shares) -> list[Drawn]:
-    for file in sorted(folder.glob("*.npz")):
+    words = folder.parent / WORDS_FILE
+    for file in (words, *sorted(folder.glob("*.npz"))):
         if file not in _known:
             _known[file] = list(read_readings(file))
     readings = [reading for file in sorted(_known) if file.parent == folder for reading in _known[file]]
     maker = ExampleMaker(readings, read_codebooks(folder.parent), trained_tokenizer())
     generator = random.Random(SEED + number)
     batches = maker.batches(POOL, positions, generator, shares)
-    sentences = [generator.choices(readings, k=CANDIDATES) for _ in batches]
+    practised = [
+        [*generator.choices(readings, k=SENTENCES), *generator.choices(_known[words], k=WORDS)] for _ in batches
+    ]
     return [
         (batch, [word for one in some for word in words_in(one)])
-        for batch, some in zip(batches, sentences, strict=True)
+        for batch, some in zip(batches, practised, strict=True)
     ]

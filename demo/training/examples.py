@@ -108,7 +108,7 @@ class ExampleMaker:
         return made
 
     def _draw(self, conversation: Conversation, generator: random.Random) -> _Example:
-        prompt, turns = f"<|begin_of_text|>{header('system')}{conversation.system}{END}", list[_Turn]()
+        prompt, turns = beginning(conversation.system), list[_Turn]()
         for speaker in conversation.speakers:
             if speaker.clip is None:
                 continue
@@ -212,6 +212,11 @@ def id_of(tokenizer: Tokenizer, token: str) -> int:
     if found is None:
         raise ValueError(f"the tokenizer has no {token}")
     return found
+
+
+def beginning(system: str) -> str:
+    """Of a prompt, up to its first user."""
+    return f"<|begin_of_text|>{header('system')}{system}{END}"
 
 
 def header(role: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,7 +26,7 @@ from demo.training.letter_timing import LetterTiming, words_of
 from demo.training.open_text import OpenText
 from demo.training.phone_speech import PhoneSpeech, load
 from demo.training.quantizer import quantize
-from demo.training.readings import VOICES, Reading, write_codebooks, write_readings
+from demo.training.readings import VOICES, WORDS_FILE, Reading, write_codebooks, write_readings
 from demo.training.speech_set import HELD_OUT_SEED
 from demo.training.spelling import Spelling
 from demo.training.train_codec import code_space, load_parts
@@ -36,6 +36,7 @@ REFERENCES = 40  # of a block's sentences whose readings are also encoded as ref
 SEED = 3
 BLOCKS, BLOCK_HOURS = 100, 0.4  # of the recipe; about
 TRAIN, HELD_OUT, HELD_OUT_OPEN = "reading_train", "reading_held_out", "reading_held_out_open"
+WORDS = 150_000  # that are only read, never spoken
 HELD_OUT_DOMAIN = 100
 SPELLED_WORDS = 2000  # of the commonest, from which it is learned which letters spell which phones
 
@@ -62,6 +63,15 @@ class ReadingMaker:
             for voice in (first, others[place % len(others)]):
                 readings.append(self._read(text, voice, phones, timing, place < REFERENCES))
         return readings
+
+    def spell(self, words: Collection[str]) -> list[Reading]:
+        """The words, as far as they are spoken at all, with what their letters stand for and without speech."""
+        spoken_alone = pronunciations({word.lower() for word in words})
+        return [
+            Reading.silent(word, LetterTiming(word, [phones], phones, self._spelling).sounds)
+            for word in words
+            if (phones := spoken_alone[word.lower()])
+        ]
 
     @torch.no_grad()
     def _read(self, text: str, voice: str, phones: Sequence[str], timing: LetterTiming, is_reference: bool) -> Reading:
@@ -125,6 +135,8 @@ def main() -> None:
     ):
         if not (out / f"{name}.npz").exists():
             write_readings(out / f"{name}.npz", maker.read(texts))
+    if not (out / WORDS_FILE).exists():
+        write_readings(out / WORDS_FILE, maker.spell(sorted({*_open_text().words(WORDS, random.Random(SEED))})))
     numbers = range(arguments.first, arguments.first + arguments.blocks)
     missing = [number for number in numbers if not block_file(folder, number).exists()]
     with ProcessPoolExecutor(arguments.workers, get_context("fork"), _inherit, (maker,)) as pool:

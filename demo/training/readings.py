@@ -25,7 +25,7 @@ PHONES = (
     "t", "th", "uh", "uw", "v", "w", "y", "z", "zh",
 )  # fmt: skip
 PHONES_A_LETTER = 2  # at most
-CODEBOOKS = "reading_codebooks.npy"
+CODEBOOKS, WORDS_FILE = "reading_codebooks.npy", "reading_words.npz"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Reading:
     heard: np.ndarray | None
     places: np.ndarray
     sounds: np.ndarray
+
+    @classmethod
+    def silent(cls, written: str, sounds: np.ndarray) -> Reading:
+        """What is only read, by nobody."""
+        return cls(written, VOICES[0], np.zeros((NUM_CODEBOOKS, 0), np.int64), None, np.zeros(0, np.int64), sounds)
 
 
 def write_readings(file: Path, readings: Sequence[Reading]) -> None:

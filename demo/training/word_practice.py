@@ -1,7 +1,8 @@
 """Words to practise reading on: text alone, and of many words only those that are misread the most.
 
 Most words are soon known, and what is left are exceptions, each of them rare. Examples of speech come too slowly for
-these: speech is long and goes through all layers. Which words of a text are misread is known after a few.
+these: speech is long and goes through all layers. Which words of a text are misread is known after a few. And words
+that nobody speaks, of which there can be any number, are soon made.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import torch
 from tokenizers import Tokenizer
 
 from demo.training.conversations import SYSTEM
-from demo.training.examples import END, IGNORED, LOOKAHEAD, PAD, filled, header, id_of
+from demo.training.examples import END, IGNORED, LOOKAHEAD, PAD, beginning, filled, header, id_of
 from demo.training.readings import PHONES_A_LETTER, Reading
 
-CANDIDATES, PRACTISED = 24, 50  # sentences whose words a step looks at, and how many of these it learns
+SENTENCES, WORDS = 24, 40  # a step looks at the words of so many sentences and at so many others
+PRACTISED = 80  # and learns so many of them
 TOGETHER = 10  # words in a text
 PUNCTUATION = ".,;:?!"
 
@@ -65,7 +67,7 @@ class Texts:
 
 def _row(words: Sequence[Word], start: int, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     some = words[start : start + TOGETHER]
-    before = f"<|begin_of_text|>{header('system')}{SYSTEM}{END}{header('user')}"
+    before = f"{beginning(SYSTEM)}{header('user')}"
     text = " ".join(word.written for word in some)
     encoded = tokenizer.encode(f"{before}{text}{END}{header('assistant')}", add_special_tokens=False)
     first = np.array([offset for offset, _ in encoded.offsets])

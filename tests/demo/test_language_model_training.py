@@ -30,6 +30,7 @@ from demo.training.publish import _learned
 from demo.training.readings import (
     PHONES,
     VOICES,
+    WORDS_FILE,
     Reading,
     read_codebooks,
     read_readings,
@@ -38,7 +39,7 @@ from demo.training.readings import (
 )
 from demo.training.train_language_model import DTYPE, HEADS, STATE, WEIGHTS, LanguageModelTraining
 from demo.training.vocabulary import trained_tokenizer
-from demo.training.word_practice import words_in
+from demo.training.word_practice import WORDS, words_in
 from tests.conftest import ROOT
 from tests.demo.conftest import CODEBOOKS
 
@@ -61,6 +62,10 @@ def made(seed: int) -> list[Reading]:
     return readings
 
 
+def unspoken() -> list[Reading]:
+    return [Reading.silent(word, np.ones((len(word), 2), np.int64)) for word in ("Pizza", "mushroom")]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work") / "readings"
@@ -68,12 +73,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_codebooks(folder.parent, CODEBOOKS)
     for number in range(2):
         write_readings(folder / f"{number}.npz", made(number))
+    write_readings(folder.parent / WORDS_FILE, unspoken())
     return folder
 
 
 @pytest.fixture(autouse=True)
-def _short_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_reports_and_practice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_language_model, "HELD_OUT_POSITIONS", 400)
+    monkeypatch.setattr(train_language_model, "PRACTISED", 10)
 
 
 def training(folder: Path, file: Path, steps: int = 30) -> LanguageModelTraining:
@@ -92,6 +99,16 @@ def test_readings_are_kept_as_they_were(folder):
         / 25
     )
     assert (folder / "0.npz").stat().st_size < 350 * seconds + 3000
+
+
+def test_words_that_are_only_read_are_kept_and_drawn_beside_those_of_sentences(folder):
+    for ours, theirs in zip(read_readings(folder.parent / WORDS_FILE), unspoken(), strict=True):
+        assert (ours.written, ours.codes.shape, ours.places.shape) == (theirs.written, (8, 0), (0,))
+        assert (ours.sounds == theirs.sounds).all()
+    batches = Batches(folder, 400, workers=0)
+    for _, words in itertools.islice(batches.of_steps(0, lambda: 0.0), 3):
+        written = [word.written for word in words]
+        assert written.count("Pizza") + written.count("mushroom") == WORDS < len(words)
 
 
 def test_a_sentence_too_long_for_its_places_is_refused(tmp_path):

@@ -22,7 +22,7 @@ from demo.training.phone_speech import (
 )
 from demo.training.quantizer import quantize
 from demo.training.reading_set import ReadingMaker
-from demo.training.readings import VOICES
+from demo.training.readings import PHONES, VOICES
 
 
 def test_a_phone_is_told_its_neighbours():
@@ -95,23 +95,37 @@ def test_every_phone_has_a_frame(monkeypatch):
     assert counts.tolist() == [1, 1, 1] and latents.shape == (3, CODE_SIZE)
 
 
-def test_readings_are_the_phones_speech_with_the_letter_of_each_frame(monkeypatch):
+CODEBOOKS = torch.randn(8, 1024, CODE_SIZE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def maker(monkeypatch: pytest.MonkeyPatch) -> ReadingMaker:
     """Two frames a phone; what flite would answer is given."""
-    spelled = {"c": "k", "a": "ae", "n": "n", "i": "ih", "t": "t", "f": "f", "s": "s", "b": "b", "m": "m"}
-    some = ("it", "at", "in", "an", "can", "sit", "fit", "bit", "cat", "fat", "man", "ban", "cab", "mat")
-    words = {word: tuple(spelled[letter] for letter in word) for word in some}
-    said = [PAUSE, "ih", "t", "k", "ax", "n", PAUSE]  # "can" sounds otherwise alone
+    spelled = {"c": "k", "a": "ae", "n": "n", "i": "ih", "t": "t", "f": "f", "s": "s", "b": "b", "m": "m", "z": ""}
+    some = ("it", "at", "in", "an", "can", "sit", "fit", "bit", "cat", "fat", "man", "ban", "cab", "mat", "z")
+    words = {word: tuple(phone for letter in word if (phone := spelled[letter])) for word in some}
     monkeypatch.setattr(reading_set, "pronunciations", lambda asked: {one: words[one] for one in asked if one in words})
-    monkeypatch.setattr(reading_set, "phones_of", lambda text: said)
-    monkeypatch.setattr(reading_set, "REFERENCES", 0)
     speech = PhoneSpeech().eval()
     monkeypatch.setattr(speech, "lengths", lambda phones, voices: torch.full((len(voices),), 2.0))
-    codebooks = torch.randn(8, 1024, CODE_SIZE, generator=torch.Generator().manual_seed(1))
-    space = CodeSpace(LatentSpace(torch.zeros(1), torch.zeros(1, CODE_SIZE)), codebooks)
-    readings = ReadingMaker(space, speech, torch.nn.Identity()).read(["It can."] * 2)
+    space = CodeSpace(LatentSpace(torch.zeros(1), torch.zeros(1, CODE_SIZE)), CODEBOOKS)
+    return ReadingMaker(space, speech, torch.nn.Identity())
+
+
+def test_readings_are_the_phones_speech_with_the_letter_of_each_frame(maker, monkeypatch):
+    said = [PAUSE, "ih", "t", "k", "ax", "n", PAUSE]  # "can" sounds otherwise alone
+    monkeypatch.setattr(reading_set, "phones_of", lambda text: said)
+    monkeypatch.setattr(reading_set, "REFERENCES", 0)
+    readings = maker.read(["It can."] * 2)
     assert [reading.voice for reading in readings] == [VOICES[0], VOICES[1], VOICES[0], VOICES[2]]
     for reading in readings:
-        latents, _ = speech.speak(said, reading.voice)
+        latents, _ = maker._speech.speak(said, reading.voice)
         assert reading.heard is None
-        assert np.array_equal(reading.codes, quantize(latents, codebooks)[0].T.numpy())
+        assert np.array_equal(reading.codes, quantize(latents, CODEBOOKS)[0].T.numpy())
         assert "".join("It can.|"[place] for place in reading.places) == "IIIIttccaann||"
+
+
+def test_words_are_spelled_without_being_spoken(maker):
+    [can, fat] = maker.spell(["Can", "z", "fat"])  # of what is not said at all there is nothing to learn
+    assert (can.written, can.codes.shape, can.places.shape, can.heard) == ("Can", (8, 0), (0,), None)
+    for reading, phones in ((can, ("k", "ae", "n")), (fat, ("f", "ae", "t"))):
+        assert [[PHONES[phone] for phone in letter] for letter in reading.sounds] == [[phone, ""] for phone in phones]

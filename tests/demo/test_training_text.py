@@ -100,7 +100,9 @@ def test_open_text_is_the_same_each_time_and_holds_out_what_is_judged():
         assert set(sentence.split()) <= usual
     assert set(unseen.rare) <= dictionary() - usual and not set(unseen.invented) & dictionary() & usual
     said = {word for sentence in drawn for word in words_of(sentence)}
-    assert not said & {*unseen.rare, *unseen.invented}
+    alone = text.words(4000, random.Random(3))
+    assert alone == again.words(4000, random.Random(3))
+    assert not (said | {word.lower() for word in alone}) & {*unseen.rare, *unseen.invented}
     assert not {" ".join(words_of(sentence)) for sentence in drawn} & set(unseen.sentences)
     assert len(said & usual) > 0.9 * len(usual)  # of 4,000 sentences; the recipe has more
     assert all(len(sentence) <= 255 and sentence[-1] in ".?!" for sentence in drawn)
