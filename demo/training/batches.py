@@ -16,7 +16,7 @@ from demo.training.examples import Batch, ExampleMaker
 from demo.training.loop import SEED
 from demo.training.readings import WORDS_FILE, Reading, read_codebooks, read_readings
 from demo.training.vocabulary import trained_tokenizer
-from demo.training.word_practice import SENTENCES, WORDS, Word, words_in
+from demo.training.word_practice import LISTED, SENTENCES, Word, words_in
 
 POOL = 25  # steps whose examples are drawn together
 # Up to which share of the training: reading is learned on short prompts first; then come references and scenes, and at
@@ -78,7 +78,7 @@ def _draw_pool(folder: Path, positions: int, number: int, shares: Shares) -> lis
     generator = random.Random(SEED + number)
     batches = maker.batches(POOL, positions, generator, shares)
     practised = [
-        [*generator.choices(readings, k=SENTENCES), *generator.choices(_known[words], k=WORDS)] for _ in batches
+        [*generator.choices(readings, k=SENTENCES), *generator.choices(_known[words], k=LISTED)] for _ in batches
     ]
     return [
         (batch, [word for one in some for word in words_in(one)])

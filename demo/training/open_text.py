@@ -31,7 +31,7 @@ WORDS = (1, 2, 3, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 11, 12, 14)  # of a loose
 # How often a sentence is of which kind, and how often a word of a loose string is.
 KINDS = {"domain": 12, "number": 6, "frequent": 30, "mixed": 52}
 SOURCES = {"running": 34, "frequent": 26, "common": 20, "rare": 12, "invented": 8}
-ALONE = {"frequent": 10, "common": 30, "rare": 30, "invented": 30}  # how often a word that stands alone is
+LISTED = {"frequent": 10, "common": 30, "rare": 30, "invented": 30}  # likewise of a list of words, before doubles go
 COMMA, OTHER_MARK, CAPITAL = 0.06, 0.02, 0.5  # behind a word; and how often a rare word is written as a name
 ENDS = "......?!"
 
@@ -81,8 +81,8 @@ class OpenText:
                 return _written(words, generator)
 
     def words(self, count: int, generator: random.Random) -> list[str]:
-        """So many words as they are written, without those held out."""
-        return self._loose(generator, count, ALONE)
+        """The different ones of `count` words as they are written, in alphabetical order, without those held out."""
+        return sorted({*self._loose(generator, count, LISTED)})
 
     def _loose(self, generator: random.Random, count: int, sources: dict[str, int]) -> list[str]:
         return [self._word(source, generator) for source in generator.choices(

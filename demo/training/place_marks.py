@@ -70,5 +70,6 @@ def _symbol(character: str) -> int:
 def _by_length(codebook: torch.Tensor, rarity: np.ndarray) -> np.ndarray:
     """A code for each of `rarity` [marks], the commonest ones those of the shortest points of [codes, size]."""
     codes = np.empty(len(rarity), np.int64)
-    codes[np.argsort(rarity, kind="stable")] = codebook.square().sum(dim=1).argsort()[: len(rarity)].numpy()
+    lengths = codebook.double().square().sum(dim=1)  # exact: the same order on every machine
+    codes[np.argsort(rarity, kind="stable")] = lengths.argsort(stable=True)[: len(rarity)].numpy()
     return codes

@@ -36,7 +36,7 @@ REFERENCES = 40  # of a block's sentences whose readings are also encoded as ref
 SEED = 3
 BLOCKS, BLOCK_HOURS = 100, 0.4  # of the recipe; about
 TRAIN, HELD_OUT, HELD_OUT_OPEN = "reading_train", "reading_held_out", "reading_held_out_open"
-WORDS = 150_000  # that are only read, never spoken
+LISTED = 150_000  # words that are drawn to be only read, 106,000 of them different
 HELD_OUT_DOMAIN = 100
 SPELLED_WORDS = 2000  # of the commonest, from which it is learned which letters spell which phones
 
@@ -136,7 +136,7 @@ def main() -> None:
         if not (out / f"{name}.npz").exists():
             write_readings(out / f"{name}.npz", maker.read(texts))
     if not (out / WORDS_FILE).exists():
-        write_readings(out / WORDS_FILE, maker.spell(sorted({*_open_text().words(WORDS, random.Random(SEED))})))
+        write_readings(out / WORDS_FILE, maker.spell(_open_text().words(LISTED, random.Random(SEED))))
     numbers = range(arguments.first, arguments.first + arguments.blocks)
     missing = [number for number in numbers if not block_file(folder, number).exists()]
     with ProcessPoolExecutor(arguments.workers, get_context("fork"), _inherit, (maker,)) as pool:

@@ -33,7 +33,7 @@ from demo.training.examples import IGNORED, Batch, ExampleMaker
 from demo.training.loop import DEVICE, IN_BFLOAT16, SEED, Training
 from demo.training.network import Places, forward, rows_of, run_layer
 from demo.training.place_marks import MARKED, PlaceMarks
-from demo.training.readings import PHONES, PHONES_A_LETTER, read_codebooks, read_readings
+from demo.training.readings import PHONES, PHONES_A_LETTER, WORDS_FILE, read_codebooks, read_readings
 from demo.training.vocabulary import trained_tokenizer
 from demo.training.word_practice import PRACTISED, Texts, Word
 from demo.weights import write_weights
@@ -218,6 +218,8 @@ def main() -> None:
         print(f"{weights} is there already; without it, it is trained anew")
         return
     readings = arguments.readings or arguments.work
+    if not (readings / WORDS_FILE).exists():
+        parser.error(f"{readings / WORDS_FILE} is missing; demo.training.reading_set makes it")
     codebooks = read_codebooks(readings)
     held_out = {
         name: ExampleMaker(

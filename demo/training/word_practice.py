@@ -18,7 +18,7 @@ from demo.training.conversations import SYSTEM
 from demo.training.examples import END, IGNORED, LOOKAHEAD, PAD, beginning, filled, header, id_of
 from demo.training.readings import PHONES_A_LETTER, Reading
 
-SENTENCES, WORDS = 24, 40  # a step looks at the words of so many sentences and at so many others
+SENTENCES, LISTED = 24, 40  # a step looks at the words of so many sentences and at so many of the list
 PRACTISED = 80  # and learns so many of them
 TOGETHER = 10  # words in a text
 PUNCTUATION = ".,;:?!"
@@ -45,8 +45,8 @@ def words_in(reading: Reading) -> Iterator[Word]:
 @dataclass(frozen=True)
 class Texts:
     """Words in a row, as a server would ask for them: `ids` int64 [texts, length], padded on the right; `sounds` int64
-    [texts, length, PHONES_A_LETTER] as in a Batch; `word` int64 [texts, length], whose letter's phones these are, by
-    its place among the words, or IGNORED."""
+    [texts, length, PHONES_A_LETTER] as in a Batch, but of the words' letters alone; `word` int64 [texts, length], whose
+    letter's phones these are, by its place among the words, or IGNORED."""
 
     ids: torch.Tensor
     sounds: torch.Tensor

@@ -24,7 +24,7 @@ from demo.training import loop, train_language_model
 from demo.training.batches import PHASES, Batches, shares_at
 from demo.training.code_geometry import AlongCodes
 from demo.training.conversations import Shares
-from demo.training.examples import ExampleMaker
+from demo.training.examples import IGNORED, LOOKAHEAD, ExampleMaker
 from demo.training.network import Places, forward, rows_of, run_layer
 from demo.training.publish import _learned
 from demo.training.readings import (
@@ -39,7 +39,7 @@ from demo.training.readings import (
 )
 from demo.training.train_language_model import DTYPE, HEADS, STATE, WEIGHTS, LanguageModelTraining
 from demo.training.vocabulary import trained_tokenizer
-from demo.training.word_practice import WORDS, words_in
+from demo.training.word_practice import LISTED, TOGETHER, Texts, Word, words_in
 from tests.conftest import ROOT
 from tests.demo.conftest import CODEBOOKS
 
@@ -108,7 +108,7 @@ def test_words_that_are_only_read_are_kept_and_drawn_beside_those_of_sentences(f
     batches = Batches(folder, 400, workers=0)
     for _, words in itertools.islice(batches.of_steps(0, lambda: 0.0), 3):
         written = [word.written for word in words]
-        assert written.count("Pizza") + written.count("mushroom") == WORDS < len(words)
+        assert written.count("Pizza") + written.count("mushroom") == LISTED < len(words)
 
 
 def test_a_sentence_too_long_for_its_places_is_refused(tmp_path):
@@ -148,6 +148,8 @@ def test_the_forward_pass_is_transformers(folder, is_compiled):
     for after in AFTER:
         expected = theirs.hidden_states[after]
         assert torch.allclose(ours.between[after], expected, atol=TOLERANCE * expected.abs().max())
+    shallow = forward(model, batch.ids, batch.columns, places, (), AFTER[:1], layer_run, depth=AFTER[0])
+    assert torch.equal(shallow.between[AFTER[0]], ours.between[AFTER[0]])
     for layer, head in HEADS:
         expected = rows_of(theirs.attentions[layer][:, head], places.rows)
         assert torch.allclose(ours.attention[layer, head], expected, atol=TOLERANCE)
@@ -192,6 +194,38 @@ def test_what_is_learned_of_some_codes_holds_for_their_neighbours():
     assert left[seen].mean() < 0.01 * wanted.square().mean()
     assert left[unseen].mean() < 0.1 * wanted.square().mean()
     assert not learned[:, 1024:].any()  # the marks are no points
+
+
+def test_words_of_a_sentence_keep_their_letters_phones():
+    text = "Teeth, at ten; it's"
+    words = list(words_in(Reading.silent(text, np.arange(2 * len(text)).reshape(-1, 2))))
+    assert [word.written for word in words] == ["Teeth", "at", "ten", "it's"]
+    assert [word.sounds[:, 0].tolist() for word in words] == [
+        [2 * place for place in range(start, start + length)] for start, length in ((0, 5), (7, 2), (10, 3), (15, 4))
+    ]
+
+
+def test_what_a_letter_stands_for_is_asked_four_letters_later():
+    tokenizer = trained_tokenizer()
+    words = [Word(one, np.arange(2 * len(one)).reshape(-1, 2)) for one in (*("cat", "Ox") * 6, "it's")]
+    texts = Texts.of(words, tokenizer)
+    assert len(texts.ids) == 2 and len(words) == TOGETHER + 3
+    written, sounds = [""] * len(words), [list[int]() for _ in words]
+    for row, place in (texts.word != IGNORED).nonzero().tolist():
+        word = int(texts.word[row, place])
+        written[word] += tokenizer.decode([int(texts.ids[row, place - LOOKAHEAD])], skip_special_tokens=False)
+        sounds[word] += texts.sounds[row, place].tolist()
+    assert written == [word.written for word in words]
+    assert sounds == [list(range(2 * len(word.written))) for word in words]
+    assert ((texts.sounds != IGNORED).any(dim=2) == (texts.word != IGNORED)).all()
+
+
+def test_a_folder_without_the_words_is_refused(folder, tmp_path, monkeypatch, capsys):
+    write_codebooks(tmp_path, CODEBOOKS)
+    monkeypatch.setattr(sys, "argv", ["train_language_model", "--work", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        train_language_model.main()
+    assert "reading_words.npz is missing; demo.training.reading_set makes it" in capsys.readouterr().err
 
 
 def test_the_words_that_are_misread_the_most_are_practised(folder, tmp_path, monkeypatch):

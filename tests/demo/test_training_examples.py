@@ -150,6 +150,15 @@ def test_marks_of_places_are_codes_and_the_commonest_ones_the_smallest():
         marked = PlaceMarks(codebooks).mark(codes[:, : 3 * len(text) - 3], text, places[: 3 * len(text) - 3])
         assert (marked[:MARKED] == 5).all() and marked.shape[1] == 3 * len(text) - 3
         assert marked.min() >= 0 and marked.max() < 1024
+    points = PlaceMarks(codebooks).points
+    one, other = (
+        PlaceMarks(codebooks).mark(codes[:, :40], text, np.arange(40) // 5) for text in ("tea etc.<", "tie etc.<")
+    )
+    for frame in range(40):  # of another letter, for as long, the second half is the same
+        first, second = (points[MARKED + 1, marked[MARKED + 1, frame]] for marked in (one, other))
+        assert first.sum() == second.sum() == 2
+        same = one[MARKED + 1, frame] == other[MARKED + 1, frame]
+        assert int((first * second).sum()) == (2 if same else 1)
     often = PlaceMarks(codebooks).mark(codes[:, :40], "tea etc.<", np.arange(40) // 5)
     rare = PlaceMarks(codebooks).mark(codes[:, :40], "Q5zj%xq0<", np.arange(40) // 5)
     for codebook in (MARKED, MARKED + 1):

@@ -107,7 +107,9 @@ def _as_taught(bundle: Path, work: Path, said: Sequence[Utterance]) -> list[np.n
     space = CodeSpace.of(work, SpeechSet.taught(work, SENTENCES))
     marks = PlaceMarks(space.codebooks)
     readings = ReadingMaker(space, load(work), codec=None).read([one.written for one in said])
-    codes = (marks.mark(one.codes, f"{one.written}{END}", one.places) for one in readings if one.voice == VOICES[0])
+    codes = (  # in a prompt, a text begins a line
+        marks.mark(one.codes, f"\n{one.written}{END}", one.places + 1) for one in readings if one.voice == VOICES[0]
+    )
     return [decoded(bundle, one[None].astype(np.int32)) for one in codes]
 
 
