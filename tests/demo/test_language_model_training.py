@@ -24,7 +24,7 @@ from demo.training import loop, train_language_model
 from demo.training.batches import PHASES, Batches, shares_at
 from demo.training.code_geometry import AlongCodes
 from demo.training.conversations import Shares
-from demo.training.examples import IGNORED, LOOKAHEAD, ExampleMaker
+from demo.training.examples import ExampleMaker
 from demo.training.network import Places, forward, rows_of, run_layer
 from demo.training.publish import _learned
 from demo.training.readings import (
@@ -39,7 +39,7 @@ from demo.training.readings import (
 )
 from demo.training.train_language_model import DTYPE, HEADS, STATE, WEIGHTS, LanguageModelTraining
 from demo.training.vocabulary import trained_tokenizer
-from demo.training.word_practice import LISTED, TOGETHER, Texts, Word, words_in
+from demo.training.word_practice import LISTED, words_in
 from tests.conftest import ROOT
 from tests.demo.conftest import CODEBOOKS
 
@@ -194,30 +194,6 @@ def test_what_is_learned_of_some_codes_holds_for_their_neighbours():
     assert left[seen].mean() < 0.01 * wanted.square().mean()
     assert left[unseen].mean() < 0.1 * wanted.square().mean()
     assert not learned[:, 1024:].any()  # the marks are no points
-
-
-def test_words_of_a_sentence_keep_their_letters_phones():
-    text = "Teeth, at ten; it's"
-    words = list(words_in(Reading.silent(text, np.arange(2 * len(text)).reshape(-1, 2))))
-    assert [word.written for word in words] == ["Teeth", "at", "ten", "it's"]
-    assert [word.sounds[:, 0].tolist() for word in words] == [
-        [2 * place for place in range(start, start + length)] for start, length in ((0, 5), (7, 2), (10, 3), (15, 4))
-    ]
-
-
-def test_what_a_letter_stands_for_is_asked_four_letters_later():
-    tokenizer = trained_tokenizer()
-    words = [Word(one, np.arange(2 * len(one)).reshape(-1, 2)) for one in (*("cat", "Ox") * 6, "it's")]
-    texts = Texts.of(words, tokenizer)
-    assert len(texts.ids) == 2 and len(words) == TOGETHER + 3
-    written, sounds = [""] * len(words), [list[int]() for _ in words]
-    for row, place in (texts.word != IGNORED).nonzero().tolist():
-        word = int(texts.word[row, place])
-        written[word] += tokenizer.decode([int(texts.ids[row, place - LOOKAHEAD])], skip_special_tokens=False)
-        sounds[word] += texts.sounds[row, place].tolist()
-    assert written == [word.written for word in words]
-    assert sounds == [list(range(2 * len(word.written))) for word in words]
-    assert ((texts.sounds != IGNORED).any(dim=2) == (texts.word != IGNORED)).all()
 
 
 def test_a_folder_without_the_words_is_refused(folder, tmp_path, monkeypatch, capsys):
