@@ -47,6 +47,7 @@ SIZE = replace(SIZES["tiny"], hidden_size=64, num_layers=6, num_heads=8, head_di
 # float32's rounding through six layers, of states of size 1.
 TOLERANCE = 1e-4
 AFTER = (2, 4)
+POSITIONS = 200  # of a step
 
 
 def made(seed: int) -> list[Reading]:
@@ -83,9 +84,16 @@ def _short_reports_and_practice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_language_model, "PRACTISED", 10)
 
 
+@pytest.fixture
+def few_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the words that are practised; processes that draw examples do not know of it."""
+    monkeypatch.setattr("demo.training.batches.SENTENCES", 3)
+    monkeypatch.setattr("demo.training.batches.LISTED", 4)
+
+
 def training(folder: Path, file: Path, steps: int = 30) -> LanguageModelTraining:
     held_out = {"few": ExampleMaker(made(7), CODEBOOKS, trained_tokenizer())}
-    return LanguageModelTraining(Batches(folder, 400, workers=0), held_out, CODEBOOKS, file, SIZE, steps)
+    return LanguageModelTraining(Batches(folder, POSITIONS, workers=0), held_out, CODEBOOKS, file, SIZE, steps)
 
 
 def test_readings_are_kept_as_they_were(folder):
@@ -216,6 +224,7 @@ def test_the_words_that_are_misread_the_most_are_practised(folder, tmp_path, mon
     torch.testing.assert_close(taught._practise(words), taught._read([worst])[0].mean())
 
 
+@pytest.mark.usefixtures("few_words")
 def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
     unbroken = training(folder, tmp_path / "unbroken.pt")
     unbroken.run()
@@ -228,7 +237,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
 
 
 def test_examples_drawn_by_processes_are_the_same(folder, tmp_path):
-    alone, batches = training(folder, tmp_path / "alone.pt"), Batches(folder, 400, workers=1)
+    alone, batches = training(folder, tmp_path / "alone.pt"), Batches(folder, POSITIONS, workers=1)
     helped = LanguageModelTraining(batches, {}, CODEBOOKS, tmp_path / "helped.pt", SIZE, alone.steps)
     alone.run(until=3)
     helped.run(until=2)
@@ -251,6 +260,7 @@ def test_drawing_examples_leaves_the_training_its_threads(folder, tmp_path):
         torch.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("few_words")
 def test_a_training_of_so_many_minutes_ends_then_with_a_rate_that_fell_to_its_end(folder, tmp_path, monkeypatch):
     clock = itertools.count(0.0, 0.1)  # each look at it takes 0.1 s
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
@@ -264,6 +274,7 @@ def test_a_training_of_so_many_minutes_ends_then_with_a_rate_that_fell_to_its_en
     assert again.step == timed.step  # nothing is left to do
 
 
+@pytest.mark.usefixtures("few_words")
 def test_a_few_steps_teach_the_guided_heads_and_the_phones(folder, tmp_path):
     taught = training(folder, tmp_path / "taught.pt", steps=240)
     batch = taught._held_out["few alone"][0]

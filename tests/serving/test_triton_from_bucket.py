@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 from higgs_tts import GenerationParams, HiggsClient, HiggsError
 
 from build.publish import main as publish
@@ -22,6 +23,7 @@ from tests.serve.launching import wait_for
 PARAMS = GenerationParams(seed=3, max_seconds=2.0, runaway_guard=False)
 
 
+@pytest.mark.long
 def test_it_speaks_as_it_does_from_the_folder(
     bundle: Path, server: TritonServer, buckets: Buckets, tmp_path: Path
 ) -> None:
