@@ -9,13 +9,23 @@ from __future__ import annotations
 import torch
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64
-_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
-_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def _number(value: int) -> torch.Tensor:
+    """Without dimensions, and so for tensors of any device. A plain number takes torch as long to wrap as the operation
+    takes, each time."""
+    return torch.tensor(value, device="cpu")
+
+
+_MIX_1 = _number(-4658895280553007687)  # 0xBF58476D1CE4E5B9
+_MIX_2 = _number(-7723592293110705685)  # 0x94D049BB133111EB
+_SHIFTS = {bits: (_number(bits), _number((1 << (64 - bits)) - 1)) for bits in (27, 30, 31, 41)}
 
 
 def _shift_right(value: torch.Tensor, bits: int) -> torch.Tensor:
     """Logical shift: torch's own keeps the sign bit."""
-    return (value >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+    by, mask = _SHIFTS[bits]
+    return torch.bitwise_right_shift(value, by).bitwise_and_(mask)
 
 
 def _mix(value: torch.Tensor) -> torch.Tensor:

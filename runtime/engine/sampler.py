@@ -11,6 +11,7 @@ the logits only matter for near-ties.
 from __future__ import annotations
 
 from copy import copy
+from typing import NamedTuple
 
 import torch
 
@@ -20,7 +21,25 @@ from runtime.engine.types import CodebookLayout, SamplingParameters
 _MINUS_INFINITY = float("-inf")
 _RESAMPLE = 1 << 40  # keeps the second draw's counters apart from the first's
 _CHANGING = ("last", "history", "column", "eos_age")  # of the state, in each step
+_ONE = torch.tensor(1, device="cpu")  # see noise._number
 _UNIT = 2.0**30  # the likeliest code's weight; one that weighs less than 1 is too unlikely for any noise to choose it
+
+
+class _Rows(NamedTuple):
+    """Views of a state's first n rows, as a step needs them."""
+
+    column: torch.Tensor  # int64 [n, 1]
+    eos_age: torch.Tensor  # int64 [n, 1]
+    last: torch.Tensor  # int64 [n, num_codebooks]
+    history: torch.Tensor  # int64 [n, max_ras_window, num_codebooks]
+    later: torch.Tensor  # the same, without the oldest column
+    noise_key: torch.Tensor  # int64 [n, 1]
+    temperature: torch.Tensor  # float32 [n, 1, 1]
+    kth: torch.Tensor  # int64 [n, num_codebooks, 1]
+    top_p: torch.Tensor  # float64 [n, 1, 1]
+    greedy: torch.Tensor  # bool [n, 1, 1]
+    recent: torch.Tensor  # bool [n, max_ras_window, 1]
+    ras_max_repeats: torch.Tensor  # int64 [n, 1]
 
 
 class SamplerState:
@@ -29,7 +48,7 @@ class SamplerState:
     `last`: int64 [slots, num_codebooks], the newest column. `column`: int64 [slots], its number. `eos_age`: int64
     [slots], columns since an end mark first appeared, 0 before. `history`: int64 [slots, max_ras_window,
     num_codebooks], the newest columns, newest last. `recent`: bool [slots, max_ras_window], those that RAS looks at.
-    `noise_key`: int64 [slots], `noise.stream_key` of the seed.
+    `noise_key`: int64 [slots], `noise.stream_key` of the seed. `kth`: int64 [slots], top-k's last place.
     """
 
     def __init__(
@@ -43,14 +62,34 @@ class SamplerState:
         self.column = integers(slots)
         self.eos_age = integers(slots)
         self.noise_key = integers(slots)
-        self.top_k = integers(slots, fill=1)
+        self.kth = integers(slots)
         self.recent = torch.zeros(slots, max_ras_window, dtype=torch.bool, device=device)
         self.ras_max_repeats = integers(slots, fill=1)
         self.greedy = torch.ones(slots, dtype=torch.bool, device=device)
         self.temperature = torch.ones(slots, dtype=torch.float32, device=device)
-        self.top_p = torch.ones(slots, dtype=torch.float32, device=device)
+        self.top_p = torch.ones(slots, dtype=torch.float64, device=device)
         self._candidates = [1] * slots  # known without asking the device
         self._layout = layout
+        self._rows = dict[int, _Rows]()
+
+    def rows(self, n: int) -> _Rows:
+        """Views of the first n rows; made once: a step would take longer to make them than to use them."""
+        if n not in self._rows:
+            self._rows[n] = _Rows(
+                column=self.column[:n, None],
+                eos_age=self.eos_age[:n, None],
+                last=self.last[:n],
+                history=self.history[:n],
+                later=self.history[:n, 1:],
+                noise_key=self.noise_key[:n, None],
+                temperature=self.temperature[:n, None, None],
+                kth=self.kth[:n, None, None].expand(-1, self.last.shape[1], 1),
+                top_p=self.top_p[:n, None, None],
+                greedy=self.greedy[:n, None, None],
+                recent=self.recent[:n, :, None],
+                ras_max_repeats=self.ras_max_repeats[:n, None],
+            )
+        return self._rows[n]
 
     def begin(self, slot: int, parameters: SamplingParameters, tail: torch.Tensor | None) -> None:
         """Start a stream in `slot`: column 0 is all beginning marks, whatever the logits say.
@@ -69,7 +108,7 @@ class SamplerState:
         greedy, every = parameters.temperature == 0, self._layout.codebook_size
         self.greedy[slot].fill_(greedy)
         self.temperature[slot].fill_(1.0 if greedy else parameters.temperature)
-        self.top_k[slot].fill_(1 if greedy else min(parameters.top_k or every, every))
+        self.kth[slot].fill_(0 if greedy else min(parameters.top_k or every, every) - 1)
         self.noise_key[slot].fill_(int(noise.stream_key(torch.tensor(parameters.seed)).numpy()))
         self.recent[slot].fill_(False)
         self.recent[slot, max(0, width - parameters.ras_window) :].fill_(True)
@@ -89,6 +128,7 @@ class SamplerState:
             if isinstance(tensor, torch.Tensor):
                 setattr(taken, name, tensor[index])
         taken._candidates = [self._candidates[slot] for slot in slots]
+        taken._rows = {}
         return taken
 
     def put(self, index: torch.Tensor, taken: SamplerState) -> None:
@@ -133,8 +173,8 @@ class Sampler:
         Returns int64 [n, num_codebooks].
         """
         n, layout = logits.shape[0], self._layout  # len() of a tensor goes through Python
-        candidates = state.candidates(n) if candidates is None else candidates
-        column, eos_age = state.column[:n, None] + 1, state.eos_age[:n, None]
+        candidates, rows = state.candidates(n) if candidates is None else candidates, state.rows(n)
+        column, eos_age = rows.column + _ONE, rows.eos_age
         not_begun, ended = self._codebook >= column, self._codebook < eos_age
 
         # A beginning mark is only ever forced: sampled in mid-stream it would be a frame nobody can decode.
@@ -144,20 +184,20 @@ class Sampler:
         if self._asynchronous:
             # Noise for every code and both draws at once: more numbers, but half as many operations.
             both = torch.stack([counter, counter + _RESAMPLE])
-            first, again = _minus_gumbel(state.noise_key[:n, None], both, self._token).unbind()
-        codes = self._draw(state, logits, counter, candidates, first)
-        codes = self._avoid_repetition(state, logits, counter, codes, again)
+            first, again = _minus_gumbel(rows.noise_key, both, self._token).unbind()
+        codes = self._draw(rows, logits, counter, candidates, first)
+        codes = self._avoid_repetition(rows, logits, counter, codes, again)
         codes.masked_fill_(ended, layout.stream_eos_id).masked_fill_(not_begun, layout.stream_bos_id)
 
         eos_age += (codes == layout.stream_eos_id).any(dim=1, keepdim=True) | (eos_age > 0)
-        state.column[:n].add_(1)
-        state.last[:n] = codes
-        state.history[:n] = torch.cat([state.history[:n, 1:], codes[:, None]], dim=1)
+        rows.column.copy_(column)
+        rows.last.copy_(codes)
+        rows.history.copy_(torch.cat([rows.later, codes[:, None]], dim=1))
         return codes
 
     def _draw(
         self,
-        state: SamplerState,
+        rows: _Rows,
         logits: torch.Tensor,
         counter: torch.Tensor,
         candidates: int,
@@ -168,33 +208,29 @@ class Sampler:
         Of equally likely codes, which are common in bfloat16, the lowest goes first: greedy takes it and top-p keeps
         it. Top-k keeps all codes that tie at the k-th place, as transformers does.
         """
-        n = logits.shape[0]
         if candidates == 1:
             return torch.argmax(logits, dim=-1)  # the first among equals, as torch guarantees
-        temperature = state.temperature[:n, None, None]
-        last = (state.top_k[:n, None, None] - 1).expand(-1, logits.shape[1], 1)  # the k-th place
-
         # On a CPU, sorting every code would cost more than the rest of the step. On a GPU it is cheap, and counting the
         # codes that tie would mean waiting for the device.
         width = logits.shape[-1] if self._asynchronous else candidates
         scores, tokens = self._likeliest(logits, width)
-        scores = scores.div_(temperature)
-        kth = torch.gather(scores, -1, last)
+        scores = scores.div_(rows.temperature)
+        kth = torch.gather(scores, -1, rows.kth)
         if width < logits.shape[-1] and bool((scores[..., -1:] >= kth).any()):  # codes that tie may be outside
-            scores, tokens = self._likeliest(logits, int((logits / temperature >= kth).sum(dim=-1).max()))
-            scores = scores.div_(temperature)
+            scores, tokens = self._likeliest(logits, int((logits / rows.temperature >= kth).sum(dim=-1).max()))
+            scores = scores.div_(rows.temperature)
         scores = scores.masked_fill_(scores < kth, _MINUS_INFINITY)
 
         # An integer sum depends neither on the order of addition nor on how many weightless codes follow.
         weights = (scores - scores[..., :1]).exp_().mul_(_UNIT).to(torch.int64)
         mass = torch.cumsum(weights, dim=-1)
-        limit = torch.ceil(state.top_p[:n, None, None].to(torch.float64) * mass[..., -1:]).to(torch.int64)
+        limit = torch.ceil(rows.top_p * mass[..., -1:]).to(torch.int64)
         scores = scores.masked_fill_(mass.sub_(weights) >= limit, _MINUS_INFINITY)
         if minus_gumbel is None:
-            drawn = scores - _minus_gumbel(state.noise_key[:n, None], counter, tokens)
+            drawn = scores - _minus_gumbel(rows.noise_key, counter, tokens)
         else:
             drawn = scores - torch.gather(minus_gumbel, -1, tokens)
-        choice = torch.argmax(drawn, dim=-1, keepdim=True).masked_fill_(state.greedy[:n, None, None], 0)
+        choice = torch.argmax(drawn, dim=-1, keepdim=True).masked_fill_(rows.greedy, 0)
         return torch.gather(tokens, -1, choice).squeeze(-1)
 
     @staticmethod
@@ -215,22 +251,21 @@ class Sampler:
 
     def _avoid_repetition(
         self,
-        state: SamplerState,
+        rows: _Rows,
         logits: torch.Tensor,
         counter: torch.Tensor,
         codes: torch.Tensor,
         minus_gumbel: torch.Tensor | None,
     ) -> torch.Tensor:
         """Replace codes that repeat too often with a draw from the plain distribution (RAS); int64, like `codes`."""
-        n = codes.shape[0]
-        same = (state.history[:n] == codes[:, None]) & state.recent[:n, :, None]
-        repeated = same.sum(dim=1) >= state.ras_max_repeats[:n, None]
+        same = (rows.history == codes[:, None]) & rows.recent
+        repeated = same.sum(dim=1) >= rows.ras_max_repeats
         repeated &= codes < self._layout.first_special_id
         if minus_gumbel is not None:  # redraw every row: finding out which ones repeat would wait for the device
             return torch.where(repeated, torch.argmax(logits - minus_gumbel, dim=-1), codes)
         if not bool(repeated.any()):
             return codes
-        stream, counter = state.noise_key[:n, None].expand_as(counter)[repeated], (counter + _RESAMPLE)[repeated]
+        stream, counter = rows.noise_key.expand_as(counter)[repeated], (counter + _RESAMPLE)[repeated]
         codes[repeated] = torch.argmax(logits[repeated] - _minus_gumbel(stream, counter, self._token), dim=-1)
         return codes
 
