@@ -9,7 +9,7 @@ from typing import Any
 from build.engines import longest_chunk, longest_clip, longest_window
 from build.exports import Exports
 from build.memory import prompt_audio_positions
-from build.targets import Target
+from build.targets import Target, text_threads
 from build.voices import voice_rules
 from runtime.engine.delay_pattern import delayed_columns
 from runtime.engine.types import MAX_RAS_WINDOW, ModelDescription
@@ -64,6 +64,7 @@ def _lm(exports: Exports, target: Target, encoder: str) -> dict[str, Any]:
         "engine": target.lm_engine,
         **_vllm(lm, target),
         "threads": target.lm_threads,
+        "text_threads": text_threads(target),
         "nice": target.lm_nice,
         "frame_seconds": _frame_seconds(exports),
         "max_prompt_audio_positions": _audio_positions(exports, target),

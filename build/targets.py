@@ -14,8 +14,10 @@ _FILE = Path(__file__).with_name("targets.toml")
 _COMMON = "common"  # values of every target that does not have its own
 # The least that has it; MixtureOfExperts plugin: "MoE FP8 is not supported for architectures less than SM89".
 FP8_CAPABILITY = "8.9"
-# A model this small stays in a core's caches: a second thread would wait for the first longer than it computes.
+# A model this small stays in a core's caches: a second thread would wait for the first longer than it computes. But of
+# text many positions are read at once, which is arithmetic enough for two.
 _SMALL_MODEL_BYTES = 64 * 2**20
+_LEAST_TEXT_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -123,3 +125,8 @@ def with_gpu_memory(target: Target, gib: float) -> Target:
 def with_threads(target: Target, model_bytes: int) -> Target:
     """The target with one thread for a small language model, where it leaves their number open."""
     return replace(target, lm_threads=1) if target.lm_threads == 0 and model_bytes <= _SMALL_MODEL_BYTES else target
+
+
+def text_threads(target: Target) -> int:
+    """For reading text, where steps take `lm_threads`; 0 is all cores."""
+    return max(target.lm_threads, _LEAST_TEXT_THREADS) if target.lm_threads else 0

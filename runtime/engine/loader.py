@@ -30,7 +30,8 @@ def _onnxruntime(settings: dict[str, Any], weights: Path, limits: Limits) -> Spe
     from runtime.engine.inflight.engine import Engine  # noqa: PLC0415
     from runtime.engine.inflight.onnx_runner import OnnxRunner  # noqa: PLC0415
 
-    return Engine(OnnxRunner(weights, limits.max_streams, limits.max_positions, settings["threads"]), limits)
+    threads, text_threads = settings["threads"], min(settings["text_threads"], len(os.sched_getaffinity(0)))
+    return Engine(OnnxRunner(weights, limits.max_streams, limits.max_positions, threads, text_threads), limits)
 
 
 def _tensorrt_rtx(settings: dict[str, Any], weights: Path, limits: Limits) -> SpeechEngine:

@@ -2,7 +2,8 @@
 
 The language model outruns the codec, and both outrun the listener. What is ahead costs nobody anything to make later,
 while each stream in a step makes the step longer for all, and each window in the codec's queue takes the processor from
-a first window. Nobody rests to no one's benefit: a stream alone is spoken as fast as the machine can.
+a first window. Nobody rests to no one's benefit: a stream alone is spoken as fast as the machine can, but for the moment
+in which its first window is decoded, for which it leaves the machine to the codec.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ SHORT, PLENTY = 1.0, 2.5
 # After so many seconds without word of it from the codec, all that left it heard, a stream neither rests nor yields
 # until there is word again: a lost note must not end it, nor must it wait for ever where a client asked for codes only.
 _SILENCE = 5.0
+_FIRST = 0.1  # seconds that a stream alone waits at most for its first window to leave
 _FORGOTTEN = 120.0  # seconds without word of a stream that is no longer generated, after which there will be none
 _PATIENCE = 1.0  # seconds for the first audio, and of silence that a listener may have heard before a stream is late
 
@@ -49,6 +51,12 @@ class _Progress:
 
     def store(self, now: float) -> float:
         return self.queued + max(0.0, self.ahead(now))
+
+    def is_decoded_first(self, now: float) -> bool:
+        """Whether its first window is at the codec."""
+        if self.sent_at is None or self.left_at is not None or self.queued == 0:
+            return False
+        return now - self.sent_at < _FIRST
 
     def is_forgotten(self, now: float) -> bool:
         return now - self.heard_of_at > _FORGOTTEN and self.ahead(now) <= 0
@@ -122,8 +130,11 @@ class Pacing:
             one.heard_of = one.heard_of and not one.is_unheard_of(now)
             one.full = one.heard_of and (one.full or one.queued > FULL)
         short = [one for one in streams.values() if one.store(now) < SHORT]
+        alone = len(streams) == 1
         return Pace(
-            resting=frozenset(name for name, one in streams.items() if one.full),
+            resting=frozenset(
+                name for name, one in streams.items() if one.full or (alone and one.is_decoded_first(now))
+            ),
             yielding=frozenset(
                 name for name, one in streams.items() if short and one.heard_of and one.store(now) >= PLENTY
             ),

@@ -49,7 +49,8 @@ _LONGEST_ID = 256
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = tensors.settings(args)
-        settings["threads"] = threads(LM_VARIABLE, settings["threads"])
+        for kind in ("threads", "text_threads"):
+            settings[kind] = threads(LM_VARIABLE, settings[kind])
         torch.set_num_threads(1)  # sampling is many small operations; a second thread only takes a core from the model
         os.nice(settings["nice"])
         limits = Limits(**settings["limits"], frame_seconds=settings["frame_seconds"])

@@ -13,7 +13,16 @@ import pytest
 
 from build.errors import BuildError
 from build.memory import GIB, USABLE, WEIGHT_BYTES, ModelShape, fit, footprint, table_rows
-from build.targets import Target, load_target, target_names, with_gpu_memory, with_gpus, with_precision, with_threads
+from build.targets import (
+    Target,
+    load_target,
+    target_names,
+    text_threads,
+    with_gpu_memory,
+    with_gpus,
+    with_precision,
+    with_threads,
+)
 from convert.lm_formats import FORMATS
 from demo.boson_layout import boson_config
 from demo.codec import STRIDES
@@ -204,6 +213,12 @@ def test_a_small_language_model_gets_one_thread_and_a_large_one_the_serving_mach
     assert with_threads(cpu, 30 * 2**20).lm_threads == 1
     assert with_threads(cpu, 400 * 2**20).lm_threads == 0
     assert with_threads(replace(cpu, lm_threads=3), 30 * 2**20).lm_threads == 3
+
+
+def test_text_is_read_by_two_threads_at_least() -> None:
+    cpu = load_target("cpu")
+    assert [text_threads(replace(cpu, lm_threads=steps)) for steps in (1, 2, 3)] == [2, 2, 3]
+    assert text_threads(cpu) == 0, "all cores"
 
 
 def test_vllms_limits_come_from_the_cards_memory_and_each_of_several_holds_its_share() -> None:

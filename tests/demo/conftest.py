@@ -26,7 +26,8 @@ CODEBOOKS = CODEBOOKS.flatten(2)
 
 @pytest.fixture(scope="session")
 def voice_bundle() -> Path:
-    return built("voice_bundle", CHECKPOINT, VOICES)
+    """As `make demo-bundle` builds it."""
+    return built("voice_bundle", CHECKPOINT, VOICES, "--precision", "int4")
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,31 @@ def test_a_stream_alone_runs_ahead_of_its_listener_as_fast_as_it_can() -> None:
     assert pacing.late(now=100) == 0
 
 
+def test_a_stream_alone_leaves_the_machine_to_the_codec_until_it_is_first_heard_but_not_for_long() -> None:
+    pacing = Pacing()
+    pacing.begins("said")
+    assert pacing.pace(now=1.0) == Pace()
+    pacing.sent("said", 0.2, now=1.0)
+    assert pacing.pace(now=1.01).resting == names("said")
+    pacing.left("said", 0.2, now=1.02)
+    pacing.sent("said", 0.5, now=1.03)
+    assert pacing.pace(now=1.04).resting == names()
+
+    pacing.ends("said", wanted=False)
+    pacing.begins("codes only")
+    pacing.sent("codes only", 0.2, now=2.0)
+    assert pacing.pace(now=2.05).resting == names("codes only")
+    assert pacing.pace(now=2.2).resting == names(), "the codec may never say a word"
+
+
+def test_of_several_streams_none_waits_for_anothers_first_window() -> None:
+    pacing = Pacing()
+    for name in "ab":
+        pacing.begins(name)
+    pacing.sent("a", 0.2, now=1.0)
+    assert pacing.pace(now=1.01).resting == names()
+
+
 def test_streams_that_fill_the_codec_rest_together_until_one_has_half() -> None:
     pacing = Pacing()
     for name in "ab":

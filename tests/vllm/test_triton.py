@@ -49,7 +49,7 @@ def vllms(server: TritonServer, held_out: list[dict[str, str]]) -> list[Speech]:
 
 @pytest.fixture(scope="module")
 def ours(held_out: list[dict[str, str]]) -> list[Speech]:
-    with TritonServer(built("voice_bundle", VOICE, VOICES)) as running:
+    with TritonServer(built("voice_bundle_fp32", VOICE, VOICES)) as running:
         return speeches(running, [one["written"] for one in held_out])
 
 

@@ -32,19 +32,27 @@ class OnnxRunner:
         max_streams: slots.
         max_positions: prompt plus generated columns a slot can hold.
         threads: ONNX Runtime's threads for one operator; 0 lets it choose.
+        text_threads: the same where text is read; `threads` by default.
 
     Raises:
         ModelLoadingError: files are missing or unreadable, or `max_positions` exceeds the exported tables.
     """
 
-    def __init__(self, directory: Path, max_streams: int, max_positions: int, threads: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        max_streams: int,
+        max_positions: int,
+        threads: int = 0,
+        text_threads: int | None = None,
+    ) -> None:
         self.description = ModelDescription.read(directory / ModelDescription.FILE)
         if max_positions > self.description.max_positions:
             raise ModelLoadingError(
                 f"{max_positions} positions are asked for, "
                 f"but the model was exported for {self.description.max_positions}"
             )
-        self._text = _session(directory / TEXT_GRAPH, threads)
+        self._text = _session(directory / TEXT_GRAPH, threads if text_threads is None else text_threads)
         self._audio = _session(directory / AUDIO_GRAPH, threads)
         shape = (_SLOTS_FROM + max_streams, self.description.num_kv_heads, max_positions, self.description.head_dim)
         names = [f"{kind}_{layer}" for layer in range(self.description.num_layers) for kind in ("key", "value")]
