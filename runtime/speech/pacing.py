@@ -2,8 +2,8 @@
 
 The language model outruns the codec, and both outrun the listener. What is ahead costs nobody anything to make later,
 while each stream in a step makes the step longer for all, and each window in the codec's queue takes the processor from
-a first window. Nobody rests to no one's benefit: a stream alone is spoken as fast as the machine can, but for the moment
-in which its first window is decoded, for which it leaves the machine to the codec.
+a first window. Nobody rests to no one's benefit: a stream alone is spoken as fast as the machine can, but for the
+moment in which its first window is decoded, for which it leaves the machine to the codec.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Progress:
     def store(self, now: float) -> float:
         return self.queued + max(0.0, self.ahead(now))
 
-    def is_decoded_first(self, now: float) -> bool:
+    def awaits_first_sound(self, now: float) -> bool:
         """Whether its first window is at the codec."""
         if self.sent_at is None or self.left_at is not None or self.queued == 0:
             return False
@@ -133,7 +133,7 @@ class Pacing:
         alone = len(streams) == 1
         return Pace(
             resting=frozenset(
-                name for name, one in streams.items() if one.full or (alone and one.is_decoded_first(now))
+                name for name, one in streams.items() if one.full or (alone and one.awaits_first_sound(now))
             ),
             yielding=frozenset(
                 name for name, one in streams.items() if short and one.heard_of and one.store(now) >= PLENTY

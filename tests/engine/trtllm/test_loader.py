@@ -24,7 +24,7 @@ LIMITS = Limits(max_streams=2, max_waiting=2, max_positions=256, prefill_tokens_
 @pytest.mark.parametrize("settings", [{}, {"engine": "onnxruntime"}], ids=["unnamed", "named"])
 def test_onnxruntime_is_the_default(settings: dict[str, Any], bundle: Path) -> None:
     weights = bundle / "model_repository" / "lm" / "1" / "weights"
-    engine = loader.start_engine({"threads": 1, **settings}, weights, LIMITS)
+    engine = loader.start_engine({"threads": 1, "text_threads": 2, **settings}, weights, LIMITS)
     assert isinstance(engine, Engine)
     engine.close()
 
