@@ -186,7 +186,7 @@ test-fast: setup ## run the tests that need neither Triton, an export nor many s
 coverage: setup ### run the fast tests and print the lines of runtime/ that they do not reach
 	@$(PY) -m pytest $(FAST) --cov runtime --cov-report term-missing:skip-covered
 
-test-long: setup ### run the tests that take minutes each: acceptance, published layouts, a chapter, dialogues by ear, an RTX bundle, an fp8 conversion; and properties with new examples
+test-long: setup ### run the tests that take minutes each: acceptance, published layouts, Triton reading a bucket, a chapter, dialogues by ear, an RTX bundle, an fp8 conversion; and properties with new examples
 	@$(PY) -m pytest -m long
 	@HIGGS_RANDOM_CUTS=125 $(PY) -m pytest tests/serving/test_growing_text.py -k random
 	@$(PY) -m pytest -m hypothesis --hypothesis-profile default --numprocesses $(WORKERS) --dist worksteal
