@@ -11,15 +11,15 @@ import torch
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64
 
 
-def _number(value: int) -> torch.Tensor:
+def number(value: int) -> torch.Tensor:
     """Without dimensions, and so for tensors of any device. A plain number takes torch as long to wrap as the operation
     takes, each time."""
     return torch.tensor(value, device="cpu")
 
 
-_MIX_1 = _number(-4658895280553007687)  # 0xBF58476D1CE4E5B9
-_MIX_2 = _number(-7723592293110705685)  # 0x94D049BB133111EB
-_SHIFTS = {bits: (_number(bits), _number((1 << (64 - bits)) - 1)) for bits in (27, 30, 31, 41)}
+_MIX_1 = number(-4658895280553007687)  # 0xBF58476D1CE4E5B9
+_MIX_2 = number(-7723592293110705685)  # 0x94D049BB133111EB
+_SHIFTS = {bits: (number(bits), number((1 << (64 - bits)) - 1)) for bits in (27, 30, 31, 41)}
 
 
 def _shift_right(value: torch.Tensor, bits: int) -> torch.Tensor:

@@ -21,7 +21,7 @@ SHORT, PLENTY = 1.0, 2.5
 # After so many seconds without word of it from the codec, all that left it heard, a stream neither rests nor yields
 # until there is word again: a lost note must not end it, nor must it wait for ever where a client asked for codes only.
 _SILENCE = 5.0
-_FIRST = 0.1  # seconds that a stream alone waits at most for its first window to leave
+_FIRST = 0.1  # seconds that a stream alone waits for its first window to leave, and until the pace is next asked for
 _FORGOTTEN = 120.0  # seconds without word of a stream that is no longer generated, after which there will be none
 _PATIENCE = 1.0  # seconds for the first audio, and of silence that a listener may have heard before a stream is late
 

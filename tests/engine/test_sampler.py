@@ -7,7 +7,8 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from runtime.engine import noise
 from runtime.engine.delay_pattern import delay
-from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.sampler import Sampler
+from runtime.engine.sampler_state import SamplerState
 from runtime.engine.types import (
     MAX_RAS_WINDOW,
     AudioSegment,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from runtime.engine import noise
-from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.sampler import Sampler
+from runtime.engine.sampler_state import SamplerState
 from runtime.engine.types import CodebookLayout, SamplingParameters
 
 pytestmark = pytest.mark.slow

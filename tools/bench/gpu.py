@@ -20,7 +20,8 @@ from torch.nn import functional
 from convert.codec_decoder import Decoder
 from demo.codec import build_codec
 from demo.sizes import CODEBOOK_SIZE, NUM_CODEBOOKS, SIZES, TRUE_CODEC, ModelSize
-from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.sampler import Sampler
+from runtime.engine.sampler_state import SamplerState
 from runtime.engine.trtllm.code_transfer import CodeTransfer, Transfer
 from runtime.engine.trtllm.column_step import ColumnStep, cuda_graph_recorder
 from runtime.engine.trtllm.frame_table import FrameTable, end_id, table_ids

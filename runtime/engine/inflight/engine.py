@@ -16,7 +16,8 @@ from runtime.engine.inflight.pieces import pieces
 from runtime.engine.inflight.prompt_reader import PromptReader, Stream
 from runtime.engine.inflight.scheduler import Scheduler, Step, breath
 from runtime.engine.inflight.step_size import StepSize
-from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.sampler import Sampler
+from runtime.engine.sampler_state import SamplerState
 from runtime.engine.statistics import Statistics
 from runtime.engine.types import MAX_RAS_WINDOW, EngineStats, FinishReason, Limits, Pace, Request
 from runtime.formats.errors import RequestError, classify

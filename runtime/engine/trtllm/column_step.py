@@ -14,7 +14,8 @@ from functools import partial
 
 import torch
 
-from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.sampler import Sampler
+from runtime.engine.sampler_state import SamplerState
 from runtime.engine.trtllm.frame_table import FrameTable, table_ids
 from runtime.engine.types import CodebookLayout, SamplingParameters
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from runtime.engine.devices import is_lost
-from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.sampler import Sampler
+from runtime.engine.sampler_state import SamplerState
 from runtime.engine.trtllm.code_transfer import CodeTransfer, Transfer
 from runtime.engine.trtllm.column_step import ColumnStep, cuda_graph_recorder
 from runtime.engine.trtllm.executor_config import BuiltEngine, ExecutorOptions

@@ -18,7 +18,8 @@ from vllm.config import VllmConfig
 from vllm.utils.torch_utils import async_tensor_h2d
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 
-from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.sampler import Sampler
+from runtime.engine.sampler_state import SamplerState
 from runtime.engine.types import MAX_RAS_WINDOW
 from runtime.engine.vllm.columns import Columns
 from runtime.engine.vllm.order import StreamOrder

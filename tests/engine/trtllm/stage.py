@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from runtime.engine.sampler import Sampler, SamplerState
+from runtime.engine.sampler import Sampler
+from runtime.engine.sampler_state import SamplerState
 from runtime.engine.trtllm.code_transfer import Transfer
 from runtime.engine.trtllm.column_step import ColumnStep
 from runtime.engine.trtllm.frame_table import FrameTable, end_id, table_ids

@@ -10,6 +10,7 @@ import pytest
 
 from runtime.engine import loader
 from runtime.engine.inflight.engine import Engine
+from runtime.engine.inflight.onnx_runner import OnnxRunner
 from runtime.engine.trtllm import executor_config
 from runtime.engine.trtllm.engine import TrtllmEngine
 from runtime.engine.trtllm.executor_config import ExecutorOptions
@@ -26,6 +27,19 @@ def test_onnxruntime_is_the_default(settings: dict[str, Any], bundle: Path) -> N
     weights = bundle / "model_repository" / "lm" / "1" / "weights"
     engine = loader.start_engine({"threads": 1, "text_threads": 2, **settings}, weights, LIMITS)
     assert isinstance(engine, Engine)
+    engine.close()
+
+
+@pytest.mark.parametrize(("cores", "text_threads"), [(1, 1), (8, 2)])
+def test_text_has_threads_of_its_own_but_no_more_than_there_are_cores(
+    cores: int, text_threads: int, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    weights = bundle / "model_repository" / "lm" / "1" / "weights"
+    engine = loader.start_engine({"threads": 1, "text_threads": 2}, weights, LIMITS)
+    assert isinstance(engine, Engine) and isinstance(engine._runner, OnnxRunner)
+    sessions = engine._runner._text, engine._runner._audio
+    assert [session.get_session_options().intra_op_num_threads for session in sessions] == [text_threads, 1]
     engine.close()
 
 
