@@ -11,6 +11,7 @@ outside the stream is set to zero in front of every layer that looks beside itse
 import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,7 +53,7 @@ class Decoder(nn.Module):
         self.offset = nn.Buffer(offset.float())
         first_rows = torch.arange(len(tables), dtype=torch.int32) * model.config.codebook_size
         self.first_rows = nn.Buffer(first_rows[:, None])
-        self.acoustic_decoder = copy.deepcopy(model.acoustic_decoder)
+        self.acoustic_decoder = _without_idle_taps(model)
         context = context_frames(model)
         self.window = Extent(1, context, context)
         for name, (takes, gives) in _extents(self.acoustic_decoder).items():
@@ -105,8 +106,24 @@ def context_frames(model: Codec) -> int:
 
     Where the two sides differ, the larger counts.
     """
-    takes, _ = next(iter(_extents(model.acoustic_decoder).values()))
+    takes, _ = next(iter(_extents(_without_idle_taps(model)).values()))
     return max(takes.before, takes.after)
+
+
+@torch.no_grad()
+def _without_idle_taps(model: Codec) -> Any:
+    """A copy of the acoustic decoder whose convolutions look no further than their weights do: pairs of outermost taps
+    that are all zero are gone, down to three taps. A model without weights (on the meta device) keeps them.
+    """
+    trimmed = copy.deepcopy(model.acoustic_decoder)
+    for layer in trimmed.modules():
+        if not isinstance(layer, nn.Conv1d) or layer.weight.is_meta:
+            continue
+        while layer.kernel_size[0] > 3 and not layer.weight[..., [0, -1]].any():
+            layer.weight = nn.Parameter(layer.weight[..., 1:-1])
+            layer.kernel_size = (layer.kernel_size[0] - 2,)
+            layer.padding = (int(layer.padding[0]) - layer.dilation[0],)
+    return trimmed
 
 
 def _extents(acoustic_decoder: nn.Module) -> dict[str, tuple[Extent, Extent]]:

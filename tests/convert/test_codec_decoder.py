@@ -88,8 +88,7 @@ def test_a_layer_needs_the_outermost_position_that_it_takes(layer, end):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("frames", [1, 2, 9, 10, 11, 21, 30])
-def test_windows_of_start_middle_and_end_in_one_batch_are_the_whole_decode(codec, network, frames):
+def assert_windows_are_the_whole_decode(codec, network, frames):
     codes = np.random.default_rng(frames).integers(0, 1024, (8, frames)).astype(np.int32)
     latent = network.tables[codes + network.first_rows.numpy()].sum(0) + network.offset
     whole = copy.deepcopy(codec.acoustic_decoder).double()(latent.T[None])
@@ -97,3 +96,31 @@ def test_windows_of_start_middle_and_end_in_one_batch_are_the_whole_decode(codec
     audio = network(torch.from_numpy(np.stack(windows)))
     assert audio.shape == (frames, 960)
     torch.testing.assert_close(audio.flatten(), whole.flatten(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9, 10, 11, 21, 30])
+def test_windows_of_start_middle_and_end_in_one_batch_are_the_whole_decode(codec, network, frames):
+    assert_windows_are_the_whole_decode(codec, network, frames)
+
+
+FIRST, FURTHEST = "conv1", "block.0.res_unit3.conv1"
+BOTH_ENDS, ONE_END, ALL = (0, 1, -2, -1), (-3, -2, -1), range(7)
+
+
+@pytest.mark.parametrize(
+    ("idle", "context"),
+    [
+        ({FIRST: (0, -1)}, 9),
+        ({FIRST: BOTH_ENDS, FURTHEST: BOTH_ENDS}, 6),
+        ({FIRST: ALL, FURTHEST: ALL}, 6),  # three taps stay
+        ({FIRST: ONE_END, FURTHEST: ONE_END}, 10),
+        ({FIRST: (1, -2)}, 10),
+    ],
+    ids=["outermost", "two layers", "all", "one end", "within"],
+)
+def test_taps_of_zero_at_both_ends_are_not_looked_at(codec, idle, context):
+    near = copy.deepcopy(codec)
+    for name, taps in idle.items():
+        near.acoustic_decoder.get_submodule(name).weight.data[..., list(taps)] = 0
+    assert context_frames(near) == context
+    assert_windows_are_the_whole_decode(near, Decoder(near).eval().double(), 15)
