@@ -16,6 +16,10 @@ from demo.sizes import TRAINED_CODEC
 from demo.training.latent_set import CodeSpace
 from demo.training.loop import SEED
 
+# Taps that are left of seven where the decoder reaches furthest: it looks seven frames ahead instead of ten, so the
+# first sound waits for three columns less.
+TAPS = {"conv1": 5, "block.0.res_unit3.conv1": 3}
+
 
 class CodecParts:
     """The codec, and its trainable halves."""
@@ -27,6 +31,7 @@ class CodecParts:
         self._place(space.codebooks)
         if start is not None:
             self._adapt(start, space)
+        self.look_near()
         self.encoder: nn.Module = self.codec.acoustic_encoder.requires_grad_(True)
         self.decoder = nn.ModuleList([self.codec.fc2, self.codec.acoustic_decoder]).requires_grad_(True)
 
@@ -64,6 +69,15 @@ class CodecParts:
         turn = ours[:size] @ space.from_start[:-1].T @ theirs[:size].T
         last.weight.copy_(torch.einsum("ij,jkl->ikl", turn, last.weight))
         last.bias.copy_(turn @ last.bias + ours[:size] @ space.from_start[-1])
+
+    @torch.no_grad()
+    def look_near(self) -> None:
+        """Puts the decoder's outermost taps to zero; `convert` then leaves them out."""
+        for name, taps in TAPS.items():
+            weight = self.codec.acoustic_decoder.get_submodule(name).weight
+            outer = (weight.shape[-1] - taps) // 2
+            weight[..., :outer] = 0
+            weight[..., -outer:] = 0
 
     @property
     def _projection(self) -> torch.Tensor:

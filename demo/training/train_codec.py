@@ -119,6 +119,11 @@ class DecoderTraining(CodecTraining):
         heard = sums[torch.arange(self.count), :, last]
         return self.distance(self.parts.decode(heard), samples)
 
+    def _train_step(self) -> torch.Tensor:
+        loss = super()._train_step()
+        self.parts.look_near()
+        return loss
+
     @torch.no_grad()
     def decoded(self, clip: Clip) -> np.ndarray:
         sums = quantize(torch.from_numpy(clip.latents).to(DEVICE), self.codebooks)[1]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from convert.codec import context_frames
 from convert.safetensors_writer import TensorSpec
 from demo.codec import SAMPLE_RATE, write_codec_model
 from demo.make_checkpoint import CODEC_FOLDER
@@ -24,7 +25,7 @@ from demo.training.phone_frames import PhoneFrames
 from demo.training.publish import HEAD, SHARPER
 from demo.training.quantizer import fit_codebooks, quantize
 from demo.training.speech_set import Utterance
-from demo.training.train_codec import Crops, load_parts
+from demo.training.train_codec import Crops, DecoderTraining, load_parts
 from demo.training.train_language_model import STATE
 from demo.weights import write_weights
 
@@ -131,6 +132,26 @@ def test_a_codec_to_start_from_is_adapted_to_the_new_space(parts, space, speech)
     assert torch.allclose(adapted.decode(latents[None]), as_before, atol=1e-2 * as_before.abs().max())
     expected = encode(parts.codec, speech[0]) @ back[:64] - 0.375
     assert torch.allclose(encode(adapted.codec, speech[0]), expected, atol=1e-2 * expected.abs().max())
+
+
+def test_the_decoder_learns_to_speak_without_looking_far_ahead(space, speech, tmp_path):
+    """Whatever far taps the state of an earlier training has, a step leaves none."""
+    parts = CodecParts(space)
+    assert context_frames(parts.codec) == 7
+    first = parts.codec.acoustic_decoder.conv1
+    before, outermost = first.weight.detach().clone(), [0, -1]
+    with torch.no_grad():
+        first.weight[..., outermost] = 0.1
+    latents = [space.latents.latents(clip) for clip in speech[:12]]
+    clips = [
+        Clip(Utterance("one two", "", "slt", audio), points.numpy(), np.zeros((8, FRAMES), np.int64))
+        for audio, points in zip(speech, latents, strict=False)
+    ]
+    training = DecoderTraining("decoder", parts, space, clips, clips, tmp_path / "decoder.pt")
+    training.run(until=1)
+    learned = torch.load(tmp_path / "decoder.pt", weights_only=True)["module"]["1.conv1.weight"]
+    assert learned[..., outermost].eq(0).all() and not torch.equal(learned, before)
+    assert context_frames(parts.codec) == 7
 
 
 def test_a_published_voice_is_restored_to_be_trained_on(parts, space, tmp_path, monkeypatch):

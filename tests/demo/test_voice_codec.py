@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from convert.codec import load_codec
+from convert.codec import context_frames, load_codec
 from demo.listener import Listener
 from demo.speaker import SpeakerEncoder
 from demo.training.features import HOP
@@ -30,6 +30,10 @@ def decoded() -> dict[Path, np.ndarray]:
             audio = codec.decode(codec.encode(framed).audio_codes).audio_values
         heard[file] = audio[0, 0, : len(samples)].numpy()
     return heard
+
+
+def test_the_first_sound_waits_for_seven_frames_ahead():
+    assert context_frames(load_codec(str(CODEC), None)) == 7
 
 
 def test_the_codec_keeps_the_words(decoded):
