@@ -58,8 +58,11 @@ BUILD_OPTIONS = --target $(TARGET) --checkpoint "$$CHECKPOINT" $(if $(VOICES),--
 	$(if $(STREAMS),--streams $(STREAMS)) $(if $(GPUS),--gpus $(GPUS)) $(if $(GPU_MEMORY),--gpu-memory $(GPU_MEMORY)) $(if $(DEVICE),--device "$$DEVICE") \
 	$(if $(IN_CONTAINER),--engine-python python3)
 
-# Folders may have any name: a folder's name reaches the shell as a quoted variable.
-export TO TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
+# What a user writes reaches the shell as a quoted variable and as it stands: folders may have any name, and make
+# itself would read "$25" as its variable 2 and a 5.
+WRITTEN := TO TEXT CHECKPOINT REVISION CODEC CODEC_REVISION VOICES DEVICE FALLBACK STATE GATEWAY BUNDLE URL OUT REPORTS PYTHON RUN_PYTHON
+$(foreach name,$(WRITTEN),$(if $(findstring command,$(origin $(name))),$(eval override $(name) := $$(value $(name)))))
+export $(WRITTEN)
 
 .DEFAULT_GOAL := help
 .PHONY: help help-more setup demo demo-bundle demo-voice engine serve publish client client-wheel client-ends test test-fast test-long coverage test-clients test-ray test-vllm test-vllm-long vllm soak torture test-page lint lint-deploy acceptance \

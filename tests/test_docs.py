@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -167,6 +168,15 @@ def test_make_help_explains_every_target_once() -> None:
     assert targets is not None
     # The first page says of the second that it is there.
     assert sorted(explained) == sorted([*targets[1].replace("\\", "").split(), "help-more"])
+
+
+@pytest.mark.parametrize("name", ["TEXT", "CHECKPOINT", "BUNDLE"])
+@pytest.mark.parametrize("written", ["It costs $25, not $(5).", "$$ and $HOME", "'one' \"two\" #3, 5% \\ end"])
+def test_make_takes_what_the_user_writes_as_it_stands(name: str, written: str) -> None:
+    show = ["make", "-s", f"--eval=show: ; @printenv {name}", "show"]
+    for command, environment in (([*show, f"{name}={written}"], {}), (show, {name: written})):
+        answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment})
+        assert answer.stdout == f"{written}\n"
 
 
 def test_the_page_of_options_is_written_from_their_table() -> None:
