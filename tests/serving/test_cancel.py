@@ -18,28 +18,20 @@ import tritonclient.grpc as triton_grpc
 from higgs_tts import GenerationParams, HiggsClient
 
 from serve.triton import TritonServer
+from tests.serve.launching import wait_for
+from tests.serving import lasting
 from tests.serving.models import stream
 from tools.bench.metrics import metrics
 
-LONG = GenerationParams(
-    temperature=0.0,
-    ras_window=0,
-    max_seconds=100.0,
-    max_part_seconds=100.0,
-    first_chunk_seconds=0.04,
-    runaway_guard=False,
-)
 VANISHED = 12  # clients killed in mid-stream; short chunks keep windows of theirs under way at any moment
 VANISHING = """
 import sys, time
-from higgs_tts import GenerationParams, HiggsClient
-params = GenerationParams(
-    temperature=0.0, ras_window=0, max_seconds=120.0, max_part_seconds=120.0, first_chunk_seconds=0.04,
-    max_chunk_seconds=0.2, runaway_guard=False
-)
+from dataclasses import replace
+from higgs_tts import HiggsClient
+from tests.serving.lasting import PARAMS, TEXT
 print("ready", flush=True)
 sys.stdin.readline()
-stream = HiggsClient(sys.argv[1]).stream("I will be gone soon.", params=params)
+stream = HiggsClient(sys.argv[1]).stream(TEXT, params=replace(PARAMS, max_chunk_seconds=0.2))
 next(stream)
 print("speaking", flush=True)
 time.sleep(60)
@@ -51,14 +43,6 @@ def own_server(bundle: Path) -> Iterator[TritonServer]:
     """A server nobody else uses, to be counted and stopped."""
     with TritonServer(bundle) as running:
         yield running
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> float:
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s"
-        time.sleep(0.02)
-    return time.monotonic() - started
 
 
 def idle(server: TritonServer) -> bool:
@@ -98,7 +82,7 @@ def test_a_hundred_cancelled_streams_leave_nothing_behind(
 
 
 def abandon(client: HiggsClient) -> None:
-    with client.stream("Nobody will hear the end of this.", params=LONG) as left:
+    with client.stream(lasting.TEXT, params=lasting.PARAMS) as left:
         next(left)
 
 
@@ -131,7 +115,7 @@ def test_a_killed_client_frees_its_slot_and_the_server_still_stops_cleanly(own_s
 
 def test_a_cancelled_stream_says_so_and_others_go_on(client: HiggsClient) -> None:
     other = client.stream("I keep speaking.", params=GenerationParams(seed=2, max_seconds=3.0, runaway_guard=False))
-    cut = client.stream("I am cut short.", params=LONG)
+    cut = client.stream(lasting.TEXT, params=lasting.PARAMS)
     next(cut)
     cut.cancel()
     reasons = [chunk.finish_reason for chunk in cut]
@@ -140,8 +124,8 @@ def test_a_cancelled_stream_says_so_and_others_go_on(client: HiggsClient) -> Non
 
 
 def test_nobody_ends_a_stream_by_guessing_its_id_and_a_short_one_is_nobodys_alone(server: TritonServer) -> None:
-    options = json.dumps(replace(LONG, max_seconds=40.0).to_options())
-    values, url = {"text": "I am number one.", "options": options}, server.grpc_url
+    options = json.dumps(replace(lasting.PARAMS, max_seconds=100.0).to_options())
+    values, url = {"text": lasting.TEXT, "options": options}, server.grpc_url
     with ThreadPoolExecutor() as pool:
         streams = [pool.submit(stream, url, "higgs_audio_v2", values, ["finish_reason"], "1") for _ in range(2)]
         wait_for(lambda: metrics(server.metrics_url)["higgs_live_streams"] == 2, 5)

@@ -7,13 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from higgs_tts import GenerationParams, GenerationTimeoutError, HiggsClient
 
 from serve.triton import TritonServer
-from tests.serving.test_cancel import LONG, wait_for
+from tests.serve.launching import wait_for
+from tests.serving import lasting
 from tools.bench.metrics import metrics
 
 OTHERS = 10
@@ -23,7 +25,7 @@ OTHERS = 10
 def busy(bundle: Path) -> Iterator[TritonServer]:
     """A server that speaks ten long streams."""
     with TritonServer(bundle) as server, HiggsClient(server.grpc_url, chunk_timeout=120.0) as client:
-        streams = [client.stream("I speak and speak.", params=LONG) for _ in range(OTHERS)]
+        streams = [client.stream(lasting.TEXT, params=lasting.PARAMS) for _ in range(OTHERS)]
         listeners = [threading.Thread(target=list, args=(stream,)) for stream in streams]
         for listener in listeners:
             listener.start()
@@ -37,11 +39,11 @@ def busy(bundle: Path) -> Iterator[TritonServer]:
 
 
 def test_a_deadline_holds_from_arrival_to_the_last_sample(busy: TritonServer) -> None:
-    limited = GenerationParams(timeout_seconds=2.0, max_seconds=100.0, max_part_seconds=100.0, runaway_guard=False)
+    limited = replace(lasting.PARAMS, timeout_seconds=2.0)
     with HiggsClient(busy.grpc_url) as client:
         started = time.monotonic()
         with pytest.raises(GenerationTimeoutError, match="time limit passed"):
-            client.synthesize("I am out of time. " * 20, params=limited)
+            client.synthesize(lasting.TEXT, params=limited)
         assert time.monotonic() - started < 10.0, "the codec's queue alone is longer"
 
 
@@ -55,8 +57,7 @@ def test_a_short_request_is_heard_and_the_metrics_see_the_queue(busy: TritonServ
 
 def test_clients_without_a_watch_are_missed_within_seconds(busy: TritonServer) -> None:
     cancelled = metrics(busy.metrics_url)["higgs_cancelled_total"]
-    options = json.dumps({"temperature": 0.0, "ras_window": 0, "max_seconds": 100.0, "runaway_guard": False})
-    body = json.dumps({"text": "Nobody watches over me.", "options": options})
+    body = json.dumps({"text": lasting.TEXT, "options": json.dumps(lasting.PARAMS.to_options())})
     host, port = busy.http_url.rsplit(":", 1)
     for _ in range(3):
         with socket.create_connection((host, int(port))) as connection:

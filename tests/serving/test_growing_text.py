@@ -24,7 +24,7 @@ from higgs_tts import (
 )
 
 from serve.triton import TritonServer
-from tests.serving.test_cancel import wait_for
+from tests.serve.launching import wait_for
 from tests.text.test_growing_text import DIALOGUE, cut, prose
 from tests.text.test_wrapped_prose import TRICKY
 from tools.bench.metrics import metrics

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from higgs_tts import GenerationParams, HiggsClient
+from higgs_tts import HiggsClient
 
 from serve.access import Access, Tls
 from serve.health import audio_left, check
@@ -19,18 +20,12 @@ from serve.ports import Ports
 from serve.processes import STUB
 from serve.triton import TritonServer
 from tests.certificates import make_certificates
+from tests.serving import lasting
 from tools.bench.metrics import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 # Chunks of a quarter of a second: audio leaves a busy server all the time.
-LONG = GenerationParams(
-    temperature=0.0,
-    ras_window=0,
-    max_seconds=60.0,
-    chunk_growth=1.0,
-    first_chunk_seconds=0.25,
-    runaway_guard=False,
-)
+LONG = replace(lasting.PARAMS, chunk_growth=1.0, first_chunk_seconds=0.25)
 
 
 @pytest.fixture
@@ -75,7 +70,7 @@ def test_an_address_that_is_none_is_named(option: str, address: str) -> None:
 
 def test_a_server_whose_slots_are_taken_is_busy_and_healthy(own_server: TritonServer) -> None:
     with HiggsClient(own_server.grpc_url) as client, ExitStack() as stack:
-        streams = [stack.enter_context(client.stream("I take my time.", params=LONG)) for _ in range(20)]
+        streams = [stack.enter_context(client.stream(lasting.TEXT, params=LONG)) for _ in range(20)]
         next(streams[0])
         deadline = time.monotonic() + 10
         while metrics(own_server.metrics_url)["higgs_waiting_requests"] < 4:

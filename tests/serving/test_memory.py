@@ -13,7 +13,7 @@ from higgs_tts import GenerationParams, HiggsClient, MemoryExhaustionError
 
 from runtime.triton.memory import MEMORY_VARIABLE
 from serve.triton import TritonServer
-from tests.serving.test_cancel import wait_for
+from tests.serve.launching import wait_for
 from tests.serving.test_health import stub
 from tools.bench.metrics import metrics
 

@@ -9,16 +9,14 @@ import pytest
 from higgs_tts import GenerationParams, HiggsClient
 
 from serve.triton import TritonServer
+from tests.serving import lasting
 from tools.bench.metrics import metrics
 
 
 def test_metrics_follow_a_stream(server: TritonServer, client: HiggsClient) -> None:
     time.sleep(0.6)  # what earlier tests did is published by then
     before = metrics(server.metrics_url)
-    stream = client.stream(
-        "Count me.",
-        params=GenerationParams(seed=5, max_seconds=60.0, temperature=0.0, ras_window=0, runaway_guard=False),
-    )
+    stream = client.stream(lasting.TEXT, params=lasting.PARAMS)
     next(stream)
     time.sleep(0.6)  # a gauge is published four times a second, and the page follows it
     assert metrics(server.metrics_url)["higgs_live_streams"] == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http.client import HTTPConnection
 from typing import Any
 
@@ -27,6 +27,7 @@ from tritonclient.utils import InferenceServerException
 from runtime.formats.signing import KEY_VARIABLE
 from runtime.formats.speech_plan import SamplingParameters, WindowPlan
 from serve.triton import TritonServer
+from tests.serving import lasting
 from tests.serving.models import codes_of, infer, one_part, stream, whole_window
 from tools.bench.metrics import metrics
 
@@ -111,15 +112,7 @@ def test_a_refusal_in_the_middle_of_others_changes_nothing_for_them(server: Trit
 
 
 def test_an_overdue_stream_ends_with_a_timeout_behind_its_audio(server: TritonServer, client: HiggsClient) -> None:
-    params = GenerationParams(
-        temperature=0.0,
-        ras_window=0,
-        max_seconds=60.0,
-        timeout_seconds=0.8,
-        first_chunk_seconds=0.04,
-        runaway_guard=False,
-    )
-    with client.stream("Slow.", params=params) as slow:
+    with client.stream(lasting.TEXT, params=replace(lasting.PARAMS, timeout_seconds=0.8)) as slow:
         assert len(next(slow).samples) > 0, "what was spoken in time must arrive first"
         with pytest.raises(GenerationTimeoutError, match="time limit passed"):
             list(slow)

@@ -14,7 +14,8 @@ from higgs_tts import GenerationParams, HiggsClient, Speech
 from demo.listener import Listener, word_error_rate
 from serve.triton import TritonServer
 from tests.conftest import built
-from tests.serving.test_cancel import idle, wait_for
+from tests.serve.launching import wait_for
+from tests.serving.test_cancel import idle
 from tests.vllm.conftest import VOICE, VOICES
 from tools.bench.metrics import metrics
 
