@@ -175,7 +175,7 @@ def test_make_help_explains_every_target_once() -> None:
 def test_make_takes_what_the_user_writes_as_it_stands(name: str, written: str) -> None:
     show = ["make", "-s", f"--eval=show: ; @printenv {name}", "show"]
     for command, environment in (([*show, f"{name}={written}"], {}), (show, {name: written})):
-        told = {**os.environ, **environment}
+        told = {**os.environ, "MAKEFLAGS": "", **environment}  # not what `make test` was given
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=told)
         assert answer.stdout == f"{written}\n"
 

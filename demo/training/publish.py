@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from string import ascii_lowercase
 
 import soundfile
 import torch
@@ -29,6 +30,7 @@ from demo.training.train_codec import code_space, load_parts
 from demo.training.train_language_model import DTYPE, STATE, WEIGHTS
 from demo.training.vocabulary import trained_tokenizer
 from demo.weights import write_weights
+from runtime.formats.exports import KNOWN_WORDS_FILE
 
 # No string of words learned alone is longer; and it hears who spoke last better than whose turn a tag says it is.
 SUITING = {"chunk_words": max(WORDS), "dialogue_context": "own"}
@@ -37,6 +39,7 @@ HEAD = "audio_lm_head.weight"
 # large one's. An exact factor in any kind of floating-point number.
 SHARPER = 8.0
 HELD_OUT_FILE = "held_out.json"
+KNOWN = f"*{ascii_lowercase}'\n"  # every word of these letters
 PROFILES = {
     "slt": ("female", "My name is Laura and I live in Boston."),
     "rms": ("male", "My name is Robert and I live in Chicago."),
@@ -62,6 +65,7 @@ def main() -> None:
     specs = [TensorSpec(name, tuple(tensor.shape), DTYPE) for name, tensor in learned.items()]
     write_weights(out, specs, lambda spec: learned[spec.name], SHARD_BYTES)
     write_json(out / HELD_OUT_FILE, _held_out(work))
+    (out / KNOWN_WORDS_FILE).write_text(KNOWN)
     write_text_side(out, codec_directory.as_posix(), trained_tokenizer(), MAX_POSITIONS)
     _write_voices(arguments.voices)
 

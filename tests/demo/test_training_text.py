@@ -18,11 +18,14 @@ from demo.training.open_text import (
     OpenText,
     dictionary,
 )
+from demo.training.publish import KNOWN
 from demo.training.speech_set import bare
 from demo.training.vocabulary import trained_tokenizer
+from runtime.formats.exports import KNOWN_WORDS_FILE
 from runtime.text.dialogue.voice_assignment import SMART_SYSTEM_TEXT
 from runtime.text.known_words import KnownWords
 from runtime.text.prompt_encoder import SYSTEM_TEXT
+from tests.demo.conftest import CHECKPOINT
 
 
 def test_held_out_sentences_are_never_trained_on_and_all_words_are():
@@ -52,6 +55,14 @@ def test_written_sentences_hold_the_same_words():
         assert known.unknown(written) == []
         assert written[0].isupper() and written[-1] in ".?"
     assert known.unknown("Hello, Zanzibar!") == ["zanzibar"]
+
+
+def test_the_checkpoint_knows_the_words_it_was_taught_and_says_so_of_no_other_alphabet():
+    known = KnownWords.read(CHECKPOINT / KNOWN_WORDS_FILE)
+    assert (CHECKPOINT / KNOWN_WORDS_FILE).read_text() == KNOWN, "publish writes it"
+    text, generator = OpenText(), random.Random(5)
+    assert [word for _ in range(500) for word in known.unknown(text.draw(generator))] == []
+    assert known.unknown("A pizza, 世界!") == ["世界"]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,22 @@ def test_a_file_that_is_not_there_knows_every_word(tmp_path: Path) -> None:
     assert KnownWords.read(tmp_path / "some").unknown("Été, ici.") == ["ici"]
 
 
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("Zanzibar isn't Fnord’s, THE END.", []),
+        ("你好，世界。 Hello!", ["你好", "世界"]),
+        ("¿Dónde está la biblioteca?", ["dónde", "está"]),
+        ("Une crème brûlée, l’été", ["crème", "brûlée", "l'été"]),
+        ("Привет, Łódź and Straße", ["привет", "łódź"]),
+        ("안녕 Ångström", ["안녕", "ångström"]),
+    ],
+)
+def test_of_known_letters_every_word_is_known(tmp_path: Path, text: str, unknown: list[str]) -> None:
+    (tmp_path / "letters").write_text("*abcdefghijklmnopqrstuvwxyz'\nstraße\n", "utf-8")
+    assert KnownWords.read(tmp_path / "letters").unknown(text) == unknown
+
+
 def test_a_warning_names_each_word_once_and_not_too_many() -> None:
     assert warnings([]) == []
     assert warnings(["a", "b", "a"]) == ["this voice was never taught: a, b"]
