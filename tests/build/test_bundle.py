@@ -174,7 +174,9 @@ def test_wherever_a_build_is_killed_the_bundle_serves_or_says_what_to_do(
     outcomes = []
     for steps in itertools.count():
         folder = tmp_path / f"killed-{steps}"
-        shutil.copytree(bundle, folder, copy_function=os.link, ignore=shutil.ignore_patterns("*.log*", "__pycache__"))
+        # Not the lock: linked, it would be one for all of them, and for whoever builds `bundle` at the moment.
+        others = shutil.ignore_patterns("*.log*", "__pycache__", LOCK_FILE)
+        shutil.copytree(bundle, folder, copy_function=os.link, ignore=others)
         words = ["--checkpoint", str(checkpoint), "--output", str(folder)]
         finished = finishes(folder, words, steps)
         refusal, voice = refused(folder), folder / "model_repository" / "prompt" / "1" / "voices" / "tone.wav"
